@@ -1,0 +1,218 @@
+import Type, { type Static } from 'typebox';
+import { closed, Instant, nullable, oneOf, ref } from '../schema.ts';
+import { Condition, Phase } from './condition.ts';
+
+/** Kubernetes quantities, binary suffixes only; decimals allowed. */
+const quantity = (description: string, example: string) =>
+  Type.String({ pattern: '^[0-9]+(\\.[0-9]+)?(Mi|Gi)$', maxLength: 16, description, examples: [example] });
+
+/** What is configured, every answer given (DESIGN 4). Bounds are the platform’s (GET /v1/limits), checked in rules.ts. */
+export const NotebookSpec = closed(
+  {
+    resources: closed({
+      cpu: closed({
+        guarantee: Type.Number({ description: 'Cores that a notebook always has.', examples: [0.2] }),
+        limit: Type.Number({ description: 'Cores that a notebook may use at most.', examples: [0.5] }),
+      }),
+      memory: closed({
+        guarantee: quantity('Memory that a notebook always has, as <n>Mi or <n>Gi.', '1Gi'),
+        limit: quantity('Memory that a notebook may use; above it the kernel is killed.', '2Gi'),
+      }),
+    }),
+    image: nullable(
+      Type.String({
+        maxLength: 1024,
+        description:
+          'The team’s own image with its tag, pinned by digest when ordered. null: only the standard environments.',
+        examples: ['ghcr.io/navikt/my-notebook:20261123-090000-abc1234'],
+      }),
+    ),
+    culling: closed({
+      timeoutSeconds: Type.Integer({
+        description: 'A notebook that was idle for longer than this is switched off.',
+        examples: [3600],
+      }),
+      maxAgeSeconds: Type.Integer({
+        description: 'A notebook that has run for longer than this is switched off, idle or not.',
+        examples: [604800],
+      }),
+      keepBusyKernels: Type.Boolean({ description: 'A running computation counts as activity.' }),
+    }),
+    allowlist: closed({
+      enabled: Type.Boolean({
+        description: 'false: no restriction. true: notebooks reach the listed hosts and nothing else.',
+      }),
+      hosts: Type.Array(
+        Type.String({ maxLength: 65536, examples: ['pypi.org', 'informatica.nav.no:6005-6010'] }),
+        {
+          description: 'host[:port[-port]]; the port is 443 when none is given.',
+        },
+      ),
+    }),
+    storage: closed({
+      home: quantity('Size of each member’s home volume. It can only grow.', '10Gi'),
+    }),
+    pip: closed({
+      userInstallByDefault: Type.Boolean({
+        description:
+          'Sets PIP_USER=1: what pip installs lands in the home volume and survives a restart. What is installed globally is gone with the next stop.',
+      }),
+    }),
+  },
+  { $id: 'NotebookSpec' },
+);
+export type NotebookSpec = Static<typeof NotebookSpec>;
+
+type Partially<T> = T extends readonly unknown[]
+  ? T
+  : T extends object
+    ? { [K in keyof T]?: Partially<T[K]> }
+    : T;
+type Nullably<T> = T extends readonly unknown[]
+  ? T | null
+  : T extends object
+    ? { [K in keyof T]?: Nullably<T[K]> | null }
+    : T | null;
+
+interface JsonSchema {
+  readonly type?: string | readonly string[];
+  readonly properties?: Readonly<Record<string, object>>;
+  readonly [keyword: string]: unknown;
+}
+
+/** The same fields, every one optional; with `alsoNull` each may be null as well. One source for three shapes. */
+const relaxed = (schema: object, alsoNull: boolean): object => {
+  const { required: _required, $id: _id, properties, ...rest }: JsonSchema = schema;
+  const type = alsoNull && typeof rest.type === 'string' ? { type: [rest.type, 'null'] } : {};
+  if (properties === undefined) return { ...rest, ...type };
+  const entries = Object.entries(properties).map(
+    ([name, field]) => [name, relaxed(field, alsoNull)] as const,
+  );
+  return { ...rest, ...type, properties: Object.fromEntries(entries) };
+};
+
+const exampleOrder = {
+  resources: { cpu: { guarantee: 0.5, limit: 2 }, memory: { guarantee: '2Gi', limit: '4Gi' } },
+  culling: { timeoutSeconds: 7200 },
+};
+
+/** The body of PUT: what is left out takes its default; `{}` is a valid order. */
+export const NotebookOrder = Type.Unsafe<Partially<NotebookSpec>>({
+  ...relaxed(NotebookSpec, false),
+  $id: 'NotebookOrder',
+  examples: [{}, exampleOrder],
+});
+export type NotebookOrder = Static<typeof NotebookOrder>;
+
+/** The body of PATCH, a merge patch (RFC 7396): null means back to the default. */
+export const NotebookPatch = Type.Unsafe<Nullably<NotebookSpec>>({
+  ...relaxed(NotebookSpec, true),
+  type: 'object',
+  $id: 'NotebookPatch',
+  examples: [exampleOrder, { culling: null }],
+});
+export type NotebookPatch = Static<typeof NotebookPatch>;
+
+/** The pinned image of the team, as it was found in its registry. */
+export const NotebookImage = closed(
+  {
+    reference: Type.String({ description: 'As ordered, with the tag.' }),
+    digest: Type.String({ description: 'What runs.', examples: [`sha256:${'a'.repeat(64)}`] }),
+    resolvedAt: Instant,
+    newerDigest: nullable(Type.String({ description: 'Where the tag points now, when it has moved.' })),
+  },
+  { $id: 'NotebookImage' },
+);
+export type NotebookImage = Static<typeof NotebookImage>;
+
+export const NotebookStatus = closed(
+  {
+    phase: ref(Phase),
+    conditions: Type.Array(ref(Condition)),
+    url: Type.String({ format: 'uri', description: 'Where the team’s members log in.' }),
+    image: Type.Optional(ref(NotebookImage)),
+    observedRevision: Type.Integer({
+      description: 'The newest notebook revision that the cluster has in full; 0 for none.',
+    }),
+  },
+  { $id: 'NotebookStatus' },
+);
+export type NotebookStatus = Static<typeof NotebookStatus>;
+
+export const Notebook = closed(
+  {
+    spec: ref(NotebookSpec),
+    status: ref(NotebookStatus),
+    revision: Type.Integer({ minimum: 1, description: 'Counts what people asked for.' }),
+    createdAt: Instant,
+    updatedAt: Instant,
+    updatedBy: Type.String({ description: 'Who asked last.' }),
+  },
+  { $id: 'Notebook' },
+);
+export type Notebook = Static<typeof Notebook>;
+
+/** One difference between two configurations. */
+export const Change = closed(
+  {
+    path: Type.String({ description: 'JSON pointer (RFC 6901).', examples: ['/culling/timeoutSeconds'] }),
+    from: Type.Unknown(),
+    to: Type.Unknown(),
+  },
+  { $id: 'Change' },
+);
+export type Change = Static<typeof Change>;
+
+export const Manifest = Type.Unsafe<{ apiVersion: string; kind: string } & Record<string, unknown>>({
+  type: 'object',
+  $id: 'Manifest',
+  description: 'A Kubernetes object.',
+  required: ['apiVersion', 'kind', 'metadata'],
+  properties: {
+    apiVersion: { type: 'string' },
+    kind: { type: 'string' },
+    metadata: { type: 'object', additionalProperties: true },
+  },
+  additionalProperties: true,
+});
+
+export const Plan = closed(
+  {
+    changes: Type.Array(ref(Change)),
+    restartsHub: Type.Boolean({
+      description: 'Whether members are cut off from the hub for a moment. No order does that.',
+    }),
+    runningServers: oneOf(['unaffected', 'next_start', 'now'], {
+      description: 'When a server that runs now meets the change.',
+    }),
+    manifests: Type.Optional(Type.Array(ref(Manifest))),
+  },
+  { $id: 'Plan' },
+);
+export type Plan = Static<typeof Plan>;
+
+/** What somebody did: who, when, and from what to what. */
+export const HistoryItem = closed(
+  {
+    n: Type.Integer({ minimum: 1, description: 'Counts the entries of a team.' }),
+    at: Instant,
+    by: Type.String({ description: 'The person, or the part of the platform, that did it.' }),
+    action: oneOf([
+      'team_created',
+      'team_updated',
+      'team_deleted',
+      'notebook_ordered',
+      'notebook_changed',
+      'notebook_restored',
+      'notebook_deleted',
+      'notebook_retried',
+    ]),
+    revision: nullable(
+      Type.Integer({ description: 'The notebook revision it led to; restore takes this number.' }),
+    ),
+    changes: Type.Array(ref(Change)),
+    spec: Type.Optional(ref(NotebookSpec)),
+  },
+  { $id: 'HistoryItem' },
+);
+export type HistoryItem = Static<typeof HistoryItem>;

@@ -1,0 +1,81 @@
+import type { Condition, Phase } from './notebooks/condition.ts';
+import type { HistoryItem, NotebookImage, NotebookSpec } from './notebooks/notebook.ts';
+import type { Member } from './teams/team.ts';
+
+/** Field manager of every server-side apply. Changing it would orphan what is applied. */
+export const fieldManager = 'knada-notebooks';
+
+/**
+ * Everything that is stored of a team, in one document (DESIGN 2). Instants are ISO 8601 UTC.
+ *
+ * `revision` and `notebookRevision` count what people asked for; `generation` rises with either and stamps
+ * what is applied; `statusVersion` rises when what we found out has changed.
+ */
+export interface TeamRecord {
+  readonly slug: string;
+  readonly id: string;
+  readonly createdAt: string;
+  readonly updatedAt: string;
+  readonly members: readonly Member[];
+  readonly ghcrRepositories: readonly string[];
+  readonly garTeam: string | null;
+  readonly revision: number;
+  /** Survives the notebook: a notebook ordered again goes on counting. 0 before the first order. */
+  readonly notebookRevision: number;
+  readonly generation: number;
+  readonly notebook: NotebookRecord | null;
+  /** Set from the request to delete the team until the document itself goes. */
+  readonly deletion: Deletion | null;
+  /** The HelmRelease’s spec in use, which only a platform roll-out replaces; null before the first order. */
+  readonly release: Release | null;
+  readonly status: TeamStatus;
+  readonly statusVersion: number;
+  readonly reconcile: ReconcileState;
+}
+
+export interface NotebookRecord {
+  readonly spec: NotebookSpec;
+  readonly image: NotebookImage | null;
+  readonly createdAt: string;
+  readonly updatedAt: string;
+  readonly updatedBy: string;
+  readonly deletion: NotebookDeletion | null;
+  /** Raised by retryNotebook; reaches Flux as its requestedAt, resetAt and forceAt annotations. */
+  readonly retry: { readonly at: string; readonly force: boolean } | null;
+}
+
+export interface NotebookDeletion {
+  readonly requestedAt: string;
+  readonly deleteHomes: boolean;
+}
+
+export interface Deletion extends NotebookDeletion {
+  readonly deleteSecret: boolean;
+}
+
+export interface Release {
+  /** Hash of the platform (chart version and values) that `spec` was rendered from. */
+  readonly platformHash: string;
+  readonly spec: Readonly<Record<string, unknown>>;
+}
+
+export interface TeamStatus {
+  readonly phase: Phase;
+  readonly conditions: readonly Condition[];
+  /** The newest generation and notebook revision that the cluster has in full; 0 for none. */
+  readonly appliedGeneration: number;
+  readonly appliedRevision: number;
+  /** Whether this notebook was Ready once: what breaks afterwards is Degraded, not Applying. */
+  readonly wasReady: boolean;
+}
+
+/** What the tick needs to know; not shown to anybody. */
+export interface ReconcileState {
+  /** When this team is to be looked at next; a store answers "who is due" by this field. */
+  readonly dueAt: string;
+  /** Failed looks in a row; sets the wait before the next. */
+  readonly failures: number;
+}
+
+/** A history entry before the store has numbered it. */
+export type HistoryEvent = Omit<HistoryItem, 'n'>;

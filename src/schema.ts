@@ -1,0 +1,25 @@
+import Type, { type Static, type TObjectOptions, type TProperties, type TSchema } from 'typebox';
+
+/** An object that refuses unknown fields: a typo is an error, never dropped. */
+export const closed = <T extends TProperties>(properties: T, options: TObjectOptions = {}) =>
+  Type.Object(properties, { additionalProperties: false, ...options });
+
+/**
+ * A reference to a named component. The schema itself is registered once, in app.ts; embedding an `$id`
+ * twice would fail at start.
+ */
+export const ref = <T extends TSchema & { $id?: string }>(schema: T) => {
+  if (schema.$id === undefined) throw new TypeError('ref() needs a schema with an $id');
+  return Type.Unsafe<Static<T>>(Type.Ref(schema.$id));
+};
+
+/** `type: [x, "null"]`, the one form of nullable that SDK generators agree on. */
+export const nullable = <T extends TSchema & { type: string }>(schema: T) =>
+  Type.Unsafe<Static<T> | null>({ ...schema, type: [schema.type, 'null'] });
+
+/** A string out of a fixed list, as `type: string, enum: […]`. */
+export const oneOf = <const T extends readonly [string, ...string[]]>(values: T, options: object = {}) =>
+  Type.Unsafe<T[number]>({ type: 'string', enum: values, ...options });
+
+/** An instant: ISO 8601, UTC, milliseconds. */
+export const Instant = Type.String({ format: 'date-time', examples: ['2026-11-23T09:00:00.000Z'] });
