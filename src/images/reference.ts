@@ -1,0 +1,224 @@
+/**
+ * A reference to a container image, taken apart. `host` is lower-case; `path` is what the registry calls the
+ * repository name; with both a tag and a digest the digest decides and the tag is a remark.
+ */
+export interface ImageReference {
+  readonly host: string;
+  readonly path: string;
+  readonly tag?: string;
+  readonly digest?: string;
+}
+
+/** Where the images of one team may come from. Without `garTeam` nothing in Google Artifact Registry is allowed. */
+export interface ImagePolicy {
+  readonly ghcrOwner: string;
+  readonly garRegion: string;
+  readonly garProject: string;
+  readonly garTeam?: string;
+}
+
+export type ReferenceCode = 'image_invalid' | 'tag_required' | 'registry_not_allowed' | 'image_not_allowed';
+
+export interface ReferenceRefusal {
+  readonly ok: false;
+  readonly code: ReferenceCode;
+  readonly message: string;
+}
+
+export type ParsedReference = { readonly ok: true; readonly reference: ImageReference } | ReferenceRefusal;
+
+const GHCR = 'ghcr.io';
+const MAX_LENGTH = 1024;
+const MAX_PATH_LENGTH = 255;
+
+// Each pattern is anchored and its neighbouring repetitions share no character, so none can backtrack.
+const domain = /^[a-z0-9]+(?:-+[a-z0-9]+)*(?:\.[a-z0-9]+(?:-+[a-z0-9]+)*)*(?::[0-9]+)?$/i;
+const ipv6Domain = /^\[[a-f0-9:]+\](?::[0-9]+)?$/i;
+const pathComponent = /^[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*$/;
+const tagForm = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/;
+const digestForm = /^sha256:[a-f0-9]{64}$/;
+const bareDigest = /^[a-f0-9]{64}$/;
+const scheme = /^[a-z][a-z0-9+.-]*:\/\//i;
+
+/**
+ * Reads an image reference by the grammar of distribution/reference (`name[:tag][@digest]`, docker.io when no
+ * host is named), narrowed: at most 1024 characters, digests are sha256, and the host is lower-cased. Outer
+ * white space is dropped. Never throws.
+ */
+export function parseReference(text: string): ParsedReference {
+  if (text.length > MAX_LENGTH) return invalid(`An image reference has at most ${MAX_LENGTH} characters.`);
+  const trimmed = text.trim();
+  if (trimmed === '') return invalid('Name an image, for example ghcr.io/<owner>/<image>:<tag>.');
+  if (scheme.test(trimmed)) {
+    return invalid(`An image reference has no scheme: write ${quote(trimmed.replace(scheme, ''))}.`);
+  }
+
+  if (bareDigest.test(trimmed)) {
+    return invalid('This is an image id: name the registry, the image and its tag.');
+  }
+  const [named = '', digest, ...more] = trimmed.split('@');
+  if (more.length > 0) return invalid('An image reference has at most one "@", before its digest.');
+  if (digest !== undefined && !digestForm.test(digest)) {
+    return invalid(
+      `${quote(digest)} is not a digest: after "@" comes sha256: and 64 hexadecimal digits in lower case.`,
+    );
+  }
+
+  const { first, remainder } = splitHost(named);
+  // Judged before it is lower-cased: some letters outside ASCII have an ASCII letter as their lower case.
+  if (!domain.test(first) && !ipv6Domain.test(first)) return invalid(`${quote(first)} is not a host name.`);
+  const host = canonicalHost(first);
+
+  const colon = remainder.indexOf(':');
+  const name = colon < 0 ? remainder : remainder.slice(0, colon);
+  const tag = colon < 0 ? undefined : remainder.slice(colon + 1);
+  const fault = pathFault(name) ?? tagFault(tag);
+  if (fault !== undefined) return invalid(fault);
+  if (!isHost(host)) {
+    // Only upper case made this first part a host; lower-cased it would mean another image on Docker Hub.
+    return refuse('registry_not_allowed', `${quote(host)} is not a registry.`);
+  }
+
+  const path = host === 'docker.io' && !name.includes('/') ? `library/${name}` : name;
+  if (path.length > MAX_PATH_LENGTH) {
+    return invalid(`The path of an image has at most ${MAX_PATH_LENGTH} characters.`);
+  }
+  return {
+    ok: true,
+    reference: { host, path, ...(tag !== undefined && { tag }), ...(digest !== undefined && { digest }) },
+  };
+}
+
+/** The canonical text of a reference; parsing it gives the same reference again. */
+export function printReference({ host, path, tag, digest }: ImageReference): string {
+  return `${host}/${path}${tag === undefined ? '' : `:${tag}`}${digest === undefined ? '' : `@${digest}`}`;
+}
+
+/**
+ * Decides whether a team may run this image: under the owner in GHCR, or in the repository of its `garTeam` in
+ * Google Artifact Registry. The registry is judged first, then the path, then the tag, so that nobody is asked to
+ * add a tag to an image that is refused anyway. A digest without a tag passes: it names one build exactly.
+ */
+export function checkAllowed(
+  reference: ImageReference,
+  policy: ImagePolicy,
+): { readonly ok: true } | ReferenceRefusal {
+  const refusal =
+    reference.host === GHCR
+      ? ghcrRefusal(reference, policy)
+      : reference.host === garHost(policy)
+        ? garRefusal(reference, policy)
+        : hostRefusal(reference, policy);
+  if (refusal !== undefined) return refusal;
+  if (reference.tag === undefined && reference.digest === undefined) {
+    return refuse(
+      'tag_required',
+      `Name a tag, for example ${printReference({ ...reference, tag: '<tag>' })}; "latest" is not assumed.`,
+    );
+  }
+  return { ok: true };
+}
+
+/** Reads a reference and decides whether the team may run it. */
+export function parseTeamImage(text: string, policy: ImagePolicy): ParsedReference {
+  const parsed = parseReference(text);
+  if (!parsed.ok) return parsed;
+  const allowed = checkAllowed(parsed.reference, policy);
+  return allowed.ok ? parsed : allowed;
+}
+
+/** The host of Google Artifact Registry's Docker endpoint in the configured region. */
+export function garHost({ garRegion }: ImagePolicy): string {
+  return `${garRegion.toLowerCase()}-docker.pkg.dev`;
+}
+
+function splitHost(named: string): { first: string; remainder: string } {
+  const slash = named.indexOf('/');
+  const first = named.slice(0, Math.max(slash, 0));
+  if (slash < 0 || !(isHost(first) || first !== first.toLowerCase())) {
+    return { first: 'docker.io', remainder: named };
+  }
+  return { first, remainder: named.slice(slash + 1) };
+}
+
+function canonicalHost(host: string): string {
+  const lower = host.toLowerCase();
+  return lower === 'index.docker.io' ? 'docker.io' : lower;
+}
+
+/** The first part of a name is a host when it could not be part of a path on Docker Hub. */
+function isHost(first: string): boolean {
+  return first === 'localhost' || first.includes('.') || first.includes(':');
+}
+
+function pathFault(path: string): string | undefined {
+  if (path === '') return 'The image has no name.';
+  const bad = path.split('/').find((component) => !pathComponent.test(component));
+  if (bad === undefined) return undefined;
+  if (bad === '') return 'The path of the image has an empty part: two slashes, or one at its end.';
+  if (bad !== bad.toLowerCase() && pathComponent.test(bad.toLowerCase())) {
+    return `The path of an image is in lower case: write ${quote(bad.toLowerCase())} for ${quote(bad)}.`;
+  }
+  return `${quote(bad)} cannot be part of an image's path: lower-case letters and digits, joined by ".", "_", "__" or "-".`;
+}
+
+function tagFault(tag: string | undefined): string | undefined {
+  if (tag === undefined || tagForm.test(tag)) return undefined;
+  if (tag === '') return 'There is no tag after the ":".';
+  return `${quote(tag)} is not a tag: at most 128 letters, digits, "_", "." and "-", the first not "." or "-".`;
+}
+
+function ghcrRefusal(reference: ImageReference, policy: ImagePolicy): ReferenceRefusal | undefined {
+  const owner = policy.ghcrOwner.toLowerCase();
+  if (reference.path.startsWith(`${owner}/`)) return undefined;
+  return refuse(
+    'image_not_allowed',
+    `Images in GHCR come from ${GHCR}/${owner}/<image>:<tag>; ${quote(reference.path)} is not under ${owner}.`,
+  );
+}
+
+function garRefusal(reference: ImageReference, policy: ImagePolicy): ReferenceRefusal | undefined {
+  if (policy.garTeam === undefined) {
+    return refuse(
+      'image_not_allowed',
+      `No repository in Google Artifact Registry belongs to this team yet: ask a platform administrator to set the team's garTeam, or use ${GHCR}/${policy.ghcrOwner.toLowerCase()}/<image>:<tag>.`,
+    );
+  }
+  const repository = `${policy.garProject}/${policy.garTeam}`;
+  if (reference.path.startsWith(`${repository}/`)) return undefined;
+  return refuse(
+    'image_not_allowed',
+    `This team's images in Google Artifact Registry are under ${garHost(policy)}/${repository}/<image>:<tag>.`,
+  );
+}
+
+function hostRefusal(reference: ImageReference, policy: ImagePolicy): ReferenceRefusal {
+  const hostname = reference.host.replace(/:[0-9]+$/, '');
+  if (hostname !== reference.host && (hostname === GHCR || hostname === garHost(policy))) {
+    return refuse(
+      'registry_not_allowed',
+      `Leave out the port: ${printReference({ ...reference, host: hostname })}.`,
+    );
+  }
+  const gar =
+    policy.garTeam === undefined
+      ? ''
+      : ` or ${garHost(policy)}/${policy.garProject}/${policy.garTeam}/<image>:<tag>`;
+  return refuse(
+    'registry_not_allowed',
+    `Images come from ${GHCR}/${policy.ghcrOwner.toLowerCase()}/<image>:<tag>${gar}, not from ${quote(reference.host)}.`,
+  );
+}
+
+function refuse(code: ReferenceCode, message: string): ReferenceRefusal {
+  return { ok: false, code, message };
+}
+
+function invalid(message: string): ReferenceRefusal {
+  return refuse('image_invalid', message);
+}
+
+/** What the caller wrote, shortened, for a sentence. */
+function quote(text: string): string {
+  return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text);
+}
