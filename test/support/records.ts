@@ -1,0 +1,76 @@
+import type { NotebookSpec } from '../../src/notebooks/notebook.ts';
+import type { HistoryEvent, NotebookRecord, TeamRecord } from '../../src/record.ts';
+
+/** The instant at which fixtures were made: a Monday morning. */
+export const aMoment = '2026-11-23T09:00:00.000Z';
+
+/**
+ * A team as it stands right after it was created: one member, no notebook yet, due at once. A slug alone gives
+ * a fitting id.
+ */
+export const aRecord = (overrides: Partial<TeamRecord> = {}): TeamRecord => {
+  const slug = overrides.slug ?? 'team-a';
+  return {
+    slug,
+    id: `${slug}-3f9c`,
+    createdAt: aMoment,
+    updatedAt: aMoment,
+    members: [{ email: 'kari.nordmann@nav.no', username: 'kari.nordmann@nav.no' }],
+    ghcrRepositories: [],
+    garTeam: null,
+    revision: 1,
+    notebookRevision: 0,
+    generation: 1,
+    notebook: null,
+    deletion: null,
+    release: null,
+    status: { phase: 'Pending', conditions: [], appliedGeneration: 0, appliedRevision: 0, wasReady: false },
+    statusVersion: 0,
+    reconcile: { dueAt: aMoment, failures: 0 },
+    ...overrides,
+  };
+};
+
+/** A notebook’s configuration with every answer given. */
+export const aSpec = (overrides: Partial<NotebookSpec> = {}): NotebookSpec => ({
+  resources: { cpu: { guarantee: 0.2, limit: 0.5 }, memory: { guarantee: '1Gi', limit: '2Gi' } },
+  image: null,
+  culling: { timeoutSeconds: 3600, maxAgeSeconds: 604_800, keepBusyKernels: false },
+  allowlist: { enabled: false, hosts: [] },
+  storage: { home: '10Gi' },
+  pip: { userInstallByDefault: true },
+  ...overrides,
+});
+
+/** A notebook that was ordered once and never changed. */
+export const aNotebook = (overrides: Partial<NotebookRecord> = {}): NotebookRecord => ({
+  spec: aSpec(),
+  image: null,
+  createdAt: aMoment,
+  updatedAt: aMoment,
+  updatedBy: 'kari.nordmann@nav.no',
+  deletion: null,
+  retry: null,
+  ...overrides,
+});
+
+/** A team with a notebook ordered, nothing applied yet. */
+export const anOrderedRecord = (overrides: Partial<TeamRecord> = {}): TeamRecord =>
+  aRecord({
+    revision: 1,
+    notebookRevision: 1,
+    generation: 2,
+    notebook: aNotebook(),
+    release: { platformHash: 'platform-1', spec: { interval: '5m' } },
+    ...overrides,
+  });
+
+/** What somebody did; by default Kari created the team. */
+export const anEvent = (overrides: Partial<HistoryEvent> = {}): HistoryEvent => ({
+  at: aMoment,
+  by: 'kari.nordmann@nav.no',
+  action: 'team_created',
+  revision: null,
+  changes: [],
+  ...overrides,
+});
