@@ -9,12 +9,12 @@ export interface ImageReference {
   readonly digest?: string;
 }
 
-/** Where the images of one team may come from. Without `garTeam` nothing in Google Artifact Registry is allowed. */
+/** Where a team's images may come from. Without a `garTeam` nothing in Google Artifact Registry is allowed. */
 export interface ImagePolicy {
   readonly ghcrOwner: string;
   readonly garRegion: string;
   readonly garProject: string;
-  readonly garTeam?: string;
+  readonly garTeam?: string | null;
 }
 
 export type ReferenceCode = 'image_invalid' | 'tag_required' | 'registry_not_allowed' | 'image_not_allowed';
@@ -178,7 +178,7 @@ function ghcrRefusal(reference: ImageReference, policy: ImagePolicy): ReferenceR
 }
 
 function garRefusal(reference: ImageReference, policy: ImagePolicy): ReferenceRefusal | undefined {
-  if (policy.garTeam === undefined) {
+  if (!policy.garTeam) {
     return refuse(
       'image_not_allowed',
       `No repository in Google Artifact Registry belongs to this team yet: ask a platform administrator to set the team's garTeam, or use ${GHCR}/${policy.ghcrOwner.toLowerCase()}/<image>:<tag>.`,
@@ -200,10 +200,9 @@ function hostRefusal(reference: ImageReference, policy: ImagePolicy): ReferenceR
       `Leave out the port: ${printReference({ ...reference, host: hostname })}.`,
     );
   }
-  const gar =
-    policy.garTeam === undefined
-      ? ''
-      : ` or ${garHost(policy)}/${policy.garProject}/${policy.garTeam}/<image>:<tag>`;
+  const gar = policy.garTeam
+    ? ` or ${garHost(policy)}/${policy.garProject}/${policy.garTeam}/<image>:<tag>`
+    : '';
   return refuse(
     'registry_not_allowed',
     `Images come from ${GHCR}/${policy.ghcrOwner.toLowerCase()}/<image>:<tag>${gar}, not from ${quote(reference.host)}.`,

@@ -194,6 +194,8 @@ describe('an image of a team', () => {
   it('comes from GHCR alone while the team has no garTeam, and the refusal says how to get one', () => {
     const image = 'europe-north1-docker.pkg.dev/nais-management-233d/team-a/nb:1';
     assert.equal(codeOf(image, withoutGarTeam), 'image_not_allowed');
+    assert.equal(codeOf(image, { ...policy, garTeam: null }), 'image_not_allowed');
+    assert.equal(codeOf(image, { ...policy, garTeam: '' }), 'image_not_allowed');
     assert.match(messageOf(image, withoutGarTeam), /administrator .* garTeam/);
     assert.equal(codeOf('ghcr.io/navikt/x:1', withoutGarTeam), 'ok');
   });

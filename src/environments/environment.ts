@@ -1,0 +1,240 @@
+import Type, { type Static } from 'typebox';
+import { closed, Instant, nullable, oneOf, ref } from '../schema.ts';
+import { type JupyterTags, jupyterMaintained } from './jupyter.ts';
+import {
+  isSupported,
+  type PythonVersion,
+  pythonStatuses,
+  pythonVersions,
+  type ReleaseCycle,
+} from './python.ts';
+import { comparePython } from './tags.ts';
+
+const Python = Type.String({ pattern: '^[1-9]\\d?\\.\\d{1,2}$', examples: ['3.11'] });
+const Day = Type.String({ format: 'date', examples: ['2027-10-31'] });
+
+/** What is known of one database driver in one image. Nothing is listed that nobody has looked up. */
+export const Driver = closed(
+  {
+    name: Type.String({ minLength: 1, examples: ['Oracle'] }),
+    included: Type.Boolean({ description: 'false: the image does not have it, though one might expect it.' }),
+    version: Type.Optional(Type.String()),
+    detail: Type.Optional(Type.String({ description: 'What exactly is there, or why it is not.' })),
+    source: Type.String({ minLength: 1, description: 'Where this was read.' }),
+  },
+  { $id: 'Driver', description: 'A database driver of an image, as a fact with its source.' },
+);
+export type Driver = Static<typeof Driver>;
+
+/** A driver fact in the configuration: it holds for images built from `from` on and before `until` (days). */
+export const DriverFact = closed({
+  ...Driver.properties,
+  from: Type.Optional(Day),
+  until: Type.Optional(Day),
+});
+export type DriverFact = Static<typeof DriverFact>;
+
+/**
+ * A source of standard images (`STANDARD_IMAGES`). A repository whose name ends in `-python-3.x` has tags without
+ * a version.
+ */
+export const StandardImage = closed({
+  repository: Type.String({ minLength: 1, examples: ['ghcr.io/navikt/knada-images/jupyter'] }),
+  drivers: Type.Array(DriverFact),
+});
+export type StandardImage = Static<typeof StandardImage>;
+
+export const Environment = closed(
+  {
+    python: Python,
+    image: Type.String({
+      description: 'The image with its tag, as one writes it in a Dockerfile.',
+      examples: ['ghcr.io/navikt/knada-images/jupyter:20251124-120000-3.11'],
+    }),
+    tag: Type.String(),
+    digest: Type.String({ description: 'What runs: a tag can be moved, a digest cannot.' }),
+    drivers: Type.Array(ref(Driver)),
+    endOfLife: Type.String({ format: 'date', description: 'The last day on which this Python gets fixes.' }),
+    pythonStatus: oneOf(pythonStatuses),
+    jupyterMaintained: nullable(
+      Type.Boolean({
+        description: 'Whether Jupyter still builds its image for this Python; null: not known.',
+      }),
+    ),
+    builtAt: Instant,
+    stale: Type.Boolean({
+      description: 'The image was not built for a long time: its packages are that old.',
+    }),
+    default: Type.Boolean({ description: 'The choice for somebody who has none. One item has it.' }),
+  },
+  { $id: 'Environment', description: 'The newest standard image of one Python version.' },
+);
+export type Environment = Static<typeof Environment>;
+
+export const gapReasons = [
+  'end_of_life',
+  'not_released',
+  'no_jupyter_tag',
+  'no_standard_image',
+  'unknown_python',
+] as const;
+
+export const EnvironmentGap = closed(
+  {
+    python: Python,
+    reason: oneOf(gapReasons),
+    message: Type.String({ description: 'A sentence, for people.' }),
+  },
+  { $id: 'EnvironmentGap', description: 'A Python version that is not offered, and why.' },
+);
+export type EnvironmentGap = Static<typeof EnvironmentGap>;
+
+/** A standard image that exists and whose tag is resolved: the newest of its repository for this Python. */
+export interface StandardCandidate {
+  readonly repository: string;
+  readonly python: string;
+  readonly tag: string;
+  readonly digest: string;
+  readonly builtAt: string;
+  readonly pushedAt?: string | undefined;
+  readonly drivers: readonly DriverFact[];
+}
+
+export interface EnvironmentFacts {
+  /** In the order of the configuration: of two equally new images the first is taken. */
+  readonly candidates: readonly StandardCandidate[];
+  readonly cycle: ReleaseCycle;
+  readonly jupyter: JupyterTags;
+  /** Epoch milliseconds. */
+  readonly now: number;
+  readonly staleAfterDays?: number;
+}
+
+/** A month without a build: Jupyter's base image has changed four times since. */
+const STALE_AFTER_DAYS = 30;
+const DAY_MS = 24 * 3600 * 1000;
+
+/**
+ * What is offered: one image for each Python version that gets fixes, that Jupyter has a tag for and that a
+ * standard image exists for; the highest version first. Every other version that somebody could ask for is a gap
+ * with its reason: those that get fixes, and those that have a standard image. The default is the highest version
+ * that Jupyter maintains and whose image is fresh; failing that the highest that Jupyter maintains, then the highest.
+ */
+export function environments(facts: EnvironmentFacts): {
+  readonly items: readonly Environment[];
+  readonly gaps: readonly EnvironmentGap[];
+} {
+  const versions = new Map(
+    pythonVersions(facts.cycle, facts.now).map((version) => [version.version, version]),
+  );
+  const newest = newestOfEach(facts.candidates);
+  const items: Environment[] = [];
+  const gaps: EnvironmentGap[] = [];
+  const asked = new Set([...versions.keys(), ...newest.keys()]);
+  for (const python of [...asked].sort(comparePython).reverse()) {
+    const version = versions.get(python);
+    const candidate = newest.get(python);
+    const lastModified = Object.hasOwn(facts.jupyter, python) ? facts.jupyter[python] : undefined;
+    if (version && isSupported(version) && candidate && lastModified !== undefined) {
+      items.push(environment(version, candidate, lastModified, facts));
+      continue;
+    }
+    const gap = gapOf(python, version, candidate !== undefined, lastModified !== undefined);
+    if (gap !== undefined) gaps.push(gap);
+  }
+  return { items: withDefault(items), gaps };
+}
+
+/** The drivers of an image, by what the configuration says of images built on that day. */
+export function driversOf(facts: readonly DriverFact[], builtAt: string): readonly Driver[] {
+  const day = builtAt.slice(0, 10);
+  return facts
+    .filter(({ from, until }) => (from === undefined || day >= from) && (until === undefined || day < until))
+    .map(({ from: _from, until: _until, ...driver }) => driver);
+}
+
+function environment(
+  version: PythonVersion,
+  candidate: StandardCandidate,
+  lastModified: string | null,
+  { now, staleAfterDays = STALE_AFTER_DAYS }: EnvironmentFacts,
+): Environment {
+  return {
+    python: version.version,
+    image: `${candidate.repository}:${candidate.tag}`,
+    tag: candidate.tag,
+    digest: candidate.digest,
+    drivers: [...driversOf(candidate.drivers, candidate.builtAt)],
+    endOfLife: version.endOfLife,
+    pythonStatus: version.status,
+    jupyterMaintained: jupyterMaintained(lastModified, now),
+    builtAt: candidate.builtAt,
+    stale: now - freshMs(candidate) > staleAfterDays * DAY_MS,
+    default: false,
+  };
+}
+
+/** A tag can be pushed again with newer packages and keep the day in its name, so the later of the two counts. */
+function freshMs({ builtAt, pushedAt }: StandardCandidate): number {
+  return Math.max(Date.parse(builtAt), pushedAt === undefined ? -Infinity : Date.parse(pushedAt));
+}
+
+function newestOfEach(candidates: readonly StandardCandidate[]): ReadonlyMap<string, StandardCandidate> {
+  const newest = new Map<string, StandardCandidate>();
+  for (const candidate of candidates) {
+    const best = newest.get(candidate.python);
+    if (best === undefined || freshMs(candidate) > freshMs(best)) newest.set(candidate.python, candidate);
+  }
+  return newest;
+}
+
+function gapOf(
+  python: string,
+  version: PythonVersion | undefined,
+  hasImage: boolean,
+  hasJupyterTag: boolean,
+): EnvironmentGap | undefined {
+  if (version === undefined) {
+    return {
+      python,
+      reason: 'unknown_python',
+      message: `The release cycle of Python does not know ${python}.`,
+    };
+  }
+  if (!isSupported(version) && !hasImage) return undefined;
+  if (version.isEndOfLife) {
+    return {
+      python,
+      reason: 'end_of_life',
+      message: `Python ${python} got its last fixes by ${version.endOfLife}; its image is not offered any more.`,
+    };
+  }
+  if (!isSupported(version)) {
+    return {
+      python,
+      reason: 'not_released',
+      message: `Python ${python} is expected on ${version.firstRelease}.`,
+    };
+  }
+  if (!hasJupyterTag) {
+    const also = hasImage ? '' : ', and there is no standard image for it';
+    return {
+      python,
+      reason: 'no_jupyter_tag',
+      message: `Jupyter publishes no image for Python ${python}${also}.`,
+    };
+  }
+  return {
+    python,
+    reason: 'no_standard_image',
+    message: `There is no standard image for Python ${python}; a team can build its own on Jupyter's.`,
+  };
+}
+
+function withDefault(items: readonly Environment[]): readonly Environment[] {
+  const chosen =
+    items.find(({ jupyterMaintained, stale }) => jupyterMaintained === true && !stale) ??
+    items.find(({ jupyterMaintained }) => jupyterMaintained === true) ??
+    items[0];
+  return items.map((item) => (item === chosen ? { ...item, default: true } : item));
+}

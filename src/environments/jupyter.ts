@@ -1,0 +1,46 @@
+import snapshot from './jupyter.snapshot.json' with { type: 'json' };
+import { parseJupyterTag } from './tags.ts';
+
+/**
+ * The Python versions that Jupyter publishes an image for, each with the instant its tag last changed; null when
+ * that is not known. The source is quay.io/jupyter/base-notebook: Jupyter has not updated Docker Hub since
+ * 2023-10-20.
+ */
+export type JupyterTags = Readonly<Record<string, string | null>>;
+
+/** A tag as quay lists it; `lastModified` in any form that Date reads. */
+export interface JupyterListedTag {
+  readonly name: string;
+  readonly lastModified?: string | undefined;
+}
+
+/** Jupyter builds weekly: a tag that has missed three builds is not built any more. */
+const MAINTAINED_DAYS = 21;
+const DAY_MS = 24 * 3600 * 1000;
+
+/** The versions among quay's tags. Tags of patch releases and of single platforms are not counted. */
+export function jupyterTags(listed: readonly JupyterListedTag[]): JupyterTags {
+  const found: [string, string | null][] = [];
+  for (const { name, lastModified } of listed) {
+    const python = parseJupyterTag(name);
+    if (python === undefined) continue;
+    const ms = Date.parse(lastModified ?? '');
+    found.push([python, Number.isNaN(ms) ? null : new Date(ms).toISOString()]);
+  }
+  return Object.fromEntries(found);
+}
+
+/**
+ * Whether Jupyter still builds a version: its tag changed within the last 21 days. null when it is not known. A
+ * tag that exists says nothing by itself: python-3.12 stands frozen since August 2025.
+ */
+export function jupyterMaintained(lastModified: string | null, now: number): boolean | null {
+  if (lastModified === null) return null;
+  return now - Date.parse(lastModified) <= MAINTAINED_DAYS * DAY_MS;
+}
+
+/** What ships with this version, for the first start and for days when quay is away; its origin is in the file. */
+export const jupyterSnapshot: { readonly tags: JupyterTags; readonly fetchedAt: string } = {
+  tags: snapshot.lastModified,
+  fetchedAt: snapshot.fetchedAt,
+};

@@ -1,0 +1,137 @@
+import Type, { type Static } from 'typebox';
+import { Check, Errors } from 'typebox/value';
+import { oneOf } from '../schema.ts';
+import snapshot from './release-cycle.snapshot.json' with { type: 'json' };
+import { comparePython } from './tags.ts';
+
+export const pythonStatuses = ['feature', 'prerelease', 'bugfix', 'security', 'end-of-life'] as const;
+export type PythonStatus = (typeof pythonStatuses)[number];
+
+const MonthOrDay = Type.String({ pattern: '^\\d{4}-(0[1-9]|1[0-2])(-(0[1-9]|[12]\\d|3[01]))?$' });
+
+/**
+ * The part we use of https://peps.python.org/api/release-cycle.json, by version. `end_of_life` is a month while
+ * the version lives and a day afterwards. Fields that upstream adds are not our business.
+ */
+export const ReleaseCycle = Type.Record(
+  Type.String({ pattern: '^[1-9]\\d?\\.\\d{1,2}$' }),
+  Type.Object({
+    status: oneOf(pythonStatuses),
+    first_release: MonthOrDay,
+    end_of_life: MonthOrDay,
+    pep: Type.Optional(Type.Integer()),
+  }),
+  { additionalProperties: false, minProperties: 1 },
+);
+export type ReleaseCycle = Static<typeof ReleaseCycle>;
+
+export type ParsedReleaseCycle =
+  | { readonly ok: true; readonly cycle: ReleaseCycle }
+  | { readonly ok: false; readonly message: string };
+
+/** One Python version as it stands on a day. `endOfLife` is the last day on which it is supported. */
+export interface PythonVersion {
+  readonly version: string;
+  readonly status: PythonStatus;
+  readonly firstRelease: string;
+  readonly endOfLife: string;
+  readonly isEndOfLife: boolean;
+}
+
+/** PEP 602: from 3.13 on a version gets bug fixes for two years after its release, then security fixes only. */
+const TWO_YEARS_OF_BUGFIX_SINCE = '3.13';
+const BUGFIX_YEARS = 2;
+
+/**
+ * Reads upstream's document. One value that we do not know, or a day that does not exist, refuses the whole: an
+ * older document that holds together is better than a newer one in pieces.
+ */
+export function parseReleaseCycle(document: unknown): ParsedReleaseCycle {
+  if (!Check(ReleaseCycle, document)) {
+    const [first] = Errors(ReleaseCycle, document);
+    return { ok: false, message: `Not a release cycle: ${first?.instancePath || '/'} ${first?.message}.` };
+  }
+  for (const [version, { first_release, end_of_life }] of Object.entries(document)) {
+    const wrong = [first_release, end_of_life].find((date) => !isCalendarDate(date));
+    if (wrong !== undefined) return { ok: false, message: `Python ${version}: there is no day ${wrong}.` };
+  }
+  return { ok: true, cycle: document };
+}
+
+/**
+ * Every version of the cycle as it stands at `now` (epoch milliseconds), 3.9 before 3.10. Upstream changes a
+ * status by hand, early or late, so the dates decide too: a released version is not "prerelease" any more, and
+ * one past its last day is at its end whatever upstream says.
+ */
+export function pythonVersions(cycle: ReleaseCycle, now: number): readonly PythonVersion[] {
+  const today = new Date(now).toISOString().slice(0, 10);
+  return Object.entries(cycle)
+    .map(([version, entry]) => {
+      const firstRelease = lastDay(entry.first_release);
+      const endOfLife = lastSupportedDay(entry.status, entry.end_of_life);
+      const status = effectiveStatus(version, entry.status, firstRelease, endOfLife, today);
+      return { version, status, firstRelease, endOfLife, isEndOfLife: status === 'end-of-life' };
+    })
+    .sort((a, b) => comparePython(a.version, b.version));
+}
+
+/** Whether a version is released and still gets fixes. */
+export function isSupported({ status }: PythonVersion): boolean {
+  return status === 'bugfix' || status === 'security';
+}
+
+/**
+ * The release cycle that ships with this version, for the first start and for days when upstream is away. The
+ * dates keep it right: a version in it retires on its day. Where it is from stands in the file.
+ */
+export const releaseCycleSnapshot: { readonly cycle: ReleaseCycle; readonly fetchedAt: string } = {
+  cycle: shippedCycle(),
+  fetchedAt: snapshot.fetchedAt,
+};
+
+function shippedCycle(): ReleaseCycle {
+  const parsed = parseReleaseCycle(snapshot.cycle);
+  if (!parsed.ok) throw new Error(parsed.message);
+  return parsed.cycle;
+}
+
+function effectiveStatus(
+  version: string,
+  stated: PythonStatus,
+  firstRelease: string,
+  endOfLife: string,
+  today: string,
+): PythonStatus {
+  if (stated === 'end-of-life' || today > endOfLife) return 'end-of-life';
+  if (stated === 'security') return stated;
+  if (today < firstRelease) return stated;
+  const outOfBugfix =
+    comparePython(version, TWO_YEARS_OF_BUGFIX_SINCE) >= 0 && today >= yearsAfter(firstRelease, BUGFIX_YEARS);
+  return outOfBugfix ? 'security' : 'bugfix';
+}
+
+/**
+ * While a version lives only the month of its end is known: the first of it is a placeholder that would retire
+ * the version a month early (upstream's own tools take the month's last day).
+ */
+function lastSupportedDay(status: PythonStatus, date: string): string {
+  const isPlaceholder = status !== 'end-of-life' && date.endsWith('-01') && date.length === 10;
+  return lastDay(isPlaceholder ? date.slice(0, 7) : date);
+}
+
+/** A month as its last day; a day as itself. */
+function lastDay(date: string): string {
+  if (date.length === 10) return date;
+  const [year = 0, month = 0] = date.split('-').map(Number);
+  return new Date(Date.UTC(year, month, 0)).toISOString().slice(0, 10);
+}
+
+function yearsAfter(day: string, years: number): string {
+  return `${Number(day.slice(0, 4)) + years}${day.slice(4)}`;
+}
+
+function isCalendarDate(date: string): boolean {
+  const day = lastDay(date);
+  const ms = Date.parse(`${day}T00:00:00.000Z`);
+  return !Number.isNaN(ms) && new Date(ms).toISOString().startsWith(day);
+}

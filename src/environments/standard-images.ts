@@ -1,0 +1,50 @@
+import type { StandardImage } from './environment.ts';
+
+const history = 'https://github.com/navikt/knada-images';
+
+/**
+ * The default of `STANDARD_IMAGES`: what NADA built until 2025-12-16, when the image was given up. The drivers are
+ * those of its Dockerfile over time, not those of the user guide, which still promises TDV.
+ */
+export const knadaImages: readonly StandardImage[] = [
+  {
+    repository: 'ghcr.io/navikt/knada-images/jupyter',
+    drivers: [
+      {
+        name: 'Oracle',
+        included: true,
+        version: '21.11',
+        detail: 'Oracle Instant Client, x86_64 only.',
+        source: `${history}, jupyter/Dockerfile since 2023-09-21`,
+        from: '2023-09-21',
+      },
+      {
+        name: 'Oracle',
+        included: true,
+        version: '19.15',
+        detail: 'Oracle Instant Client, x86_64 only.',
+        source: `${history}, jupyter/Dockerfile before 2023-09-21`,
+        until: '2023-09-21',
+      },
+      {
+        name: 'Postgres',
+        included: true,
+        detail: 'The client library libpq (libpq-dev); bring a Python package such as psycopg.',
+        source: `${history}, jupyter/Dockerfile`,
+      },
+      {
+        name: 'TDV',
+        included: false,
+        detail: 'Removed on 2023-11-15; a team that needs it adds it to an image of its own.',
+        source: `${history}/commit/30d05d4`,
+        from: '2023-11-15',
+      },
+      {
+        name: 'TDV',
+        included: true,
+        source: `${history}, jupyter/Dockerfile before commit 30d05d4`,
+        until: '2023-11-15',
+      },
+    ],
+  },
+];
