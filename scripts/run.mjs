@@ -1,0 +1,227 @@
+// The way into every task: `node scripts/run.mjs <task> [-- arguments]`.
+//
+// Plain JavaScript without a dependency, because it runs before anything is installed and on whatever Node the
+// system has (18 or newer). It installs what the lockfile asks for, then runs the task on the project's own Node.
+import { spawn, spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { constants, cpus, tmpdir } from 'node:os';
+import { delimiter, dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
+const bin = join(root, 'node_modules', '.bin');
+const NODE_MAJOR = '24';
+
+const tool = (name, ...args) => [join(bin, name), ...args];
+const script = (...args) => tool('node', ...args);
+
+const types = tool('tsc', '--noEmit');
+const lint = tool('biome', 'ci', '.');
+
+/** What each task runs: one step after the other until one fails. What follows `--` goes to the last step. */
+const tasks = {
+  local: { about: 'the whole product on this machine, no account needed', steps: [script('local/main.ts')] },
+  test: { about: 'the tests; name files or options of node --test to run some', run: test },
+  demo: {
+    about: 'the whole story, step by step, against a sandbox of its own',
+    steps: [script('local/demo.ts')],
+  },
+  check: {
+    about: 'types, lint, contract drift and every test',
+    steps: [types, lint, script('src/http/write-openapi.ts', '--check')],
+    run: test,
+  },
+  start: { about: 'the API alone, configured by the environment', steps: [script('src/main.ts')] },
+  openapi: {
+    about: 'writes openapi/openapi.json from the schemas and lints it',
+    steps: [script('src/http/write-openapi.ts'), tool('redocly', 'lint', 'openapi/openapi.json')],
+  },
+  lint: { about: 'format and lint rules; with --write it repairs', steps: [tool('biome', 'check', '.')] },
+  types: { about: 'the type checker', steps: [types] },
+};
+
+/** The real systems that suites take part with; a suite reports by appending a JSON line to REAL_PARTS_FILE. */
+const realParts = ['Firestore emulator', 'kube-apiserver', 'KubeSpawner', 'kubectl'];
+
+const say = (text) => process.stderr.write(`${text}\n`);
+
+class Failed extends Error {}
+
+/** PATH without this project's own tools: what the system offers. */
+const systemPath = () =>
+  (process.env.PATH ?? '')
+    .split(delimiter)
+    .filter((entry) => entry !== '' && resolve(entry) !== bin)
+    .join(delimiter);
+
+const packagesOf = (file) => {
+  try {
+    return JSON.parse(readFileSync(join(root, file), 'utf8')).packages ?? {};
+  } catch (error) {
+    if (error.code === 'ENOENT') return undefined;
+    throw new Failed(`${file} cannot be read: ${error.message}`);
+  }
+};
+
+/**
+ * Why node_modules is not what the lockfile asks for; undefined when it is. npm writes its own record of what it
+ * installed at the very end, so an install that was broken off does not count.
+ */
+const staleness = () => {
+  const wanted = packagesOf('package-lock.json');
+  if (wanted === undefined)
+    throw new Failed('package-lock.json is missing: this is not a complete checkout.');
+  const installed = packagesOf('node_modules/.package-lock.json');
+  if (installed === undefined) return 'nothing is installed yet';
+  const differs = Object.entries(wanted).find(
+    ([path, { version, integrity, optional, devOptional, link }]) => {
+      if (path === '' || link) return false;
+      const found = installed[path];
+      // An optional package belongs to another platform when it is not there.
+      if (found === undefined) return !optional && !devOptional;
+      return found.version !== version || found.integrity !== integrity;
+    },
+  );
+  return differs && `${differs[0].replace(/^.*node_modules\//, '')} is not as in package-lock.json`;
+};
+
+/** The version of the project's own Node; undefined when it cannot be run. */
+const ownNode = () => {
+  const { status, stdout } = spawnSync(join(bin, 'node'), ['--version'], { encoding: 'utf8' });
+  return status === 0 ? stdout.trim() : undefined;
+};
+const isOwnNode = () => ownNode()?.startsWith(`v${NODE_MAJOR}.`) === true;
+
+const npm = (...args) => {
+  const env = { ...process.env, PATH: systemPath() };
+  const { status, error } = spawnSync('npm', args, { cwd: root, env, stdio: ['ignore', 2, 2] });
+  if (error?.code === 'ENOENT')
+    throw new Failed('npm was not found; it comes with Node.js (https://nodejs.org).');
+  return status === 0;
+};
+
+/** Makes node_modules match the lockfile, with a Node of the right version in it. */
+const install = () => {
+  const why = staleness();
+  if (why !== undefined) {
+    say(`Installing, because ${why}. This takes a minute.`);
+    if (!npm('ci', '--no-audit', '--no-fund')) {
+      throw new Failed('npm ci failed; its output above says why. Is the package registry reachable?');
+    }
+  }
+  if (isOwnNode()) return;
+  // Node itself arrives by the install script of the package "node", which npm may be told not to run.
+  say(`Fetching Node ${NODE_MAJOR} for this project.`);
+  npm('rebuild', 'node', '--ignore-scripts=false', '--foreground-scripts');
+  if (isOwnNode()) return;
+  const installer = spawnSync(process.execPath, ['installArchSpecificPackage.js'], {
+    cwd: join(root, 'node_modules', 'node'),
+    env: { ...process.env, PATH: systemPath(), npm_config_ignore_scripts: 'false' },
+    stdio: ['ignore', 2, 2],
+  });
+  if (isOwnNode()) return;
+  throw new Failed(
+    `This project runs on Node ${NODE_MAJOR} and brings its own, but node_modules/.bin/node ${
+      ownNode() === undefined ? 'cannot be run' : `is ${ownNode()}`
+    } (its installer ended with ${installer.status ?? installer.error?.message}).\nDelete node_modules and try again; behind a proxy, npm must be allowed to run the install script of "node".`,
+  );
+};
+
+/** Runs a step to its end, handing signals on, and answers its exit code. */
+const run = ([program, ...args], extra = {}) =>
+  new Promise((done, fail) => {
+    const env = { ...process.env, PATH: `${bin}${delimiter}${systemPath()}`, ...extra };
+    // The channel lets a script see that we are gone, however we went.
+    const channel = program === join(bin, 'node') ? ['ipc'] : [];
+    const child = spawn(program, args, {
+      cwd: root,
+      env,
+      stdio: ['inherit', 'inherit', 'inherit', ...channel],
+    });
+    const forward = (signal) => child.kill(signal);
+    const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+    for (const signal of signals) process.on(signal, forward);
+    child.on('error', fail);
+    child.on('exit', (code, signal) => {
+      for (const name of signals) process.off(name, forward);
+      done(code ?? 128 + constants.signals[signal]);
+    });
+  });
+
+/** Runs the tests, then says which real systems took part. In CI a whole run without one of them has failed. */
+async function test(args) {
+  const folder = mkdtempSync(join(tmpdir(), 'knada-tests-'));
+  const report = join(folder, 'real-parts');
+  const files = args.filter((arg) => !arg.startsWith('-'));
+  const options = args.filter((arg) => arg.startsWith('-'));
+  // Most suites wait for processes and sockets more than they compute.
+  const concurrency = Math.max(2, cpus().length);
+  const selection = files.length > 0 ? files : ['test/**/*.test.ts'];
+  try {
+    const code = await run(script('--test', `--test-concurrency=${concurrency}`, ...options, ...selection), {
+      REAL_PARTS_FILE: report,
+    });
+    const missing = summary(report);
+    if (files.length > 0 || missing.length === 0 || !isCi()) return code;
+    say(`In CI every real component must take part; missing: ${missing.join(', ')}.`);
+    return code === 0 ? 1 : code;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+const isCi = () => !['', '0', 'false', undefined].includes(process.env.CI);
+
+/** Prints the real components with their versions, and answers which were missing. */
+const summary = (report) => {
+  let lines = [];
+  try {
+    lines = readFileSync(report, 'utf8')
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+  } catch (error) {
+    if (error.code !== 'ENOENT') throw error;
+  }
+  console.log('\nReal components in this run:');
+  return realParts.filter((part) => {
+    const mine = lines.filter((line) => line.part === part);
+    const present = mine.find((line) => line.version !== undefined);
+    const absent = mine.find((line) => line.absent !== undefined);
+    const text = present
+      ? `✔ ${part} ${present.version}`
+      : `✘ ${part} – ${absent?.absent ?? 'no suite asked for it'}`;
+    console.log(`  ${text}`);
+    return present === undefined;
+  });
+};
+
+const usage = () =>
+  Object.entries(tasks)
+    .map(([name, { about }]) => `  ${`npm run ${name}`.padEnd(18)}${about}`)
+    .join('\n');
+
+const main = async ([name, ...rest]) => {
+  const task = Object.hasOwn(tasks, name ?? '') ? tasks[name] : undefined;
+  if (task === undefined) {
+    say(`${name === undefined ? 'Name a task' : `There is no task "${name}"`}:\n${usage()}`);
+    return 2;
+  }
+  install();
+  const args = rest[0] === '--' ? rest.slice(1) : rest;
+  const steps = task.steps ?? [];
+  for (const [index, step] of steps.entries()) {
+    const last = index === steps.length - 1 && task.run === undefined;
+    const code = await run(last ? [...step, ...args] : step);
+    if (code !== 0) return code;
+  }
+  return task.run === undefined ? 0 : await task.run(args);
+};
+
+try {
+  process.exitCode = await main(process.argv.slice(2));
+} catch (error) {
+  if (!(error instanceof Failed)) throw error;
+  say(error.message);
+  process.exitCode = 1;
+}

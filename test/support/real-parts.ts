@@ -1,0 +1,22 @@
+import { appendFileSync } from 'node:fs';
+
+/** The real systems that some suites run against. `scripts/run.mjs` prints which of them took part. */
+export type RealPart = 'Firestore emulator' | 'kube-apiserver' | 'KubeSpawner' | 'kubectl';
+
+const report = (line: Record<string, string>): void => {
+  const file = process.env.REAL_PARTS_FILE;
+  if (file !== undefined) appendFileSync(file, `${JSON.stringify(line)}\n`);
+};
+
+/** Says that a suite runs against the real thing. Call it once the thing has answered. */
+export const tookPart = (part: RealPart, version: string): void => report({ part, version });
+
+/**
+ * Says why the real thing is not there; the suite then skips with this reason. In CI a missing part is a failure,
+ * so there it throws.
+ */
+export const isAbsent = (part: RealPart, absent: string): string => {
+  report({ part, absent });
+  if (process.env.CI === 'true') throw new Error(`${part} must take part in CI: ${absent}`);
+  return `${part}: ${absent}`;
+};
