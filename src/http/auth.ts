@@ -1,0 +1,241 @@
+import { hash } from 'node:crypto';
+import type { FastifyRequest } from 'fastify';
+import { decodeJwt, errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from 'jose';
+import { Unavailable } from '../ports.ts';
+import { Problem } from '../problems.ts';
+import { keysOf } from './keys.ts';
+import { Lru } from './lru.ts';
+import { toProblem } from './problem.ts';
+import type { App } from './server.ts';
+
+/** Whose tokens count, and what is read from them. */
+export interface Issuer {
+  /** Exactly as in the token’s `iss`. */
+  readonly issuer: string;
+  /** One of these must be in `aud`. */
+  readonly audience: string | readonly string[];
+  /** Default: what the issuer’s discovery document names. */
+  readonly jwksUri?: string;
+  /** Asymmetric ones only. */
+  readonly algorithms: readonly string[];
+  /** Entra: the one tenant (`tid`) whose people may come. */
+  readonly tenantId?: string;
+  /** The claim with the person’s e-mail. `email` counts only with `email_verified`. */
+  readonly userClaim: string;
+  /** The claim with the person’s groups; without it nobody of this issuer is in any. */
+  readonly groupsClaim?: string;
+}
+
+/** Who asks. */
+export interface Caller {
+  /** In lower case. */
+  readonly email: string;
+  readonly groups: readonly string[];
+  /** May do everything with every team. */
+  readonly isAdmin: boolean;
+  /** May set `garTeam`. Every admin may. */
+  readonly isTeamCreator: boolean;
+}
+
+interface AuthOptions {
+  readonly issuers: readonly Issuer[];
+  /** Groups whose members are platform admins. */
+  readonly adminGroups: readonly string[];
+  /** Groups, or e-mails of people and services. */
+  readonly teamCreators: readonly string[];
+  /** Epoch milliseconds. */
+  readonly now?: () => number;
+}
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Who asks. Reading it on a public route is a mistake of ours and throws. */
+    readonly caller: Caller;
+    identity: Caller | Problem | null;
+  }
+  interface FastifyContextConfig {
+    /** Answers without a token. */
+    public?: boolean;
+  }
+}
+
+const clockToleranceSeconds = 30;
+/** How long a verified token is believed without another look: a key that was withdrawn counts for this long. */
+const believedMs = 5 * 60_000;
+const rememberedTokens = 5_000;
+
+const realm = 'Bearer realm="knada-notebooks"';
+const asymmetric = /^(RS|PS|ES)(256|384|512)$|^EdDSA$|^Ed25519$/;
+
+const refuse = (detail?: string, cause?: unknown) =>
+  new Problem('unauthenticated', { ...(detail !== undefined && { detail }), cause });
+
+/** The token of an Authorization header (RFC 6750, section 2.1). */
+const bearerToken = (header: string) => /^Bearer +([A-Za-z0-9._~+/-]+=*) *$/i.exec(header)?.[1];
+
+const isIn = (list: readonly string[]) => {
+  const wanted = new Set(list);
+  return (item: string) => wanted.has(item);
+};
+
+interface Verified {
+  readonly caller: Caller;
+  /** Epoch milliseconds. */
+  readonly until: number;
+}
+
+/** Verifies tokens of the configured issuers. Throws Problem `unauthenticated`, or Unavailable without keys. */
+export const createVerifier = (options: AuthOptions): ((token: string) => Promise<Verified>) => {
+  const now = options.now ?? Date.now;
+  const isAdminGroup = isIn(options.adminGroups);
+  const isCreator = isIn(options.teamCreators.flatMap((entry) => [entry, entry.toLowerCase()]));
+  const issuers = new Map<string, { readonly issuer: Issuer; readonly keys: JWTVerifyGetKey }>();
+  for (const issuer of options.issuers) {
+    if (issuers.has(issuer.issuer)) throw new TypeError(`Issuer ${issuer.issuer} is configured twice`);
+    if (issuer.algorithms.length === 0 || !issuer.algorithms.every((name) => asymmetric.test(name)))
+      throw new TypeError(`Issuer ${issuer.issuer} needs asymmetric algorithms`);
+    if ([issuer.audience].flat().length === 0)
+      throw new TypeError(`Issuer ${issuer.issuer} needs an audience`);
+    issuers.set(issuer.issuer, { issuer, keys: keysOf(issuer, now) });
+  }
+
+  const callerOf = (claims: JWTPayload, issuer: Issuer): Caller => {
+    const email = emailIn(claims, issuer);
+    const groups = groupsIn(claims, issuer);
+    const isAdmin = groups.some(isAdminGroup);
+    return { email, groups, isAdmin, isTeamCreator: isAdmin || isCreator(email) || groups.some(isCreator) };
+  };
+
+  return async (token) => {
+    const known = issuers.get(claimedIssuer(token));
+    if (known === undefined) throw refuse('The token comes from an issuer that is not configured here.');
+    const { issuer, keys } = known;
+    const { payload } = await jwtVerify(token, keys, {
+      issuer: issuer.issuer,
+      audience: [issuer.audience].flat(),
+      algorithms: [...issuer.algorithms],
+      clockTolerance: clockToleranceSeconds,
+      requiredClaims: ['exp'],
+      currentDate: new Date(now()),
+    }).catch((error: unknown) => {
+      throw error instanceof Unavailable ? error : refuse(reasonOf(error), error);
+    });
+    if (issuer.tenantId !== undefined && payload.tid !== issuer.tenantId)
+      throw refuse('The token is for another tenant.');
+    const expiresAt = (payload.exp ?? 0) * 1000;
+    return { caller: callerOf(payload, issuer), until: Math.min(expiresAt, now() + believedMs) };
+  };
+};
+
+/** Only to know whose keys to verify with; nothing else is believed of it yet. */
+const claimedIssuer = (token: string): string => {
+  try {
+    return decodeJwt(token).iss ?? '';
+  } catch (error) {
+    throw refuse('The bearer token is not a JWT.', error);
+  }
+};
+
+const reasonOf = (error: unknown): string => {
+  if (error instanceof errors.JWTExpired) return 'The token has expired.';
+  if (error instanceof errors.JOSEAlgNotAllowed)
+    return 'The token is signed with an algorithm that is not accepted here.';
+  if (error instanceof errors.JWSSignatureVerificationFailed || error instanceof errors.JWKSNoMatchingKey)
+    return 'The token is not signed by its issuer.';
+  if (error instanceof errors.JWTClaimValidationFailed) {
+    if (error.claim === 'aud') return 'The token is for another audience.';
+    if (error.claim === 'nbf') return 'The token is not valid yet.';
+    return `The token’s claim ${error.claim} is missing or wrong.`;
+  }
+  return 'The token could not be verified.';
+};
+
+const emailIn = (claims: JWTPayload, { userClaim }: Issuer): string => {
+  const email = claims[userClaim];
+  if (typeof email !== 'string' || !/^[^\s@]{1,64}@[^\s@]{1,189}$/.test(email))
+    throw refuse(`The token does not say who you are: its claim ${userClaim} must be an e-mail address.`);
+  if (userClaim === 'email' && claims.email_verified !== true)
+    throw refuse('The token’s e-mail address is not verified (email_verified).');
+  return email.toLowerCase();
+};
+
+/** Entra leaves the groups out when there are too many of them (overage); then we know of none. */
+const groupsIn = (claims: JWTPayload, { groupsClaim }: Issuer): readonly string[] => {
+  if (groupsClaim === undefined) return [];
+  const elsewhere: unknown = claims._claim_names;
+  const isOverage =
+    claims.hasgroups === true ||
+    claims.hasgroups === 'true' ||
+    (typeof elsewhere === 'object' && elsewhere !== null && Object.hasOwn(elsewhere, groupsClaim));
+  const groups = claims[groupsClaim];
+  if (isOverage || !Array.isArray(groups)) return [];
+  return groups.filter((group) => typeof group === 'string');
+};
+
+/** `error_description` takes printable ASCII without quotes and backslashes (RFC 6750, section 3). */
+const challenge = (problem: Problem, sentToken: boolean) => {
+  if (!sentToken) return realm;
+  const description = problem.detail.replaceAll('’', "'").replace(/[^ !#-[\]-~]/g, '?');
+  return `${realm}, error="invalid_token", error_description="${description}"`;
+};
+
+const isOpen = (request: FastifyRequest) => request.is404 || request.routeOptions.config.public === true;
+
+/**
+ * Every route needs a valid bearer token unless its config says `public: true`; handlers find who asks in
+ * `request.caller`. Who it is is found out in `onRequest` and insisted on in `preParsing`, so that a rate limit in
+ * between counts refused requests too.
+ */
+export const registerAuth = (app: App, options: AuthOptions): void => {
+  const now = options.now ?? Date.now;
+  const verify = createVerifier(options);
+  const verified = new Lru<Verified>(rememberedTokens);
+
+  app.decorateRequest('identity', null);
+  app.decorateRequest('caller', {
+    getter() {
+      if (this.identity === null || this.identity instanceof Problem)
+        throw new TypeError('A public route asked who its caller is');
+      return this.identity;
+    },
+  });
+
+  // A callback and not a promise: for a token that was seen before this is the whole cost of auth.
+  app.addHook('onRequest', (request, _reply, done) => {
+    const { authorization } = request.headers;
+    if (authorization === undefined || isOpen(request)) return done();
+    const token = bearerToken(authorization);
+    if (token === undefined) {
+      request.identity = refuse('The Authorization header does not hold a bearer token.');
+      return done();
+    }
+    const key = hash('sha256', token, 'base64url');
+    const known = verified.get(key);
+    if (known !== undefined && known.until > now()) {
+      request.identity = known.caller;
+      return done();
+    }
+    verify(token)
+      .then(
+        (fresh) => {
+          verified.set(key, fresh);
+          request.identity = fresh.caller;
+        },
+        (error: unknown) => {
+          verified.delete(key);
+          request.identity = toProblem(error);
+        },
+      )
+      .then(() => done());
+  });
+
+  app.addHook('preParsing', (request, reply, payload, done) => {
+    if (isOpen(request)) return done(null, payload);
+    const { identity } = request;
+    if (identity !== null && !(identity instanceof Problem)) return done(null, payload);
+    const problem = identity ?? refuse();
+    if (problem.code === 'unauthenticated')
+      reply.header('www-authenticate', challenge(problem, identity !== null));
+    done(problem);
+  });
+};

@@ -1,0 +1,125 @@
+import { Readable } from 'node:stream';
+import { setTimeout as after } from 'node:timers/promises';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { negotiate } from './accept.ts';
+import type { App } from './server.ts';
+
+/** One event of a stream. */
+export interface ServerEvent {
+  /** `<revision>.<statusVersion>`; a client that comes back gets a fresh snapshot, whatever it saw last. */
+  readonly id?: string;
+  /** The event’s name; a client listens to `message` when there is none. */
+  readonly event?: string;
+  readonly data: unknown;
+}
+
+interface StreamOptions {
+  /** Silence for longer than this is broken by a comment, so that no proxy hangs up. */
+  readonly heartbeatMs?: number;
+  /** Cloud Run ends a request after 60 minutes at most; we say so a while before. */
+  readonly lifetimeMs?: number;
+}
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Aborted when the app begins to close: open streams end, so that closing can. */
+    readonly closing: AbortSignal;
+  }
+}
+
+/** Ends every open stream when the app closes. */
+export const registerEvents = (app: App): void => {
+  const controller = new AbortController();
+  app.decorate('closing', controller.signal);
+  app.addHook('preClose', async () => controller.abort());
+};
+
+const frame = ({ id, event, data }: ServerEvent) =>
+  [
+    ...(id === undefined ? [] : [`id: ${id}`]),
+    ...(event === undefined ? [] : [`event: ${event}`]),
+    // JSON has no raw line breaks, so one data line is enough.
+    `data: ${JSON.stringify(data)}`,
+    '\n',
+  ].join('\n');
+
+const reconnect = frame({ event: 'reconnect', data: {} });
+
+/** What came first; losing changes nothing. */
+const firstOf = async (next: Promise<IteratorResult<ServerEvent>>, ms: number, stop: AbortSignal) => {
+  const timer = new AbortController();
+  const signal = AbortSignal.any([timer.signal, stop]);
+  const silence = after(ms, 'silence' as const, { signal }).catch(() => 'stopped' as const);
+  try {
+    return await Promise.race([next, silence]);
+  } finally {
+    timer.abort();
+  }
+};
+
+/**
+ * Answers with server-sent events until the source ends, the client leaves, the app closes or the stream is old;
+ * in the last two cases it asks the client to come back (`event: reconnect`). The source starts with a snapshot;
+ * what it throws before that becomes a problem, what it throws later ends the stream. It must stop when its signal
+ * is aborted, and is not asked for an event before the client took the one before.
+ */
+export const streamEvents = async (
+  request: FastifyRequest,
+  reply: FastifyReply,
+  source: (signal: AbortSignal) => AsyncIterable<ServerEvent>,
+  { heartbeatMs = 15_000, lifetimeMs = 50 * 60_000 }: StreamOptions = {},
+): Promise<FastifyReply> => {
+  negotiate(request, ['text/event-stream']);
+  const gone = new AbortController();
+  const { closing } = request.server;
+  const stop = AbortSignal.any([gone.signal, closing]);
+  const events = source(stop)[Symbol.asyncIterator]();
+  const endsAt = performance.now() + lifetimeMs;
+  const leave = () => gone.abort();
+  reply.raw.once('close', leave);
+
+  const first = await events.next();
+
+  const frames = async function* (): AsyncGenerator<string, void> {
+    try {
+      let next = Promise.resolve(first);
+      while (!stop.aborted) {
+        const left = endsAt - performance.now();
+        const outcome = left > 0 ? await firstOf(next, Math.min(heartbeatMs, left), stop) : 'expired';
+        if (outcome === 'stopped') break;
+        if (outcome === 'expired') {
+          yield reconnect;
+          return;
+        }
+        if (outcome === 'silence') {
+          yield ': heartbeat\n\n';
+          continue;
+        }
+        if (outcome.done) return;
+        yield frame(outcome.value);
+        next = events.next();
+        // Whoever awaits it sees the rejection; a stream that was left meanwhile does not.
+        next.catch(() => {});
+      }
+      if (closing.aborted) yield reconnect;
+    } catch (error) {
+      request.log.error({ err: error }, 'event stream failed');
+      yield reconnect;
+    } finally {
+      gone.abort();
+      await events.return?.();
+    }
+  };
+
+  reply
+    .type('text/event-stream')
+    .header('cache-control', 'no-cache, no-transform')
+    // nginx would hold events back.
+    .header('x-accel-buffering', 'no');
+  if (request.method === 'HEAD') {
+    gone.abort();
+    await events.return?.();
+    return reply.send();
+  }
+  return reply.send(Readable.from(frames(), { objectMode: false, highWaterMark: 16 * 1024 }));
+};

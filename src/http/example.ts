@@ -1,0 +1,26 @@
+type Schema = Readonly<Record<string, unknown>>;
+const isSchema = (value: unknown): value is Schema => typeof value === 'object' && value !== null;
+
+/**
+ * A value that fits a schema: its own first example where it has one, else put together from those of its fields,
+ * so that an example is written once, where the field is. Optional fields without any example are left out.
+ */
+export const exampleOf = (schema: unknown, components: Readonly<Record<string, unknown>>): unknown => {
+  if (!isSchema(schema)) return null;
+  const { $ref, examples, example, enum: values, default: usual, type, properties } = schema;
+  if (Array.isArray(examples) && examples.length > 0) return examples[0];
+  if (example !== undefined) return example;
+  if (typeof $ref === 'string') return exampleOf(components[$ref.replace(/^.*\//, '')], components);
+  if (Array.isArray(values)) return values[0];
+  if (usual !== undefined) return usual;
+  const types = [type].flat();
+  if (types.includes('null')) return null;
+  if (types.includes('array')) return isSchema(schema.items) ? [exampleOf(schema.items, components)] : [];
+  if (types.includes('boolean')) return true;
+  if (types.includes('integer') || types.includes('number')) return schema.minimum ?? 1;
+  if (types.includes('string')) return 'text';
+  if (!isSchema(properties)) return {};
+  return Object.fromEntries(
+    Object.entries(properties).map(([name, field]) => [name, exampleOf(field, components)]),
+  );
+};

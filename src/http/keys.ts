@@ -1,0 +1,78 @@
+import { createLocalJWKSet, createRemoteJWKSet, errors, type JWTVerifyGetKey } from 'jose';
+import { Unavailable } from '../ports.ts';
+
+interface KeySource {
+  readonly issuer: string;
+  readonly jwksUri?: string;
+}
+
+const timeoutMs = 5_000;
+/** After a failed fetch the issuer is left alone for this long. */
+const cooldownMs = 30_000;
+
+/** What jose says about the token, as opposed to what it says about the way to the keys. */
+const verdicts = ['ERR_JWKS_NO_MATCHING_KEY', 'ERR_JWKS_MULTIPLE_MATCHING_KEYS', 'ERR_JOSE_NOT_SUPPORTED'];
+const isVerdict = (error: unknown) => error instanceof errors.JOSEError && verdicts.includes(error.code);
+
+const isLoopback = ({ hostname }: URL) => ['localhost', '127.0.0.1', '[::1]'].includes(hostname);
+
+/** The address of an issuer's keys, from its discovery document (OpenID Connect Discovery 1.0, section 4). */
+const discover = async (issuer: string): Promise<URL> => {
+  const url = `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`;
+  const answer = await fetch(url, { signal: AbortSignal.timeout(timeoutMs), redirect: 'error' });
+  if (!answer.ok) throw new Error(`${url} answered ${answer.status}`);
+  const document: { issuer?: unknown; jwks_uri?: unknown } = Object(await answer.json());
+  if (document.issuer !== issuer) throw new Error(`${url} speaks for another issuer`);
+  if (typeof document.jwks_uri !== 'string') throw new Error(`${url} names no jwks_uri`);
+  const keys = new URL(document.jwks_uri);
+  if (keys.protocol !== 'https:' && !isLoopback(keys)) throw new Error(`${url} names keys without TLS`);
+  return keys;
+};
+
+/**
+ * The public keys of an issuer, fetched when first needed and again when a token names a key that is not among
+ * them. While the issuer is away the last known keys stay good; a token whose key is not among those gets
+ * `Unavailable`, for nobody can say whether it is genuine.
+ */
+export const keysOf = (source: KeySource, now: () => number): JWTVerifyGetKey => {
+  let remote: ReturnType<typeof createRemoteJWKSet> | undefined;
+  let connecting: Promise<ReturnType<typeof createRemoteJWKSet>> | undefined;
+  let failedAt = Number.NEGATIVE_INFINITY;
+  let failure: unknown;
+
+  const connect = async () => {
+    const url = source.jwksUri === undefined ? await discover(source.issuer) : new URL(source.jwksUri);
+    remote = createRemoteJWKSet(url, { timeoutDuration: timeoutMs, cooldownDuration: cooldownMs });
+    return remote;
+  };
+  const connected = () => {
+    connecting ??= connect().finally(() => {
+      connecting = undefined;
+    });
+    return connecting;
+  };
+
+  const lastKnown: JWTVerifyGetKey = async (header, token) => {
+    const known = remote?.jwks();
+    if (known !== undefined) {
+      try {
+        return await createLocalJWKSet(known)(header, token);
+      } catch (error) {
+        if (!(error instanceof errors.JWKSNoMatchingKey)) throw error;
+      }
+    }
+    throw new Unavailable('issuer', `The keys of ${source.issuer} cannot be read`, { cause: failure });
+  };
+
+  return async (header, token) => {
+    if (now() - failedAt < cooldownMs) return lastKnown(header, token);
+    try {
+      return await (remote ?? (await connected()))(header, token);
+    } catch (error) {
+      if (isVerdict(error)) throw error;
+      failedAt = now();
+      failure = error;
+      return lastKnown(header, token);
+    }
+  };
+};

@@ -1,0 +1,277 @@
+import type { RouteOptions } from 'fastify';
+import { fastify } from 'fastify';
+import { catalogue, Problem, type ProblemCode } from '../problems.ts';
+import { exampleOf } from './example.ts';
+import { FaultSchema, ProblemSchema, problemBody, problemMediaType, statusOf } from './problem.ts';
+import type { App } from './server.ts';
+
+declare module 'fastify' {
+  interface FastifySchema {
+    /** Unique, camelCase; SDKs name their functions after it. */
+    operationId?: string;
+    summary?: string;
+    description?: string;
+    tags?: readonly string[];
+    /** Leaves the route out of the OpenAPI document. */
+    hide?: boolean;
+    /** What can go wrong here in particular; what can go wrong everywhere is added by itself. */
+    problems?: readonly ProblemCode[];
+  }
+}
+
+interface OpenapiOptions {
+  readonly title: string;
+  readonly version: string;
+  readonly description: string;
+  readonly tags: readonly { readonly name: string; readonly description: string }[];
+}
+
+type Json = Record<string, unknown>;
+interface Operation extends Json {
+  parameters?: { in: string; name: string }[];
+  requestBody?: { required?: boolean; content: Record<string, Json> };
+  responses: Record<string, Json & { content?: Record<string, Json>; headers?: Json }>;
+}
+/** The parts of an OpenAPI 3.1 document that we touch. */
+export interface OpenapiDocument extends Json {
+  openapi: string;
+  paths: Record<string, Record<string, Operation>>;
+  components: { schemas: Record<string, Json> } & Json;
+}
+
+type Route = Pick<RouteOptions, 'url' | 'schema' | 'config'> & { readonly method: string };
+interface Sources {
+  readonly options: OpenapiOptions;
+  readonly routes: readonly Route[];
+  document?: Promise<OpenapiDocument>;
+}
+const sourcesOf = new WeakMap<App, Sources>();
+
+const instance = '0f5a6b4c-92f3-4f0e-8a53-3c1d4c2f6a10';
+/** Swagger UI styles itself inline and carries its icons as data; everything else comes from here. */
+const uiPolicy = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self' 'unsafe-inline'",
+  "img-src 'self' data:",
+  "connect-src 'self'",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+].join('; ');
+const methodOrder = ['get', 'put', 'post', 'patch', 'delete'];
+
+/**
+ * Serves `/openapi.json` and Swagger UI under `/docs`, both public. Call it before the routes that it shall know.
+ * The document is made when somebody first asks for it: a cold start pays for remembering the routes only.
+ */
+export const registerOpenapi = (app: App, options: OpenapiOptions): void => {
+  const routes: Route[] = [];
+  sourcesOf.set(app, { options, routes });
+  app.addSchema(FaultSchema);
+  app.addSchema(ProblemSchema);
+
+  app.addHook('onRoute', ({ method, url, schema, config }) => {
+    if (schema?.hide || schema?.operationId === undefined) return;
+    for (const one of [method].flat()) {
+      if (one !== 'HEAD' && one !== 'OPTIONS')
+        routes.push({ method: one, url, schema, config: config ?? {} });
+    }
+  });
+
+  const config = { public: true };
+  app.get(
+    '/openapi.json',
+    {
+      config,
+      schema: {
+        operationId: 'getOpenapi',
+        summary: 'This document',
+        tags: ['health'],
+        response: { 200: { type: 'object', additionalProperties: true, description: 'OpenAPI 3.1.' } },
+      },
+    },
+    async (_request, reply) => {
+      reply.header('cache-control', 'public, max-age=60');
+      return reply.serializer(canonicalJson).send(await openapiDocument(app));
+    },
+  );
+
+  let ui: Promise<App> | undefined;
+  for (const url of ['/docs', '/docs/*']) {
+    app.get(url, { config, schema: { hide: true } }, async (request, reply) => {
+      ui ??= swaggerUi(await openapiDocument(app));
+      const { accept, 'if-none-match': seen } = request.headers;
+      const answer = await (await ui).inject({
+        method: 'GET',
+        url: request.url,
+        headers: { ...(accept && { accept }), ...(seen && { 'if-none-match': seen }) },
+      });
+      if (answer.statusCode >= 400) throw new Problem('not_found');
+      const { connection: _, date: __, 'transfer-encoding': ___, ...headers } = answer.headers;
+      return reply
+        .code(answer.statusCode)
+        .headers({ ...headers, 'content-security-policy': uiPolicy })
+        .send(answer.rawPayload);
+    });
+  }
+};
+
+/** Swagger UI on a document, as an app of its own that nobody listens to; its assets come with the package. */
+const swaggerUi = async (document: OpenapiDocument): Promise<App> => {
+  const [{ fastifySwagger }, { default: fastifySwaggerUi }] = await Promise.all([
+    import('@fastify/swagger'),
+    import('@fastify/swagger-ui'),
+  ]);
+  const ui: App = fastify();
+  await ui.register(fastifySwagger, { mode: 'static', specification: { document: document as never } });
+  await ui.register(fastifySwaggerUi, {
+    routePrefix: '/docs',
+    uiConfig: { persistAuthorization: true, displayRequestDuration: true, validatorUrl: null },
+  });
+  await ui.ready();
+  return ui;
+};
+
+/** The OpenAPI 3.1 document of a ready app. Its order does not depend on the order of registration. */
+export const openapiDocument = (app: App): Promise<OpenapiDocument> => {
+  const sources = sourcesOf.get(app);
+  if (sources === undefined) throw new TypeError('registerOpenapi() was not called for this app');
+  sources.document ??= build(app, sources);
+  return sources.document;
+};
+
+/** As it is committed: two spaces, a line break at the end. */
+export const canonicalJson = (document: unknown): string => `${JSON.stringify(document, null, 2)}\n`;
+
+const build = async (app: App, { options, routes }: Sources): Promise<OpenapiDocument> => {
+  const { fastifySwagger } = await import('@fastify/swagger');
+  const { title, version, description, tags } = options;
+  const draft: App = fastify();
+  await draft.register(fastifySwagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: { title, version, description, license: { name: 'MIT', identifier: 'MIT' } },
+      servers: [{ url: '/' }],
+      security: [{ bearer: [] }],
+      tags: tags.map((tag) => ({ ...tag })),
+      components: {
+        securitySchemes: {
+          bearer: {
+            type: 'http',
+            scheme: 'bearer',
+            bearerFormat: 'JWT',
+            description: 'A token of a configured issuer.',
+          },
+        },
+      },
+    },
+    refResolver: { buildLocalReference: (schema) => String(schema.$id) },
+  });
+  draft.setValidatorCompiler(() => () => true);
+  draft.setSerializerCompiler(() => JSON.stringify);
+  for (const schema of Object.values(app.getSchemas())) draft.addSchema(schema);
+  for (const { method, url, schema } of routes) {
+    draft.route({ method, url, schema: schema ?? {}, exposeHeadRoute: false, handler: async () => ({}) });
+  }
+  await draft.ready();
+  const document = structuredClone(draft.swagger()) as unknown as OpenapiDocument;
+  await draft.close();
+  for (const route of routes) {
+    const path = route.url.replace(/:([A-Za-z0-9_]+)/g, '{$1}');
+    const operation = document.paths[path]?.[route.method.toLowerCase()];
+    if (operation !== undefined) complete(operation, route, document);
+  }
+  return sorted(document);
+};
+
+/** What the routes need not say each: problems, security, both types of a patch, ETags, examples. */
+const complete = (operation: Operation, route: Route, document: OpenapiDocument) => {
+  const { schema = {}, config } = route;
+  const isPublic = config?.public === true;
+  if (isPublic) operation.security = [];
+  const body = operation.requestBody;
+  if (body !== undefined) {
+    body.required = config?.optionalBody !== true;
+    const json = body.content['application/json'];
+    if (json !== undefined && route.method === 'PATCH') {
+      body.content = { 'application/merge-patch+json': json, 'application/json': json };
+    }
+  }
+  const headers = (operation.parameters ?? []).filter((p) => p.in === 'header').map((p) => p.name);
+  for (const [status, response] of Object.entries(operation.responses)) {
+    if (headers.some((name) => name.startsWith('if-')) && (status === '200' || status === '201')) {
+      response.headers = {
+        ...response.headers,
+        etag: {
+          description: '"<revision>.<statusVersion>"',
+          schema: { type: 'string', examples: ['"3.14"'] },
+        },
+      };
+    }
+  }
+  const media = [body, ...Object.values(operation.responses)].flatMap((part) =>
+    Object.entries(part?.content ?? {}),
+  );
+  for (const [type, content] of media) {
+    if (!type.includes('json') || 'example' in content || 'examples' in content) continue;
+    content.example = exampleOf(content.schema, document.components.schemas);
+  }
+  for (const [status, codes] of Object.entries(byStatus(problemsOf(route, schema)))) {
+    operation.responses[status] = problemResponse(codes);
+  }
+};
+
+const problemsOf = ({ config, url }: Route, schema: NonNullable<Route['schema']>): readonly ProblemCode[] => {
+  const takesBody = schema.body !== undefined;
+  const takesInput = takesBody || schema.querystring !== undefined || schema.headers !== undefined;
+  const codes: ProblemCode[] = [...(schema.problems ?? []), 'too_many_requests', 'internal'];
+  if (takesInput) codes.push('validation_failed');
+  if (takesBody) codes.push('malformed', 'payload_too_large', 'unsupported_media_type');
+  if (url.includes(':')) codes.push('not_found');
+  if (config?.public !== true) codes.push('unauthenticated', 'upstream_unavailable');
+  return [...new Set(codes)].sort();
+};
+
+const byStatus = (codes: readonly ProblemCode[]) => Object.groupBy(codes, (code) => String(statusOf[code]));
+
+const problemResponse = (codes: readonly ProblemCode[] = []) => {
+  const status = codes[0] && statusOf[codes[0]];
+  return {
+    description: codes.map((code) => catalogue[code][0]).join(', '),
+    ...((status === 429 || status === 503) && {
+      headers: { 'retry-after': { description: 'In seconds.', schema: { type: 'integer', examples: [5] } } },
+    }),
+    content: {
+      [problemMediaType]: {
+        schema: { $ref: '#/components/schemas/Problem' },
+        examples: Object.fromEntries(
+          codes.map((code) => [
+            code,
+            { summary: catalogue[code][0], value: problemBody(new Problem(code), instance) },
+          ]),
+        ),
+      },
+    },
+  };
+};
+
+const byKey = <T>(record: Record<string, T>, order: readonly string[] = []): Record<string, T> => {
+  const rank = (key: string) => (order.includes(key) ? order.indexOf(key) : order.length);
+  const entries = Object.entries(record).sort(
+    ([a], [b]) => rank(a) - rank(b) || (a < b ? -1 : a > b ? 1 : 0),
+  );
+  return Object.fromEntries(entries);
+};
+
+const sorted = (document: OpenapiDocument): OpenapiDocument => {
+  const paths = Object.entries(document.paths).map(([path, operations]) => {
+    for (const operation of Object.values(operations)) operation.responses = byKey(operation.responses);
+    return [path, byKey(operations, methodOrder)] as const;
+  });
+  return {
+    ...document,
+    paths: byKey(Object.fromEntries(paths)),
+    components: { ...document.components, schemas: byKey(document.components.schemas) },
+  };
+};

@@ -1,0 +1,279 @@
+import { randomUUID } from 'node:crypto';
+import { STATUS_CODES } from 'node:http';
+import type { Socket } from 'node:net';
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
+import Type, { type Static } from 'typebox';
+import { Unavailable } from '../ports.ts';
+import { catalogue, type Fault, Problem, type ProblemCode } from '../problems.ts';
+import { closed } from '../schema.ts';
+import { faultCodes } from './faults.ts';
+import type { App } from './server.ts';
+import { remainingFaults } from './validation.ts';
+
+/** What each code is in HTTP; the one place that knows. */
+export const statusOf = {
+  validation_failed: 400,
+  malformed: 400,
+  invalid_cursor: 400,
+  unauthenticated: 401,
+  forbidden: 403,
+  not_found: 404,
+  method_not_allowed: 405,
+  not_acceptable: 406,
+  team_exists: 409,
+  server_busy: 409,
+  homes_exist: 409,
+  secret_exists: 409,
+  cannot_shrink: 409,
+  deleting: 409,
+  revision_mismatch: 412,
+  payload_too_large: 413,
+  uri_too_long: 414,
+  unsupported_media_type: 415,
+  invalid_allowlist: 422,
+  image_invalid: 422,
+  tag_required: 422,
+  registry_not_allowed: 422,
+  image_not_allowed: 422,
+  image_not_found_or_private: 422,
+  tag_not_found: 422,
+  image_broken: 422,
+  platform_missing: 422,
+  too_many_requests: 429,
+  headers_too_large: 431,
+  internal: 500,
+  upstream_bad_answer: 502,
+  upstream_unavailable: 503,
+  hub_unavailable: 503,
+  hub_restarting: 503,
+  registry_unavailable: 503,
+  busy: 503,
+} as const satisfies Record<ProblemCode, number>;
+
+/** RFC 9457 `type`: a stable name. Nothing answers under it; docs/errors.md says what it means. */
+export const typeOf = (code: ProblemCode) => `urn:knada:problem:${code}`;
+
+export const problemMediaType = 'application/problem+json';
+
+/** Said with every 503 that does not know better. */
+const defaultRetrySeconds = 5;
+
+export const FaultSchema = closed(
+  {
+    pointer: Type.String({
+      description:
+        'JSON pointer (RFC 6901) into the body; what is not in the body starts with /query or /header.',
+      examples: ['/culling/timeoutSeconds'],
+    }),
+    code: Type.String({ description: 'For programs.', examples: ['out_of_range'] }),
+    message: Type.String({ description: 'For people.', examples: ['Must be at least 600.'] }),
+  },
+  { $id: 'Fault' },
+);
+
+export const ProblemSchema = closed(
+  {
+    type: Type.String({ format: 'uri', examples: [typeOf('validation_failed')] }),
+    title: Type.String(),
+    status: Type.Integer({ minimum: 400, maximum: 599 }),
+    code: Type.String({
+      description: 'Stable; docs/errors.md lists them all.',
+      examples: ['validation_failed'],
+    }),
+    detail: Type.String({ description: 'What went wrong this time, for people.' }),
+    instance: Type.String({
+      format: 'uri',
+      description: 'The request id, as in x-request-id.',
+      examples: ['urn:uuid:0f5a6b4c-92f3-4f0e-8a53-3c1d4c2f6a10'],
+    }),
+    errors: Type.Optional(Type.Array(Type.Unsafe<Fault>(Type.Ref('Fault')))),
+  },
+  { $id: 'Problem', description: 'RFC 9457 problem details.' },
+);
+type ProblemBody = Static<typeof ProblemSchema>;
+
+/** The body of an answer. One fault per pointer: the first one found speaks for its field. */
+export const problemBody = (problem: Problem, requestId: string): ProblemBody => {
+  const errors = problem.errors && [
+    ...new Map(problem.errors.toReversed().map((f) => [f.pointer, f])).values(),
+  ];
+  return {
+    type: typeOf(problem.code),
+    title: problem.title,
+    status: statusOf[problem.code],
+    code: problem.code,
+    detail: problem.detail,
+    instance: `urn:uuid:${requestId}`,
+    ...(errors && { errors: errors.reverse() }),
+  };
+};
+
+const frameworkCodes: Readonly<Record<string, ProblemCode>> = {
+  FST_ERR_BAD_URL: 'not_found',
+  FST_ERR_MAX_PARAM_LENGTH: 'uri_too_long',
+  FST_ERR_CTP_BODY_TOO_LARGE: 'payload_too_large',
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: 'unsupported_media_type',
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: 'malformed',
+  FST_ERR_CTP_EMPTY_JSON_BODY: 'malformed',
+  FST_ERR_CTP_INVALID_JSON_BODY: 'malformed',
+};
+
+const sentences: Readonly<Record<string, string>> = {
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: 'The body is not as long as Content-Length says.',
+  FST_ERR_CTP_EMPTY_JSON_BODY: 'The body is empty; the content type promises JSON.',
+  FST_ERR_CTP_INVALID_JSON_BODY: 'The body is not valid JSON.',
+};
+
+/** What an error means to the caller. Whatever nobody foresaw is `internal`, with the error as its cause. */
+export const toProblem = (error: unknown): Problem => {
+  if (error instanceof Problem) return error;
+  if (error instanceof Unavailable) return new Problem('upstream_unavailable', { cause: error });
+  if (!(error instanceof Error)) return new Problem('internal', { cause: error });
+  const { code = '', statusCode }: Partial<FastifyError> = error;
+  const known = frameworkCodes[code];
+  const detail = sentences[code];
+  if (known) return new Problem(known, { ...(detail && { detail }), cause: error });
+  // The body parser's own refusals (__proto__ keys, a body cut short by its sender) carry no code of their own.
+  if (statusCode === 400 || code === 'ECONNRESET') return new Problem('malformed', { cause: error });
+  return new Problem('internal', { cause: error });
+};
+
+const send = (problem: Problem, request: FastifyRequest, reply: FastifyReply) => {
+  const status = statusOf[problem.code];
+  const retryAfter = problem.retryAfterSeconds ?? (status === 503 ? defaultRetrySeconds : undefined);
+  if (retryAfter !== undefined) reply.header('retry-after', String(Math.max(1, Math.ceil(retryAfter))));
+  if (status === 401 && !reply.hasHeader('www-authenticate')) reply.header('www-authenticate', 'Bearer');
+  if (status === 415) reply.header('accept', acceptedBy(request.method));
+  if (status >= 500)
+    request.log.error({ err: problem.cause ?? problem, code: problem.code }, 'request failed');
+  else request.log.info({ code: problem.code, errors: problem.errors?.length }, 'request refused');
+  return reply
+    .code(status)
+    .removeHeader('etag')
+    .removeHeader('location')
+    .header('cache-control', 'no-store')
+    .header('x-request-id', request.id)
+    .type(problemMediaType)
+    .serializer(JSON.stringify)
+    .send(problemBody(problem, request.id));
+};
+
+const acceptedBy = (method: string) =>
+  method === 'PATCH' ? 'application/merge-patch+json, application/json' : 'application/json';
+
+/** A path without an operation is 404, and 405 when another method would have found one. */
+const notFound =
+  (methods: ReturnType<typeof methodsByPath>) => (request: FastifyRequest, reply: FastifyReply) => {
+    const allowed = methods.of(request.url);
+    if (allowed.length === 0) return send(new Problem('not_found'), request, reply);
+    reply.header('allow', allowed.join(', '));
+    return send(new Problem('method_not_allowed'), request, reply);
+  };
+
+/** Which methods a path answers, learned from the routes as they are declared. */
+const methodsByPath = () => {
+  const routes = new Map<string, Set<string>>();
+  const fits = (pattern: string, path: readonly string[]) => {
+    const segments = pattern.split('/');
+    return (
+      segments.length === path.length &&
+      segments.every((s, i) => s === path[i] || (s.startsWith(':') && path[i] !== ''))
+    );
+  };
+  return {
+    add(url: string, methods: string | readonly string[]) {
+      routes.set(url, new Set([...(routes.get(url) ?? []), ...[methods].flat()]));
+    },
+    of(url: string): readonly string[] {
+      const path = url.replace(/[?#].*$/s, '').split('/');
+      return [...routes].flatMap(([pattern, methods]) => (fits(pattern, path) ? [...methods] : [])).sort();
+    },
+  };
+};
+
+/**
+ * Makes every error a problem document: what handlers and hooks throw, what the router does not find, what the
+ * body parser and the validators refuse. Call it before any route is declared.
+ */
+export const registerProblems = (app: App): void => {
+  const methods = methodsByPath();
+  app.addHook('onRoute', (route) => methods.add(route.url, route.method));
+  app.addHook('onRequest', (request, reply, done) => {
+    reply.header('x-request-id', request.id);
+    done();
+  });
+  app.setErrorHandler((error, request, reply) =>
+    send(withAllFaults(toProblem(error), error, request), request, reply),
+  );
+  app.setNotFoundHandler(notFound(methods));
+};
+
+/** Fastify stops at the first part of a request that does not fit; the caller shall hear of the others as well. */
+const withAllFaults = (problem: Problem, error: unknown, request: FastifyRequest) => {
+  const faults = remainingFaults(error, request);
+  if (faults.length === 0) return problem;
+  return new Problem('validation_failed', { errors: [...(problem.errors ?? []), ...faults] });
+};
+
+/** Fastify's `frameworkErrors`: what the router refuses before there is a route. */
+export const answerRouterError = (
+  error: FastifyError,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): void => {
+  send(toProblem(error), request, reply);
+};
+
+/** Fastify's `clientErrorHandler`: bytes that are not HTTP, or too many of them. There is no request to answer on. */
+export const answerBrokenHttp = (error: NodeJS.ErrnoException, socket: Socket): void => {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy(error);
+    return;
+  }
+  const problem = new Problem(error.code === 'HPE_HEADER_OVERFLOW' ? 'headers_too_large' : 'malformed');
+  const id = randomUUID();
+  const body = JSON.stringify(problemBody(problem, id));
+  const status = statusOf[problem.code];
+  socket.end(
+    [
+      `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+      `content-type: ${problemMediaType}`,
+      `content-length: ${Buffer.byteLength(body)}`,
+      `x-request-id: ${id}`,
+      'cache-control: no-store',
+      'connection: close',
+      '',
+      body,
+    ].join('\r\n'),
+  );
+};
+
+/** docs/errors.md, whole. */
+export const errorReference = (): string => {
+  const rows = Object.entries(catalogue).map(
+    ([code, [title, detail]]) => [statusOf[code as ProblemCode], code, title, detail] as const,
+  );
+  rows.sort((a, b) => a[0] - b[0]);
+  return [
+    '# Errors',
+    '',
+    '<!-- Generated from src/problems.ts by `node src/http/write-errors.ts`. -->',
+    '',
+    'Every error is an `application/problem+json` document (RFC 9457). `code` is stable: write programs against it, not',
+    `against the sentences. \`type\` is \`${typeOf('internal').replace(/internal$/, '<code>')}\`, \`instance\` is the request id, also in \`x-request-id\`.`,
+    '`errors` names every fault with a JSON pointer. An answer of 429 or 503 says in `Retry-After` when to try again.',
+    '',
+    '| status | code | title | meaning |',
+    '|---|---|---|---|',
+    ...rows.map(([status, code, title, detail]) => `| ${status} | \`${code}\` | ${title} | ${detail} |`),
+    '',
+    '## Codes in `errors`',
+    '',
+    'Of `validation_failed`; `invalid_allowlist` has codes of its own.',
+    '',
+    '| code | meaning |',
+    '|---|---|',
+    ...Object.entries(faultCodes).map(([code, meaning]) => `| \`${code}\` | ${meaning} |`),
+    '',
+  ].join('\n');
+};

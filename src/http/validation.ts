@@ -1,0 +1,143 @@
+import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
+import addFormats from 'ajv-formats';
+import fastJsonStringify, { type Schema } from 'fast-json-stringify';
+import type { FastifyRequest } from 'fastify';
+import { type Fault, Problem } from '../problems.ts';
+import { faultOf, unknownField } from './faults.ts';
+import type { App } from './server.ts';
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** The body may be left out; the handler then sees `{}`. */
+    optionalBody?: boolean;
+  }
+}
+
+/** More than a person reads and less than an amplifier needs. */
+const maxFaults = 500;
+
+const strictness = {
+  allErrors: true,
+  verbose: true,
+  useDefaults: false,
+  removeAdditional: false,
+  strict: true,
+  allowUnionTypes: true,
+  strictRequired: false,
+} as const;
+
+const parts = ['params', 'body', 'querystring', 'headers'] as const;
+type Part = (typeof parts)[number];
+const isPart = (part: unknown): part is Part => parts.some((known) => known === part);
+
+/** Where a fault of this part points to. */
+const prefixOf = { params: '/path', body: '', querystring: '/query', headers: '/header' } as const;
+
+type Compile = () => void;
+const compilersOf = new WeakMap<App, Compile[]>();
+
+/** The app's Ajv for bodies (as sent, nothing coerced) or for what arrives as text (coerced). */
+const createAjv = (app: App, coerceTypes: boolean) => {
+  const ajv = new Ajv({ ...strictness, coerceTypes });
+  addFormats.default(ajv, ['email', 'uri', 'date-time', 'uuid']);
+  for (const schema of Object.values(app.getSchemas())) ajv.addSchema(schema as object);
+  return ajv;
+};
+
+const once = <T>(make: () => T) => {
+  let made: { readonly value: T } | undefined;
+  return () => {
+    made ??= { value: make() };
+    return made.value;
+  };
+};
+
+const toFaults = (errors: readonly ErrorObject[], part: Part): readonly Fault[] =>
+  errors.slice(0, maxFaults).map((error) => {
+    const fault = faultOf(error);
+    return { ...fault, pointer: `${prefixOf[part]}${fault.pointer}` };
+  });
+
+/**
+ * Validates requests and serialises answers by the routes’ schemas. Bodies are taken as they are: nothing is
+ * coerced, filled in or dropped. A path that does not fit its pattern is `not_found`: what cannot exist answers as
+ * what does not exist. Schemas are compiled when they are first used; `compileSchemas` does it for all at once.
+ */
+export const registerValidation = (app: App): void => {
+  const compilers: Compile[] = [];
+  compilersOf.set(app, compilers);
+  const exact = once(() => createAjv(app, false));
+  const coercing = once(() => createAjv(app, true));
+
+  app.setValidatorCompiler<object>(({ schema, httpPart }) => {
+    if (!isPart(httpPart)) throw new TypeError(`No rules to validate ${httpPart}`);
+    const validate = once(
+      (): ValidateFunction => (httpPart === 'body' ? exact() : coercing()).compile(schema),
+    );
+    compilers.push(validate);
+    return (data: unknown) => {
+      if (validate()(data)) return true;
+      if (httpPart === 'params') return { error: new Problem('not_found') };
+      const errors = toFaults(validate().errors ?? [], httpPart);
+      return { error: new Problem('validation_failed', { errors }) };
+    };
+  });
+
+  app.setSerializerCompiler<Schema>(({ schema }) => {
+    const serialize = once(() =>
+      fastJsonStringify(schema, { schema: app.getSchemas() as Record<string, Schema> }),
+    );
+    compilers.push(serialize);
+    return (data: unknown) => serialize()(data);
+  });
+
+  app.addHook('preValidation', (request, _reply, done) => {
+    if (request.is404) return done();
+    const { schema, config } = request.routeOptions;
+    if (schema?.body === undefined) return done(bodyRefused(request.body));
+    if (request.body !== undefined) return done();
+    if (!config.optionalBody) return done(bodyMissing());
+    request.body = {};
+    done();
+  });
+};
+
+const bodyMissing = () =>
+  new Problem('validation_failed', {
+    errors: [{ pointer: '', code: 'required', message: 'This operation needs a JSON body.' }],
+  });
+
+/** An operation without a body takes `{}` and nothing more: what is sent and not read would be dropped in silence. */
+const bodyRefused = (body: unknown) => {
+  if (typeof body !== 'object' || body === null) return undefined;
+  const errors = Object.keys(body)
+    .slice(0, maxFaults)
+    .map((name) => unknownField('', name, []));
+  return errors.length > 0 ? new Problem('validation_failed', { errors }) : undefined;
+};
+
+/** The faults in the parts of a request that Fastify did not look at after `error` ended its validation. */
+export const remainingFaults = (error: unknown, request: FastifyRequest): readonly Fault[] => {
+  if (!(error instanceof Problem) || error.code !== 'validation_failed') return [];
+  const part = 'validationContext' in error ? error.validationContext : undefined;
+  if (!isPart(part)) return [];
+  const seen = {
+    params: request.params,
+    body: request.body,
+    querystring: request.query,
+    headers: request.headers,
+  };
+  return parts.slice(parts.indexOf(part) + 1).flatMap((part) => {
+    const verdict: unknown = request.getValidationFunction(part)?.(seen[part]);
+    const problem =
+      typeof verdict === 'object' && verdict !== null && 'error' in verdict ? verdict.error : undefined;
+    return problem instanceof Problem ? (problem.errors ?? []) : [];
+  });
+};
+
+/** Compiles every schema of every route of a ready app; a broken one throws here. Answers how many there are. */
+export const compileSchemas = (app: App): number => {
+  const compilers = compilersOf.get(app) ?? [];
+  for (const compile of compilers) compile();
+  return compilers.length;
+};
