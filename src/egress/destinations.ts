@@ -1,0 +1,89 @@
+import type { AllowlistEntry } from './entry.ts';
+import type { EgressSettings } from './policy.ts';
+import {
+  type Cidr,
+  compareCidrs,
+  forbiddenRange,
+  forbiddenWithin,
+  parseCidr,
+  parseIpv6,
+  printCidr,
+} from './ranges.ts';
+
+/** Every answer known for a host, IPv4 and IPv6 in text, in any order. */
+export type Addresses = ReadonlyMap<string, readonly string[]>;
+
+export const HostStatus = {
+  Resolved: 'resolved',
+  /** No answer is known. */
+  Unresolved: 'unresolved',
+  /** Every IPv4 answer lies in a forbidden range. */
+  BlockedPrivateAnswer: 'blocked_private_answer',
+  /** Only the lowest of them are opened, so that the same ones are opened every time. */
+  TooManyAddresses: 'too_many_addresses',
+  /** There are answers, and none that an IPv4 cluster can reach. */
+  Ipv6Only: 'ipv6_only',
+} as const;
+export type HostStatus = (typeof HostStatus)[keyof typeof HostStatus];
+
+/** What became of one host of the list. */
+export interface HostReport {
+  readonly host: string;
+  readonly status: HostStatus;
+  /** What is opened, in numeric order: addresses, or the range that was asked for. */
+  readonly addresses: readonly string[];
+  /** What was left out, and the range it lies in. */
+  readonly filtered: readonly { readonly address: string; readonly range: string }[];
+}
+
+export interface Destination {
+  readonly report: HostReport;
+  readonly cidrs: readonly Cidr[];
+}
+
+/**
+ * Where a host may be reached. The forbidden ranges hold for every answer each time, and for literal entries too:
+ * settings may have changed since the entry was accepted. Addresses of the operator’s host map count as opened.
+ */
+export function destinationOf(
+  host: string,
+  kind: AllowlistEntry['kind'],
+  addresses: Addresses,
+  settings: EgressSettings,
+): Destination {
+  if (kind !== 'name') return literal(host, settings);
+  const mapped = settings.hostMap.get(host);
+  if (mapped === undefined) return fromAnswers(host, addresses.get(host) ?? [], settings);
+  const opened = mapped.flatMap((address) => parseCidr(address) ?? []);
+  return fromAnswers(host, mapped, { ...settings, privateRanges: [...settings.privateRanges, ...opened] });
+}
+
+function literal(host: string, settings: EgressSettings): Destination {
+  const cidr = parseCidr(host);
+  const range = cidr === undefined ? 'not an address' : forbiddenWithin(cidr, settings);
+  if (cidr === undefined || range !== undefined) {
+    const filtered = [{ address: host, range: range ?? 'not an address' }];
+    return { report: { host, status: HostStatus.BlockedPrivateAnswer, addresses: [], filtered }, cidrs: [] };
+  }
+  return { report: { host, status: HostStatus.Resolved, addresses: [host], filtered: [] }, cidrs: [cidr] };
+}
+
+function fromAnswers(host: string, answers: readonly string[], settings: EgressSettings): Destination {
+  const ipv4 = [...new Set(answers)].filter((answer) => parseIpv6(answer) === undefined).sort();
+  const judged = ipv4.map((address) => ({ address, range: forbiddenRange(address, settings) }));
+  const filtered = judged.flatMap(({ address, range }) => (range === undefined ? [] : [{ address, range }]));
+  const allowed = judged
+    .filter(({ range }) => range === undefined)
+    .flatMap(({ address }) => parseCidr(address) ?? [])
+    .sort(compareCidrs);
+  const cidrs = allowed.slice(0, settings.maxAddressesPerHost);
+  const addresses = cidrs.map((cidr) => printCidr(cidr).replace('/32', ''));
+  return { report: { host, status: statusOf(), addresses, filtered }, cidrs };
+
+  function statusOf(): HostStatus {
+    if (allowed.length > cidrs.length) return HostStatus.TooManyAddresses;
+    if (cidrs.length > 0) return HostStatus.Resolved;
+    if (filtered.length > 0) return HostStatus.BlockedPrivateAnswer;
+    return answers.length > 0 ? HostStatus.Ipv6Only : HostStatus.Unresolved;
+  }
+}

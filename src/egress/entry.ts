@@ -1,0 +1,336 @@
+import Type, { type Static } from 'typebox';
+import { closed, oneOf, ref } from '../schema.ts';
+import { EntryProblem, EntryWarning, type Refusal, refuse, shown } from './entry-problem.ts';
+import { isInternalName, isNumericLabel, parseName } from './name.ts';
+import { type Parts, parsePort } from './port.ts';
+import {
+  type Cidr,
+  forbiddenWithin,
+  parseIpv4,
+  printCidr,
+  printIpv4,
+  type RangeSettings,
+  sizeOf,
+} from './ranges.ts';
+
+/** An entry as it is understood. Parsing `entry` again gives the same, without the warnings about its text. */
+export const AllowlistEntry = closed(
+  {
+    entry: Type.String({
+      description: 'The canonical form; the port is always written.',
+      examples: ['pypi.org:443'],
+    }),
+    host: Type.String({
+      description:
+        'A name in lower case without a trailing dot (international ones in their xn-- form), an IPv4 address, or a range such as 198.35.26.0/24.',
+      examples: ['pypi.org'],
+    }),
+    portStart: Type.Integer({ minimum: 1, maximum: 65535, examples: [443] }),
+    portEnd: Type.Integer({ minimum: 1, maximum: 65535, examples: [443] }),
+    kind: oneOf(['name', 'ipv4', 'cidr']),
+    warnings: Type.Array(Type.Unsafe<EntryWarning>({ type: 'string', enum: Object.values(EntryWarning) })),
+  },
+  { $id: 'AllowlistEntry' },
+);
+export type AllowlistEntry = Static<typeof AllowlistEntry>;
+
+/** An entry that cannot be used, where it stood in the list and why. */
+export const AllowlistError = closed(
+  {
+    index: Type.Integer({ minimum: 0 }),
+    entry: Type.String({ description: 'As it was written.' }),
+    code: Type.Unsafe<EntryProblem>({ type: 'string', enum: Object.values(EntryProblem) }),
+    message: Type.String({ description: 'What to write instead.' }),
+  },
+  { $id: 'AllowlistError' },
+);
+export type AllowlistError = Static<typeof AllowlistError>;
+
+/** The good entries and the bad ones apart. A list with any error is not used at all. */
+export const ParsedAllowlist = closed(
+  { entries: Type.Array(ref(AllowlistEntry)), errors: Type.Array(ref(AllowlistError)) },
+  { $id: 'ParsedAllowlist' },
+);
+export type ParsedAllowlist = Static<typeof ParsedAllowlist>;
+
+/** What the operator decides about entries. */
+export interface EntryOptions extends RangeSettings {
+  /** Whether a range of addresses (198.35.26.0/24) may be an entry. */
+  readonly allowCidr: boolean;
+  /** EGRESS_INTERNAL_SUFFIXES, with or without a leading dot; added to the built-in ones. */
+  readonly internalSuffixes: readonly string[];
+  readonly maxEntries: number;
+  /** The most ports one entry may have. */
+  readonly maxPortRangeWidth: number;
+}
+
+export const defaultEntryOptions: EntryOptions = {
+  clusterRanges: [],
+  privateRanges: [],
+  allowCidr: false,
+  internalSuffixes: [],
+  maxEntries: 200,
+  maxPortRangeWidth: 100,
+};
+
+export type EntryResult = { readonly ok: true; readonly entry: AllowlistEntry } | Refusal;
+
+/**
+ * Reads `host[:port[-port]]`. When several rules are broken, the first in this order is told:
+ *
+ * 1. the text as a whole: empty_entry, one_entry_per_item, whitespace_in_host, userinfo_not_allowed;
+ * 2. the host: ipv6_not_supported; of numbers: ambiguous_ip, invalid_ipv4, cidr_not_allowed, cidr_host_bits,
+ *    forbidden_range; of names: see parseName, then internal_name;
+ * 3. the port: scheme_port_mismatch, port_missing, invalid_port, port_out_of_range, port_range_reversed,
+ *    port_range_too_wide, protocol_not_supported.
+ *
+ * The host comes before the port because a host that may never be reached makes its port pointless. Commas,
+ * semicolons and white space count wherever they stand, also in a part that would be dropped: what follows
+ * them may be another destination, and no destination is dropped silently. An explicit port wins over the scheme
+ * (`https://host:80` is port 80). Each step looks at each character a bounded number of times.
+ */
+export function parseEntry(text: string, options: EntryOptions): EntryResult {
+  const trimmed = trimAscii(text);
+  const misshapen = checkShape(trimmed);
+  if (misshapen !== undefined) return misshapen;
+
+  const { scheme, rest } = splitScheme(trimmed);
+  const { head: authority, tail } = splitAt(rest, /[/?#]/);
+  if (authority.includes('@')) return userinfo(authority);
+  if (isIpv6Like(authority)) return noIpv6(authority);
+  const { head: hostText, tail: portTail } = splitAt(authority, /:/);
+  if (hostText === '') return noHost();
+
+  const parts = { scheme, port: portTail === '' ? undefined : portTail.slice(1), tail };
+  const host = isNumericHost(hostText)
+    ? parseNumericHost(hostText, parts, options)
+    : parseNamedHost(hostText, parts, options);
+  if (!host.ok) return host;
+  const port = parsePort(host.parts, host.host, options.maxPortRangeWidth);
+  if (!port.ok) return port;
+
+  const { start: portStart, end: portEnd } = port;
+  const normalized = trimmed !== rest || host.parts.tail !== '';
+  return {
+    ok: true,
+    entry: {
+      entry: printEntry({ host: host.host, portStart, portEnd }),
+      host: host.host,
+      portStart,
+      portEnd,
+      kind: host.kind,
+      warnings: [...(normalized ? [EntryWarning.Normalized] : []), ...host.warnings],
+    },
+  };
+}
+
+/**
+ * Reads a whole list. An entry that says the same as an earlier one is kept, with the warning `duplicate`. Of a
+ * list that is too long only the first `maxEntries` are read; the error stands at the first one beyond them.
+ */
+export function parseAllowlist(entries: readonly string[], options: EntryOptions): ParsedAllowlist {
+  const seen = new Set<string>();
+  const parsed: ParsedAllowlist = { entries: [], errors: [] };
+  for (const [index, entry] of entries.slice(0, options.maxEntries).entries()) {
+    const result = parseEntry(entry, options);
+    if (!result.ok) {
+      parsed.errors.push({ index, entry, code: result.code, message: result.message });
+      continue;
+    }
+    const key = result.entry.entry;
+    const warnings = seen.has(key)
+      ? [...result.entry.warnings, EntryWarning.Duplicate]
+      : result.entry.warnings;
+    seen.add(key);
+    parsed.entries.push({ ...result.entry, warnings });
+  }
+  const beyond = entries[options.maxEntries];
+  if (beyond !== undefined) {
+    parsed.errors.push({
+      index: options.maxEntries,
+      entry: beyond,
+      code: EntryProblem.TooManyEntries,
+      message: `The list has ${entries.length} entries; ${options.maxEntries} is the most. Remove what is no longer used; the entries after the first ${options.maxEntries} were not read.`,
+    });
+  }
+  return parsed;
+}
+
+/** The canonical form of an entry. */
+export function printEntry(entry: Pick<AllowlistEntry, 'host' | 'portStart' | 'portEnd'>): string {
+  const { host, portStart, portEnd } = entry;
+  return portStart === portEnd ? `${host}:${portStart}` : `${host}:${portStart}-${portEnd}`;
+}
+
+type HostResult =
+  | {
+      readonly ok: true;
+      readonly kind: AllowlistEntry['kind'];
+      readonly host: string;
+      readonly warnings: readonly EntryWarning[];
+      readonly parts: Parts;
+    }
+  | Refusal;
+
+function trimAscii(text: string): string {
+  const isSpace = (index: number) => {
+    const code = text.charCodeAt(index);
+    return code === 0x20 || (code >= 0x09 && code <= 0x0d);
+  };
+  let start = 0;
+  let end = text.length;
+  while (start < end && isSpace(start)) start += 1;
+  while (end > start && isSpace(end - 1)) end -= 1;
+  return text.slice(start, end);
+}
+
+function splitAt(text: string, separator: RegExp): { head: string; tail: string } {
+  const at = text.search(separator);
+  return at === -1 ? { head: text, tail: '' } : { head: text.slice(0, at), tail: text.slice(at) };
+}
+
+function checkShape(text: string): Refusal | undefined {
+  if (text === '') {
+    return refuse(EntryProblem.EmptyEntry, 'The entry is empty. Write host or host:port, or remove it.');
+  }
+  if (/[,;]/.test(text)) {
+    return refuse(
+      EntryProblem.OneEntryPerItem,
+      `${shown(text)} looks like several destinations. Give each one an item of its own in the list.`,
+    );
+  }
+  if (/\p{White_Space}/u.test(text)) {
+    return refuse(
+      EntryProblem.WhitespaceInHost,
+      `${shown(text)} has white space inside. Write host:port without any; if these are several destinations, give each an item of its own.`,
+    );
+  }
+  return undefined;
+}
+
+/** Also takes `jdbc:postgresql://`, as it is copied from a connection string, and a bare `//`. */
+function splitScheme(text: string): { scheme: string | undefined; rest: string } {
+  if (text.startsWith('//')) return { scheme: undefined, rest: text.slice(2) };
+  const end = text.slice(0, 64).indexOf('://');
+  const scheme = text.slice(0, Math.max(end, 0)).toLowerCase();
+  const isScheme = scheme.split(':').every((part) => /^[a-z][a-z0-9+.-]*$/.test(part));
+  return isScheme ? { scheme, rest: text.slice(end + 3) } : { scheme: undefined, rest: text };
+}
+
+/** Does not repeat what stands before the @: it may be a password. */
+function userinfo(authority: string): Refusal {
+  const rest = authority.slice(authority.lastIndexOf('@') + 1);
+  return refuse(
+    EntryProblem.UserinfoNotAllowed,
+    `The entry has a user name or password in front of an @. Write ${rest === '' ? 'the host' : shown(rest)} alone, and keep credentials in the team’s secret.`,
+  );
+}
+
+function noHost(): Refusal {
+  return refuse(EntryProblem.EmptyEntry, 'The entry names no host. Write host or host:port.');
+}
+
+function noIpv6(authority: string): Refusal {
+  return refuse(
+    EntryProblem.Ipv6NotSupported,
+    `${shown(authority)} is an IPv6 address, and the cluster has IPv4 only. Write the host’s name or its IPv4 address.`,
+  );
+}
+
+/** Brackets, or hexadecimal groups with at least three colons or an empty group among them. */
+function isIpv6Like(authority: string): boolean {
+  if (/[[\]]/.test(authority)) return true;
+  const { head: address } = splitAt(authority, /%/);
+  if (!/^[0-9a-f]{0,4}:[0-9a-f:.]*$/i.test(address)) return false;
+  return address.includes('::') || address.split(':', 4).length === 4;
+}
+
+/** Whether the parsers out there would take a host for an address, in however odd a spelling. */
+function isNumericHost(host: string): boolean {
+  const labels = withoutTrailingDot(host).split('.');
+  return labels.every(isNumericLabel);
+}
+
+function withoutTrailingDot(host: string): string {
+  return host.endsWith('.') ? host.slice(0, -1) : host;
+}
+
+function parseNamedHost(text: string, parts: Parts, options: EntryOptions): HostResult {
+  const result = parseName(text);
+  if (!result.ok) return result;
+  if (isInternalName(result.name, options.internalSuffixes)) {
+    return refuse(
+      EntryProblem.InternalName,
+      `${shown(result.name)} is a name inside the cluster, the cloud project or a local network. Write the public name; what the notebook itself needs is open anyway.`,
+    );
+  }
+  return { ok: true, kind: 'name', host: result.name, warnings: result.warnings, parts };
+}
+
+function parseNumericHost(text: string, parts: Parts, options: EntryOptions): HostResult {
+  const address = parseIpv4(text);
+  if (address === undefined) return checkNumericHost(text);
+
+  // After an address a slash and digits are a prefix length, never a path: reading 10.0.0.0/8 as one address
+  // would quietly open something else than what was asked.
+  const prefix = /^\/([0-9]{1,3})(?=$|[:/?#])/.exec(parts.tail)?.[1];
+  if (prefix === undefined) return withinRange({ first: address, length: 32 }, parts, options);
+  if (!options.allowCidr) {
+    return refuse(
+      EntryProblem.CidrNotAllowed,
+      `${shown(`${text}/${prefix}`)} is a range of addresses. List the addresses or host names one by one, or ask the platform team.`,
+    );
+  }
+  if (parts.port !== undefined) {
+    return refuse(
+      EntryProblem.InvalidPort,
+      `The port stands before the prefix length. Write ${shown(`${text}/${prefix}:${parts.port}`)}.`,
+    );
+  }
+  const length = Number(prefix);
+  if (String(length) !== prefix || length > 32) {
+    return refuse(
+      EntryProblem.InvalidIpv4,
+      `/${prefix} is no prefix length. Write a number from 0 to 32, such as ${text}/32.`,
+    );
+  }
+  const first = address - (address % sizeOf(length));
+  if (first !== address) {
+    return refuse(
+      EntryProblem.CidrHostBits,
+      `${text}/${prefix} has bits set after its prefix. Write ${printCidr({ first, length })} for the whole range, or ${text} for the one address.`,
+    );
+  }
+  const { head: afterPrefix, tail } = splitAt(parts.tail.slice(prefix.length + 1), /[/?#]/);
+  const port = afterPrefix === '' ? undefined : afterPrefix.slice(1);
+  return withinRange({ first, length }, { scheme: parts.scheme, port, tail }, options);
+}
+
+/** Why a host of numbers is not four canonical octets. */
+function checkNumericHost(text: string): Refusal {
+  const labels = withoutTrailingDot(text).split('.');
+  const isDecimal = labels.every((label) => /^(?:0|[1-9][0-9]*)$/.test(label));
+  if (labels.length > 4 || (labels.length === 4 && isDecimal)) {
+    return refuse(
+      EntryProblem.InvalidIpv4,
+      `${shown(text)} is not an IPv4 address. Write four numbers from 0 to 255 with dots between, such as 198.35.26.96.`,
+    );
+  }
+  return refuse(
+    EntryProblem.AmbiguousIp,
+    `${shown(text)} is read as different addresses by different programs. Write four decimal numbers without leading zeros, such as 198.35.26.96.`,
+  );
+}
+
+function withinRange(cidr: Cidr, parts: Parts, options: EntryOptions): HostResult {
+  const isAddress = cidr.length === 32;
+  const host = isAddress ? printIpv4(cidr.first) : printCidr(cidr);
+  const range = forbiddenWithin(cidr, options);
+  if (range !== undefined) {
+    return refuse(
+      EntryProblem.ForbiddenRange,
+      `${host} lies in a range that notebooks may not reach (${range}). Write a public address or name; for a system on the internal network ask the platform team to open its range.`,
+    );
+  }
+  return { ok: true, kind: isAddress ? 'ipv4' : 'cidr', host, warnings: [], parts };
+}

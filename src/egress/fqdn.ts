@@ -1,0 +1,84 @@
+import { createHash } from 'node:crypto';
+import { type Addresses, destinationOf } from './destinations.ts';
+import type { AllowlistEntry } from './entry.ts';
+import {
+  byText,
+  type EgressSettings,
+  notebookPods,
+  type ObjectMeta,
+  objectMeta,
+  type PolicyMeta,
+  PolicyName,
+} from './policy.ts';
+
+/** GKE’s own policy by host name, whose addresses the nodes learn from the pods’ own look-ups. */
+export interface FqdnNetworkPolicy {
+  apiVersion: 'networking.gke.io/v1alpha1';
+  kind: 'FQDNNetworkPolicy';
+  metadata: ObjectMeta;
+  spec: {
+    podSelector: { matchLabels: Record<string, string> };
+    egress: { matches: { name: string }[]; ports: { protocol: 'TCP'; port: number }[] }[];
+  };
+}
+
+/**
+ * The backend to use: GKE’s where it was asked for and version v1alpha1 is served. v1alpha3 is another product’s
+ * resource under the same name.
+ */
+export function chooseBackend(
+  wanted: EgressSettings['backend'],
+  servedVersions: readonly string[],
+): EgressSettings['backend'] {
+  return wanted === 'gke-fqdn' && servedVersions.includes('v1alpha1') ? 'gke-fqdn' : 'ip';
+}
+
+/** Whether GKE is to resolve this entry; literal addresses and the operator’s host map stay with ipBlocks. */
+export function isFqdnEntry(entry: AllowlistEntry, settings: EgressSettings): boolean {
+  return entry.kind === 'name' && !settings.hostMap.has(entry.host);
+}
+
+/**
+ * One object per host, since GKE limits the addresses per object; ports written out one by one, since an item
+ * without a port means every port and there are no ranges. GKE cannot filter answers, so a host that is known to
+ * answer with a forbidden address gets no object at all. That is no protection against a host that starts to do so
+ * later: where teams are not trusted the backend `ip` is the one to use.
+ */
+export function fqdnPolicies(
+  meta: PolicyMeta,
+  entries: readonly AllowlistEntry[],
+  addresses: Addresses,
+  settings: EgressSettings,
+): FqdnNetworkPolicy[] {
+  const byHost = Map.groupBy(
+    entries.filter((entry) => isFqdnEntry(entry, settings)),
+    (entry) => entry.host,
+  );
+  return [...byHost]
+    .filter(([host]) => destinationOf(host, 'name', addresses, settings).report.filtered.length === 0)
+    .sort(([a], [b]) => byText(a, b))
+    .map(([host, ofHost]) => fqdnPolicy(meta, host, ofHost));
+}
+
+function fqdnPolicy(meta: PolicyMeta, host: string, entries: readonly AllowlistEntry[]): FqdnNetworkPolicy {
+  const ports = new Set(
+    entries.flatMap(({ portStart, portEnd }) =>
+      Array.from({ length: portEnd - portStart + 1 }, (_, offset) => portStart + offset),
+    ),
+  );
+  const id = createHash('sha256').update(host).digest('hex').slice(0, 16);
+  return {
+    apiVersion: 'networking.gke.io/v1alpha1',
+    kind: 'FQDNNetworkPolicy',
+    metadata: objectMeta(meta, `${PolicyName.Allow}-${id}`),
+    spec: {
+      podSelector: { matchLabels: { ...notebookPods } },
+      egress: [
+        {
+          matches: [{ name: host }],
+          ports: [...ports].sort((a, b) => a - b).map((port) => ({ protocol: 'TCP', port })),
+        },
+      ],
+    },
+  };
+}

@@ -1,0 +1,129 @@
+import { createHash } from 'node:crypto';
+import type { V1NetworkPolicyEgressRule, V1NetworkPolicySpec } from '@kubernetes/client-node';
+import { type Cidr, printCidr, type RangeSettings } from './ranges.ts';
+
+/** What a policy of ours carries besides its rules; given by the caller, who knows the team. */
+export interface PolicyMeta {
+  readonly namespace: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly annotations: Readonly<Record<string, string>>;
+}
+
+/** A complete NetworkPolicy as it is applied: plain JSON. */
+export interface NetworkPolicy {
+  apiVersion: 'networking.k8s.io/v1';
+  kind: 'NetworkPolicy';
+  metadata: ObjectMeta;
+  spec: V1NetworkPolicySpec;
+}
+
+export interface ObjectMeta {
+  name: string;
+  namespace: string;
+  labels: Record<string, string>;
+  annotations: Record<string, string>;
+}
+
+/** Names of the policies, one of each per team namespace. */
+export const PolicyName = {
+  Open: 'notebook-egress-open',
+  Baseline: 'notebook-egress-baseline',
+  Allow: 'notebook-egress-allow',
+  AirflowBaseline: 'airflow-egress-baseline',
+} as const;
+export type PolicyName = (typeof PolicyName)[keyof typeof PolicyName];
+
+/** The label that KubeSpawner and the chart give every notebook pod. */
+export const notebookPods: Readonly<Record<string, string>> = { component: 'singleuser-server' };
+
+/** What the operator decides about policies. */
+export interface EgressSettings extends RangeSettings {
+  /** Who resolves host names: we (`ip`), or the nodes of GKE (`gke-fqdn`, where served). */
+  readonly backend: 'ip' | 'gke-fqdn';
+  /**
+   * Where the pods find Google APIs: the virtual addresses of private.googleapis.com or restricted.googleapis.com,
+   * or whatever `googleApiHosts` resolve to.
+   */
+  readonly googleApis: 'private' | 'restricted' | 'resolve';
+  /** Read with `googleApis: resolve` only. */
+  readonly googleApiHosts: readonly string[];
+  /** ClusterIPs of kube-dns; needed where policies hold before Services are translated (Calico). */
+  readonly dnsServiceRanges: readonly Cidr[];
+  /** What Airflow workers need besides: the metadata database, the log store. */
+  readonly airflowDestinations: readonly { readonly cidr: Cidr; readonly port: number }[];
+  /** Static addresses of hosts, which replace what DNS answers. They may be private, never the cluster’s. */
+  readonly hostMap: ReadonlyMap<string, readonly string[]>;
+  readonly maxAddressesPerHost: number;
+  /** The most peers of all rules of one allow policy together: each costs a node an entry in its policy map. */
+  readonly maxPeers: number;
+}
+
+export const defaultEgressSettings: EgressSettings = {
+  clusterRanges: [],
+  privateRanges: [],
+  backend: 'ip',
+  googleApis: 'private',
+  googleApiHosts: [
+    'bigquery.googleapis.com',
+    'iamcredentials.googleapis.com',
+    'oauth2.googleapis.com',
+    'secretmanager.googleapis.com',
+    'storage.googleapis.com',
+    'sts.googleapis.com',
+    'www.googleapis.com',
+  ],
+  dnsServiceRanges: [],
+  airflowDestinations: [],
+  hostMap: new Map(),
+  maxAddressesPerHost: 128,
+  maxPeers: 1000,
+};
+
+/**
+ * An egress policy. `policyTypes` is always written: without it Kubernetes adds Ingress, and leaves Egress out
+ * where there are no rules.
+ */
+export function networkPolicy(
+  meta: PolicyMeta,
+  name: string,
+  podSelector: NonNullable<V1NetworkPolicySpec['podSelector']>,
+  egress: V1NetworkPolicyEgressRule[],
+): NetworkPolicy {
+  return {
+    apiVersion: 'networking.k8s.io/v1',
+    kind: 'NetworkPolicy',
+    metadata: objectMeta(meta, name),
+    spec: { podSelector, policyTypes: ['Egress'], egress },
+  };
+}
+
+export function objectMeta(meta: PolicyMeta, name: string): ObjectMeta {
+  return {
+    name,
+    namespace: meta.namespace,
+    labels: sortKeys(meta.labels),
+    annotations: sortKeys(meta.annotations),
+  };
+}
+
+export const ipBlock = (cidr: Cidr) => ({ ipBlock: { cidr: printCidr(cidr) } });
+
+/** SHA-256 of what a policy says, in hexadecimal: the same for the same rules, whatever its labels. */
+export function policyHash(policy: { readonly spec: unknown }): string {
+  return createHash('sha256').update(canonicalJson(policy.spec)).digest('hex');
+}
+
+/** Orders by UTF-16 unit, the same on every machine. */
+export const byText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
+
+function sortKeys(record: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(record).sort(([a], [b]) => byText(a, b)));
+}
+
+function canonicalJson(value: unknown): string {
+  return JSON.stringify(value, (_key, part: unknown) =>
+    typeof part === 'object' && part !== null && !Array.isArray(part)
+      ? Object.fromEntries(Object.entries(part).sort(([a], [b]) => byText(a, b)))
+      : part,
+  );
+}
