@@ -22,7 +22,6 @@ const kinds: Readonly<Record<string, { readonly plural: string; readonly scope?:
   'helm.toolkit.fluxcd.io/v2/HelmRelease': { plural: 'helmreleases' },
 };
 
-const pageSize = 500;
 const tries = 4;
 const firstPauseMs = 100;
 /** A server that asks for more is not waited for: the tick comes again. */
@@ -182,7 +181,7 @@ const objectPathOf = (ref: ObjectRef) => {
  */
 export const openCluster = (
   access: ClusterAccess,
-  { gke }: { readonly gke?: Gke } = {},
+  { gke, pageSize = 500 }: { readonly gke?: Gke; readonly pageSize?: number } = {},
 ): Cluster & { close(): Promise<void> } => {
   let connection: Promise<Connection> | undefined;
 

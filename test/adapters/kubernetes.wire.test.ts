@@ -1,0 +1,331 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { type AddressInfo, createServer as createTcpServer, type Socket } from 'node:net';
+import { describe, it, type TestContext } from 'node:test';
+import { openCluster } from '../../src/adapters/kubernetes.ts';
+import { type Manifest, Unavailable } from '../../src/ports.ts';
+
+interface Seen {
+  readonly method: string;
+  readonly url: URL;
+  readonly headers: IncomingMessage['headers'];
+  readonly body: string;
+}
+
+const portOf = (address: string | AddressInfo | null): number => {
+  assert.ok(typeof address === 'object' && address !== null);
+  return address.port;
+};
+
+type Answer = (seen: Seen, response: ServerResponse) => void;
+
+/** An API server of which the test says every answer, in turn; the last one is repeated. */
+const answering = async (t: TestContext, ...answers: readonly [Answer, ...Answer[]]) => {
+  const seen: Seen[] = [];
+  const sockets = new Set<Socket>();
+  const server = createServer(async (request, response) => {
+    let body = '';
+    for await (const chunk of request) body += chunk;
+    const one: Seen = {
+      method: request.method ?? '',
+      url: new URL(request.url ?? '', 'http://localhost'),
+      headers: request.headers,
+      body,
+    };
+    const answer = answers[Math.min(seen.length, answers.length - 1)] ?? answers[0];
+    seen.push(one);
+    answer(one, response);
+  });
+  server.on('connection', (socket) => sockets.add(socket));
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const cluster = openCluster({ kind: 'url', url: `http://127.0.0.1:${portOf(server.address())}` });
+  t.after(async () => {
+    await cluster.close();
+    server.closeAllConnections();
+    server.close();
+  });
+  return { cluster, seen, sockets };
+};
+
+const json =
+  (code: number, body: unknown, headers: Record<string, string> = {}): Answer =>
+  (_seen, response) =>
+    response.writeHead(code, { 'content-type': 'application/json', ...headers }).end(JSON.stringify(body));
+const status = (code: number, message = 'no', headers: Record<string, string> = {}, details = {}) =>
+  json(code, { kind: 'Status', apiVersion: 'v1', status: 'Failure', code, message, details }, headers);
+
+const object = {
+  apiVersion: 'v1',
+  kind: 'ConfigMap',
+  metadata: { name: 'a', namespace: 'n', uid: 'u', resourceVersion: '7', managedFields: [{ manager: 'x' }] },
+  data: { a: '1' },
+};
+const ref = { apiVersion: 'v1', kind: 'ConfigMap', name: 'a', namespace: 'n' };
+const manifest: Manifest = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'a', namespace: 'n' } };
+const guarded: Manifest = { ...manifest, metadata: { ...manifest.metadata, uid: 'u', resourceVersion: '7' } };
+const patient = () => AbortSignal.timeout(20_000);
+const unavailable = (message: RegExp) => (error: unknown) => {
+  assert.ok(error instanceof Unavailable, String(error));
+  assert.equal(error.system, 'Kubernetes');
+  assert.match(error.message, message);
+  return true;
+};
+
+describe('the cluster adapter on the wire', () => {
+  it('applies as one manager, by force, with the guard in the body', async (t) => {
+    const { cluster, seen } = await answering(t, json(200, object));
+    await cluster.apply(manifest, patient());
+    await cluster.apply(guarded, patient());
+    assert.equal(seen[0]?.method, 'PATCH');
+    assert.equal(seen[0]?.url.pathname, '/api/v1/namespaces/n/configmaps/a');
+    assert.deepEqual(Object.fromEntries(seen[0]?.url.searchParams ?? []), {
+      fieldManager: 'knada-notebooks',
+      force: 'true',
+    });
+    assert.equal(seen[0]?.headers['content-type'], 'application/apply-patch+yaml');
+    assert.deepEqual(JSON.parse(seen[0]?.body ?? ''), {
+      ...manifest,
+      metadata: { ...manifest.metadata, resourceVersion: '1' },
+    });
+    assert.deepEqual(JSON.parse(seen[1]?.body ?? ''), guarded);
+  });
+
+  it('creates only, whatever version a manifest without a uid names', async (t) => {
+    const { cluster, seen } = await answering(t, json(200, object));
+    await cluster.apply({ ...manifest, metadata: { ...manifest.metadata, resourceVersion: '7' } }, patient());
+    assert.equal(JSON.parse(seen[0]?.body ?? '').metadata.resourceVersion, '1');
+  });
+
+  it('puts every kind where the API server keeps it', async (t) => {
+    const { cluster, seen } = await answering(t, json(200, object));
+    const kinds = [
+      ['v1', 'Namespace', '/api/v1/namespaces/a'],
+      ['v1', 'PersistentVolumeClaim', '/api/v1/namespaces/n/persistentvolumeclaims/a'],
+      ['apps/v1', 'Deployment', '/apis/apps/v1/namespaces/n/deployments/a'],
+      ['networking.k8s.io/v1', 'NetworkPolicy', '/apis/networking.k8s.io/v1/namespaces/n/networkpolicies/a'],
+      [
+        'networking.gke.io/v1alpha1',
+        'FQDNNetworkPolicy',
+        '/apis/networking.gke.io/v1alpha1/namespaces/n/fqdnnetworkpolicies/a',
+      ],
+      [
+        'helm.toolkit.fluxcd.io/v2',
+        'HelmRelease',
+        '/apis/helm.toolkit.fluxcd.io/v2/namespaces/n/helmreleases/a',
+      ],
+    ] as const;
+    for (const [apiVersion, kind] of kinds) {
+      await cluster.read({ apiVersion, kind, name: 'a', namespace: 'n' }, patient());
+    }
+    assert.deepEqual(
+      seen.map(({ url }) => url.pathname),
+      kinds.map(([, , path]) => path),
+    );
+  });
+
+  it('deletes in the background what has the uid, and nothing else', async (t) => {
+    const { cluster, seen } = await answering(t, status(200));
+    assert.equal(await cluster.remove({ ...ref, uid: 'u' }, patient()), 'removed');
+    assert.equal(seen[0]?.method, 'DELETE');
+    const { preconditions, propagationPolicy } = JSON.parse(seen[0]?.body ?? '');
+    assert.deepEqual(
+      { preconditions, propagationPolicy },
+      {
+        preconditions: { uid: 'u' },
+        propagationPolicy: 'Background',
+      },
+    );
+  });
+
+  it('reuses its connections', async (t) => {
+    const { cluster, seen, sockets } = await answering(t, json(200, object));
+    for (let n = 0; n < 50; n += 1) await cluster.read(ref, patient());
+    for (let n = 0; n < 50; n += 1) await cluster.apply(manifest, patient());
+    assert.equal(seen.length, 100);
+    assert.ok(sockets.size <= 4, `${sockets.size} connections`);
+  });
+
+  it('opens no more than 32 connections at once', async (t) => {
+    const { cluster, seen, sockets } = await answering(t, json(200, object));
+    await Promise.all(Array.from({ length: 200 }, () => cluster.read(ref, patient())));
+    assert.equal(seen.length, 200);
+    assert.ok(sockets.size <= 32, `${sockets.size} connections`);
+  });
+
+  it('lists page after page, and begins again once when the pages have expired', async (t) => {
+    const page = (name: string, next?: string) =>
+      json(200, { metadata: { continue: next }, items: [{ metadata: { ...object.metadata, name } }] });
+    const { cluster, seen } = await answering(
+      t,
+      page('old', 'p2'),
+      status(410, 'expired'),
+      page('one', 'p2'),
+      page('two'),
+    );
+    const found = await cluster.list({ ...ref, labels: { a: 'b', 'c/d': 'e' } }, patient());
+    assert.deepEqual(
+      found.map(({ kind, metadata }) => `${kind} ${metadata.name}`),
+      ['ConfigMap one', 'ConfigMap two'],
+    );
+    assert.deepEqual(
+      seen.map(({ url }) => [url.searchParams.get('limit'), url.searchParams.get('continue')]),
+      [
+        ['500', null],
+        ['500', 'p2'],
+        ['500', null],
+        ['500', 'p2'],
+      ],
+    );
+    assert.equal(seen[0]?.url.searchParams.get('labelSelector'), 'a=b,c/d=e');
+  });
+
+  it('gives up on a list whose pages expire again and again', async (t) => {
+    const first = json(200, { metadata: { continue: 'p2' }, items: [] });
+    const { cluster, seen } = await answering(t, first, status(410), first, status(410));
+    await assert.rejects(cluster.list(ref, patient()), unavailable(/410/));
+    assert.equal(seen.length, 4);
+  });
+
+  it('finds nothing of a kind that the cluster does not have, and says so when it is applied', async (t) => {
+    const missing: Answer = (_seen, response) =>
+      response.writeHead(404, { 'content-type': 'text/plain' }).end('404 page not found\n');
+    const { cluster } = await answering(t, missing);
+    assert.equal(await cluster.read(ref, patient()), undefined);
+    assert.deepEqual(await cluster.list(ref, patient()), []);
+    assert.equal((await cluster.apply(manifest, patient())).outcome, 'refused');
+  });
+
+  it('hands on the sentence of a policy or a webhook, without the machinery around it', async (t) => {
+    const { cluster } = await answering(
+      t,
+      status(
+        422,
+        `configmaps "a" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: Not so low.`,
+      ),
+      status(403, 'admission webhook "w.example" denied the request: Nobody may do that.'),
+      status(400, 'Bad body.'),
+    );
+    const messages = [];
+    for (let n = 0; n < 3; n += 1) messages.push(await cluster.apply(manifest, patient()));
+    assert.deepEqual(messages, [
+      { outcome: 'refused', message: 'Not so low.' },
+      { outcome: 'refused', message: 'Nobody may do that.' },
+      { outcome: 'refused', message: 'Bad body.' },
+    ]);
+  });
+
+  it('asks again while the server is busy, and not before it says', async (t) => {
+    for (const busy of [
+      status(429, 'slow down', { 'retry-after': '0' }),
+      status(503),
+      status(500, 'etcd: leader'),
+    ]) {
+      const { cluster, seen } = await answering(t, busy, busy, json(200, object));
+      assert.equal((await cluster.apply(manifest, patient())).outcome, 'applied');
+      assert.equal(seen.length, 3);
+    }
+  });
+
+  it('does not wait for a server that wants more time than a call may take', async (t) => {
+    const { cluster, seen } = await answering(t, status(429, 'later', { 'retry-after': '3600' }));
+    await assert.rejects(cluster.read(ref, patient()), unavailable(/429/));
+    assert.equal(seen.length, 1);
+  });
+
+  it('gives up after a few tries', async (t) => {
+    const { cluster, seen } = await answering(t, status(503, 'secret detail', { 'retry-after': '0' }));
+    await assert.rejects(cluster.read(ref, patient()), unavailable(/^Kubernetes answered 503\.$/));
+    assert.equal(seen.length, 4);
+  });
+
+  it('does not repeat what was answered', async (t) => {
+    for (const code of [400, 403, 404, 409, 422]) {
+      const { cluster, seen } = await answering(t, status(code));
+      await cluster.apply(manifest, patient());
+      assert.equal(seen.length, 1, String(code));
+    }
+  });
+
+  it('never lets the answer’s body or headers into an error', async (t) => {
+    for (const code of [401, 403, 405, 500, 503]) {
+      const { cluster } = await answering(
+        t,
+        status(code, 'hunter2', { 'retry-after': '0', 'x-secret': 'hunter2' }),
+      );
+      await assert.rejects(cluster.read(ref, patient()), (error) => {
+        assert.ok(error instanceof Unavailable);
+        assert.doesNotMatch(`${error.stack} ${JSON.stringify(error)} ${String(error.cause)}`, /hunter2/);
+        return true;
+      });
+    }
+  });
+
+  it('takes an answer that makes no sense for an outage', async (t) => {
+    const html: Answer = (_seen, response) =>
+      response.writeHead(200, { 'content-type': 'text/html' }).end('<h1>Sign in</h1>');
+    const cut: Answer = (_seen, response) =>
+      response.writeHead(200, { 'content-type': 'application/json' }).end('{"metadata":');
+    const shapes = [null, [], { metadata: {} }, { ...object, data: { a: 1 } }].map((body) => json(200, body));
+    for (const answer of [html, cut, ...shapes]) {
+      const { cluster } = await answering(t, answer);
+      await assert.rejects(cluster.read(ref, patient()), unavailable(/makes no sense/));
+    }
+    const { cluster } = await answering(t, json(200, { metadata: {}, items: [{}] }));
+    await assert.rejects(cluster.list(ref, patient()), unavailable(/makes no sense/));
+  });
+
+  it('is unavailable at the deadline when the server hangs, and lets go of the connection', async (t) => {
+    const closed: Promise<unknown>[] = [];
+    const server = createTcpServer((socket) => {
+      closed.push(once(socket, 'close', { signal: patient() }));
+      socket.on('error', () => {}).resume();
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    t.after(() => server.close());
+    const cluster = openCluster({ kind: 'url', url: `http://127.0.0.1:${portOf(server.address())}` });
+    t.after(() => cluster.close());
+    const calls = [
+      () => cluster.read(ref, AbortSignal.timeout(300)),
+      () => cluster.list(ref, AbortSignal.timeout(300)),
+      () => cluster.apply(manifest, AbortSignal.timeout(300)),
+      () => cluster.remove({ ...ref, uid: 'u' }, AbortSignal.timeout(300)),
+    ];
+    for (const call of calls) await assert.rejects(call(), unavailable(/did not answer in time/));
+    assert.ok(closed.length >= calls.length - 1, `${closed.length} connections`);
+    await Promise.all(closed);
+  });
+
+  it('lets go at once when the caller does', async (t) => {
+    const controller = new AbortController();
+    const { cluster, seen } = await answering(t, () => controller.abort());
+    await assert.rejects(cluster.read(ref, controller.signal), unavailable(/did not answer in time/));
+    await assert.rejects(cluster.read(ref, controller.signal), unavailable(/did not answer in time/));
+    assert.equal(seen.length, 1);
+  });
+
+  it('is unavailable when nobody listens, and comes back when somebody does', async (t) => {
+    const { cluster, seen } = await answering(t, (_seen, response) => response.destroy(), json(200, object));
+    assert.equal((await cluster.read(ref, patient()))?.metadata.name, 'a');
+    assert.equal(seen.length, 2);
+    const server = createTcpServer();
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const port = portOf(server.address());
+    server.close();
+    await once(server, 'close');
+    const away = openCluster({ kind: 'url', url: `http://127.0.0.1:${port}` });
+    await assert.rejects(away.read(ref, patient()), unavailable(/cannot be reached/));
+    const unknown = openCluster({ kind: 'url', url: 'https://kubernetes.invalid' });
+    await assert.rejects(unknown.read(ref, patient()), unavailable(/cannot be reached/));
+  });
+
+  it('says that a kubeconfig cannot be read, and tries again at the next call', async (t) => {
+    const cluster = openCluster({ kind: 'kubeconfig', file: '/nonexistent/kubeconfig' });
+    t.after(() => cluster.close());
+    await assert.rejects(cluster.read(ref, patient()), unavailable(/cannot be reached/));
+    await assert.rejects(cluster.read(ref, patient()), unavailable(/cannot be reached/));
+  });
+});
