@@ -88,7 +88,8 @@ interface Verified {
 export const createVerifier = (options: AuthOptions): ((token: string) => Promise<Verified>) => {
   const now = options.now ?? Date.now;
   const isAdminGroup = isIn(options.adminGroups);
-  const isCreator = isIn(options.teamCreators.flatMap((entry) => [entry, entry.toLowerCase()]));
+  const isCreatorGroup = isIn(options.teamCreators);
+  const isCreatorEmail = isIn(options.teamCreators.map((entry) => entry.toLowerCase()));
   const issuers = new Map<string, { readonly issuer: Issuer; readonly keys: JWTVerifyGetKey }>();
   for (const issuer of options.issuers) {
     if (issuers.has(issuer.issuer)) throw new TypeError(`Issuer ${issuer.issuer} is configured twice`);
@@ -103,7 +104,8 @@ export const createVerifier = (options: AuthOptions): ((token: string) => Promis
     const email = emailIn(claims, issuer);
     const groups = groupsIn(claims, issuer);
     const isAdmin = groups.some(isAdminGroup);
-    return { email, groups, isAdmin, isTeamCreator: isAdmin || isCreator(email) || groups.some(isCreator) };
+    const isTeamCreator = isAdmin || isCreatorEmail(email) || groups.some(isCreatorGroup);
+    return { email, groups, isAdmin, isTeamCreator };
   };
 
   return async (token) => {

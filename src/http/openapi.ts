@@ -28,7 +28,7 @@ interface OpenapiOptions {
 
 type Json = Record<string, unknown>;
 interface Operation extends Json {
-  parameters?: { in: string; name: string }[];
+  parameters?: { in: string; name: string; schema?: Json }[];
   requestBody?: { required?: boolean; content: Record<string, Json> };
   responses: Record<string, Json & { content?: Record<string, Json>; headers?: Json }>;
 }
@@ -127,6 +127,7 @@ const swaggerUi = async (document: OpenapiDocument): Promise<App> => {
   await ui.register(fastifySwagger, { mode: 'static', specification: { document: document as never } });
   await ui.register(fastifySwaggerUi, {
     routePrefix: '/docs',
+    theme: { title: String(Object(document.info).title) },
     uiConfig: { persistAuthorization: true, displayRequestDuration: true, validatorUrl: null },
   });
   await ui.ready();

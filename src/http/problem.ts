@@ -94,9 +94,8 @@ type ProblemBody = Static<typeof ProblemSchema>;
 
 /** The body of an answer. One fault per pointer: the first one found speaks for its field. */
 export const problemBody = (problem: Problem, requestId: string): ProblemBody => {
-  const errors = problem.errors && [
-    ...new Map(problem.errors.toReversed().map((f) => [f.pointer, f])).values(),
-  ];
+  const heard = new Set<string>();
+  const errors = problem.errors?.filter(({ pointer }) => !heard.has(pointer) && heard.add(pointer));
   return {
     type: typeOf(problem.code),
     title: problem.title,
@@ -104,7 +103,7 @@ export const problemBody = (problem: Problem, requestId: string): ProblemBody =>
     code: problem.code,
     detail: problem.detail,
     instance: `urn:uuid:${requestId}`,
-    ...(errors && { errors: errors.reverse() }),
+    ...(errors && { errors }),
   };
 };
 

@@ -1,0 +1,365 @@
+import assert from 'node:assert/strict';
+import { createHmac, generateKeyPairSync } from 'node:crypto';
+import { describe, it } from 'node:test';
+import { exportSPKI, SignJWT } from 'jose';
+import { type Caller, type Issuer, registerAuth } from '../../src/http/auth.ts';
+import { startIssuer } from './issuer.ts';
+import { shell } from './shell.ts';
+
+type TestIssuer = Awaited<ReturnType<typeof startIssuer>>;
+const minute = 60_000;
+
+const entra = (issuer: TestIssuer, more: Partial<Issuer> = {}): Issuer => ({
+  issuer: issuer.url,
+  audience: issuer.audience,
+  algorithms: ['ES256'],
+  userClaim: 'preferred_username',
+  groupsClaim: 'groups',
+  ...more,
+});
+
+/** An app with one closed and one public route, a clock of its own, and a count of what its handlers saw. */
+const guarded = async (issuers: readonly Issuer[]) => {
+  const app = await shell();
+  const clock = { now: Date.now() };
+  const seen: Caller[] = [];
+  registerAuth(app, {
+    issuers,
+    adminGroups: ['knada-admins'],
+    teamCreators: ['Creators', 'Robot@nav.no'],
+    now: () => clock.now,
+  });
+  app.get('/me', async (request) => {
+    seen.push(request.caller);
+    return request.caller;
+  });
+  app.post('/me', async () => ({}));
+  app.get('/public', { config: { public: true } }, async () => ({ ok: true }));
+  app.get('/confused', { config: { public: true } }, async (request) => request.caller);
+  const ask = (token: string | undefined, url = '/me') =>
+    app.inject({ url, headers: token === undefined ? {} : { authorization: `Bearer ${token}` } });
+  return { app, clock, seen, ask };
+};
+
+const segment = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');
+
+describe('a caller', () => {
+  it('is the person of a valid token, in lower case', async () => {
+    await using issuer = await startIssuer();
+    const { ask } = await guarded([entra(issuer)]);
+    const answer = await ask(await issuer.token({ groups: ['a', 7, 'b'] }));
+    assert.deepEqual(answer.json(), {
+      email: 'kari.nordmann@nav.no',
+      groups: ['a', 'b'],
+      isAdmin: false,
+      isTeamCreator: false,
+    });
+  });
+
+  it('is an admin by group, and a team creator by group or by e-mail', async () => {
+    await using issuer = await startIssuer();
+    const { ask } = await guarded([entra(issuer)]);
+    const rights = async (claims: object) => {
+      const { isAdmin, isTeamCreator } = (await ask(await issuer.token({ ...claims }))).json();
+      return { isAdmin, isTeamCreator };
+    };
+    assert.deepEqual(await rights({ groups: ['knada-admins'] }), { isAdmin: true, isTeamCreator: true });
+    assert.deepEqual(await rights({ groups: ['Creators'] }), { isAdmin: false, isTeamCreator: true });
+    assert.deepEqual(await rights({ groups: ['creators'] }), { isAdmin: false, isTeamCreator: false });
+    assert.deepEqual(await rights({ preferred_username: 'ROBOT@nav.no' }), {
+      isAdmin: false,
+      isTeamCreator: true,
+    });
+    assert.deepEqual(await rights({ groups: 'knada-admins' }), { isAdmin: false, isTeamCreator: false });
+    assert.deepEqual(await rights({ roles: ['knada-admins'] }), { isAdmin: false, isTeamCreator: false });
+  });
+
+  it('is no admin when the token left groups out because they were too many', async () => {
+    await using issuer = await startIssuer();
+    const { ask } = await guarded([entra(issuer)]);
+    for (const overage of [{ hasgroups: true }, { _claim_names: { groups: 'src1' } }]) {
+      const answer = await ask(await issuer.token({ groups: ['knada-admins'], ...overage }));
+      assert.deepEqual([answer.json().isAdmin, answer.json().groups], [false, []]);
+    }
+  });
+
+  it('of Google counts only with a verified e-mail', async () => {
+    await using issuer = await startIssuer();
+    const { ask } = await guarded([entra(issuer, { userClaim: 'email' })]);
+    const email = 'job@knada-gcp.iam.gserviceaccount.com';
+    assert.equal((await ask(await issuer.token({ email, email_verified: true }))).json().email, email);
+    for (const email_verified of [false, undefined, 'true']) {
+      const answer = await ask(await issuer.token({ email, email_verified }));
+      assert.equal(answer.statusCode, 401);
+      assert.match(answer.json().detail, /email_verified/);
+    }
+  });
+
+  it('is told which claim is missing', async () => {
+    await using issuer = await startIssuer();
+    const { ask } = await guarded([entra(issuer)]);
+    for (const preferred_username of [undefined, '', 'kari', 7, 'a b@nav.no', 'a@b@nav.no']) {
+      const answer = await ask(await issuer.token({ preferred_username }));
+      assert.equal(answer.statusCode, 401);
+      assert.match(answer.json().detail, /preferred_username/);
+    }
+  });
+
+  it('is not asked for on a public route, where nobody is the caller', async () => {
+    const { ask } = await guarded([]);
+    assert.equal((await ask(undefined, '/public')).statusCode, 200);
+    assert.equal((await ask('rubbish', '/public')).statusCode, 200);
+    assert.equal((await ask(undefined, '/confused')).statusCode, 500);
+    assert.equal((await ask(undefined, '/absent')).statusCode, 404);
+  });
+});
+
+describe('a token', () => {
+  const hs256 = (header: object, claims: object, secret: string) => {
+    const signed = `${segment(header)}.${segment(claims)}`;
+    return `${signed}.${createHmac('sha256', secret).update(signed).digest('base64url')}`;
+  };
+  const claimsOf = (issuer: TestIssuer) => ({
+    iss: issuer.url,
+    aud: issuer.audience,
+    exp: Math.floor(Date.now() / 1000) + 600,
+    preferred_username: 'kari.nordmann@nav.no',
+  });
+
+  const forgeries: Record<string, (issuer: TestIssuer) => Promise<string>> = {
+    'without a signature (alg none)': async (issuer) =>
+      `${segment({ alg: 'none' })}.${segment(claimsOf(issuer))}.`,
+    'with alg None in capitals': async (issuer) =>
+      `${segment({ alg: 'NONE' })}.${segment(claimsOf(issuer))}.`,
+    'of HS256 with the public key as its secret': async (issuer) => {
+      const [key] = issuer.keys;
+      assert.ok(key);
+      return hs256({ alg: 'HS256', kid: key.kid }, claimsOf(issuer), await exportSPKI(key.publicKey));
+    },
+    'signed by another key under a known name': async (issuer) => {
+      const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+      return new SignJWT(claimsOf(issuer))
+        .setProtectedHeader({ alg: 'ES256', kid: 'first' })
+        .sign(privateKey);
+    },
+    'signed by an unknown key': async (issuer) => {
+      const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+      return new SignJWT(claimsOf(issuer))
+        .setProtectedHeader({ alg: 'ES256', kid: '../../etc/passwd' })
+        .sign(privateKey);
+    },
+    'that brings its own key': async (issuer) => {
+      const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+      const jwk = publicKey.export({ format: 'jwk' });
+      return new SignJWT(claimsOf(issuer))
+        .setProtectedHeader({ alg: 'ES256', jwk, jku: `${issuer.url}/keys` })
+        .sign(privateKey);
+    },
+    'of an algorithm that is not configured': async (issuer) => {
+      const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-384' });
+      return new SignJWT(claimsOf(issuer))
+        .setProtectedHeader({ alg: 'ES384', kid: 'first' })
+        .sign(privateKey);
+    },
+    'for another audience': (issuer) => issuer.token({ aud: 'somebody-else' }),
+    'without an audience': (issuer) => issuer.token({ aud: undefined }),
+    'of another issuer': (issuer) => issuer.token({ iss: 'https://login.example.com' }),
+    'without an issuer': (issuer) => issuer.token({ iss: undefined }),
+    'of another tenant': (issuer) => issuer.token({ tid: 'theirs' }),
+    'without a tenant': (issuer) => issuer.token({ tid: undefined }),
+    'that expired a minute ago': (issuer) =>
+      issuer.token({ tid: 'ours', exp: Math.floor(Date.now() / 1000) - 61 }),
+    'that never expires': (issuer) => issuer.token({ tid: 'ours', exp: undefined }),
+    'that is valid in two minutes': (issuer) =>
+      issuer.token({ tid: 'ours', nbf: Math.floor(Date.now() / 1000) + 120 }),
+    'that was cut': async (issuer) => (await issuer.token({ tid: 'ours' })).slice(0, -4),
+    'whose claims were changed': async (issuer) => {
+      const [head, , signature] = (await issuer.token({ tid: 'ours' })).split('.');
+      return `${head}.${segment({ ...claimsOf(issuer), tid: 'ours', preferred_username: 'boss@nav.no' })}.${signature}`;
+    },
+    'that is no token': async () => 'rubbish',
+    'that is no token in three parts': async () => 'a.b.c',
+    'whose claims are a list': async () => `${segment({ alg: 'ES256' })}.${segment([1])}.AAAA`,
+  };
+
+  for (const [what, forge] of Object.entries(forgeries)) {
+    it(`${what} is refused, before any handler`, async () => {
+      await using issuer = await startIssuer();
+      const { ask, seen } = await guarded([entra(issuer, { tenantId: 'ours' })]);
+      const answer = await ask(await forge(issuer));
+      assert.deepEqual([answer.statusCode, answer.json().code], [401, 'unauthenticated']);
+      assert.match(
+        String(answer.headers['www-authenticate']),
+        /^Bearer realm="knada-notebooks", error="invalid_token"/,
+      );
+      assert.deepEqual(seen, []);
+    });
+  }
+
+  it('must come as a bearer token; without one the answer says how to send it', async () => {
+    await using issuer = await startIssuer();
+    const { app, ask } = await guarded([entra(issuer)]);
+    const missing = await ask(undefined);
+    assert.deepEqual(
+      [missing.statusCode, missing.headers['www-authenticate']],
+      [401, 'Bearer realm="knada-notebooks"'],
+    );
+    const token = await issuer.token();
+    for (const authorization of [
+      `Basic ${token}`,
+      token,
+      'Bearer',
+      `Bearer ${token} ${token}`,
+      `Bearer ${token}\u00e5`,
+    ]) {
+      assert.equal((await app.inject({ url: '/me', headers: { authorization } })).statusCode, 401);
+    }
+    for (const authorization of [`bearer ${token}`, `Bearer  ${token}`]) {
+      assert.equal((await app.inject({ url: '/me', headers: { authorization } })).statusCode, 200);
+    }
+  });
+
+  it('is asked for before a body is read', async () => {
+    await using issuer = await startIssuer();
+    const { app } = await guarded([entra(issuer)]);
+    const headers = { 'content-type': 'application/json' };
+    const answer = await app.inject({ method: 'POST', url: '/me', headers, payload: 'x'.repeat(100_000) });
+    assert.equal(answer.statusCode, 401);
+  });
+
+  it('may be half a minute late or early, for clocks differ', async () => {
+    await using issuer = await startIssuer();
+    const { ask } = await guarded([entra(issuer)]);
+    const now = Math.floor(Date.now() / 1000);
+    assert.equal((await ask(await issuer.token({ exp: now - 20 }))).statusCode, 200);
+    assert.equal((await ask(await issuer.token({ nbf: now + 20 }))).statusCode, 200);
+  });
+
+  it('is believed until it expires, and no longer than five minutes without another look', async () => {
+    await using issuer = await startIssuer();
+    const { ask, clock } = await guarded([entra(issuer)]);
+    const token = await issuer.token({ exp: Math.floor(clock.now / 1000) + 8 * 60 });
+    assert.equal((await ask(token)).statusCode, 200);
+    issuer.keys.shift();
+    await issuer.roll();
+    // Another token makes the app see the new keys; the first one’s key is withdrawn by now.
+    clock.now += minute;
+    assert.equal(
+      (await ask(await issuer.token({}, { now: clock.now }))).statusCode,
+      401,
+      'keys are cooling down',
+    );
+    assert.equal((await ask(token)).statusCode, 200);
+
+    const short = await guarded([entra(issuer)]);
+    const brief = await issuer.token({ exp: Math.floor(short.clock.now / 1000) + 60 });
+    assert.equal((await short.ask(brief)).statusCode, 200);
+    short.clock.now += 2 * minute;
+    assert.equal((await short.ask(brief)).statusCode, 401);
+  });
+
+  it('of one caller never answers for another', async () => {
+    await using issuer = await startIssuer();
+    const { ask } = await guarded([entra(issuer)]);
+    const people = Array.from({ length: 20 }, (_, i) => `person${i}@nav.no`);
+    const tokens = await Promise.all(
+      people.map((preferred_username) => issuer.token({ preferred_username })),
+    );
+    for (let round = 0; round < 2; round++) {
+      const answers = await Promise.all(tokens.map((token) => ask(token)));
+      assert.deepEqual(
+        answers.map((answer) => answer.json().email),
+        people,
+      );
+    }
+  });
+});
+
+describe('issuers', () => {
+  it('are several, each with its own keys, audience and claims', async () => {
+    await using people = await startIssuer();
+    await using services = await startIssuer('RS256');
+    const { ask } = await guarded([
+      entra(people),
+      entra(services, {
+        algorithms: ['RS256'],
+        audience: ['other', 'robots'],
+        userClaim: 'email',
+        jwksUri: `${services.url}/keys`,
+      }),
+    ]);
+    const robot = { aud: 'robots', email: 'robot@nav.no', email_verified: true };
+    assert.equal((await ask(await people.token())).json().email, 'kari.nordmann@nav.no');
+    assert.equal((await ask(await services.token(robot))).json().email, 'robot@nav.no');
+    assert.equal((await ask(await services.token({ ...robot, aud: 'knada-notebooks' }))).statusCode, 401);
+    assert.equal((await ask(await services.token({ ...robot, iss: people.url }))).statusCode, 401);
+    assert.deepEqual([people.asked.discovery, services.asked.discovery], [1, 0]);
+  });
+
+  it('are asked for their keys once, however many callers come at once', async () => {
+    await using issuer = await startIssuer();
+    const { ask } = await guarded([entra(issuer)]);
+    const tokens = await Promise.all(Array.from({ length: 10 }, (_, i) => issuer.token({ jti: String(i) })));
+    await Promise.all(tokens.map((token) => ask(token)));
+    assert.deepEqual(issuer.asked, { discovery: 1, keys: 1 });
+  });
+
+  it('that are away make it 503 and not 401 for whom nobody can judge, and leave known keys good', async () => {
+    await using issuer = await startIssuer();
+    const { ask, clock } = await guarded([entra(issuer)]);
+    issuer.goAway(true);
+    const token = await issuer.token();
+    const unknown = await ask(token);
+    assert.deepEqual([unknown.statusCode, unknown.json().code], [503, 'upstream_unavailable']);
+    assert.ok(unknown.headers['retry-after']);
+    assert.equal(unknown.headers['www-authenticate'], undefined);
+
+    issuer.goAway(false);
+    assert.equal((await ask(token)).statusCode, 503, 'left alone for a while after a failure');
+    clock.now += minute;
+    assert.equal((await ask(token)).statusCode, 200);
+
+    issuer.goAway(true);
+    assert.equal((await ask(await issuer.token({ jti: 'new token, old key' }))).statusCode, 200);
+  });
+
+  it('that are away when their keys are due again leave the known keys good', async (t) => {
+    await using issuer = await startIssuer();
+    t.mock.timers.enable({ apis: ['Date'], now: Date.now() });
+    const { ask, clock } = await guarded([entra(issuer)]);
+    assert.equal((await ask(await issuer.token())).statusCode, 200);
+    issuer.goAway(true);
+    t.mock.timers.tick(11 * minute);
+    clock.now = Date.now();
+    assert.equal((await ask(await issuer.token())).statusCode, 200);
+    issuer.goAway(false);
+    t.mock.timers.tick(minute);
+    clock.now = Date.now();
+    assert.equal((await ask(await issuer.token())).statusCode, 200);
+    assert.equal(issuer.asked.keys, 2);
+  });
+
+  it('that roll their keys are asked for the new one', async (t) => {
+    await using issuer = await startIssuer();
+    t.mock.timers.enable({ apis: ['Date'], now: Date.now() });
+    const { ask, clock } = await guarded([entra(issuer)]);
+    assert.equal((await ask(await issuer.token())).statusCode, 200);
+    await issuer.roll();
+    t.mock.timers.tick(minute);
+    clock.now = Date.now();
+    assert.equal((await ask(await issuer.token())).statusCode, 200);
+    assert.equal(issuer.asked.keys, 2);
+  });
+
+  it('are configured with asymmetric algorithms, once each, and for somebody', async () => {
+    const app = await shell();
+    const ours: Issuer = { issuer: 'https://i', audience: 'a', algorithms: ['RS256'], userClaim: 'email' };
+    const attempt = (issuers: readonly Issuer[]) => () =>
+      registerAuth(app, { issuers, adminGroups: [], teamCreators: [] });
+    assert.throws(attempt([{ ...ours, algorithms: ['HS256'] }]), /asymmetric/);
+    assert.throws(attempt([{ ...ours, algorithms: [] }]), /asymmetric/);
+    assert.throws(attempt([{ ...ours, algorithms: ['none'] }]), /asymmetric/);
+    assert.throws(attempt([{ ...ours, audience: [] }]), /audience/);
+    assert.throws(attempt([ours, ours]), /twice/);
+  });
+});
