@@ -1,0 +1,38 @@
+/** Classes by the short names that JupyterHub 5.5 and OAuthenticator 17 register (entry points jupyterhub.authenticators). */
+const classes: Readonly<Record<string, string>> = {
+  default: 'PAMAuthenticator',
+  dummy: 'DummyAuthenticator',
+  null: 'NullAuthenticator',
+  pam: 'PAMAuthenticator',
+  'shared-password': 'SharedPasswordAuthenticator',
+  auth0: 'Auth0OAuthenticator',
+  azuread: 'AzureAdOAuthenticator',
+  bitbucket: 'BitbucketOAuthenticator',
+  cilogon: 'CILogonOAuthenticator',
+  'generic-oauth': 'GenericOAuthenticator',
+  github: 'GitHubOAuthenticator',
+  gitlab: 'GitLabOAuthenticator',
+  globus: 'GlobusOAuthenticator',
+  google: 'GoogleOAuthenticator',
+  mediawiki: 'MWOAuthenticator',
+  openshift: 'OpenShiftOAuthenticator',
+};
+
+const named = (name: string): string | undefined => {
+  const local = name.startsWith('local-') ? classes[name.slice('local-'.length)] : undefined;
+  return local !== undefined && isOAuth(local) ? `Local${local}` : classes[name];
+};
+
+/**
+ * The config section of an `authenticator_class`: its class name, from a short name or a path of modules. The
+ * chart’s default is `dummy`. undefined for what is neither.
+ */
+export const authenticatorSection = (authenticatorClass: unknown): string | undefined => {
+  if (authenticatorClass === undefined || authenticatorClass === null) return classes.dummy;
+  if (typeof authenticatorClass !== 'string') return undefined;
+  const known = named(authenticatorClass.toLowerCase());
+  return known ?? /^(?:[A-Za-z_]\w*\.)+([A-Za-z_]\w*)$/.exec(authenticatorClass)?.[1];
+};
+
+/** Whether it sends people to an identity provider and needs to know where they come back to. */
+export const isOAuth = (section: string): boolean => section.endsWith('OAuthenticator');

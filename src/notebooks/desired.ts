@@ -1,0 +1,79 @@
+import { createHash } from 'node:crypto';
+import type { Manifest } from '../ports.ts';
+import type { TeamRecord } from '../record.ts';
+import type { Meta } from '../teams/desired.ts';
+import { releaseNameOf, type TeamName } from '../teams/names.ts';
+import { type Platform, type Values, valuesOf } from './values.ts';
+
+/** The HelmRelease of a team’s hub, in the team’s namespace. */
+export const releaseObjectName = 'jupyterhub';
+
+/**
+ * The spec of a team’s HelmRelease: a function of the team’s name and the platform, so that no order can change it.
+ * A failed installation is taken back and tried twice more; a failed upgrade is rolled back, because members are
+ * better off with yesterday’s hub than with none.
+ */
+export const releaseSpec = (team: TeamName, platform: Platform): Values => ({
+  interval: '30m',
+  timeout: '10m',
+  releaseName: releaseNameOf(team.id),
+  chart: {
+    spec: {
+      chart: 'jupyterhub',
+      version: platform.chartVersion,
+      sourceRef: { kind: 'HelmRepository', ...platform.helmRepository },
+    },
+  },
+  install: { remediation: { retries: 2 } },
+  upgrade: { remediation: { retries: 2, strategy: 'rollback' } },
+  // Reported, not reverted: a hub is restarted by a stamp on its Deployment.
+  driftDetection: { mode: 'warn' },
+  values: valuesOf(team, platform),
+});
+
+/** The same text for the same JSON, in whatever order its keys were written. */
+const canonical = (value: unknown): string =>
+  JSON.stringify(value, (_key, inner: unknown) =>
+    typeof inner === 'object' && inner !== null && !Array.isArray(inner)
+      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : inner,
+  );
+
+/** Two teams with nothing in common: whatever depends on a team’s name shows in one of them. */
+const samples: readonly TeamName[] = [
+  { slug: 'ab', id: 'ab-0000' },
+  { slug: 'cd', id: 'cd-1111' },
+];
+
+/** Changes if and only if what is rendered for some team changes: a new chart, other values, a new version of us. */
+export const platformHash = (platform: Platform): string =>
+  createHash('sha256')
+    .update(canonical(samples.map((team) => releaseSpec(team, platform))))
+    .digest('hex')
+    .slice(0, 32);
+
+/** Flux acts on a value of these annotations that it has not seen; reset and force count only next to requestedAt. */
+const retryAnnotations = ({ at, force }: { readonly at: string; readonly force: boolean }) => ({
+  'reconcile.fluxcd.io/requestedAt': at,
+  'reconcile.fluxcd.io/resetAt': at,
+  ...(force ? { 'reconcile.fluxcd.io/forceAt': at } : {}),
+});
+
+/**
+ * The HelmRelease `jupyterhub` with the spec in use, which only a roll-out of the platform replaces. Throws TypeError
+ * for a team that has none yet.
+ */
+export const helmRelease = (record: TeamRecord, meta: Meta): Manifest => {
+  if (record.release === null) throw new TypeError(`${record.slug} has no release`);
+  const retry = record.notebook?.retry ?? null;
+  return {
+    apiVersion: 'helm.toolkit.fluxcd.io/v2',
+    kind: 'HelmRelease',
+    metadata: {
+      name: releaseObjectName,
+      ...meta,
+      annotations: { ...meta.annotations, ...(retry === null ? {} : retryAnnotations(retry)) },
+    },
+    spec: record.release.spec,
+  };
+};

@@ -1,0 +1,116 @@
+import { authenticatorSection } from './authenticator.ts';
+
+const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+const objectAt = (value: unknown, key: string): Readonly<Record<string, unknown>> => {
+  const found = isObject(value) ? value[key] : undefined;
+  return isObject(found) ? found : {};
+};
+
+/** Anybody gets in, under any name or with a password that all share. */
+const open = /^(Dummy|Null|SharedPassword|Tmp|FirstUse)Authenticator$/;
+
+/**
+ * Settings that let somebody in, or make somebody an administrator, besides the members whom we create as hub users.
+ * CILogon’s `allowed_idps` narrows; every other `allowed_…` of JupyterHub and OAuthenticator widens.
+ */
+const widens = /^(allow_all|allowed_(?!idps$)\w+|admin_users|admin_\w*groups|admin_\w*organizations)$/;
+/** The same in Python, with what decides who logs in, and what is ours to set. */
+const widensInPython =
+  /\b(allow_all|allowed_(?!idps\b)\w+|admin_users|admin_\w*groups|allow_existing_users|authenticator_class|username_claim)\b/g;
+const oursInPython = /\b(profile_list|pre_spawn_hook|spawner_class)\b/g;
+
+const settings = (value: unknown, path: string): readonly string[] => {
+  if (Array.isArray(value)) return value.flatMap((entry, index) => settings(entry, `${path}[${index}]`));
+  if (!isObject(value)) return [];
+  return Object.entries(value).flatMap(([key, inner]) => [
+    ...(widens.test(key) ? [`${path}.${key}`] : []),
+    ...settings(inner, `${path}.${key}`),
+  ]);
+};
+
+/** Every key and every text in a value. A file that the chart puts into the hub may be Python as well. */
+const textsOf = (value: unknown): readonly string[] => {
+  if (typeof value === 'string') return [value];
+  if (Array.isArray(value)) return value.flatMap(textsOf);
+  return isObject(value) ? Object.entries(value).flatMap(([key, inner]) => [key, ...textsOf(inner)]) : [];
+};
+
+const pythonOf = (hub: Readonly<Record<string, unknown>>): readonly (readonly [string, string])[] => [
+  ...Object.entries(objectAt(hub, 'extraConfig')).map(
+    ([key, text]) => [`hub.extraConfig.${key}`, String(text)] as const,
+  ),
+  ...Object.entries(objectAt(hub, 'extraFiles')).map(
+    ([key, file]) => [`hub.extraFiles.${key}`, textsOf(file).join('\n')] as const,
+  ),
+];
+
+const found = (text: string, pattern: RegExp): readonly string[] => [
+  ...new Set([...text.matchAll(pattern)].map(([match]) => match)),
+];
+
+const loginFaults = (hub: Readonly<Record<string, unknown>>): readonly string[] => {
+  const config = objectAt(hub, 'config');
+  const authenticatorClass = objectAt(config, 'JupyterHub').authenticator_class;
+  const section = authenticatorSection(authenticatorClass);
+  const faults: string[] = [];
+  if (authenticatorClass === undefined || authenticatorClass === null) {
+    faults.push(
+      'hub.config.JupyterHub.authenticator_class is missing, and the chart would take the dummy that lets anybody in.',
+    );
+  } else if (section === undefined) {
+    faults.push(
+      `hub.config.JupyterHub.authenticator_class is ${JSON.stringify(authenticatorClass)}, which is no known name: give the path of the class.`,
+    );
+  } else if (open.test(section)) {
+    faults.push(
+      `hub.config.JupyterHub.authenticator_class is ${section}, which does not know who people are.`,
+    );
+  } else {
+    // A class reads its own section first, then those of its base classes.
+    const sections = [section, section.replace(/^Local/, ''), 'OAuthenticator', 'Authenticator'];
+    const claim = sections
+      .map((name) => objectAt(config, name).username_claim)
+      .find((value) => value !== undefined);
+    if (typeof claim !== 'string' || claim.trim() === '') {
+      faults.push(
+        `hub.config.${section}.username_claim is missing: members are known by what it names, such as preferred_username.`,
+      );
+    }
+  }
+  return [
+    ...faults,
+    ...settings(config, 'hub.config').map(
+      (path) =>
+        `${path} must not be set: who may log in is the team’s list of members, and nobody administers a hub.`,
+    ),
+    ...pythonOf(hub).flatMap(([path, text]) =>
+      found(text, widensInPython).map(
+        (name) => `${path} must not speak of ${name}: it decides who may log in.`,
+      ),
+    ),
+  ];
+};
+
+/**
+ * What speaks against starting with these platform values, one sentence each (DESIGN 5). `allowInsecureAuth` is for the
+ * sandbox: it passes over who may log in, not over what would break the profiles.
+ */
+export const platformFaults = (
+  values: Readonly<Record<string, unknown>>,
+  { allowInsecureAuth }: { readonly allowInsecureAuth: boolean },
+): readonly string[] => {
+  const hub = objectAt(values, 'hub');
+  const app = objectAt(objectAt(hub, 'config'), 'JupyterHub');
+  return [
+    ...(allowInsecureAuth ? [] : loginFaults(hub)),
+    ...['spawner_class', 'load_roles']
+      .filter((name) => name in app)
+      .map((name) => `hub.config.JupyterHub.${name} must not be set: this product depends on its own.`),
+    ...pythonOf(hub).flatMap(([path, text]) =>
+      found(text, oursInPython).map(
+        (name) => `${path} must not speak of ${name}: the notebooks’ profiles need it.`,
+      ),
+    ),
+  ];
+};

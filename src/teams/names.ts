@@ -1,0 +1,30 @@
+/** A team as its names are made from it. */
+export interface TeamName {
+  readonly slug: string;
+  readonly id: string;
+}
+
+/** The team’s namespace in the cluster. */
+export const namespaceOf = (id: string): string => `team-${id}`;
+
+/** The Kubernetes service account that the team’s notebooks run as, in its own namespace. */
+export const serviceAccountOf = (id: string): string => id;
+
+/** The e-mail of the team’s Google service account. An id has 7 to 30 characters, just what Google accepts. */
+export const googleServiceAccount = (id: string, googleProject: string): string =>
+  `${id}@${googleProject}.iam.gserviceaccount.com`;
+
+/** The team’s secret as Secret Manager names it, without a version. */
+export const secretName = (id: string, googleProject: string): string =>
+  `projects/${googleProject}/secrets/${id}`;
+
+/** Unique in the cluster, because the chart names cluster-wide objects after it; at most 41 of Helm’s 53 characters. */
+export const releaseNameOf = (id: string): string => `jupyterhub-${id}`;
+
+/** An address from a template with the placeholders {slug}, {id} and {namespace}; never ends in a slash. */
+export const hubUrl = (template: string, team: TeamName): string =>
+  template
+    .replaceAll('{slug}', team.slug)
+    .replaceAll('{id}', team.id)
+    .replaceAll('{namespace}', namespaceOf(team.id))
+    .replace(/\/+$/, '');

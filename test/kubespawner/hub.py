@@ -1,0 +1,143 @@
+"""A hub without its web server: the real KubeSpawner, configured by our chart values, answering questions.
+
+The argument is a JSON file with the chart values. One JSON question a line on stdin, one JSON answer a line on stdout
+with the question's id, in the order in which they are ready.
+"""
+
+import asyncio
+import json
+import logging
+import sys
+import time
+
+from jupyterhub import __version__ as hub_version
+from jupyterhub.app import JupyterHub
+from jupyterhub.auth import Authenticator
+from jupyterhub.crypto import CryptKeeper
+from jupyterhub.scopes import scope_definitions
+from kubernetes_asyncio.client import ApiClient
+from kubespawner import KubeSpawner
+from kubespawner import __version__ as spawner_version
+from traitlets.config import Config
+
+def configured(values):
+    """The traitlets config that the chart's jupyterhub_config.py makes of these values, where we depend on it."""
+    c = Config()
+    singleuser, storage = values["singleuser"], values["singleuser"]["storage"]
+    spawner = c.KubeSpawner
+    spawner.namespace = "team-of-the-test"
+    spawner.common_labels = {"app": "jupyterhub", "release": "release-of-the-test"}
+    spawner.service_account = singleuser["serviceAccountName"]
+    spawner.environment = singleuser["extraEnv"]
+    spawner.extra_labels = singleuser["extraLabels"]
+    spawner.cmd = singleuser["cmd"]
+    spawner.image = "{name}:{tag}".format(**singleuser["image"])
+    spawner.mem_guarantee = singleuser["memory"]["guarantee"]
+    spawner.storage_pvc_ensure = True
+    spawner.storage_capacity = storage["capacity"]
+    spawner.storage_extra_labels = storage["extraLabels"]
+    spawner.storage_access_modes = storage["dynamic"]["storageAccessModes"]
+    claim, volume = storage["dynamic"]["pvcNameTemplate"], storage["dynamic"]["volumeNameTemplate"]
+    spawner.pvc_name_template = claim
+    spawner.volumes = [{"name": volume, "persistentVolumeClaim": {"claimName": claim}}]
+    spawner.volume_mounts = [{"name": volume, "mountPath": storage["homeMountPath"]}]
+    c.Spawner.consecutive_failure_limit = values["hub"]["consecutiveFailureLimit"]
+    for section, settings in values["hub"]["config"].items():
+        c[section].update(settings)
+    shared = {"c": c}
+    for _name, text in sorted(values["hub"]["extraConfig"].items()):
+        exec(text, shared)
+    return c
+
+
+class AzureAdOAuthenticator(Authenticator):
+    """Stands in for the class of that name, which needs an identity provider: its config section is what counts."""
+
+
+class Hub:
+    def __init__(self, values):
+        self.config = configured(values)
+
+    def spawner(self, user_options=None):
+        spawner = KubeSpawner(config=self.config, _mock=True, user_options=user_options or {})
+        spawner.log = logging.getLogger("hub")
+        return spawner
+
+    async def start(self, user_options):
+        """As far as JupyterHub's User.spawn and KubeSpawner's start go before they need a cluster."""
+        spawner = self.spawner(user_options)
+        try:
+            await spawner.run_pre_spawn_hook()
+        except Exception as error:
+            if not hasattr(error, "jupyterhub_message"):
+                raise
+            return {"refused": error.jupyterhub_message}
+        await spawner.load_user_options()
+        plain = ApiClient().sanitize_for_serialization
+        return {
+            "pod": plain(await spawner.get_pod_manifest()),
+            "claim": plain(spawner.get_pvc_manifest()),
+            "deletesClaim": spawner.delete_pvc,
+            "failureLimit": spawner.consecutive_failure_limit,
+        }
+
+    async def form(self):
+        return {"html": await self.spawner().get_options_form()}
+
+    async def unknown(self, traits, scopes):
+        """What of these the real classes have never heard of."""
+        known = KubeSpawner.class_trait_names(config=True)
+        return {
+            "traits": [name for name in traits if name not in known],
+            "scopes": [name for name in scopes if name not in scope_definitions],
+        }
+
+    async def keys(self, cookie_secret, crypt_keys):
+        """The bytes that JupyterHub makes of the texts in our Secret."""
+        keeper = CryptKeeper(keys=crypt_keys.split(";"))
+        return {
+            "cookieSecret": len(JupyterHub(cookie_secret=cookie_secret).cookie_secret),
+            "cryptKeys": [len(key) for key in keeper.keys],
+        }
+
+    async def allowed(self, existing):
+        """Who may log in when this is the hub's one user."""
+
+        class User:
+            name = existing
+
+        authenticator = AzureAdOAuthenticator(config=self.config)
+        authenticator.add_user(User)
+        return {name: bool(authenticator.check_allowed(name)) for name in (existing, "stranger")}
+
+    async def versions(self):
+        return {"jupyterhub": hub_version, "kubespawner": spawner_version}
+
+
+async def main(values_file):
+    with open(values_file, encoding="utf-8") as file:
+        hub = Hub(json.load(file))
+
+    async def answer(question):
+        try:
+            result = await getattr(hub, question["ask"])(**question.get("with", {}))
+        except Exception as error:
+            logging.exception("unanswered")
+            result = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps({"id": question["id"], **result}), flush=True)
+
+    loop = asyncio.get_running_loop()
+    questions = set()
+    while line := await loop.run_in_executor(None, sys.stdin.readline):
+        task = asyncio.create_task(answer(json.loads(line)))
+        questions.add(task)
+        task.add_done_callback(questions.discard)
+
+
+def refuse_to_sleep(seconds):
+    raise AssertionError(f"time.sleep({seconds}) would hold up the whole hub")
+
+
+time.sleep = refuse_to_sleep
+logging.basicConfig(stream=sys.stderr, level=logging.INFO)
+asyncio.run(main(*sys.argv[1:]))
