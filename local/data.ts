@@ -1,0 +1,60 @@
+import { randomBytes } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+
+/** Everything a sandbox keeps, by file name; `-- --fresh` removes these and nothing else. */
+const kept = [
+  'store.sqlite',
+  'kubernetes.sqlite',
+  'hubs.json',
+  'issuer-key.json',
+  'hub-master-keys',
+] as const;
+type Kept = (typeof kept)[number];
+
+export interface Data {
+  path(file: Kept): string;
+  /** HUB_MASTER_KEYS of this sandbox: made once, then kept. */
+  readonly hubMasterKeys: string;
+  close(): void;
+}
+
+/** The folder is another sandbox’s. */
+export class FolderInUse extends Error {
+  override readonly name = 'FolderInUse';
+}
+
+const masterKeys = (file: string): string => {
+  if (existsSync(file)) return readFileSync(file, 'utf8').trim();
+  const keys = `local:${randomBytes(32).toString('hex')}`;
+  writeFileSync(file, `${keys}\n`, { mode: 0o600 });
+  return keys;
+};
+
+/**
+ * Opens a sandbox’s folder for one sandbox alone. The lock is the operating system’s, on a SQLite file, so that it
+ * is gone with the process that holds it, even a killed one. Throws FolderInUse.
+ */
+export const openData = (folder: string, options: { readonly fresh: boolean }): Data => {
+  mkdirSync(folder, { recursive: true });
+  const lock = new DatabaseSync(join(folder, 'lock.sqlite'));
+  try {
+    lock.exec('BEGIN EXCLUSIVE');
+  } catch (cause) {
+    lock.close();
+    throw new FolderInUse(`Another sandbox is running on the data in ${folder}.`, { cause });
+  }
+  if (options.fresh) {
+    for (const file of kept) {
+      for (const suffix of ['', '-wal', '-shm', '-journal']) {
+        rmSync(join(folder, `${file}${suffix}`), { force: true });
+      }
+    }
+  }
+  return {
+    path: (file) => join(folder, file),
+    hubMasterKeys: masterKeys(join(folder, 'hub-master-keys')),
+    close: () => lock.close(),
+  };
+};

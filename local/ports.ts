@@ -1,0 +1,43 @@
+import { createServer } from 'node:net';
+
+/** What listens where, as an offset to LOCAL_PORT. */
+export const offsets = {
+  api: 0,
+  kubernetes: 1,
+  hubs: 2,
+  registries: 3,
+  issuer: 4,
+  functions: 5,
+  google: 6,
+  dns: 7,
+} as const;
+export type Part = keyof typeof offsets;
+
+export const portOf = (part: Part, base: number): number => base + offsets[part];
+export const urlOf = (part: Part, base: number): string => `http://localhost:${portOf(part, base)}`;
+
+const isFree = (port: number): Promise<boolean> => {
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  const server = createServer();
+  server.once('error', () => resolve(false));
+  server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+  return promise;
+};
+
+/** The ports of a sandbox that somebody else holds. */
+export const takenPorts = async (base: number): Promise<readonly { part: Part; port: number }[]> => {
+  const parts: Part[] = ['api', 'kubernetes', 'hubs', 'registries', 'issuer', 'functions', 'google', 'dns'];
+  const checked = await Promise.all(
+    parts.map(async (part) => ({ part, port: portOf(part, base), free: await isFree(portOf(part, base)) })),
+  );
+  return checked.filter(({ free }) => !free).map(({ part, port }) => ({ part, port }));
+};
+
+/** A base with all of a sandbox’s ports free at this moment, for a sandbox that must not disturb another. */
+export const freeBase = async (): Promise<number> => {
+  for (let attempt = 0; attempt < 50; attempt++) {
+    const base = 20_000 + 10 * Math.floor(Math.random() * 1_200);
+    if ((await takenPorts(base)).length === 0) return base;
+  }
+  throw new Error('No eight free ports in a row were found on 127.0.0.1.');
+};
