@@ -86,21 +86,22 @@ export const streamEvents = async (
       while (!stop.aborted) {
         const left = endsAt - performance.now();
         const outcome = left > 0 ? await firstOf(next, Math.min(heartbeatMs, left), stop) : 'expired';
-        if (outcome === 'stopped') break;
         if (outcome === 'expired') {
           yield reconnect;
           return;
         }
+        if (outcome === 'stopped') break;
         if (outcome === 'silence') {
-          yield ': heartbeat\n\n';
+          if (left > heartbeatMs) yield ': heartbeat\n\n';
           continue;
         }
-        if (outcome.done) return;
+        if (outcome.done) break;
         yield frame(outcome.value);
         next = events.next();
         // Whoever awaits it sees the rejection; a stream that was left meanwhile does not.
         next.catch(() => {});
       }
+      // Its signal may have ended the source before it ended us.
       if (closing.aborted) yield reconnect;
     } catch (error) {
       request.log.error({ err: error }, 'event stream failed');

@@ -54,7 +54,20 @@ export const createServer = (options: ServerOptions = {}): App => {
   });
   registerProblems(app);
   registerValidation(app);
+  releaseConnections(app);
   return app;
+};
+
+/**
+ * Node hangs up on connections that are idle when the server begins to close, but not on those that become idle
+ * afterwards: a request in flight would hold the closing up until its client’s connection times out.
+ */
+const releaseConnections = (app: App) => {
+  app.addHook('preClose', async () => {
+    const timer = setInterval(() => app.server.closeIdleConnections(), 50);
+    app.server.once('close', () => clearInterval(timer));
+    timer.unref();
+  });
 };
 
 /** The sender's address is the one that the outermost of our own proxies wrote; what stands left of it is hearsay. */

@@ -41,7 +41,7 @@ export const startIssuer = async (alg = 'ES256') => {
     },
     /** A token of this issuer for Kari; `claims` add or replace, undefined removes. Times are epoch seconds. */
     async token(
-      claims: JWTPayload = {},
+      claims: Record<string, unknown> = {},
       { now = Date.now(), key = keys[0] }: { now?: number; key?: Key } = {},
     ) {
       if (key === undefined) throw new Error('the issuer has no key');

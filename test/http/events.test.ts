@@ -1,0 +1,190 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { get } from 'node:http';
+import { describe, it } from 'node:test';
+import { registerEvents, type ServerEvent, streamEvents } from '../../src/http/events.ts';
+import { Problem } from '../../src/problems.ts';
+import { shell } from './shell.ts';
+
+type Source = (signal: AbortSignal) => AsyncIterable<ServerEvent>;
+
+const streaming = async (source: Source, options: Parameters<typeof streamEvents>[3] = {}) => {
+  const app = await shell();
+  registerEvents(app);
+  app.get('/events', (request, reply) => streamEvents(request, reply, source, options));
+  return app;
+};
+
+/** Listens on the loopback and opens the stream as a client that reads piece by piece. */
+const open = async (app: Awaited<ReturnType<typeof shell>>) => {
+  await app.listen({ port: 0, host: '127.0.0.1' });
+  const address = app.server.address();
+  assert.ok(typeof address === 'object' && address !== null);
+  const request = get({ port: address.port, host: '127.0.0.1', path: '/events' });
+  const [response] = await once(request, 'response');
+  response.setEncoding('utf8');
+  return { request, response };
+};
+
+const untilAborted = (signal: AbortSignal) => (signal.aborted ? Promise.resolve() : once(signal, 'abort'));
+
+const three: Source = async function* () {
+  yield { id: '1.0', event: 'snapshot', data: { phase: 'Pending', text: 'two\nlines' } };
+  yield { id: '1.1', data: { phase: 'Applying' } };
+  yield { id: '1.2', data: { phase: 'Ready' } };
+};
+
+describe('a stream', () => {
+  for (const accept of [
+    undefined,
+    '*/*',
+    'text/*',
+    'text/event-stream',
+    'application/json, text/event-stream;q=0.1',
+  ]) {
+    it(`answers Accept ${accept} with its events, in order, and ends with its source`, async () => {
+      const app = await streaming(three);
+      const answer = await app.inject({ url: '/events', headers: accept === undefined ? {} : { accept } });
+      assert.equal(answer.statusCode, 200);
+      assert.equal(answer.headers['content-type'], 'text/event-stream');
+      assert.equal(answer.headers['cache-control'], 'no-cache, no-transform');
+      assert.equal(
+        answer.body,
+        'id: 1.0\nevent: snapshot\ndata: {"phase":"Pending","text":"two\\nlines"}\n\n' +
+          'id: 1.1\ndata: {"phase":"Applying"}\n\nid: 1.2\ndata: {"phase":"Ready"}\n\n',
+      );
+    });
+  }
+
+  for (const accept of ['application/json', 'text/html', 'text/event-stream;q=0, */*;q=0']) {
+    it(`is not there for who accepts ${accept}`, async () => {
+      const answer = await (await streaming(three)).inject({ url: '/events', headers: { accept } });
+      assert.deepEqual([answer.statusCode, answer.json().code], [406, 'not_acceptable']);
+    });
+  }
+
+  it('whose first look fails is a problem and not a stream', async () => {
+    // biome-ignore lint/correctness/useYield: it fails before it has anything to say
+    const app = await streaming(async function* () {
+      throw new Problem('not_found');
+    });
+    const answer = await app.inject('/events');
+    assert.deepEqual([answer.statusCode, answer.headers['content-type']], [404, 'application/problem+json']);
+  });
+
+  it('whose source fails later asks the client to come back', async () => {
+    const app = await streaming(async function* () {
+      yield { data: 1 };
+      throw new Error('store went away');
+    });
+    assert.equal((await app.inject('/events')).body, 'data: 1\n\nevent: reconnect\ndata: {}\n\n');
+  });
+
+  it('gives a sign of life while nothing happens', async () => {
+    const release = Promise.withResolvers<void>();
+    const app = await streaming(
+      async function* () {
+        yield { data: 1 };
+        await release.promise;
+        yield { data: 2 };
+      },
+      { heartbeatMs: 5 },
+    );
+    const { response } = await open(app);
+    let text = '';
+    for await (const chunk of response) {
+      text += chunk;
+      if (text.split(': heartbeat').length > 3) release.resolve();
+    }
+    assert.match(text, /^data: 1\n\n(: heartbeat\n\n){3,}data: 2\n\n$/);
+    await app.close();
+  });
+
+  it('that is old asks the client to come back and tells its source to stop', async () => {
+    let stopped = false;
+    const app = await streaming(
+      async function* (signal) {
+        yield { data: 1 };
+        await untilAborted(signal);
+        stopped = true;
+      },
+      { lifetimeMs: 30, heartbeatMs: 10_000 },
+    );
+    const { response } = await open(app);
+    let text = '';
+    for await (const chunk of response) text += chunk;
+    assert.equal(text, 'data: 1\n\nevent: reconnect\ndata: {}\n\n');
+    await app.close();
+    assert.ok(stopped);
+  });
+
+  it('stops its source when the client leaves', { timeout: 5_000 }, async () => {
+    const stopped = Promise.withResolvers<void>();
+    const app = await streaming(async function* (signal) {
+      yield { data: 1 };
+      await untilAborted(signal);
+      stopped.resolve();
+    });
+    const { request, response } = await open(app);
+    await once(response, 'data');
+    request.on('error', () => {});
+    response.on('error', () => {});
+    request.destroy();
+    await stopped.promise;
+    await app.close();
+  });
+
+  it('ends when the app closes, and does not hold the closing up', { timeout: 5_000 }, async () => {
+    const app = await streaming(async function* (signal) {
+      yield { data: 1 };
+      await untilAborted(signal);
+    });
+    const { response } = await open(app);
+    let text = '';
+    response.on('data', (chunk: string) => {
+      text += chunk;
+    });
+    await once(response, 'data');
+    const ended = once(response, 'end');
+    await app.close();
+    await ended;
+    assert.equal(text, 'data: 1\n\nevent: reconnect\ndata: {}\n\n');
+  });
+
+  it('does not run ahead of a client that reads slowly', { timeout: 10_000 }, async () => {
+    let produced = 0;
+    const total = 400;
+    const data = 'x'.repeat(64 * 1024);
+    const app = await streaming(async function* () {
+      while (produced < total) {
+        produced++;
+        yield { data };
+      }
+    });
+    const { response } = await open(app);
+    response.pause();
+    // The buffers in between fill up, then the count stands still while nobody reads.
+    let before = -1;
+    while (before !== produced) {
+      before = produced;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    assert.ok(produced < total, `${produced} of ${total} events were made for a client that read none`);
+    let size = 0;
+    for await (const chunk of response) size += chunk.length;
+    assert.equal(size, total * (data.length + 'data: ""\n\n'.length));
+    await app.close();
+  });
+
+  it('answers HEAD with its headers alone', { timeout: 5_000 }, async () => {
+    const app = await streaming(async function* (signal) {
+      yield { data: 1 };
+      await untilAborted(signal);
+    });
+    const answer = await app.inject({ method: 'HEAD', url: '/events' });
+    assert.deepEqual(
+      [answer.statusCode, answer.headers['content-type'], answer.body],
+      [200, 'text/event-stream', ''],
+    );
+  });
+});

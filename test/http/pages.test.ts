@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { decodeCursor, encodeCursor, PageQuery, pageAnswer, pageRequest } from '../../src/http/pages.ts';
+import { Problem } from '../../src/problems.ts';
+import { shell } from './shell.ts';
+
+const list = { name: 'teams', view: 'member:kari.nordmann@nav.no' };
+const isRefused = (attempt: () => unknown) =>
+  assert.throws(attempt, (error) => error instanceof Problem && error.code === 'invalid_cursor');
+
+describe('a cursor', () => {
+  it('leads back to where its page ended, whatever the text', () => {
+    fc.assert(
+      fc.property(fc.string(), fc.string(), fc.string(), (name, view, after) => {
+        assert.equal(decodeCursor({ name, view }, encodeCursor({ name, view }, after)), after);
+      }),
+    );
+  });
+
+  it('is good in a URL as it is, and does not show its place', () => {
+    assert.match(encodeCursor(list, 'team/å?&'), /^[A-Za-z0-9_-]+$/);
+  });
+
+  it('of another list or another caller is refused', () => {
+    const cursor = encodeCursor(list, 'team-a');
+    isRefused(() => decodeCursor({ ...list, name: 'history' }, cursor));
+    isRefused(() => decodeCursor({ ...list, view: 'member:ola@nav.no' }, cursor));
+    isRefused(() => decodeCursor({ name: 'team', view: `s${list.view}` }, cursor));
+  });
+
+  it('with any one character changed is refused', () => {
+    const cursor = encodeCursor(list, 'team-a');
+    for (let i = 0; i < cursor.length; i++) {
+      const other = cursor[i] === 'A' ? 'B' : 'A';
+      isRefused(() => decodeCursor(list, cursor.slice(0, i) + other + cursor.slice(i + 1)));
+    }
+    isRefused(() => decodeCursor(list, `${cursor}=`));
+    isRefused(() => decodeCursor(list, cursor.slice(1)));
+  });
+
+  it('that is any text whatever is refused and breaks nothing', () => {
+    fc.assert(fc.property(fc.string(), (text) => isRefused(() => decodeCursor(list, text))));
+    const json = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');
+    for (const value of [null, 7, {}, [], ['team-a'], ['team-a', null], [null, 'x']]) {
+      isRefused(() => decodeCursor(list, json(value)));
+    }
+  });
+});
+
+describe('a list', () => {
+  const names = Array.from({ length: 120 }, (_, i) => `team-${String(i).padStart(3, '0')}`);
+  const listing = async () => {
+    const app = await shell();
+    app.get('/teams', { schema: { querystring: PageQuery } }, async (request) => {
+      const { limit, after = '' } = pageRequest(request.query, list);
+      const rest = names.filter((name) => name > after);
+      const items = rest.slice(0, limit);
+      const next = rest.length > limit ? { next: items.at(-1) ?? '' } : {};
+      return pageAnswer({ items, ...next }, list, (name) => ({ name }));
+    });
+    return app;
+  };
+
+  it('gives every item once, fifty at a time unless asked otherwise', async () => {
+    const app = await listing();
+    const sizes: number[] = [];
+    const seen: string[] = [];
+    for (let cursor: string | undefined, more = true; more; more = cursor !== undefined) {
+      const page = (
+        await app.inject({ url: '/teams', query: cursor === undefined ? {} : { cursor } })
+      ).json();
+      sizes.push(page.items.length);
+      seen.push(...page.items.map(({ name }: { name: string }) => name));
+      cursor = page.nextCursor;
+    }
+    assert.deepEqual([sizes, seen], [[50, 50, 20], names]);
+    assert.equal((await app.inject('/teams?limit=200')).json().items.length, 120);
+  });
+
+  for (const [query, code] of [
+    ['limit=0', 'validation_failed'],
+    ['limit=201', 'validation_failed'],
+    ['limit=-1', 'validation_failed'],
+    ['page=2', 'validation_failed'],
+    ['cursor=', 'invalid_cursor'],
+    ['cursor=elsewhere', 'invalid_cursor'],
+    [`cursor=${'a'.repeat(1025)}`, 'validation_failed'],
+  ] as const) {
+    it(`refuses ${query.slice(0, 20)} as ${code}`, async () => {
+      const answer = await (await listing()).inject(`/teams?${query}`);
+      assert.deepEqual([answer.statusCode, answer.json().code], [400, code]);
+    });
+  }
+});

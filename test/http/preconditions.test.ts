@@ -1,0 +1,84 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { demand, etagOf, isNotModified, preconditionsOf, unchanged } from '../../src/http/preconditions.ts';
+import { Problem } from '../../src/problems.ts';
+import { shell } from './shell.ts';
+
+const now = { revision: 3, statusVersion: 14 };
+
+const verdict = (headers: Record<string, string>, current: typeof now | undefined) => {
+  try {
+    demand(preconditionsOf(headers), current);
+    return 'go on';
+  } catch (error) {
+    assert.ok(error instanceof Problem);
+    return error.code;
+  }
+};
+
+describe('a write', () => {
+  for (const [headers, exists, absent] of [
+    [{}, 'go on', 'go on'],
+    [{ 'if-match': '"3.14"' }, 'go on', 'revision_mismatch'],
+    [{ 'if-match': '"3.2"' }, 'go on', 'revision_mismatch'],
+    [{ 'if-match': '"3"' }, 'go on', 'revision_mismatch'],
+    [{ 'if-match': '"2.14"' }, 'revision_mismatch', 'revision_mismatch'],
+    [{ 'if-match': '"33.14"' }, 'revision_mismatch', 'revision_mismatch'],
+    [{ 'if-match': '"03.14"' }, 'revision_mismatch', 'revision_mismatch'],
+    [{ 'if-match': '""' }, 'revision_mismatch', 'revision_mismatch'],
+    [{ 'if-match': 'W/"3.14"' }, 'revision_mismatch', 'revision_mismatch'],
+    [{ 'if-match': '"1.0", "3.9" , W/"2.0"' }, 'go on', 'revision_mismatch'],
+    [{ 'if-match': '*' }, 'go on', 'revision_mismatch'],
+    [{ 'if-none-match': '*' }, 'revision_mismatch', 'go on'],
+    [{ 'if-none-match': '"3.9"' }, 'revision_mismatch', 'go on'],
+    [{ 'if-none-match': '"2.9"' }, 'go on', 'go on'],
+    [{ 'if-match': '3.14' }, 'validation_failed', 'validation_failed'],
+    [{ 'if-match': '"3.14' }, 'validation_failed', 'validation_failed'],
+    [{ 'if-none-match': 'w/"3.14"' }, 'validation_failed', 'validation_failed'],
+  ] as const) {
+    it(`with ${JSON.stringify(headers)}: ${exists} on revision 3, ${absent} on nothing`, () => {
+      assert.deepEqual([verdict({ ...headers }, now), verdict({ ...headers }, undefined)], [exists, absent]);
+    });
+  }
+
+  it('that names no entity tag is told where', () => {
+    try {
+      preconditionsOf({ 'if-match': 'soon' });
+      assert.fail();
+    } catch (error) {
+      assert.ok(error instanceof Problem);
+      assert.deepEqual(
+        error.errors?.map(({ pointer, code }) => [pointer, code]),
+        [['/header/if-match', 'bad_format']],
+      );
+    }
+  });
+});
+
+describe('a read', () => {
+  for (const [header, expected] of [
+    ['"3.14"', true],
+    ['W/"3.14"', true],
+    ['"1.1", "3.14"', true],
+    ['*', true],
+    ['"3.15"', false],
+    ['"3"', false],
+    ['', false],
+  ] as const) {
+    it(`of If-None-Match ${header} is ${expected ? '304' : '200'}`, () => {
+      assert.equal(isNotModified(preconditionsOf({ 'if-none-match': header }), now), expected);
+    });
+  }
+
+  it('carries its ETag, and no body when the caller has it already', async () => {
+    const app = await shell();
+    app.get('/', async (request, reply) => {
+      if (unchanged(request, reply, now)) return reply.code(304).send();
+      return { a: 1 };
+    });
+    const first = await app.inject('/');
+    assert.deepEqual([first.statusCode, first.headers.etag], [200, etagOf(now)]);
+    const second = await app.inject({ url: '/', headers: { 'if-none-match': String(first.headers.etag) } });
+    assert.deepEqual([second.statusCode, second.headers.etag, second.body], [304, '"3.14"', '']);
+  });
+});
