@@ -6,7 +6,7 @@ import type { KubeObject } from '../kubernetes/object.ts';
 import { isBeingDeleted, nameOf, namespaceOf, ownersOf, uidOf } from '../kubernetes/object.ts';
 import { seconds } from '../time.ts';
 import { startWorkQueue } from '../work-queue.ts';
-import { isReady } from './kubelet.ts';
+import { isCrashing, isReady } from './kubelet.ts';
 
 const hashLabel = 'pod-template-hash';
 const hashOf = (deployment: KubeObject): string =>
@@ -44,13 +44,8 @@ const statusOf = (deployment: KubeObject, pods: readonly KubeObject[], hash: str
   const alive = pods.filter((pod) => !isBeingDeleted(pod));
   const ready = alive.filter(isReady).length;
   const updated = alive.filter((pod) => asMap(pod.metadata.labels)[hashLabel] === hash).length;
-  const before = asList(at(deployment, 'status', 'conditions')).find(
-    (one) => at(one, 'type') === 'Available',
-  );
-  const status = ready > 0 ? 'True' : 'False';
-  const since =
-    isMap(before) && before.status === status ? asText(before.lastTransitionTime) : seconds(new Date());
   const available = ready > 0;
+  const stuck = alive.some(isCrashing);
   return {
     observedGeneration: deployment.metadata.generation ?? 1,
     replicas: alive.length,
@@ -59,16 +54,37 @@ const statusOf = (deployment: KubeObject, pods: readonly KubeObject[], hash: str
     availableReplicas: ready,
     unavailableReplicas: available ? 0 : 1,
     conditions: [
-      {
-        type: 'Available',
-        status,
-        reason: available ? 'MinimumReplicasAvailable' : 'MinimumReplicasUnavailable',
-        message: `Deployment ${available ? 'has' : 'does not have'} minimum availability.`,
-        lastTransitionTime: since,
-        lastUpdateTime: since,
-      },
+      conditionOf(
+        deployment,
+        'Available',
+        available,
+        available ? 'MinimumReplicasAvailable' : 'MinimumReplicasUnavailable',
+        `Deployment ${available ? 'has' : 'does not have'} minimum availability.`,
+      ),
+      // The deadline is over as soon as a pod crashes: nobody wants to wait ten minutes here.
+      conditionOf(
+        deployment,
+        'Progressing',
+        !stuck,
+        stuck ? 'ProgressDeadlineExceeded' : 'NewReplicaSetAvailable',
+        stuck ? 'The pod has not become ready in time.' : 'The pods are as asked for.',
+      ),
     ],
   };
+};
+
+const conditionOf = (
+  deployment: KubeObject,
+  type: string,
+  holds: boolean,
+  reason: string,
+  message: string,
+): JsonMap => {
+  const before = asList(at(deployment, 'status', 'conditions')).find((one) => at(one, 'type') === type);
+  const status = holds ? 'True' : 'False';
+  const since =
+    isMap(before) && before.status === status ? asText(before.lastTransitionTime) : seconds(new Date());
+  return { type, status, reason, message, lastTransitionTime: since, lastUpdateTime: since };
 };
 
 /**

@@ -11,7 +11,7 @@ const node = 'sandbox';
 
 export interface KubeletOptions {
   readonly client: Client;
-  /** From the moment a pod is first seen until it is ready. */
+  /** From the moment a pod is first seen until it is ready, or crashes. */
   readonly podReadyMs?: number;
   /** How long a pod takes to stop once it is deleted. */
   readonly podStopMs?: number;
@@ -24,24 +24,42 @@ export const isReady = (pod: KubeObject): boolean =>
     (condition) => isMap(condition) && condition.type === 'Ready' && condition.status === 'True',
   );
 
-const runningStatus = (pod: KubeObject, now: string): JsonMap => ({
-  phase: 'Running',
-  startTime: asText(pod.metadata.creationTimestamp),
-  conditions: ['PodScheduled', 'Initialized', 'ContainersReady', 'Ready'].map((type) => ({
-    type,
-    status: 'True',
-    lastTransitionTime: now,
-  })),
-  containerStatuses: asList(at(pod, 'spec', 'containers')).map((container) => ({
-    name: asText(at(container, 'name')),
-    image: asText(at(container, 'image')),
-    imageID: '',
-    ready: true,
-    started: true,
-    restartCount: 0,
-    state: { running: { startedAt: now } },
-  })),
-});
+/** Whether a container of it ends again and again. */
+export const isCrashing = (pod: KubeObject): boolean =>
+  !isBeingDeleted(pod) &&
+  asList(at(pod, 'status', 'containerStatuses')).some(
+    (container) => at(container, 'state', 'waiting', 'reason') === 'CrashLoopBackOff',
+  );
+
+const startedStatus = (pod: KubeObject, works: boolean, now: string): JsonMap => {
+  const state: JsonMap = works
+    ? { running: { startedAt: now } }
+    : { waiting: { reason: 'CrashLoopBackOff', message: 'back-off 10s restarting failed container' } };
+  const conditions: readonly (readonly [string, boolean])[] = [
+    ['PodScheduled', true],
+    ['Initialized', true],
+    ['ContainersReady', works],
+    ['Ready', works],
+  ];
+  return {
+    phase: 'Running',
+    startTime: asText(pod.metadata.creationTimestamp),
+    conditions: conditions.map(([type, holds]) => ({
+      type,
+      status: holds ? 'True' : 'False',
+      lastTransitionTime: now,
+    })),
+    containerStatuses: asList(at(pod, 'spec', 'containers')).map((container) => ({
+      name: asText(at(container, 'name')),
+      image: asText(at(container, 'image')),
+      imageID: '',
+      ready: works,
+      started: works,
+      restartCount: works ? 0 : 1,
+      state,
+    })),
+  };
+};
 
 /**
  * Plays the scheduler, the kubelet and the volume provisioner: pods get a node, become ready after a while and are
@@ -78,10 +96,11 @@ export const startKubelet = ({
       await client.bind(namespace, name, node);
       return undefined;
     }
-    if (isReady(pod) || asMap(pod.metadata.annotations)[brokenAnnotation] !== undefined) return undefined;
+    if (isReady(pod) || isCrashing(pod)) return undefined;
     const left = waited(uidOf(pod), podReadyMs);
     if (left > 0) return { againMs: left };
-    const status = runningStatus(pod, seconds(new Date()));
+    const works = asMap(pod.metadata.annotations)[brokenAnnotation] === undefined;
+    const status = startedStatus(pod, works, seconds(new Date()));
     await client.patch('pods', namespace, name, { status }, { subresource: 'status' });
     return undefined;
   };

@@ -11,12 +11,12 @@ import { appVersion } from './chart.ts';
 import { Conditions } from './conditions.ts';
 import {
   applyRelease,
+  lookAtPods,
   type Owner,
   type StoredRelease,
   store,
   stored,
   uninstallRelease,
-  unready,
 } from './helm.ts';
 import {
   digestOf,
@@ -59,7 +59,7 @@ interface Work {
 export const startHelmController = ({
   client,
   actionMs = 500,
-  timeoutMs = 4000,
+  timeoutMs = 30_000,
   onFailure = () => {},
 }: HelmControllerOptions): { close(): Promise<void> } => {
   const waiting = new Map<string, Set<() => void>>();
@@ -75,16 +75,16 @@ export const startHelmController = ({
     );
   };
 
-  /** Until the release’s deployments serve; answers the ones that do not when the time is up. */
-  const waitForPods = async ({ owner, wish, signal }: Work): Promise<string[]> => {
+  /** Until the release’s deployments serve; answers the ones that do not when there is no hope or no time left. */
+  const waitForPods = async ({ owner, wish, signal }: Work): Promise<readonly string[]> => {
     const deadline = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
     for (;;) {
       const { promise: changed, resolve } = Promise.withResolvers<void>();
       const listeners = waiting.get(wish.namespace) ?? new Set();
       waiting.set(wish.namespace, listeners.add(resolve));
       deadline.addEventListener('abort', () => resolve(), { once: true });
-      const missing = await unready(client, owner, wish.namespace);
-      if (missing.length === 0 || deadline.aborted) {
+      const { missing, hopeless } = await lookAtPods(client, owner, wish.namespace);
+      if (missing.length === 0 || hopeless || deadline.aborted) {
         listeners.delete(resolve);
         signal.throwIfAborted();
         return missing;
@@ -106,7 +106,7 @@ export const startHelmController = ({
       return error instanceof Error ? error.message : String(error);
     }
     const missing = await waitForPods(work);
-    return missing.length === 0 ? undefined : `timeout waiting for: [${missing.join(', ')}]`;
+    return missing.length === 0 ? undefined : `resources not ready: [${missing.join(', ')}]`;
   };
 
   const snapshotOf = (work: Work, version: number, release: StoredRelease, status: string): Snapshot => {

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import type { Client } from '../kubernetes/client.ts';
 import type { JsonMap } from '../kubernetes/json.ts';
-import { asMap, asText, at, parseJson } from '../kubernetes/json.ts';
+import { asList, asMap, asText, at, parseJson } from '../kubernetes/json.ts';
 import type { KubeObject } from '../kubernetes/object.ts';
 import { isBeingDeleted, nameOf, withMetadata } from '../kubernetes/object.ts';
 import { renderChart } from './chart.ts';
@@ -175,16 +175,32 @@ export const uninstallRelease = async (
   }
 };
 
-/** The deployments that do not serve yet, as Helm’s wait words it; empty when all do. */
-export const unready = async (client: Client, owner: Owner, namespace: string): Promise<string[]> => {
+export interface Wait {
+  /** The deployments that do not serve yet, as Helm's wait words it. */
+  readonly missing: readonly string[];
+  /** One of them never will. */
+  readonly hopeless: boolean;
+}
+
+/** Where the release's deployments stand. */
+export const lookAtPods = async (client: Client, owner: Owner, namespace: string): Promise<Wait> => {
   const labelSelector = selector(ownerLabels(owner));
   const deployments = await client.list('deployments', { namespace, labelSelector });
-  return deployments
-    .filter(
-      (deployment) =>
-        at(deployment, 'status', 'observedGeneration') !== deployment.metadata.generation ||
-        at(deployment, 'status', 'availableReplicas') !== at(deployment, 'spec', 'replicas') ||
-        at(deployment, 'status', 'updatedReplicas') !== at(deployment, 'spec', 'replicas'),
-    )
-    .map((deployment) => `Deployment/${namespace}/${nameOf(deployment)} status: 'InProgress'`);
+  const unready = deployments.filter(
+    ({ metadata, spec, status }) =>
+      at(status, 'observedGeneration') !== metadata.generation ||
+      at(status, 'availableReplicas') !== at(spec, 'replicas') ||
+      at(status, 'updatedReplicas') !== at(spec, 'replicas'),
+  );
+  const isStuck = ({ metadata, status }: KubeObject): boolean =>
+    at(status, 'observedGeneration') === metadata.generation &&
+    asList(at(status, 'conditions')).some(
+      (condition) => at(condition, 'reason') === 'ProgressDeadlineExceeded',
+    );
+  return {
+    missing: unready.map(
+      (one) => `Deployment/${namespace}/${nameOf(one)} status: '${isStuck(one) ? 'Failed' : 'InProgress'}'`,
+    ),
+    hopeless: unready.some(isStuck),
+  };
 };

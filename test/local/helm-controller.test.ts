@@ -91,7 +91,6 @@ describe('the simulated helm-controller', () => {
         ...options,
         client: kubernetes.client('helm-controller'),
         actionMs: 5,
-        timeoutMs: 150,
       }),
     ];
   });
@@ -238,7 +237,7 @@ describe('the simulated helm-controller', () => {
     });
     assert.match(
       asText(condition(failed, 'Released').message),
-      /^Helm upgrade failed .* timeout waiting for: \[Deployment\/team-a-0001\/hub/,
+      /^Helm upgrade failed .* resources not ready: \[Deployment\/team-a-0001\/hub/,
     );
     assert.equal(at(failed, 'status', 'upgradeFailures'), 3);
     const [pod] = await hubPods();

@@ -1,0 +1,95 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { prettyFactory } from 'pino-pretty';
+
+const keptLines = 20;
+const graceMs = 8_000;
+const tether = new URL('./tether.ts', import.meta.url).href;
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+export interface Child {
+  readonly name: string;
+  /** Settles when it ends by itself, with its last lines; never after `close`. */
+  readonly died: Promise<string>;
+  close(): Promise<void>;
+}
+
+const pretty = prettyFactory({
+  colorize: process.stdout.isTTY === true,
+  ignore: 'pid,hostname',
+  singleLine: true,
+});
+
+const quietLevels = new Set(['DEFAULT', 'DEBUG', 'INFO', 'NOTICE']);
+
+/** Warnings and errors, and whatever is no log line at all, such as a stack trace. */
+const matters = (line: string): boolean => {
+  if (!line.startsWith('{')) return line.trim() !== '';
+  try {
+    const entry: { level?: unknown; severity?: unknown } = JSON.parse(line);
+    if (typeof entry.level === 'number') return entry.level >= 40;
+    return !(typeof entry.severity === 'string' && quietLevels.has(entry.severity));
+  } catch {
+    return true;
+  }
+};
+
+const shown = (line: string): string => {
+  if (!line.startsWith('{')) return line;
+  return pretty(line)?.trimEnd() ?? line;
+};
+
+const ended = (child: ChildProcess): Promise<void> => {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  if (child.exitCode !== null || child.signalCode !== null) resolve();
+  else child.once('exit', () => resolve());
+  return promise;
+};
+
+/**
+ * Starts a script of this project on this Node, in the same process group. It ends with us, however we end.
+ * `print` hears its warnings and errors, with `verbose` everything.
+ */
+export const startChild = (
+  name: string,
+  script: string,
+  env: Readonly<Record<string, string>>,
+  print: (line: string) => void,
+  verbose: boolean,
+): Child => {
+  const child = spawn(process.execPath, ['--import', tether, script], {
+    cwd: root,
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+  });
+  const last: string[] = [];
+  let closing = false;
+  for (const stream of [child.stdout, child.stderr]) {
+    if (stream === null) continue;
+    createInterface({ input: stream }).on('line', (line) => {
+      last.push(shown(line));
+      if (last.length > keptLines) last.shift();
+      if (verbose || matters(line)) print(`${name}  ${shown(line)}`);
+    });
+  }
+  const { promise: died, resolve } = Promise.withResolvers<string>();
+  child.once('error', (error) => resolve(`${name} could not be started: ${error.message}`));
+  // close, not exit: by then all that it wrote has been read.
+  child.once('close', (code, signal) => {
+    if (closing) return;
+    const how = signal === null ? `with code ${code}` : `by ${signal}`;
+    resolve([`${name} ended ${how}. Its last words:`, ...last.map((line) => `  ${line}`)].join('\n'));
+  });
+  return {
+    name,
+    died,
+    async close() {
+      closing = true;
+      child.kill('SIGTERM');
+      const timer = setTimeout(() => child.kill('SIGKILL'), graceMs);
+      await ended(child);
+      clearTimeout(timer);
+    },
+  };
+};

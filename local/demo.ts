@@ -1,0 +1,58 @@
+// `npm run demo`: the whole story against a sandbox of its own, each step verified. Exits 0 only if all of it is so.
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { styleText } from 'node:util';
+import { apiAt } from './demo/api.ts';
+import { type Story, steps } from './demo/steps.ts';
+import { freeBase } from './ports.ts';
+import { type Sandbox, startSandbox } from './sandbox.ts';
+
+const { promise: interrupted, reject } = Promise.withResolvers<never>();
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.once(signal, () => reject(new Error(`interrupted by ${signal}`)));
+}
+interrupted.catch(() => {});
+
+const tell = async (sandbox: Sandbox): Promise<boolean> => {
+  const { kubernetes } = sandbox;
+  if (kubernetes === undefined) throw new Error('The demo needs the simulated cluster.');
+  const story: Story = {
+    sandbox,
+    kubernetes,
+    cluster: kubernetes.client('demo'),
+    kari: apiAt(sandbox.url('api')),
+    namespace: '',
+  };
+  const died = sandbox.died.then((report) => Promise.reject(new Error(report)));
+  died.catch(() => {});
+  for (const step of steps) {
+    try {
+      await Promise.race([step.run(story), died, interrupted]);
+      console.log(`${styleText('green', '✔')} ${step.says}`);
+    } catch (error) {
+      console.log(`${styleText('red', '✘')} ${step.says}`);
+      console.error(error instanceof Error ? (error.stack ?? error.message) : error);
+      return false;
+    }
+  }
+  return true;
+};
+
+const folder = await mkdtemp(join(tmpdir(), 'knada-demo-'));
+let verified = false;
+try {
+  const started = Date.now();
+  const print = process.argv.includes('--verbose') ? console.log : () => {};
+  const sandbox = await startSandbox({ port: await freeBase(), folder, verbose: true, print });
+  try {
+    verified = await tell(sandbox);
+  } finally {
+    await sandbox.close();
+  }
+  const seconds = ((Date.now() - started) / 1000).toFixed(1);
+  if (verified) console.log(`\nAll ${steps.length} steps verified in ${seconds} seconds.`);
+} finally {
+  await rm(folder, { recursive: true, force: true });
+}
+process.exitCode = verified ? 0 : 1;

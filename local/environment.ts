@@ -1,0 +1,67 @@
+import { fileURLToPath } from 'node:url';
+import { authIssuers } from './issuer/server.ts';
+import { portOf, urlOf } from './ports.ts';
+
+/** What one may set oneself for a sandbox; everything else of DESIGN 8 is the sandbox's own business. */
+const tunable = [
+  'LOG_LEVEL',
+  'HUB_VALUES_FILE',
+  'HUB_CHART_VERSION',
+  'HUB_URL_TEMPLATE',
+  'HUB_API_URL_TEMPLATE',
+  'STANDARD_IMAGES',
+  'NOTEBOOK_LIMITS',
+  'EGRESS_GOOGLE_APIS',
+  'EGRESS_PRIVATE_RANGES',
+  'EGRESS_CLUSTER_RANGES',
+  'EGRESS_INTERNAL_SUFFIXES',
+  'EGRESS_ALLOW_CIDR',
+  'ROLLOUT_PER_TICK',
+] as const;
+
+/** Until the environments have their catalogue: one image, pinned, which nothing pulls here. */
+const standardImages = [
+  {
+    python: '3.13',
+    image: 'ghcr.io/navikt/knada-images/jupyter:2026-11-20-4f1c2ab-3.13',
+    digest: 'sha256:9f2c7a4be1d05863c1f0d7ab2e94356f8d1b0c6e7a45920f3bd8c1e65a70f4d2',
+    drivers: ['Oracle', 'Postgres'],
+    default: true,
+  },
+];
+
+/** The group whose members are platform admins here. */
+export const adminGroup = 'knada-admins';
+
+/** The environment of the API and the functions (DESIGN 8): production's, with the simulators' addresses. */
+export const environmentOf = (options: {
+  readonly port: number;
+  readonly storeFile: string;
+  readonly hubMasterKeys: string;
+  readonly issuer: string;
+  readonly kubeconfig: boolean;
+  readonly given: Readonly<Record<string, string | undefined>>;
+}): Record<string, string> => {
+  const own = {
+    HOST: '127.0.0.1',
+    STORE: `sqlite:${options.storeFile}`,
+    GOOGLE_CLOUD_PROJECT: 'knada-local',
+    CLUSTER: options.kubeconfig ? 'kubeconfig' : `http://127.0.0.1:${portOf('kubernetes', options.port)}`,
+    AUTH_ISSUERS: authIssuers(options.issuer),
+    PLATFORM_ADMIN_GROUPS: adminGroup,
+    HUB_URL_TEMPLATE: `${urlOf('hubs', options.port)}/{slug}`,
+    HUB_API_URL_TEMPLATE: `http://127.0.0.1:${portOf('hubs', options.port)}/{slug}/hub/api`,
+    HUB_MASTER_KEYS: options.hubMasterKeys,
+    HUB_VALUES_FILE: fileURLToPath(new URL('hub-values.yaml', import.meta.url)),
+    ALLOW_INSECURE_HUB_AUTH: '1',
+    STANDARD_IMAGES: JSON.stringify(standardImages),
+    RATE_LIMIT_PER_MINUTE: '0',
+    // Google's clients would look for a metadata server, and wait.
+    METADATA_SERVER_DETECTION: 'none',
+  };
+  const chosen = tunable.flatMap((name) => {
+    const value = options.given[name];
+    return value === undefined ? [] : [[name, value] as const];
+  });
+  return { ...own, ...Object.fromEntries(chosen) };
+};

@@ -1,0 +1,180 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Child, startChild } from './child.ts';
+import { startDeployments } from './cluster/deployments.ts';
+import { startKubelet } from './cluster/kubelet.ts';
+import { FolderInUse, openData } from './data.ts';
+import { environmentOf } from './environment.ts';
+import { startHelmController } from './helm-controller/controller.ts';
+import { startHubs } from './hubs/server.ts';
+import { type Issuer, startIssuer } from './issuer/server.ts';
+import { type Kubernetes, startKubernetes } from './kubernetes/server.ts';
+import { type Part, portOf, takenPorts, urlOf } from './ports.ts';
+import { startSchedule } from './scheduler.ts';
+
+const startTimeoutMs = 60_000;
+const reconcileEveryMs = 1_000;
+
+export interface SandboxOptions {
+  /** LOCAL_PORT: the API's port; the other parts follow it (local/ports.ts). */
+  readonly port: number;
+  /** Where the data is kept between runs. */
+  readonly folder: string;
+  /** Empties the folder first. */
+  readonly fresh?: boolean;
+  /** Uses the current context of kubectl in place of the simulated cluster; Flux and the hubs are then real too. */
+  readonly kubeconfig?: boolean;
+  /** Prints every log line, not only warnings and errors. */
+  readonly verbose?: boolean;
+  readonly print?: (line: string) => void;
+}
+
+export interface Sandbox {
+  readonly port: number;
+  url(part: Part): string;
+  readonly issuer: Issuer;
+  /** The simulated cluster; undefined with `kubeconfig`. */
+  readonly kubernetes: Kubernetes | undefined;
+  /** Settles with a report when a part of it dies by itself. */
+  readonly died: Promise<string>;
+  /** Ends every part. Safe to call twice. */
+  close(): Promise<void>;
+}
+
+/** It cannot start, for a reason that whoever starts it can do something about. */
+export class CannotStart extends Error {
+  override readonly name = 'CannotStart';
+}
+
+interface Closeable {
+  close(): Promise<void> | void;
+}
+
+const checkPorts = async (port: number): Promise<void> => {
+  const taken = await takenPorts(port);
+  if (taken.length === 0) return;
+  const named = taken.map((one) => `${one.port} (${one.part})`).join(', ');
+  throw new CannotStart(
+    `Port ${named} on 127.0.0.1 is in use by another program.\nStop it, or choose other ports: LOCAL_PORT=${port + 1000} npm run local`,
+  );
+};
+
+const openFolder = (folder: string, fresh: boolean) => {
+  try {
+    return openData(folder, { fresh });
+  } catch (error) {
+    if (!(error instanceof FolderInUse)) throw error;
+    throw new CannotStart(
+      `${error.message}\nStop it, or keep this one's data elsewhere: LOCAL_DIR=<folder> npm run local`,
+    );
+  }
+};
+
+/** Until the address answers 200; gives up when `died` settles or the time is up. */
+const untilReady = async (url: string, died: Promise<string>): Promise<void> => {
+  let report: string | undefined;
+  died.then((text) => {
+    report = text;
+  });
+  const end = Date.now() + startTimeoutMs;
+  for (;;) {
+    const answered = await fetch(url, { signal: AbortSignal.timeout(2_000) }).then(
+      ({ ok }) => ok,
+      () => false,
+    );
+    if (answered) return;
+    if (report !== undefined) throw new CannotStart(report);
+    if (Date.now() > end)
+      throw new CannotStart(`${url} does not answer 200 within ${startTimeoutMs / 1000} seconds.`);
+    await sleep(25);
+  }
+};
+
+const startCluster = async (
+  port: number,
+  file: string,
+  print: (line: string) => void,
+): Promise<{ kubernetes: Kubernetes; parts: Closeable[] }> => {
+  const onFailure = (what: string, error: unknown): void =>
+    print(`cluster  ${what}: ${error instanceof Error ? error.message : String(error)}`);
+  const kubernetes = await startKubernetes({ port, file, log: onFailure });
+  const client = kubernetes.client('sandbox');
+  const flux = kubernetes.client('helm-controller', {
+    username: 'system:serviceaccount:flux-system:helm-controller',
+    groups: ['system:serviceaccounts', 'system:serviceaccounts:flux-system', 'system:authenticated'],
+  });
+  return {
+    kubernetes,
+    parts: [
+      kubernetes,
+      startKubelet({ client, onFailure }),
+      startDeployments({ client, onFailure }),
+      startHelmController({ client: flux, onFailure }),
+    ],
+  };
+};
+
+/**
+ * Starts the whole product on 127.0.0.1 (DESIGN 9): the simulators in this process, the API and the functions in
+ * processes of their own with production's adapters, and Cloud Scheduler's calls. Resolves when `/readyz` answers.
+ * Throws CannotStart.
+ */
+export const startSandbox = async (options: SandboxOptions): Promise<Sandbox> => {
+  const { port, print = () => {}, verbose = false, kubeconfig = false } = options;
+  await checkPorts(port);
+  const data = openFolder(options.folder, options.fresh === true);
+  /** Simulators, in the order in which they were started. */
+  const parts: Closeable[] = [];
+  const children: Child[] = [];
+  let schedule: Closeable | undefined;
+  let closing: Promise<void> | undefined;
+
+  const closeAll = async (): Promise<void> => {
+    // From here on nothing that ends counts as dead.
+    const ending = children.map((child) => child.close());
+    await Promise.all([schedule?.close(), ...ending]);
+    for (const part of parts.toReversed()) await part.close();
+    data.close();
+  };
+  const close = (): Promise<void> => {
+    closing ??= closeAll();
+    return closing;
+  };
+
+  try {
+    const issuer = await startIssuer({ port: portOf('issuer', port), keyFile: data.path('issuer-key.json') });
+    parts.push(issuer);
+    let kubernetes: Kubernetes | undefined;
+    if (!kubeconfig) {
+      const cluster = await startCluster(portOf('kubernetes', port), data.path('kubernetes.sqlite'), print);
+      kubernetes = cluster.kubernetes;
+      parts.push(...cluster.parts);
+      const client = kubernetes.client('hub');
+      parts.push(await startHubs({ port: portOf('hubs', port), client, file: data.path('hubs.json') }));
+    }
+    const environment = environmentOf({
+      port,
+      storeFile: data.path('store.sqlite'),
+      hubMasterKeys: data.hubMasterKeys,
+      issuer: issuer.url,
+      kubeconfig,
+      given: process.env,
+    });
+    for (const [name, script] of [
+      ['api', 'src/main.ts'],
+      ['functions', 'local/functions.ts'],
+    ] as const) {
+      const env = { ...environment, PORT: String(portOf(name, port)) };
+      children.push(startChild(name, script, env, print, verbose));
+    }
+    const died = Promise.race(children.map((child) => child.died));
+    await Promise.all([
+      untilReady(`${urlOf('api', port)}/readyz`, died),
+      untilReady(urlOf('functions', port), died),
+    ]);
+    schedule = startSchedule(`${urlOf('functions', port)}/reconcile`, reconcileEveryMs, print);
+    return { port, url: (part) => urlOf(part, port), issuer, kubernetes, died, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+};
