@@ -1,0 +1,37 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Problem } from '../problems.ts';
+
+/**
+ * How often a lost race is run again, and how long the loser waits: a random time from `minWaitMs` up to a
+ * bound that doubles from `firstWaitMs` to `maxWaitMs`. Past `tries` the caller is told to come back.
+ */
+export const contention = {
+  tries: 40,
+  minWaitMs: 5,
+  firstWaitMs: 20,
+  maxWaitMs: 200,
+  retryAfterSeconds: 1,
+} as const;
+
+/** What a try answers when somebody else wrote in between. */
+export const lostRace = Symbol('lost race');
+
+/** Answers a number from 0 up to, but not including, 1. */
+export type Random = () => number;
+
+/** Tries until the race is won. Throws Problem `busy` when the cap of tries is reached. */
+export const untilWon = async <T>(
+  attempt: () => T | typeof lostRace | Promise<T | typeof lostRace>,
+  random: Random,
+): Promise<T> => {
+  const { tries, minWaitMs, firstWaitMs, maxWaitMs, retryAfterSeconds } = contention;
+  for (let lost = 0; lost < tries; lost += 1) {
+    if (lost > 0) {
+      const bound = Math.min(maxWaitMs, firstWaitMs * 2 ** (lost - 1));
+      await sleep(minWaitMs + random() * (bound - minWaitMs));
+    }
+    const outcome = await attempt();
+    if (outcome !== lostRace) return outcome;
+  }
+  throw new Problem('busy', { retryAfterSeconds });
+};

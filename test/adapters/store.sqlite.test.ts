@@ -1,0 +1,230 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { text } from 'node:stream/consumers';
+import { after, describe, it, type TestContext } from 'node:test';
+import { openSqliteStore, statements } from '../../src/adapters/sqlite.ts';
+import { storeContract } from '../contracts/store.ts';
+import { anEvent, anOrderedRecord, aRecord } from '../support/records.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'knada-store-'));
+after(() => rmSync(folder, { recursive: true }));
+
+let files = 0;
+const newFile = () => {
+  files += 1;
+  return join(folder, `${files}.db`);
+};
+
+describe('the SQLite store in memory', () => {
+  storeContract(async () => [openSqliteStore({ file: ':memory:' })]);
+});
+
+describe('the SQLite store on a file', () => {
+  storeContract(async () => [openSqliteStore({ file: newFile() })]);
+});
+
+describe('the SQLite store shared by two connections', () => {
+  storeContract(async () => {
+    const file = newFile();
+    return [openSqliteStore({ file }), openSqliteStore({ file })];
+  });
+});
+
+const opened = (t: TestContext, file: string, random?: () => number) => {
+  const store = openSqliteStore({ file, ...(random && { random }) });
+  t.after(() => store.close());
+  return store;
+};
+
+/** A connection that knows nothing of the adapter. */
+const rawOn = (t: TestContext, file: string) => {
+  const db = new DatabaseSync(file);
+  t.after(() => db.close());
+  return db;
+};
+
+/** A process of its own that runs a module with `store`, opened on the file, in scope. */
+const processOn = (file: string, body: string, wrap = 'exec "$@"') => {
+  const module = `
+    import { openSqliteStore } from ${JSON.stringify(import.meta.resolve('../../src/adapters/sqlite.ts'))};
+    const store = openSqliteStore({ file: ${JSON.stringify(file)} });
+    ${body}`;
+  const command = [process.execPath, '--input-type=module', '--eval', module];
+  return spawn('/bin/sh', ['-c', wrap, 'sh', ...command], { stdio: ['ignore', 'pipe', 'inherit'] });
+};
+
+const increment = `(current) => ({
+  next: { ...current, revision: current.revision + 1 },
+  event: ${JSON.stringify(anEvent({ action: 'team_updated' }))},
+})`;
+
+describe('the SQLite store', () => {
+  it('answers every statement by an index', async (t) => {
+    const file = newFile();
+    await opened(t, file).ping();
+    const db = rawOn(t, file);
+    for (const [name, sql] of Object.entries(statements)) {
+      const plan = db
+        .prepare(`EXPLAIN QUERY PLAN ${sql}`)
+        .all()
+        .map(({ detail }) => String(detail));
+      assert.ok(
+        plan.every((step) => !/SCAN (teams|members|history|ids)|TEMP B-TREE/.test(step)),
+        `${name}: ${plan.join('; ')}`,
+      );
+    }
+    const planOf = (sql: string) => JSON.stringify(db.prepare(`EXPLAIN QUERY PLAN ${sql}`).all());
+    assert.match(planOf(statements.due), /SEARCH teams USING (COVERING )?INDEX teams_due/);
+    assert.match(planOf(statements.outdated), /SEARCH teams USING (COVERING )?INDEX teams_platform/);
+    assert.match(planOf(statements.teamsOfMember), /SEARCH members USING PRIMARY KEY/);
+  });
+
+  it('keeps what it was given when it is opened again', async (t) => {
+    const file = newFile();
+    const first = openSqliteStore({ file });
+    await first.create(anOrderedRecord(), anEvent());
+    await first.close();
+    const again = opened(t, file);
+    assert.deepEqual(await again.team('team-a'), anOrderedRecord());
+    assert.equal((await again.history('team-a', { limit: 5 })).items.length, 1);
+  });
+
+  it('refuses a file that a newer version wrote, and leaves it alone', async (t) => {
+    const file = newFile();
+    const db = rawOn(t, file);
+    db.exec('PRAGMA user_version = 999');
+    await assert.rejects(opened(t, file).ping(), /newer version/);
+    assert.deepEqual({ ...db.prepare('PRAGMA user_version').get() }, { user_version: 999 });
+  });
+
+  it('waits for another process’s transaction without losing its own', async (t) => {
+    const file = newFile();
+    const other = rawOn(t, file);
+    let waits = 0;
+    const store = opened(t, file, () => {
+      waits += 1;
+      if (waits === 3) other.exec('COMMIT');
+      return 0;
+    });
+    await store.create(aRecord(), anEvent());
+    other.exec('BEGIN IMMEDIATE');
+    const answer = await store.change('team-a', (current) => ({ next: { ...current, revision: 2 } }));
+    assert.deepEqual([answer?.revision, waits], [2, 3]);
+  });
+
+  it('reads while another process writes', async (t) => {
+    const file = newFile();
+    const other = rawOn(t, file);
+    const store = opened(t, file, () => assert.fail('a reader waits for nobody'));
+    await store.create(aRecord(), anEvent());
+    other.exec('BEGIN IMMEDIATE');
+    other.exec(`UPDATE teams SET record = json_set(record, '$.revision', 7)`);
+    assert.equal((await store.team('team-a'))?.revision, 1);
+    other.exec('COMMIT');
+    assert.equal((await store.team('team-a'))?.revision, 7);
+  });
+
+  it('tells the caller to come back when another process holds on for too long', async (t) => {
+    const file = newFile();
+    const store = opened(t, file, () => 0);
+    await store.create(aRecord(), anEvent());
+    const other = rawOn(t, file);
+    other.exec('BEGIN IMMEDIATE');
+    await assert.rejects(
+      store.change('team-a', (current) => ({ next: { ...current, revision: 2 } })),
+      { name: 'Problem', code: 'busy', retryAfterSeconds: 1 },
+    );
+    other.exec('ROLLBACK');
+    assert.equal((await store.team('team-a'))?.revision, 1);
+  });
+
+  it('loses no update of two processes that start on a new file at once', async (t) => {
+    const file = newFile();
+    const body = `
+      await store.create(${JSON.stringify(aRecord())}, ${JSON.stringify(anEvent())});
+      for (let i = 0; i < 50; i += 1) await store.change('team-a', ${increment});`;
+    const exits = await Promise.all([1, 2].map(() => once(processOn(file, body), 'exit')));
+    assert.deepEqual(exits, [
+      [0, null],
+      [0, null],
+    ]);
+    const store = opened(t, file);
+    assert.equal((await store.team('team-a'))?.revision, 101);
+    const { items } = await store.history('team-a', { limit: 200 });
+    assert.deepEqual(
+      items.map(({ n }) => n),
+      Array.from({ length: 101 }, (_, i) => 101 - i),
+    );
+  });
+
+  for (const table of ['teams', 'history', 'members']) {
+    it(`keeps the old state when writing to ${table} fails in mid-transaction`, async (t) => {
+      const file = newFile();
+      const store = opened(t, file);
+      await store.create(aRecord(), anEvent());
+      const db = rawOn(t, file);
+      const verb = table === 'teams' ? 'UPDATE' : 'INSERT';
+      db.exec(`CREATE TRIGGER broken AFTER ${verb} ON ${table} BEGIN SELECT RAISE(FAIL, 'broken'); END`);
+      const change = () =>
+        store.change('team-a', (current) => ({
+          next: { ...current, revision: 2, members: [{ email: 'ola@nav.no', username: 'ola' }] },
+          event: anEvent({ action: 'team_updated' }),
+        }));
+      await assert.rejects(change(), /broken/);
+      assert.deepEqual(await store.team('team-a'), aRecord());
+      assert.equal((await store.history('team-a', { limit: 5 })).items.length, 1);
+      assert.equal((await store.teams({ member: 'kari.nordmann@nav.no', limit: 5 })).items.length, 1);
+      db.exec('DROP TRIGGER broken');
+      assert.equal((await change())?.revision, 2);
+      assert.equal((await store.history('team-a', { limit: 5 })).items[0]?.n, 2);
+    });
+  }
+
+  // Whichever of the two is written second, its process dies when the first has been written already.
+  const lethal = `{ toJSON() { process.kill(process.pid, 'SIGKILL'); for (;;); } }`;
+  for (const [what, next, to] of [
+    ['the record', `{ ...current, revision: 2, release: { platformHash: 'x', spec: ${lethal} } }`, '2'],
+    ['the history entry', '{ ...current, revision: 2 }', lethal],
+  ]) {
+    it(`keeps the old state when its process is killed while it writes ${what}`, async (t) => {
+      const file = newFile();
+      const store = opened(t, file);
+      await store.create(aRecord(), anEvent());
+      const child = processOn(
+        file,
+        `const event = ${JSON.stringify(anEvent({ action: 'team_updated' }))};
+         await store.change('team-a', (current) => ({
+           next: ${next},
+           event: { ...event, changes: [{ path: '/revision', from: 1, to: ${to} }] },
+         }));`,
+      );
+      assert.deepEqual(await once(child, 'exit'), [null, 'SIGKILL']);
+      assert.deepEqual(await store.team('team-a'), aRecord());
+      assert.equal((await store.history('team-a', { limit: 5 })).items.length, 1);
+      const next2 = await store.change('team-a', (current) => ({ next: { ...current, revision: 2 } }));
+      assert.equal(next2?.revision, 2, 'the lock of the dead process is gone');
+    });
+  }
+
+  it('is Unavailable when the disk takes no more, and keeps the old state', async (t) => {
+    const file = newFile();
+    const store = opened(t, file);
+    await store.create(aRecord(), anEvent());
+    // A limit on the size of files stands for a full disk; without the trap the signal would end the process.
+    const child = processOn(
+      file,
+      `const spec = { filler: 'x'.repeat(10_000_000) };
+       await store
+         .change('team-a', (current) => ({ next: { ...current, release: { platformHash: 'x', spec } } }))
+         .catch(({ name, system }) => console.log(name, system));`,
+      `trap '' XFSZ; ulimit -f 1000; exec "$@"`,
+    );
+    assert.equal(await text(child.stdout), 'Unavailable sqlite\n');
+    assert.deepEqual(await store.team('team-a'), aRecord());
+  });
+});
