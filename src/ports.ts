@@ -57,7 +57,7 @@ export interface Store {
   }): Promise<Page<TeamRecord>>;
   /** Slugs whose `reconcile.dueAt` has passed, the longest due first. Answered by an index. */
   due(now: string, limit: number): Promise<readonly string[]>;
-  /** Slugs, by slug, whose release was rendered from another platform than this. Answered by an index. */
+  /** Slugs, by platform, whose release was rendered from another one than this. Answered by an index. */
   outdated(platformHash: string, limit: number): Promise<readonly string[]>;
   /** Newest first; `before`: exclusive entry number. */
   history(
