@@ -1,3 +1,6 @@
+import { Ajv2020 } from 'ajv/dist/2020.js';
+import addFormats from 'ajv-formats';
+import { pointerToken } from './faults.ts';
 import type { OpenapiDocument } from './openapi.ts';
 
 type Node = Readonly<Record<string, unknown>>;
@@ -7,7 +10,7 @@ const isNode = (value: unknown): value is Node => typeof value === 'object' && v
 const walk = function* (node: unknown, path: string): Generator<readonly [path: string, node: Node]> {
   if (!isNode(node)) return;
   yield [path, node];
-  for (const [key, child] of Object.entries(node)) yield* walk(child, `${path}/${key}`);
+  for (const [key, child] of Object.entries(node)) yield* walk(child, path + pointerToken(key));
 };
 
 /** RE2 and Rust know no lookaround and no back references; an unanchored pattern fits what merely contains it. */
@@ -77,6 +80,27 @@ export const openapiFaults = (document: OpenapiDocument): readonly string[] => {
     if (node.nullable !== undefined) faults.push(`${path} uses nullable, which OpenAPI 3.1 does not have`);
     const broken = patternFault(node.pattern);
     if (broken !== undefined) faults.push(`${path}: the pattern ${node.pattern} ${broken}`);
+  }
+  return faults;
+};
+
+/** The examples that do not fit the schema beside them. */
+export const exampleFaults = (document: OpenapiDocument): readonly string[] => {
+  const ajv = new Ajv2020({ strict: false, allErrors: true });
+  addFormats.default(ajv);
+  ajv.addSchema(document, 'api');
+  const faults: string[] = [];
+  for (const [path, node] of walk(document.paths, '/paths')) {
+    if (!isNode(node.schema) || path.includes('/example')) continue;
+    const fits = ajv.compile({ $ref: `api#${path}/schema` });
+    const named = isNode(node.examples) ? Object.values(node.examples) : [];
+    const values = [
+      ...('example' in node ? [node.example] : []),
+      ...named.flatMap((example) => (isNode(example) && 'value' in example ? [example.value] : [])),
+    ];
+    for (const value of values) {
+      if (!fits(value)) faults.push(`${path}: ${ajv.errorsText(fits.errors)}`);
+    }
   }
   return faults;
 };

@@ -92,7 +92,7 @@ export const registerOpenapi = (app: App, options: OpenapiOptions): void => {
       },
     },
     async (_request, reply) => {
-      reply.header('cache-control', 'public, max-age=60');
+      reply.type('application/json').header('cache-control', 'public, max-age=60');
       return reply.serializer(canonicalJson).send(await openapiDocument(app));
     },
   );

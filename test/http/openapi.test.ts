@@ -1,0 +1,275 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import Type from 'typebox';
+import { registerAuth } from '../../src/http/auth.ts';
+import { exampleOf } from '../../src/http/example.ts';
+import { registerHealth } from '../../src/http/health.ts';
+import {
+  canonicalJson,
+  type OpenapiDocument,
+  openapiDocument,
+  registerOpenapi,
+} from '../../src/http/openapi.ts';
+import { exampleFaults, openapiFaults } from '../../src/http/openapi-rules.ts';
+import { PageQuery, pageOf } from '../../src/http/pages.ts';
+import { NotebookPatch } from '../../src/notebooks/notebook.ts';
+import { closed, ref } from '../../src/schema.ts';
+import { MemberOrder, Slug, TeamOrder } from '../../src/teams/team.ts';
+import { shell } from './shell.ts';
+
+const params = closed({ team: Slug });
+const TeamOrderPage = pageOf(ref(TeamOrder), 'TeamOrderPage');
+
+const declare = async (reversed = false) => {
+  const app = await shell();
+  for (const schema of [MemberOrder, TeamOrder, NotebookPatch, TeamOrderPage]) app.addSchema(schema);
+  registerAuth(app, { issuers: [], adminGroups: [], teamCreators: [] });
+  registerOpenapi(app, {
+    title: 'Notebooks',
+    version: '1.2.3',
+    description: 'For tests.',
+    tags: [{ name: 'teams', description: 'Teams.' }],
+  });
+  const routes = [
+    () =>
+      app.get(
+        '/v1/teams',
+        {
+          schema: {
+            operationId: 'listTeams',
+            summary: 'Your teams',
+            tags: ['teams'],
+            querystring: PageQuery,
+            response: { 200: ref(TeamOrderPage) },
+            problems: ['invalid_cursor'],
+          },
+        },
+        async () => ({ items: [] }),
+      ),
+    () =>
+      app.patch(
+        '/v1/teams/:team/notebook',
+        {
+          schema: {
+            operationId: 'patchNotebook',
+            summary: 'Change a notebook',
+            tags: ['teams'],
+            params,
+            headers: Type.Object({ 'if-match': Type.Optional(Type.String({ examples: ['"3.14"'] })) }),
+            body: ref(NotebookPatch),
+            response: { 200: ref(NotebookPatch) },
+            problems: ['revision_mismatch', 'deleting', 'cannot_shrink'],
+          },
+        },
+        async (request) => request.body,
+      ),
+    () => registerHealth(app, { ping: async () => {}, name: 'n', version: '1' }),
+    () => app.get('/hidden', { schema: { hide: true, operationId: 'hidden' } }, async () => ({})),
+  ];
+  for (const route of reversed ? routes.toReversed() : routes) route();
+  await app.ready();
+  return app;
+};
+
+const at = (value: unknown, ...keys: string[]): unknown =>
+  keys.reduce<unknown>((node, key) => Object(node)[key], value);
+
+describe('the OpenAPI document', () => {
+  it('is the same bytes whatever the order of registration', async () => {
+    const [one, two] = [await declare(), await declare(true)];
+    assert.equal(canonicalJson(await openapiDocument(one)), canonicalJson(await openapiDocument(two)));
+  });
+
+  it('is served to everybody, as it is committed', async () => {
+    const app = await declare();
+    const answer = await app.inject('/openapi.json');
+    assert.deepEqual([answer.statusCode, answer.headers['content-type']], [200, 'application/json']);
+    assert.equal(answer.body, canonicalJson(await openapiDocument(app)));
+  });
+
+  it('keeps our own rules, and every example fits its schema', async () => {
+    const document = await openapiDocument(await declare());
+    assert.deepEqual(openapiFaults(document), []);
+    assert.deepEqual(exampleFaults(document), []);
+  });
+
+  it('names its components and refers to them', async () => {
+    const document = await openapiDocument(await declare());
+    assert.deepEqual(Object.keys(document.components.schemas), [
+      'Fault',
+      'Health',
+      'MemberOrder',
+      'NotebookPatch',
+      'Problem',
+      'TeamOrder',
+      'TeamOrderPage',
+      'Version',
+    ]);
+    const items = at(document.components.schemas.TeamOrderPage, 'properties', 'items', 'items');
+    assert.deepEqual(items, { $ref: '#/components/schemas/TeamOrder' });
+  });
+
+  it('lists the problems of an operation, those of every operation added by itself', async () => {
+    const { paths } = await openapiDocument(await declare());
+    const codes = (path: string, method: string) =>
+      Object.fromEntries(
+        Object.entries(paths[path]?.[method]?.responses ?? {})
+          .filter(([status]) => status >= '400')
+          .map(([status, response]) => [
+            status,
+            Object.keys(Object(at(response, 'content', 'application/problem+json', 'examples'))),
+          ]),
+      );
+    assert.deepEqual(codes('/v1/teams/{team}/notebook', 'patch'), {
+      400: ['malformed', 'validation_failed'],
+      401: ['unauthenticated'],
+      404: ['not_found'],
+      409: ['cannot_shrink', 'deleting'],
+      412: ['revision_mismatch'],
+      413: ['payload_too_large'],
+      415: ['unsupported_media_type'],
+      429: ['too_many_requests'],
+      500: ['internal'],
+      503: ['upstream_unavailable'],
+    });
+    assert.deepEqual(codes('/livez', 'get'), { 429: ['too_many_requests'], 500: ['internal'] });
+    assert.deepEqual(codes('/v1/teams', 'get')[400], ['invalid_cursor', 'validation_failed']);
+  });
+
+  it('says what needs no token, what a patch is called and where an ETag comes from', async () => {
+    const document = await openapiDocument(await declare());
+    assert.deepEqual(document.security, [{ bearer: [] }]);
+    assert.deepEqual(at(document.paths, '/livez', 'get', 'security'), []);
+    assert.equal(at(document.paths, '/v1/teams', 'get', 'security'), undefined);
+    const patch = document.paths['/v1/teams/{team}/notebook']?.patch;
+    assert.deepEqual(Object.keys(patch?.requestBody?.content ?? {}), [
+      'application/merge-patch+json',
+      'application/json',
+    ]);
+    assert.equal(patch?.requestBody?.required, true);
+    assert.ok(at(patch, 'responses', '200', 'headers', 'etag'));
+    assert.equal(at(document.paths, '/v1/teams', 'get', 'responses', '200', 'headers'), undefined);
+  });
+
+  it('leaves out what is hidden', async () => {
+    assert.doesNotMatch(canonicalJson(await openapiDocument(await declare())), /hidden|\/docs/);
+  });
+});
+
+describe('our rules', () => {
+  const good = async () => structuredClone(await openapiDocument(await declare()));
+  const get = (document: OpenapiDocument) => {
+    const operation = document.paths['/v1/teams']?.get;
+    assert.ok(operation);
+    return operation;
+  };
+  for (const [what, spoil, expected] of [
+    ['no operationId', (d) => delete get(d).operationId, /GET \/v1\/teams needs a camelCase operationId/],
+    ['a snake_case operationId', (d) => (get(d).operationId = 'list_teams'), /camelCase/],
+    [
+      'an operationId twice',
+      (d) => (get(d).operationId = 'patchNotebook'),
+      /has the operationId of|patchNotebook/,
+    ],
+    ['no summary', (d) => (get(d).summary = ''), /needs a summary/],
+    ['no tags', (d) => (get(d).tags = []), /needs a tag/],
+    ['no problems', (d) => (get(d).responses = { 200: get(d).responses['200'] ?? {} }), /lists no problems/],
+    ['no success', (d) => delete get(d).responses['200'], /nothing but problems/],
+    [
+      'an unnamed answer',
+      (d) => (get(d).responses['200'] = { content: { 'application/json': { schema: {}, example: 1 } } }),
+      /named component for 200/,
+    ],
+    [
+      'no example',
+      (d) => (get(d).responses['200'] = { content: { 'application/json': { schema: { $ref: '#/x' } } } }),
+      /example for 200/,
+    ],
+    [
+      'a free path parameter',
+      (d) => (d.paths['/v1/{x}'] = { get: { ...get(d), operationId: 'x' } }),
+      /pattern for its parameter x/,
+    ],
+    [
+      'a union with null',
+      (d) => (d.components.schemas.A = { anyOf: [{ type: 'null' }] }),
+      /\/schemas\/A says null with a union/,
+    ],
+    ['nullable', (d) => (d.components.schemas.A = { type: 'string', nullable: true }), /nullable/],
+    ['lookahead', (d) => (d.components.schemas.A = { pattern: '^(?!a)b$' }), /lookaround/],
+    ['an open pattern', (d) => (d.components.schemas.A = { pattern: 'a|b' }), /anchored/],
+  ] as [string, (document: OpenapiDocument) => unknown, RegExp][]) {
+    it(`notice ${what}`, async () => {
+      const document = await good();
+      spoil(document);
+      assert.match(openapiFaults(document).join('\n'), expected);
+    });
+  }
+
+  it('notice an example that does not fit', async () => {
+    const document = await good();
+    const content = get(document).responses['200']?.content?.['application/json'];
+    assert.ok(content);
+    content.example = { items: [{ slug: 7 }] };
+    assert.match(exampleFaults(document).join('\n'), /slug must be string/);
+  });
+});
+
+describe('examples', () => {
+  const components = { Named: { type: 'string', examples: ['by name'] } };
+  for (const [schema, expected] of [
+    [{ $ref: '#/components/schemas/Named' }, 'by name'],
+    [
+      { type: 'object', properties: { a: { enum: ['x', 'y'] }, b: { type: 'integer', minimum: 3 } } },
+      { a: 'x', b: 3 },
+    ],
+    [{ type: 'array', items: { $ref: 'Named' } }, ['by name']],
+    [{ type: ['string', 'null'] }, null],
+    [{ type: ['string', 'null'], examples: ['team-a'] }, 'team-a'],
+    [{ type: 'integer', default: 50 }, 50],
+    [{ type: 'boolean' }, true],
+  ] as const) {
+    it(`of ${JSON.stringify(schema)} are ${JSON.stringify(expected)}`, () => {
+      assert.deepEqual(exampleOf(schema, components), expected);
+    });
+  }
+});
+
+describe('the documentation page', () => {
+  it('comes whole from us: nothing is fetched from elsewhere and no script stands in the page', async () => {
+    const app = await declare();
+    for (const url of ['/docs', '/docs/']) {
+      const page = await app.inject(url);
+      assert.deepEqual([page.statusCode, page.headers['content-type']], [200, 'text/html; charset=utf-8']);
+      assert.match(String(page.headers['content-security-policy']), /script-src 'self';/);
+      assert.doesNotMatch(page.body, /(?:src|href)="(?:https?:)?\/\//);
+      const parts = [...page.body.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, path = '']) =>
+        path.startsWith('/') ? path : `/docs/${path.replace('./', '')}`,
+      );
+      assert.ok(parts.length >= 5, page.body);
+      for (const part of parts) {
+        const asset = await app.inject(part);
+        assert.equal(asset.statusCode, 200, part);
+        assert.ok(asset.rawPayload.length > 0, part);
+      }
+      assert.doesNotMatch(page.body, /<script>[^<]/);
+    }
+  });
+
+  it('shows the document that is served', async () => {
+    const app = await declare();
+    const shown = (await app.inject('/docs/json')).json();
+    assert.deepEqual(Object.keys(shown.paths), Object.keys((await openapiDocument(app)).paths));
+  });
+
+  it('is not a way to other files', async () => {
+    const app = await declare();
+    for (const url of [
+      '/docs/static/../../package.json',
+      '/docs/static/%2e%2e/package.json',
+      '/docs/nothing',
+    ]) {
+      assert.equal((await app.inject(url)).statusCode, 404, url);
+    }
+  });
+});
