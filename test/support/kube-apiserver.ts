@@ -19,19 +19,19 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { RequestInit, Response } from 'undici';
 import { Agent, fetch, Headers } from 'undici';
 import { parseAllDocuments } from 'yaml';
+import { isAbsent, tookPart } from './real-parts.ts';
 
 /**
  * A real Kubernetes API server with its own etcd, on the loopback, with nothing in it. Of the controllers those run
  * that collect garbage, empty namespaces, give them a default service account and protect volume claims.
  */
-export interface Apiserver {
+export interface ApiServer {
   /** https://127.0.0.1:<port> */
   readonly url: string;
-  /** The server's certificate authority: PEM in base64, as in a kubeconfig, and PEM in a file. */
-  readonly caData: string;
+  /** Its certificate authority: PEM, and the same in a file. */
+  readonly ca: string;
   readonly caFile: string;
-  /** Of an administrator. */
-  readonly token: string;
+  readonly adminToken: string;
   /** Kinds that were installed as custom resources, by plural. */
   readonly customResources: readonly string[];
   /** A token for a service account (`system:serviceaccount:<namespace>:<name>`, created when absent) or one of USERS. */
@@ -59,21 +59,23 @@ const STAND_INS = [
 
 const BINARIES = ['etcd', 'kube-apiserver', 'kube-controller-manager'];
 
-let shared: Promise<Apiserver> | undefined;
+let shared: Promise<ApiServer> | undefined;
 let users = 0;
 
+/** Why the server cannot be started here, for `skip`; false when it can. In CI that is an error. */
+export async function absent(): Promise<string | false> {
+  return findAssets() === undefined
+    ? isAbsent('kube-apiserver', 'not built; KUBEBUILDER_ASSETS=$(.ci/kube-assets) builds it once')
+    : false;
+}
+
 /**
- * Starts the server, or answers undefined where its binaries are not installed (`.ci/kube-assets` builds them); in
- * CI that is an error. The binaries are looked for in KUBEBUILDER_ASSETS, then in the cache. Who asks again in the
- * same process shares the server, and the last one to close it ends it.
+ * Starts the server; who asks again in the same process shares it, and the last one to close it ends it. The
+ * binaries are looked for in KUBEBUILDER_ASSETS, then in the cache.
  */
-export async function startApiserver(): Promise<Apiserver | undefined> {
+export async function startApiServer(): Promise<ApiServer> {
   const assets = findAssets();
-  if (assets === undefined) {
-    if (process.env.CI === 'true')
-      throw new Error('kube-apiserver is missing: KUBEBUILDER_ASSETS=$(.ci/kube-assets)');
-    return undefined;
-  }
+  if (assets === undefined) throw new Error('kube-apiserver is not built');
   users += 1;
   shared ??= launch(assets);
   const server = await shared;
@@ -91,7 +93,7 @@ export async function startApiserver(): Promise<Apiserver | undefined> {
   };
 }
 
-async function launch(assets: string): Promise<Apiserver> {
+async function launch(assets: string): Promise<ApiServer> {
   const folder = mkdtempSync(join(tmpdir(), 'kube-apiserver-'));
   const children: ChildProcess[] = [];
   const killAll = (): void => {
@@ -133,7 +135,7 @@ async function boot(
   folder: string,
   children: ChildProcess[],
   close: () => Promise<void>,
-): Promise<Apiserver> {
+): Promise<ApiServer> {
   const start = (name: string, args: readonly string[]): void => {
     const log = openSync(join(folder, `${name}.log`), 'w');
     children.push(spawn(join(assets, name), args, { stdio: ['ignore', log, log] }));
@@ -191,6 +193,8 @@ async function boot(
       headers: { authorization: `Bearer ${token}`, ...Object.fromEntries(new Headers(init.headers)) },
     });
   await until('/readyz answers ok', async () => (await request('/readyz')).ok);
+  const version = (await (await request('/version')).json()) as { gitVersion: string };
+  tookPart('kube-apiserver', version.gitVersion);
 
   start('kube-controller-manager', controllerFlags(folder, url, caFile, token));
   const customResources = await installCustomResources(request);
@@ -225,8 +229,8 @@ async function boot(
   return {
     url,
     caFile,
-    caData: Buffer.from(ca).toString('base64'),
-    token,
+    ca,
+    adminToken: token,
     customResources,
     tokenFor,
     fetch: request,
@@ -266,7 +270,7 @@ function controllerFlags(folder: string, url: string, caFile: string, token: str
 }
 
 /** Installs the definitions and waits until each kind can be listed and watched. */
-async function installCustomResources(request: Apiserver['fetch']): Promise<string[]> {
+async function installCustomResources(request: ApiServer['fetch']): Promise<string[]> {
   const files = existsSync(CRDS) ? readdirSync(CRDS).filter((name) => name.endsWith('.yaml')) : [];
   const fromFiles = files.flatMap((name) =>
     parseAllDocuments(readFileSync(new URL(name, CRDS), 'utf8')).map((document): unknown =>
