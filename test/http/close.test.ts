@@ -1,0 +1,38 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+const start = async () => {
+  const child = spawn(process.execPath, [fileURLToPath(new URL('close.fixture.ts', import.meta.url))], {
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
+  const line = async () => String((await lines.next()).value);
+  return { child, line, url: await line() };
+};
+
+describe('a process that is told to stop', () => {
+  it('finishes its requests, then closes its store, then leaves without an error', {
+    timeout: 20_000,
+  }, async () => {
+    const { child, line, url } = await start();
+    const exit = once(child, 'exit');
+    const slow = fetch(`${url}/slow`);
+    assert.equal(await line(), 'working');
+    child.kill('SIGTERM');
+    assert.deepEqual(await (await slow).json(), { done: true });
+    assert.equal(await line(), 'store closed');
+    assert.deepEqual(await exit, [0, null]);
+  });
+
+  it('by an error that nobody caught closes as well, and leaves with one', { timeout: 20_000 }, async () => {
+    const { child, line, url } = await start();
+    const exit = once(child, 'exit');
+    await fetch(`${url}/throw`).catch(() => {});
+    assert.equal(await line(), 'store closed');
+    assert.deepEqual(await exit, [1, null]);
+  });
+});
