@@ -1,0 +1,204 @@
+import assert from 'node:assert/strict';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { after, before, describe, it } from 'node:test';
+import Type from 'typebox';
+import { Value } from 'typebox/value';
+import { deployed, deployedUser, enforcePolicies, render, type Send } from '../support/cluster-files.ts';
+import { type ApiServer, absent, startApiServer } from '../support/kube-apiserver.ts';
+import { asDeployed, kubeconfig, sender } from '../support/rbac.ts';
+import { isAbsent } from '../support/real-parts.ts';
+
+const apply = 'application/apply-patch+yaml';
+const ours = { 'app.kubernetes.io/managed-by': 'knada-notebooks' };
+const Refusal = Type.Object({ message: Type.String() });
+
+describe('the cluster’s part of the deployment', { skip: await absent() }, () => {
+  let server: ApiServer;
+  let send: Send;
+  before(async () => {
+    server = await startApiServer();
+    send = sender(server);
+  });
+  after(() => server.close());
+
+  it('is taken by kubectl apply --dry-run=server', async (t) => {
+    if (spawnSync('kubectl', ['version', '--client']).status !== 0) {
+      t.skip(isAbsent('kubectl', 'not on the PATH'));
+      return;
+    }
+    const { file } = await kubeconfig(t, server);
+    const kubectl = (args: readonly string[], input?: string) =>
+      execFileSync('kubectl', ['--kubeconfig', file, ...args], {
+        encoding: 'utf8',
+        ...(input === undefined ? {} : { input }),
+      });
+    const fluxSystem = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'flux-system' } };
+    kubectl(['apply', '-f', '-'], JSON.stringify(fluxSystem));
+    const files = ['rbac.yaml', 'admission-policies.yaml', 'helm-repository.yaml'];
+    const said = kubectl(['apply', '--dry-run=server', '-f', '-'], render(...files))
+      .trim()
+      .split('\n');
+    assert.equal(said.length, deployed(...files).length);
+    for (const line of said) assert.match(line, / (created|configured|unchanged) \(server dry run\)$/);
+  });
+
+  it('binds exactly one role to exactly one identity, without a wildcard', () => {
+    for (const { kind, ...object } of deployed('rbac.yaml')) {
+      assert.doesNotMatch(JSON.stringify(object), /"\*"/);
+      if (kind === 'ClusterRoleBinding') {
+        assert.partialDeepStrictEqual(object, { subjects: [{ kind: 'User', name: deployedUser }] });
+      }
+    }
+  });
+
+  it('lets the API do what it does in a team’s namespace, and nothing that would make it more', async (t) => {
+    await asDeployed(t, server);
+    const may = async (verb: string, group: string, resource: string, subresource = '') => {
+      const { body } = await send('POST', '/apis/authorization.k8s.io/v1/subjectaccessreviews', {
+        apiVersion: 'authorization.k8s.io/v1',
+        kind: 'SubjectAccessReview',
+        spec: {
+          user: deployedUser,
+          groups: ['system:authenticated'],
+          resourceAttributes: { verb, group, resource, subresource, namespace: 'team-red-0000' },
+        },
+      });
+      const Review = Type.Object({ status: Type.Object({ allowed: Type.Boolean() }) });
+      assert.ok(Value.Check(Review, body));
+      return body.status.allowed;
+    };
+    assert.ok(await may('patch', 'helm.toolkit.fluxcd.io', 'helmreleases'));
+    assert.ok(await may('create', '', 'secrets'));
+    assert.ok(await may('delete', '', 'pods'));
+    for (const [verb, group, resource, subresource] of [
+      ['create', '', 'pods'],
+      ['create', '', 'pods', 'exec'],
+      ['create', '', 'serviceaccounts', 'token'],
+      ['delete', '', 'serviceaccounts'],
+      ['impersonate', '', 'users'],
+      ['get', '', 'nodes'],
+      ['watch', '', 'secrets'],
+      ['update', '', 'configmaps'],
+      ['deletecollection', '', 'persistentvolumeclaims'],
+      ['patch', 'apps', 'deployments'],
+      ['create', 'rbac.authorization.k8s.io', 'rolebindings'],
+      ['escalate', 'rbac.authorization.k8s.io', 'clusterroles'],
+      ['patch', 'admissionregistration.k8s.io', 'validatingadmissionpolicies'],
+    ] as const) {
+      assert.ok(
+        !(await may(verb, group, resource, subresource)),
+        `${verb} ${group} ${resource} ${subresource ?? ''}`,
+      );
+    }
+  });
+
+  describe('the fence', () => {
+    const namespace = `fence-${randomUUID().slice(0, 8)}`;
+    before(async () => {
+      await enforcePolicies(send);
+      const made = await send('POST', '/api/v1/namespaces', { metadata: { name: namespace } });
+      assert.equal(made.code, 201);
+    });
+
+    let count = 0;
+    /** An object as it is, and what becomes of a write by whoever comes. */
+    const writing = async (
+      before: { labels?: object; annotations?: object },
+      after: { labels?: object; annotations?: object },
+    ) => {
+      count += 1;
+      const metadata = { name: `fence-${count}` };
+      const path = `/api/v1/namespaces/${namespace}/configmaps`;
+      const created = await send('POST', path, { metadata: { ...metadata, ...before } });
+      assert.equal(created.code, 201);
+      const put = await send('PUT', `${path}/${metadata.name}`, { metadata: { ...metadata, ...after } });
+      return put.code === 200
+        ? 'taken'
+        : Value.Parse(Refusal, put.body).message.replace(/^.*denied request: /s, '');
+    };
+    const at = (revision: string) => ({ labels: ours, annotations: { 'knada.io/revision': revision } });
+
+    for (const [situation, before, after] of [
+      ['a higher revision', at('9'), at('10')],
+      ['the same revision', at('9'), at('9')],
+      ['a first revision', { labels: ours }, at('1')],
+      ['a revision where there was none that is a number', at('soon'), at('1')],
+      ['no revision where there was none', { labels: ours }, { labels: ours }],
+      ['anything into what is not ours', { annotations: { 'knada.io/revision': '9' } }, {}],
+    ] as const) {
+      it(`takes ${situation}`, async () => assert.equal(await writing(before, after), 'taken'));
+    }
+
+    for (const [situation, before, after, sentence] of [
+      ['a lower revision', at('10'), at('9'), 'This object is at knada.io/revision 10; it cannot go to "9".'],
+      [
+        'a revision that is no number',
+        at('9'),
+        at('ten'),
+        'This object is at knada.io/revision 9; it cannot go to "ten".',
+      ],
+      [
+        'a negative revision',
+        at('9'),
+        at('-10'),
+        'This object is at knada.io/revision 9; it cannot go to "-10".',
+      ],
+      [
+        'a revision too large to compare',
+        at('9'),
+        at('9'.repeat(40)),
+        `This object is at knada.io/revision 9; it cannot go to "${'9'.repeat(40)}".`,
+      ],
+      [
+        'the loss of the revision',
+        at('9'),
+        { labels: ours },
+        'This object is at knada.io/revision 9, which cannot be taken away.',
+      ],
+      [
+        'a lower revision without our label',
+        at('9'),
+        { annotations: { 'knada.io/revision': '8' } },
+        'This object is at knada.io/revision 9; it cannot go to "8".',
+      ],
+    ] as const) {
+      it(`refuses ${situation}`, async () => assert.equal(await writing(before, after), sentence));
+    }
+
+    it('never stands in the way of a deletion, nor of the finalizers before it', async () => {
+      const path = `/api/v1/namespaces/${namespace}/configmaps`;
+      const metadata = { name: 'fence-held', finalizers: ['test.knada.io/hold'], ...at('9') };
+      assert.equal((await send('POST', path, { metadata })).code, 201);
+      await send('DELETE', `${path}/fence-held`);
+      const released = await send('PUT', `${path}/fence-held`, { metadata: { name: 'fence-held' } });
+      assert.equal(released.code, 200);
+      assert.equal((await send('GET', `${path}/fence-held`)).code, 404);
+    });
+
+    it('holds the chart’s release to it, and not its status', async () => {
+      const release = (revision: string) => ({
+        apiVersion: 'helm.toolkit.fluxcd.io/v2',
+        kind: 'HelmRelease',
+        metadata: { name: 'fence', ...at(revision) },
+        spec: {
+          interval: '10m',
+          chart: { spec: { chart: 'jupyterhub', sourceRef: { kind: 'HelmRepository', name: 'jupyterhub' } } },
+        },
+      });
+      const path = `/apis/helm.toolkit.fluxcd.io/v2/namespaces/${namespace}/helmreleases/fence`;
+      const put = (revision: string) =>
+        send('PATCH', `${path}?fieldManager=knada-notebooks&force=true`, release(revision), apply);
+      assert.equal((await put('9')).code, 201);
+      assert.equal((await put('8')).code, 422);
+      assert.equal((await put('9')).code, 200);
+      const status = await send(
+        'PATCH',
+        `${path}/status`,
+        { status: { observedGeneration: 1 } },
+        'application/merge-patch+json',
+      );
+      assert.equal(status.code, 200);
+    });
+  });
+});
