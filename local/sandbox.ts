@@ -53,8 +53,9 @@ const checkPorts = async (port: number): Promise<void> => {
   const taken = await takenPorts(port);
   if (taken.length === 0) return;
   const named = taken.map((one) => `${one.port} (${one.part})`).join(', ');
+  const [ports, are] = taken.length === 1 ? ['Port', 'is'] : ['Ports', 'are'];
   throw new CannotStart(
-    `Port ${named} on 127.0.0.1 is in use by another program.\nStop it, or choose other ports: LOCAL_PORT=${port + 1000} npm run local`,
+    `${ports} ${named} on 127.0.0.1 ${are} in use by another program.\nStop it, or choose other ports: LOCAL_PORT=${port + 1000} npm run local`,
   );
 };
 

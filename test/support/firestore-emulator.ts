@@ -4,6 +4,7 @@ import { createServer } from 'node:net';
 import { delimiter, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { isAbsent, tookPart } from './real-parts.ts';
 
 /** A running emulator. Keep tests apart by project id: each project has a database of its own. */
 export interface FirestoreEmulator {
@@ -74,12 +75,15 @@ const launch = async (): Promise<FirestoreEmulator | undefined> => {
   process.env.METADATA_SERVER_DETECTION = 'none';
   const given = process.env.FIRESTORE_EMULATOR_HOST;
   if (given !== undefined && given !== '') {
-    if (await answers(given)) return { host: given };
+    if (await answers(given)) {
+      tookPart('Firestore emulator', `at ${given}`);
+      return { host: given };
+    }
     throw new Error(`FIRESTORE_EMULATOR_HOST is ${given}, where nothing answers.`);
   }
   const [java, found] = await Promise.all([onPath('java'), findJar()]);
   if (java === undefined || found === undefined) {
-    if (process.env.CI === 'true') throw new Error(`In CI this is a failure: ${noEmulator}.`);
+    isAbsent('Firestore emulator', noEmulator);
     return undefined;
   }
   // Twice, because another process may take the port between looking and listening.
@@ -97,6 +101,7 @@ const launch = async (): Promise<FirestoreEmulator | undefined> => {
     process.once('exit', () => child.kill('SIGKILL'));
     if (await ready(host, child)) {
       process.env.FIRESTORE_EMULATOR_HOST = host;
+      tookPart('Firestore emulator', `on ${host}`);
       return { host };
     }
     child.kill('SIGKILL');

@@ -1,0 +1,137 @@
+import assert from 'node:assert/strict';
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Readable } from 'node:stream';
+import { after, before, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { apiAt } from '../../local/demo/api.ts';
+import { at } from '../../local/kubernetes/json.ts';
+import { freeBase, portOf, takenPorts, urlOf } from '../../local/ports.ts';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+
+class Run {
+  readonly child: ChildProcessByStdio<null, Readable, Readable>;
+  readonly ended: Promise<number | null>;
+  text = '';
+
+  constructor(args: readonly string[], env: Record<string, string>) {
+    this.child = spawn(process.execPath, ['local/main.ts', ...args], {
+      cwd: root,
+      env: { ...process.env, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    for (const stream of [this.child.stdout, this.child.stderr]) {
+      stream.on('data', (part: Buffer) => {
+        this.text += part;
+      });
+    }
+    this.ended = new Promise((resolve) => this.child.once('close', resolve));
+  }
+
+  /** Until it has said this; fails when it ends first. */
+  async says(text: string): Promise<void> {
+    let isOver = false;
+    void this.ended.then(() => {
+      isOver = true;
+    });
+    while (!this.text.includes(text)) {
+      assert.ok(!isOver, `it ended before it said "${text}":\n${this.text}`);
+      await sleep(20);
+    }
+  }
+}
+
+describe('npm run local', { timeout: 120_000 }, () => {
+  let folder: string;
+  let port: number;
+  let token: string;
+  let run: Run | undefined;
+
+  const start = async (...args: string[]): Promise<Run> => {
+    run = new Run(args, { LOCAL_PORT: String(port), LOCAL_DIR: folder });
+    await run.says('is running');
+    return run;
+  };
+  const stop = async (signal: NodeJS.Signals): Promise<number | null> => {
+    run?.child.kill(signal);
+    return (await run?.ended) ?? null;
+  };
+  const kari = () => apiAt(urlOf('api', port), token);
+
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'a sandbox '));
+    port = await freeBase();
+  });
+  after(async () => {
+    await stop('SIGKILL');
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  it('answers on every part’s port and prints what to paste next', async () => {
+    const { text } = await start();
+    assert.equal((await fetch(`${urlOf('api', port)}/readyz`)).status, 200);
+    assert.equal((await fetch(`${urlOf('kubernetes', port)}/version`)).status, 200);
+    assert.equal((await fetch(`${urlOf('hubs', port)}/team-z/hub/health`)).status, 503);
+    assert.partialDeepStrictEqual(await (await fetch(urlOf('functions', port))).json(), {
+      functions: ['reconcile'],
+    });
+    const command = `curl -s '${urlOf('issuer', port)}/token?email=kari.nordmann@nav.no'`;
+    assert.ok(text.includes(command), text);
+    token = await (await fetch(`${urlOf('issuer', port)}/token?email=kari.nordmann@nav.no`)).text();
+    const created = await kari().call('POST', '/teams', { body: { slug: 'team-a' } });
+    assert.equal(created.status, 201, JSON.stringify(created.body));
+  });
+
+  it('refuses to start beside itself, and says how to', async () => {
+    const samePorts = new Run([], { LOCAL_PORT: String(port), LOCAL_DIR: `${folder}/other` });
+    assert.equal(await samePorts.ended, 1);
+    assert.match(samePorts.text, new RegExp(`${portOf('api', port)} \\(api\\).*\n.*LOCAL_PORT=`));
+    const sameData = new Run([], { LOCAL_PORT: String(await freeBase()), LOCAL_DIR: folder });
+    assert.equal(await sameData.ended, 1);
+    assert.match(sameData.text, /Another sandbox is running.*\n.*LOCAL_DIR=/);
+  });
+
+  it('ends as a whole when it is interrupted, and keeps its data', async () => {
+    assert.equal(await stop('SIGINT'), 0);
+    assert.deepEqual(await takenPorts(port), []);
+    await start();
+    const team = await kari().call('GET', '/teams/team-a');
+    assert.equal(team.status, 200, 'the team and the token both outlive a restart');
+    const namespaces = await (await fetch(`${urlOf('kubernetes', port)}/api/v1/namespaces`)).text();
+    assert.ok(namespaces.includes(String(at(team.body, 'namespace'))));
+  });
+
+  it('leaves no process behind when it is killed, and starts again', async () => {
+    await stop('SIGKILL');
+    while ((await takenPorts(port)).length > 0) await sleep(20);
+    await start();
+    assert.equal((await kari().call('GET', '/teams/team-a')).status, 200);
+  });
+
+  it('ends with the last words of a part that dies', async () => {
+    const current = run;
+    assert.ok(current);
+    const listed = spawn('ps', ['-o', 'pid=,args=', '--ppid', String(current.child.pid)]);
+    const lines = Buffer.concat(await listed.stdout.toArray())
+      .toString()
+      .split('\n');
+    const api = lines.find((line) => line.includes('src/main.ts'));
+    assert.ok(api, lines.join('\n'));
+    process.kill(Number.parseInt(api, 10), 'SIGKILL');
+    assert.equal(await current.ended, 1);
+    assert.match(current.text, /api ended by SIGKILL/);
+    assert.deepEqual(await takenPorts(port), []);
+  });
+
+  it('starts empty with --fresh', async () => {
+    await start('--fresh');
+    assert.equal((await kari().call('GET', '/teams')).status, 401, 'the old signing key is gone');
+    token = await (await fetch(`${urlOf('issuer', port)}/token?email=kari.nordmann@nav.no`)).text();
+    assert.deepEqual((await kari().call('GET', '/teams')).body, { items: [] });
+    assert.equal(await stop('SIGTERM'), 0);
+  });
+});
