@@ -64,13 +64,14 @@ export const startChild = (
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   });
   const last: string[] = [];
+  // What it says on its way out is of no interest: Ctrl-C reaches it twice, by the terminal and by us.
   let closing = false;
   for (const stream of [child.stdout, child.stderr]) {
     if (stream === null) continue;
     createInterface({ input: stream }).on('line', (line) => {
       last.push(shown(line));
       if (last.length > keptLines) last.shift();
-      if (verbose || matters(line)) print(`${name}  ${shown(line)}`);
+      if (!closing && (verbose || matters(line))) print(`${name}  ${shown(line)}`);
     });
   }
   const { promise: died, resolve } = Promise.withResolvers<string>();

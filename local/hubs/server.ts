@@ -199,8 +199,12 @@ export const startHubs = async (options: {
     const url = new URL(request.url ?? '/', 'http://localhost');
     const [, slug, hubSegment, ...below] = url.pathname.split('/');
     const body = await bodyOf(request);
-    const hub = slug === undefined || hubSegment !== 'hub' ? undefined : await hubOf(slug);
-    if (hub === undefined) {
+    const hub = slug === undefined ? undefined : await hubOf(slug);
+    if (hub !== undefined && (hubSegment ?? '') === '') {
+      response.writeHead(302, { location: `/${slug}/hub/` }).end();
+      return;
+    }
+    if (hub === undefined || hubSegment !== 'hub') {
       // What an ingress says of a Service without endpoints.
       response.writeHead(503, { 'content-type': 'text/plain' }).end('503 Service Temporarily Unavailable\n');
       return;

@@ -98,6 +98,7 @@ describe('the simulated hubs', () => {
     await untilHub('ready');
     assert.deepEqual(await api('/', { token: '' }), { status: 200, body: { version: '5.5.0' } });
     assert.equal((await call('/team-a/hub/health')).status, 200);
+    assert.match(String((await call('/team-a')).body), /^The hub of team-a/, 'where a member’s link leads');
     assert.equal((await call('/team-b/hub/api/')).status, 503, 'a team without a hub');
   });
 
