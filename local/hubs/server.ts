@@ -213,6 +213,11 @@ export const startHubs = async (options: {
       response.writeHead(200).end();
       return;
     }
+    if (below.join('') === '') {
+      response.writeHead(200, { 'content-type': 'text/plain; charset=utf-8' });
+      response.end(`The hub of ${slug}. It is simulated: its REST API answers, its pages do not.\n`);
+      return;
+    }
     const path = below
       .slice(1)
       .filter((segment) => segment !== '')
