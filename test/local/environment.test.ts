@@ -1,0 +1,43 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { adminGroup, environmentOf } from '../../local/environment.ts';
+import { ConfigError, loadConfig } from '../../src/config.ts';
+
+const environment = (given: Record<string, string> = {}, kubeconfig = false) =>
+  environmentOf({
+    port: 8080,
+    storeFile: '/somewhere/store.sqlite',
+    hubMasterKeys: `local:${'0'.repeat(64)}`,
+    issuer: 'http://localhost:8084',
+    kubeconfig,
+    given,
+  });
+
+describe('the environment of a sandbox', () => {
+  it('is a working configuration', () => {
+    const config = loadConfig(environment());
+    assert.deepEqual(config.store, { kind: 'sqlite', file: '/somewhere/store.sqlite' });
+    assert.deepEqual(config.cluster, { kind: 'url', url: 'http://127.0.0.1:8081' });
+    assert.equal(config.rateLimitPerMinute, 0);
+    assert.deepEqual(config.auth.platformAdminGroups, [adminGroup]);
+    assert.equal(config.auth.issuers[0]?.issuer, 'http://localhost:8084');
+    assert.equal(config.standardImages.length, 1);
+  });
+
+  it('lets in a hub that needs no identity provider, which no other place does', () => {
+    const { ALLOW_INSECURE_HUB_AUTH: _allowed, ...production } = environment();
+    assert.throws(() => loadConfig(production), ConfigError);
+  });
+
+  it('takes from its caller what may be tried out, and nothing that leads elsewhere', () => {
+    const given = { ROLLOUT_PER_TICK: '2', STORE: 'firestore', CLUSTER: 'kubeconfig' };
+    const config = loadConfig(environment(given));
+    assert.equal(config.rolloutPerTick, 2);
+    assert.equal(config.store.kind, 'sqlite');
+    assert.equal(config.cluster.kind, 'url');
+  });
+
+  it('leads to kubectl’s current context when asked to', () => {
+    assert.deepEqual(loadConfig(environment({}, true)).cluster, { kind: 'kubeconfig' });
+  });
+});
