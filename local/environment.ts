@@ -50,7 +50,7 @@ export const environmentOf = (options: {
     AUTH_ISSUERS: authIssuers(options.issuer),
     PLATFORM_ADMIN_GROUPS: adminGroup,
     HUB_URL_TEMPLATE: `${urlOf('hubs', options.port)}/{slug}`,
-    HUB_API_URL_TEMPLATE: `http://127.0.0.1:${portOf('hubs', options.port)}/{slug}/hub/api`,
+    HUB_API_URL_TEMPLATE: `http://127.0.0.1:${portOf('hubs', options.port)}/{slug}`,
     HUB_MASTER_KEYS: options.hubMasterKeys,
     HUB_VALUES_FILE: fileURLToPath(new URL('hub-values.yaml', import.meta.url)),
     ALLOW_INSECURE_HUB_AUTH: '1',

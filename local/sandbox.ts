@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Child, startChild } from './child.ts';
 import { startDeployments } from './cluster/deployments.ts';
 import { startKubelet } from './cluster/kubelet.ts';
+import { installPlatform } from './cluster/platform.ts';
 import { FolderInUse, openData } from './data.ts';
 import { environmentOf } from './environment.ts';
 import { startHelmController } from './helm-controller/controller.ts';
@@ -90,28 +91,20 @@ const untilReady = async (url: string, died: Promise<string>): Promise<void> => 
   }
 };
 
-const startCluster = async (
-  port: number,
-  file: string,
-  print: (line: string) => void,
-): Promise<{ kubernetes: Kubernetes; parts: Closeable[] }> => {
-  const onFailure = (what: string, error: unknown): void =>
-    print(`cluster  ${what}: ${error instanceof Error ? error.message : String(error)}`);
-  const kubernetes = await startKubernetes({ port, file, log: onFailure });
+type Report = (what: string, error?: unknown) => void;
+
+/** What runs in a real cluster besides its API server. */
+const startControllers = (kubernetes: Kubernetes, onFailure: Report): Closeable[] => {
   const client = kubernetes.client('sandbox');
   const flux = kubernetes.client('helm-controller', {
     username: 'system:serviceaccount:flux-system:helm-controller',
     groups: ['system:serviceaccounts', 'system:serviceaccounts:flux-system', 'system:authenticated'],
   });
-  return {
-    kubernetes,
-    parts: [
-      kubernetes,
-      startKubelet({ client, onFailure }),
-      startDeployments({ client, onFailure }),
-      startHelmController({ client: flux, onFailure }),
-    ],
-  };
+  return [
+    startKubelet({ client, onFailure }),
+    startDeployments({ client, onFailure }),
+    startHelmController({ client: flux, onFailure }),
+  ];
 };
 
 /**
@@ -146,9 +139,13 @@ export const startSandbox = async (options: SandboxOptions): Promise<Sandbox> =>
     parts.push(issuer);
     let kubernetes: Kubernetes | undefined;
     if (!kubeconfig) {
-      const cluster = await startCluster(portOf('kubernetes', port), data.path('kubernetes.sqlite'), print);
-      kubernetes = cluster.kubernetes;
-      parts.push(...cluster.parts);
+      const onFailure: Report = (what, error) =>
+        print(`cluster  ${what}: ${error instanceof Error ? error.message : String(error)}`);
+      const file = data.path('kubernetes.sqlite');
+      kubernetes = await startKubernetes({ port: portOf('kubernetes', port), file, log: onFailure });
+      parts.push(kubernetes);
+      await installPlatform(kubernetes.client('platform'));
+      parts.push(...startControllers(kubernetes, onFailure));
       const client = kubernetes.client('hub');
       parts.push(await startHubs({ port: portOf('hubs', port), client, file: data.path('hubs.json') }));
     }

@@ -1,0 +1,20 @@
+import { readFileSync } from 'node:fs';
+import { parseAllDocuments } from 'yaml';
+import type { Client } from '../kubernetes/client.ts';
+import { asObject } from '../kubernetes/object.ts';
+
+const files = ['helm-repository.yaml', 'admission-policies.yaml'] as const;
+
+/** Installs what the platform team installs in a real cluster before the first team comes (deploy/). */
+export const installPlatform = async (client: Client): Promise<void> => {
+  await client.apply(
+    { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'flux-system' } },
+    { force: true },
+  );
+  for (const file of files) {
+    const text = readFileSync(new URL(`../../deploy/${file}`, import.meta.url), 'utf8');
+    for (const document of parseAllDocuments(text)) {
+      await client.apply(asObject(document.toJS()), { force: true });
+    }
+  }
+};
