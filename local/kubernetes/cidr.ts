@@ -1,11 +1,12 @@
 import { isIP } from 'node:net';
 
-/** A CIDR's network address, prefix length and family; undefined when it is none (leading zeros included). */
+/** A CIDR's address bits, prefix length and width; undefined when it is none. Leading zeros pass, as on the server. */
 export function parseCidr(
   text: string,
 ): { readonly bits: bigint; readonly prefix: number; readonly width: number } | undefined {
   const parsed = /^([0-9a-fA-F.:]+)\/(0|[1-9][0-9]{0,2})$/.exec(text);
-  const [, address = '', prefixText = ''] = parsed ?? [];
+  const [, written = '', prefixText = ''] = parsed ?? [];
+  const address = written.includes(':') ? written : written.replace(/(^|\.)0+(?=\d)/g, '$1');
   const width = isIP(address) === 4 ? 32 : isIP(address) === 6 ? 128 : 0;
   const prefix = Number(prefixText);
   if (width === 0 || prefix > width) return undefined;

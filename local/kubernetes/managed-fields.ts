@@ -213,10 +213,7 @@ function conflictError(conflicts: readonly [Owner, FieldSet][]): ApiError {
 
 function describeOwner(owner: Owner): string {
   const door = owner.subresource === '' ? '' : ` with subresource "${owner.subresource}"`;
-  const using =
-    owner.operation === UPDATE
-      ? ` using ${owner.apiVersion}${owner.time === '' ? '' : ` at ${owner.time}`}`
-      : '';
+  const using = owner.operation === UPDATE ? ` using ${owner.apiVersion}` : '';
   return `"${owner.manager}"${door}${using}`;
 }
 

@@ -17,6 +17,9 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Admit, User } from './admission.ts';
+import { inOrder } from './admission.ts';
+import { admissionPolicies } from './admission-policies.ts';
+import { admissionWebhooks } from './admission-webhooks.ts';
 import { Api } from './api.ts';
 import { Background } from './background.ts';
 import type { Client } from './client.ts';
@@ -103,7 +106,8 @@ export async function startKubernetes(options: KubernetesOptions = {}): Promise<
   const registry = new Registry({ keep: options.keepChanges ?? 10_000, file: options.file });
   const resources =
     options.fqdnPolicies === undefined ? RESOURCES : [...RESOURCES, FQDN_POLICIES[options.fqdnPolicies]];
-  const admit: Admit = options.admit ?? (() => Promise.resolve([]));
+  const checks = [admissionPolicies(registry, resources), admissionWebhooks(registry, resources)];
+  const admit = inOrder(...checks, ...(options.admit === undefined ? [] : [options.admit]));
   const api = new Api({
     registry,
     resources,

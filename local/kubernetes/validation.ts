@@ -1,3 +1,5 @@
+import { policyFaults } from './admission-policies.ts';
+import { ruleFaults } from './cel.ts';
 import type { Json, JsonMap } from './json.ts';
 import { asList, asMap, asText, asTexts, at, isMap, sameJson } from './json.ts';
 import { networkPolicyFaults } from './network-policy.ts';
@@ -179,12 +181,17 @@ function claimChangeFaults(object: KubeObject, live: KubeObject): Fault[] {
 
 /** Faults of what the object says beyond its metadata. */
 export function contentFaults(resource: Resource, object: KubeObject): Fault[] {
-  if (resource.custom) return schemaFaults(schemaOf(resource.schema), object);
+  if (resource.custom) {
+    const schema = schemaOf(resource.schema);
+    const faults = schemaFaults(schema, object);
+    return faults.length > 0 ? faults : ruleFaults(schema, object);
+  }
   return CONTENT[resource.kind]?.(object) ?? [];
 }
 
 const CONTENT: Readonly<Record<string, (object: KubeObject) => Fault[]>> = {
   NetworkPolicy: networkPolicyFaults,
+  ValidatingAdmissionPolicy: policyFaults,
   ConfigMap: (object) => [...keysFaults(object, 'data'), ...keysFaults(object, 'binaryData')],
   Secret: (object) => [
     ...keysFaults(object, 'data'),
