@@ -278,13 +278,18 @@ describe('the cluster adapter on the wire', () => {
 
   it('is unavailable at the deadline when the server hangs, and lets go of the connection', async (t) => {
     const closed: Promise<unknown>[] = [];
+    const sockets: Socket[] = [];
     const server = createTcpServer((socket) => {
+      sockets.push(socket);
       closed.push(once(socket, 'close', { signal: patient() }));
       socket.on('error', () => {}).resume();
     });
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
-    t.after(() => server.close());
+    t.after(() => {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+    });
     const cluster = openCluster({ kind: 'url', url: `http://127.0.0.1:${portOf(server.address())}` });
     t.after(() => cluster.close());
     const calls = [
