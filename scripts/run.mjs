@@ -17,6 +17,8 @@ const script = (...args) => tool('node', ...args);
 
 const types = tool('tsc', '--noEmit');
 const lint = tool('biome', 'ci', '.');
+/** What is generated and committed. */
+const generators = [script('src/http/write-openapi.ts'), script('src/http/write-errors.ts')];
 
 /** What each task runs: one step after the other until one fails. What follows `--` goes to the last step. */
 const tasks = {
@@ -28,13 +30,13 @@ const tasks = {
   },
   check: {
     about: 'types, lint, contract drift and every test',
-    steps: [types, lint, script('src/http/write-openapi.ts', '--check')],
+    steps: [types, lint, ...generators, ['git', 'diff', '--exit-code', '--', 'openapi', 'docs/errors.md']],
     run: test,
   },
   start: { about: 'the API alone, configured by the environment', steps: [script('src/main.ts')] },
   openapi: {
-    about: 'writes openapi/openapi.json from the schemas and lints it',
-    steps: [script('src/http/write-openapi.ts'), tool('redocly', 'lint', 'openapi/openapi.json')],
+    about: 'writes openapi/openapi.json and docs/errors.md from the code, and lints the contract',
+    steps: [...generators, tool('redocly', 'lint', 'openapi/openapi.json')],
   },
   lint: { about: 'format and lint rules; with --write it repairs', steps: [tool('biome', 'check', '.')] },
   types: { about: 'the type checker', steps: [types] },
