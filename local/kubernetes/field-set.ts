@@ -96,12 +96,11 @@ export class FieldSet {
     return this.difference(other).isEmpty && other.difference(this).isEmpty;
   }
 
-  /** Every path of the set. */
+  /** Every path of the set; those of a level before those below it. */
   *paths(prefix: readonly string[] = []): Generator<readonly string[]> {
-    if (this.member) yield prefix;
-    for (const element of [...this.children.keys()].toSorted()) {
-      yield* this.children.get(element)?.paths([...prefix, element]) ?? [];
-    }
+    const sorted = [...this.children].toSorted(([a], [b]) => (a < b ? -1 : 1));
+    for (const [element, child] of sorted) if (child.member) yield [...prefix, element];
+    for (const [element, child] of sorted) yield* child.paths([...prefix, element]);
   }
 
   private keep(element: string, child: FieldSet): void {

@@ -187,7 +187,8 @@ function dispossess(
 
 function conflictError(conflicts: readonly [Owner, FieldSet][]): ApiError {
   const causes: Cause[] = [];
-  for (const [owner, fields] of conflicts) {
+  const sorted = conflicts.toSorted(([a], [b]) => (describeOwner(a) < describeOwner(b) ? -1 : 1));
+  for (const [owner, fields] of sorted) {
     for (const path of fields.paths()) {
       causes.push({
         reason: 'FieldManagerConflict',

@@ -6,27 +6,65 @@ import type { Fault } from './status.ts';
 import { invalidValue, notSupported, requiredValue } from './status.ts';
 
 /**
- * A built-in object as the real server stores it: what is null or empty is not written, and structs that are not
- * pointers always are. (The real server gets this from decoding into Go structs and encoding them again.)
+ * A built-in object as the real server stores it: what is null or empty is not written, structs that are not
+ * pointers and required lists always are. (The real server gets this from decoding into Go structs and encoding them again.) In memory
+ * it tells nothing from empty inside lists that are compared as a whole; 'keep-in-lists' leaves that in.
  */
-export function normalizeBuiltIn(schema: Schema, value: Json): Json | undefined {
+export function normalizeBuiltIn(
+  schema: Schema,
+  value: Json,
+  empties: 'drop' | 'keep-in-lists' | 'keep' = 'drop',
+): Json | undefined {
   if (value === null) return undefined;
   const resolved = resolve(schema, value);
   if (schema.type === 'any' || resolved.type === 'scalar') return value;
   if (resolved.type === 'list') {
-    if (!Array.isArray(value) || value.length === 0) return undefined;
-    return value.map((item) => (item === null ? null : (normalizeBuiltIn(resolved.items, item) ?? item)));
+    if (!Array.isArray(value) || (value.length === 0 && empties !== 'keep')) return undefined;
+    return value.map((item) =>
+      item === null ? null : (normalizeBuiltIn(resolved.items, item, empties) ?? item),
+    );
   }
   if (!isMap(value)) return value;
   const result: JsonMap = {};
   for (const [key, entry] of Object.entries(value)) {
     const inner = entrySchema(resolved, key);
-    const kept = inner === undefined ? entry : normalizeBuiltIn(inner, entry);
-    if (kept !== undefined) result[key] = kept;
+    const kept = inner === undefined ? entry : normalizeBuiltIn(inner, entry, empties);
+    if (kept !== undefined && ZEROS_NOT_WRITTEN[key] !== kept) result[key] = kept;
   }
   fillStructs(resolved, result);
   // An empty map of values is not written; an empty struct behind a pointer is.
-  return Object.keys(result).length === 0 && resolved.fields.size === 0 ? undefined : result;
+  const isEmpty = Object.keys(result).length === 0 && resolved.fields.size === 0;
+  return isEmpty && empties !== 'keep' ? undefined : result;
+}
+
+/** Fields that are no pointers: their zero is the same as nothing. OpenAPI does not tell, so the common ones are listed. */
+const ZEROS_NOT_WRITTEN: Readonly<Record<string, Json>> = {
+  hostIPC: false,
+  hostNetwork: false,
+  hostPID: false,
+  paused: false,
+  publishNotReadyAddresses: false,
+  readOnly: false,
+  stdin: false,
+  stdinOnce: false,
+  tty: false,
+};
+
+/** Whether lists or maps of values without content are in a value. */
+export function holdsEmpties(schema: Schema, value: Json): boolean {
+  const resolved = resolve(schema, value);
+  if (resolved.type === 'list') {
+    return (
+      Array.isArray(value) && (value.length === 0 || value.some((item) => holdsEmpties(resolved.items, item)))
+    );
+  }
+  if (resolved.type !== 'map' || !isMap(value)) return false;
+  const entries = Object.entries(value);
+  if (entries.length === 0) return resolved.fields.size === 0;
+  return entries.some(([key, entry]) => {
+    const inner = entrySchema(resolved, key);
+    return key !== 'metadata' && inner !== undefined && holdsEmpties(inner, entry);
+  });
 }
 
 /** What the server holds of a built-in kind before anything is set: its structs, empty. */
@@ -39,7 +77,9 @@ export function emptyBuiltIn(schema: Schema): JsonMap {
 
 function fillStructs(schema: MapSchema, result: JsonMap): void {
   for (const [name, field] of schema.fields) {
-    if (field.traits.struct === true && result[name] === undefined) result[name] = emptyBuiltIn(field.schema);
+    if (result[name] !== undefined) continue;
+    if (field.traits.struct === true) result[name] = emptyBuiltIn(field.schema);
+    if (field.traits.written === true) result[name] = null;
   }
 }
 
@@ -58,6 +98,24 @@ export function dropUnknown(schema: Schema, value: Json, unknown: string[], path
     const here = path === '' ? key : `${path}.${key}`;
     if (inner === undefined) unknown.push(here);
     else result[key] = dropUnknown(inner, entry, unknown, here);
+  }
+  return result;
+}
+
+/** A custom resource without the nulls of declared fields that have no default: there null says nothing. */
+export function withoutNulls(schema: Schema, value: Json): Json {
+  const resolved = resolve(schema, value);
+  if (Array.isArray(value)) {
+    return resolved.type === 'list' ? value.map((item) => withoutNulls(resolved.items, item)) : value;
+  }
+  if (!isMap(value) || resolved.type !== 'map') return value;
+  const result: JsonMap = {};
+  for (const [key, entry] of Object.entries(value)) {
+    const field = resolved.fields.get(key);
+    const isTyped = field !== undefined || (resolved.values !== undefined && resolved.values.type !== 'any');
+    if (entry === null && isTyped && field?.traits.default === undefined) continue;
+    const inner = entrySchema(resolved, key);
+    result[key] = inner === undefined ? entry : withoutNulls(inner, entry);
   }
   return result;
 }
@@ -85,6 +143,7 @@ export function withDefaults(schema: Schema, value: Json): Json {
 export function schemaFaults(schema: Schema, value: Json, traits: JsonMap = {}, path = ''): Fault[] {
   const resolved = resolve(schema, value);
   const faults = limitFaults(value, traits, path);
+  if (schema.type === 'any') return faults;
   if (resolved.type === 'list' && Array.isArray(value)) {
     return [
       ...faults,

@@ -9,7 +9,14 @@ import { ANSWERED_WHEN_DELETED, asksForChange, completeNew, keepAssigned } from 
 import type { Writer } from './managed-fields.ts';
 import { apply, recordUpdate } from './managed-fields.ts';
 import { networkPolicyWarnings } from './network-policy.ts';
-import { dropUnknown, emptyBuiltIn, normalizeBuiltIn, withDefaults } from './normalize.ts';
+import {
+  dropUnknown,
+  emptyBuiltIn,
+  holdsEmpties,
+  normalizeBuiltIn,
+  withDefaults,
+  withoutNulls,
+} from './normalize.ts';
 import type { KubeObject } from './object.ts';
 import { asObject, finalizersOf, isBeingDeleted, nameOf, uidOf, versionOf, withMetadata } from './object.ts';
 import { jsonPatch, mergePatch, strategicMergePatch } from './patch.ts';
@@ -50,6 +57,9 @@ export interface Written {
 
 const ATTEMPTS = 5;
 const NAMESPACES_KIND = 'Namespace';
+const METADATA = schemaOf(undefined);
+/** The real server compares these with what is stored before empty lists are dropped: each time it counts a change. */
+const COUNTS_EMPTIES = ['NetworkPolicy', 'ValidatingWebhookConfiguration'];
 
 /**
  * The verbs that change objects, with everything that the real server does on the way: decoding, defaults, field
@@ -86,28 +96,41 @@ export class Objects {
     if (versionOf(sent) !== '')
       throw new ApiError(500, '', 'resourceVersion should not be set on objects to be created');
     const named = this.#withIdentity(target, sent);
+    const full = { ...decoded.full, metadata: { ...decoded.full.metadata, ...named.metadata } };
     const schema = schemaOf(target.resource.schema);
     const recorded = recordUpdate(
       schema,
       emptyOf(target.resource),
-      named,
+      full,
       this.#writer(target, options),
       this.#stamp(),
     );
-    return this.#finishCreate(target, recorded, decoded.warnings, options);
+    const { managedFields } = recorded.metadata;
+    return this.#finishCreate(target, withMetadata(named, { managedFields }), decoded.warnings, options);
   }
 
   async update(target: Target, text: string, contentType: string, options: WriteOptions): Promise<Written> {
     const decoded = decode(target, parseBody(text, contentType, target.resource), options.fieldValidation);
     const sent = decoded.object;
     checkName(target, sent, false);
+    if (versionOf(sent) === '' && mustNameVersion(target.resource)) {
+      this.get(target);
+      const why = 'must be specified for an update';
+      throw invalid(subjectOf(target), [
+        {
+          reason: 'FieldValueInvalid',
+          field: 'metadata.resourceVersion',
+          message: `Invalid value: 0x0: ${why}`,
+        },
+      ]);
+    }
     return this.#change(target, options, (live) => {
       const uid = uidOf(sent);
       if (uid !== '' && uid !== uidOf(live)) {
         const why = `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${uidOf(live)}`;
         throw conflict(subjectOf(target), why);
       }
-      return { object: this.#recorded(target, live, sent, options), warnings: decoded.warnings };
+      return { ...decoded, object: this.#recorded(target, live, decoded, options) };
     });
   }
 
@@ -126,7 +149,7 @@ export class Objects {
       const patched = change(live, patch);
       const decoded = decode(target, patched, options.fieldValidation);
       checkName(target, decoded.object, false);
-      return { object: this.#recorded(target, live, decoded.object, options), warnings: decoded.warnings };
+      return { ...decoded, object: this.#recorded(target, live, decoded, options) };
     });
   }
 
@@ -220,35 +243,41 @@ export class Objects {
       }
       checkName(target, applied, true);
       const merged = apply(schema, undefined, applied, writer, force, this.#stamp());
-      const complete = { ...decode(target, merged, 'Ignore').object };
+      checkMerged(target, merged);
+      const complete = decode(target, merged, 'Ignore').object;
       const named = this.#withIdentity(target, withMetadata(complete, { resourceVersion: undefined }));
       return this.#finishCreate(target, named, [], options);
     }
     checkName(target, applied, false);
     return this.#change(target, options, (live) => {
       const merged = apply(schema, live, applied, writer, force, this.#stamp());
-      return { object: decode(target, merged, 'Ignore').object, warnings: [] };
+      checkMerged(target, merged);
+      return decode(target, merged, 'Ignore');
     });
   }
 
   /** The update as it is recorded in managedFields, before what this door may not change is put back. */
-  #recorded(target: Target, live: KubeObject, sent: KubeObject, options: WriteOptions): KubeObject {
-    const kept = withMetadata(sent, {
-      namespace: live.metadata.namespace,
-      uid: sent.metadata.uid ?? live.metadata.uid,
-      creationTimestamp: live.metadata.creationTimestamp,
-      deletionTimestamp: live.metadata.deletionTimestamp,
-      deletionGracePeriodSeconds: live.metadata.deletionGracePeriodSeconds,
-      generation: live.metadata.generation,
-    });
-    const assigned = target.subresource === '' ? keepAssigned(target.resource, kept, live) : kept;
-    return recordUpdate(
-      schemaOf(target.resource.schema),
+  #recorded(target: Target, live: KubeObject, sent: Decoded, options: WriteOptions): KubeObject {
+    const complete = (one: KubeObject): KubeObject => {
+      const kept = withMetadata(one, {
+        namespace: live.metadata.namespace,
+        uid: one.metadata.uid ?? live.metadata.uid,
+        creationTimestamp: live.metadata.creationTimestamp,
+        deletionTimestamp: live.metadata.deletionTimestamp,
+        deletionGracePeriodSeconds: live.metadata.deletionGracePeriodSeconds,
+        generation: live.metadata.generation,
+      });
+      return target.subresource === '' ? keepAssigned(target.resource, kept, live) : kept;
+    };
+    const schema = schemaOf(target.resource.schema);
+    const recorded = recordUpdate(
+      schema,
       live,
-      assigned,
+      complete(sent.full),
       this.#writer(target, options),
       this.#stamp(),
     );
+    return withMetadata(complete(sent.object), { managedFields: recorded.metadata.managedFields });
   }
 
   #withIdentity(target: Target, sent: KubeObject): KubeObject {
@@ -293,15 +322,16 @@ export class Objects {
   async #change(
     target: Target,
     options: WriteOptions,
-    change: (live: KubeObject) => { readonly object: KubeObject; readonly warnings: readonly string[] },
+    change: (live: KubeObject) => Decoded,
   ): Promise<Written> {
     const { resource } = target;
     for (let attempt = 1; ; attempt += 1) {
       const live = this.get(target);
-      const { object, warnings } = change(live);
+      const decoded = change(live);
+      const { object, warnings } = decoded;
       const wanted = versionOf(object);
       if (wanted !== '' && wanted !== versionOf(live)) throw modified(subjectOf(target));
-      const next = this.#throughDoor(target, object, live);
+      const next = this.#throughDoor(target, decoded, live);
       const faults = [
         ...metadataFaults(resource, next),
         ...changeFaults(resource, next, live),
@@ -332,7 +362,7 @@ export class Objects {
   }
 
   /** Each door writes its part: /status only the status, /finalize a namespace's finalizers, the rest everything else. */
-  #throughDoor(target: Target, object: KubeObject, live: KubeObject): KubeObject {
+  #throughDoor(target: Target, { object, hasEmpties }: Decoded, live: KubeObject): KubeObject {
     const { resource, subresource } = target;
     const managedFields = object.metadata.managedFields;
     const schema = schemaOf(resource.schema);
@@ -359,7 +389,9 @@ export class Objects {
       generation: live.metadata.generation,
     });
     const generation = live.metadata.generation;
-    if (typeof generation !== 'number' || !asksForChange(resource, next, live)) return next;
+    const isAsked =
+      (hasEmpties && COUNTS_EMPTIES.includes(resource.kind)) || asksForChange(resource, next, live);
+    if (typeof generation !== 'number' || !isAsked) return next;
     return withMetadata(next, { generation: generation + 1 });
   }
 
@@ -419,6 +451,23 @@ export function subjectOf(target: Pick<Target, 'resource' | 'name'>, name = targ
 function emptyOf(resource: Resource): KubeObject | undefined {
   return resource.custom ? undefined : asObject(emptyBuiltIn(schemaOf(resource.schema)));
 }
+
+/** What is applied to a custom resource is checked with its nulls, which are dropped only as it is read again. */
+function checkMerged(target: Target, merged: KubeObject): void {
+  if (!target.resource.custom) return;
+  const faults = contentFaults(
+    target.resource,
+    asObject(withDefaults(schemaOf(target.resource.schema), merged)),
+  );
+  if (faults.length > 0) throw invalid(subjectOf(target), faults);
+}
+
+/** Kinds that are only replaced by who names the version that is replaced. */
+const mustNameVersion = (resource: Resource): boolean =>
+  resource.custom ||
+  ['admissionregistration.k8s.io', 'apiextensions.k8s.io', 'coordination.k8s.io', 'policy'].includes(
+    resource.group,
+  );
 
 function gracePeriod(resource: Resource, live: KubeObject, asked: number | undefined): number {
   if (resource.kind !== 'Pod' || asText(asMap(live.spec).nodeName) === '') return 0;
@@ -563,12 +612,17 @@ function patcher(media: string, resource: Resource): (live: KubeObject, patch: J
   }
 }
 
+interface Decoded {
+  readonly object: KubeObject;
+  /** The same with what is empty inside atomic lists: it counts when it is recorded what a writer changed. */
+  readonly full: KubeObject;
+  readonly warnings: readonly string[];
+  /** Lists or maps were sent that hold nothing; they are not stored. */
+  readonly hasEmpties: boolean;
+}
+
 /** Turns what was sent into the object as the server holds it; unknown fields are dropped and told. */
-function decode(
-  target: Target,
-  body: Json,
-  fieldValidation: string,
-): { readonly object: KubeObject; readonly warnings: readonly string[] } {
+function decode(target: Target, body: Json, fieldValidation: string): Decoded {
   const { resource } = target;
   if (!isMap(body))
     throw badRequest(`the object provided is unrecognized (must be of type ${resource.kind})`);
@@ -595,7 +649,11 @@ function decode(
     );
   }
   const warnings = fieldValidation === 'Ignore' ? [] : unknown.map((field) => `unknown field "${field}"`);
-  if (resource.custom) return { object: asObject(withDefaults(schema, known)), warnings };
+  if (resource.custom) {
+    const { metadata = {} } = asMap(normalizeBuiltIn(METADATA, { metadata: known.metadata }));
+    const object = asObject(withDefaults(schema, withoutNulls(schema, { ...known, metadata })));
+    return { object, full: object, warnings, hasEmpties: false };
+  }
   const [fault] = typeFaults(schema, known).filter((one) => !one.message.startsWith('duplicate'));
   if (fault !== undefined) {
     const field = `${kind}${fault.path}`;
@@ -603,9 +661,8 @@ function decode(
       `${kind} in version "${apiVersion}" cannot be handled as a ${kind}: json: cannot unmarshal into Go struct field ${field}: ${fault.message}`,
     );
   }
-  const normal = asObject(normalizeBuiltIn(schema, known));
-  return {
-    object: asObject(normalizeBuiltIn(schema, applyDefaults({ ...normal, kind, apiVersion }))),
-    warnings,
-  };
+  const full = applyDefaults(asObject(normalizeBuiltIn(schema, known, 'keep-in-lists')));
+  const object = asObject(normalizeBuiltIn(schema, full));
+  const inMemory = applyDefaults(asObject(normalizeBuiltIn(schema, known, 'keep')));
+  return { object, full, warnings, hasEmpties: holdsEmpties(schema, inMemory) };
 }

@@ -61,11 +61,15 @@ function writeType(
     if (keyed) described.traits.default = asMap(property).default ?? null;
     if (!custom && isMap(asMap(property).default) && isDeclaredType(described.type))
       described.traits.struct = true;
+    if (!custom && required.includes(field) && /^[[{]/.test(described.type)) described.traits.written = true;
     lines.push(`  ${withTraits(`${field} ${described.type}`, described.traits)}`);
   }
 }
 
-/** A default of {} marks a field that the server always writes: a struct, not a pointer to one. */
+/**
+ * A default of {} marks a field that the server always writes: a struct, not a pointer to one. Lists and maps that
+ * are required are always written too, as null when there is nothing in them.
+ */
 const isDeclaredType = (type: string): boolean => /^[a-z]+\./.test(type);
 
 const withTraits = (text: string, traits: JsonMap): string =>

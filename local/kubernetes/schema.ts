@@ -88,8 +88,8 @@ const CUSTOM: MapSchema = {
     ['apiVersion', { schema: { type: 'scalar', scalar: 'string' }, traits: {} }],
     ['kind', { schema: { type: 'scalar', scalar: 'string' }, traits: {} }],
     ['metadata', { schema: { type: 'ref', name: 'meta.ObjectMeta', atomic: false }, traits: {} }],
-    ['spec', { schema: ANY, traits: {} }],
-    ['status', { schema: ANY, traits: {} }],
+    ['spec', { schema: FREE_MAP, traits: {} }],
+    ['status', { schema: FREE_MAP, traits: {} }],
   ]),
 };
 

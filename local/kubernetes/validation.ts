@@ -9,7 +9,7 @@ import { finalizersOf, isBeingDeleted, nameOf, ownersOf } from './object.ts';
 import type { Resource } from './resources.ts';
 import { schemaOf } from './schema.ts';
 import type { Fault } from './status.ts';
-import { forbiddenValue, invalidValue, requiredValue } from './status.ts';
+import { duplicateValue, forbiddenValue, invalidValue, requiredValue } from './status.ts';
 
 const SUBDOMAIN =
   "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
@@ -260,6 +260,12 @@ function podFaults(spec: JsonMap, path: string): Fault[] {
     if (name === '') faults.push(requiredValue(`${at}.name`));
     else if (!label.pattern.test(name)) faults.push(invalidValue(`${at}.name`, name, LABEL));
     if (asText(asMap(container).image) === '') faults.push(requiredValue(`${at}.image`));
+    const ports = asList(asMap(container).ports).map((port) => asText(asMap(port).name));
+    ports.forEach((port, position) => {
+      if (port !== '' && ports.indexOf(port) < position) {
+        faults.push(duplicateValue(`${at}.ports[${position}].name`, port));
+      }
+    });
   });
   return faults;
 }
