@@ -18,7 +18,7 @@ const script = (...args) => tool('node', ...args);
 const types = tool('tsc', '--noEmit');
 const lint = tool('biome', 'ci', '.');
 /** What is generated and committed. */
-const generators = [script('src/http/write-openapi.ts'), script('src/http/write-errors.ts')];
+const generators = [script('scripts/openapi.ts'), script('src/http/write-errors.ts')];
 
 /** What each task runs: one step after the other until one fails. What follows `--` goes to the last step. */
 const tasks = {

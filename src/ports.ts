@@ -59,6 +59,8 @@ export interface Store {
   due(now: string, limit: number): Promise<readonly string[]>;
   /** Slugs, by platform, whose release was rendered from another one than this. Answered by an index. */
   outdated(platformHash: string, limit: number): Promise<readonly string[]>;
+  /** Slugs of teams that are Degraded with a release from this platform. Answered by an index. */
+  degraded(platformHash: string, limit: number): Promise<readonly string[]>;
   /** Newest first; `before`: exclusive entry number. */
   history(
     slug: string,
@@ -149,12 +151,6 @@ export type ApplyOutcome =
   | { readonly outcome: 'applied'; readonly object: Manifest }
   | { readonly outcome: 'conflict'; readonly message: string }
   | { readonly outcome: 'refused'; readonly message: string };
-
-/** The teams’ JupyterHubs, by team. */
-export interface Hubs {
-  /** Whether the hub answers its health check. */
-  health(hub: { readonly slug: string; readonly id: string }, signal: AbortSignal): Promise<'up' | 'down'>;
-}
 
 export interface Clock {
   /** Epoch milliseconds. */

@@ -42,6 +42,8 @@ interface TeamDocument {
   readonly dueAt: string;
   /** Absent without a release. */
   readonly platformHash?: string;
+  /** The platform’s hash while the team is Degraded, else absent. */
+  readonly degradedOn?: string;
   readonly entries: number;
   readonly write: string;
 }
@@ -124,6 +126,7 @@ const teamDocument = (record: TeamRecord, entries: number, write: string): TeamD
     memberEmails: record.members.map(({ email }) => email),
     dueAt: record.reconcile.dueAt,
     ...(release && { platformHash: release.platformHash }),
+    ...(release && record.status.phase === 'Degraded' && { degradedOn: release.platformHash }),
     entries,
     write,
   };
@@ -327,6 +330,7 @@ export const openFirestoreStore = ({
         const batch = db.batch();
         const fields: DocumentData = {
           platformHash: sdk.FieldValue.delete(),
+          degradedOn: sdk.FieldValue.delete(),
           ...teamDocument(next, event === undefined ? stored.entries : n, write),
         };
         batch.update(team, fields, { lastUpdateTime: snapshot.updateTime });
@@ -397,6 +401,14 @@ export const openFirestoreStore = ({
           .orderBy('platformHash')
           .select()
           .limit(limit),
+      );
+      return found.docs.map(({ id }) => id);
+    },
+
+    degraded: async (platformHash, limit) => {
+      const { db } = await connected();
+      const found = await ask(
+        db.collection('teams').where('degradedOn', '==', platformHash).select().limit(limit),
       );
       return found.docs.map(({ id }) => id);
     },

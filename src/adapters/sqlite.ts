@@ -14,10 +14,14 @@ const migrations = [
      slug TEXT NOT NULL PRIMARY KEY,
      record TEXT NOT NULL,
      due_at TEXT NOT NULL GENERATED ALWAYS AS (record ->> '$.reconcile.dueAt') STORED,
-     platform_hash TEXT GENERATED ALWAYS AS (record ->> '$.release.platformHash') STORED
+     platform_hash TEXT GENERATED ALWAYS AS (record ->> '$.release.platformHash') STORED,
+     degraded_on TEXT GENERATED ALWAYS AS (
+       iif(record ->> '$.status.phase' = 'Degraded', record ->> '$.release.platformHash', NULL)
+     ) STORED
    ) STRICT;
    CREATE INDEX teams_due ON teams (due_at, slug);
    CREATE INDEX teams_platform ON teams (platform_hash, slug);
+   CREATE INDEX teams_degraded ON teams (degraded_on, slug) WHERE degraded_on IS NOT NULL;
    CREATE TABLE members (
      email TEXT NOT NULL,
      slug TEXT NOT NULL REFERENCES teams ON DELETE CASCADE,
@@ -62,6 +66,7 @@ export const statements = {
   outdated: `SELECT slug, platform_hash FROM teams WHERE platform_hash < ?1
     UNION ALL SELECT slug, platform_hash FROM teams WHERE platform_hash > ?1
     ORDER BY platform_hash, slug LIMIT ?2`,
+  degraded: 'SELECT slug FROM teams WHERE degraded_on = ? ORDER BY slug LIMIT ?',
   ping: 'SELECT count(*) FROM pragma_user_version',
 } as const;
 
@@ -247,6 +252,9 @@ export const openSqliteStore = ({ file, random = Math.random }: SqliteOptions): 
       }),
 
     due: (now, limit) => untilFree(() => all('due', now, limit).map((row) => text(row, 'slug'))),
+
+    degraded: (platformHash, limit) =>
+      untilFree(() => all('degraded', platformHash, limit).map((row) => text(row, 'slug'))),
 
     outdated: (platformHash, limit) =>
       untilFree(() => all('outdated', platformHash, limit).map((row) => text(row, 'slug'))),

@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import Type from 'typebox';
 import { Problem } from '../problems.ts';
 
 /** The two counters of a representation: what people asked for, and what was found out since. */
@@ -7,6 +8,24 @@ export interface Version {
   readonly revision: number;
   readonly statusVersion: number;
 }
+
+/** The answer without a body, for a route's response schemas. */
+export const NotModified = Type.Unsafe<undefined>({ description: 'What you have is what stands.' });
+
+/** ETags of writes and reads; naming them in a route's schema puts them into the contract. */
+export const WriteHeaders = Type.Object({
+  'if-match': Type.Optional(
+    Type.String({
+      description: 'The ETag that you read; its revision must still stand.',
+      examples: ['"3.14"'],
+    }),
+  ),
+});
+export const ReadHeaders = Type.Object({
+  'if-none-match': Type.Optional(
+    Type.String({ description: 'The ETag that you have; 304 when it still stands.', examples: ['"3.14"'] }),
+  ),
+});
 
 interface Tag {
   readonly weak: boolean;

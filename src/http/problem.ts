@@ -256,7 +256,7 @@ export const errorReference = (): string => {
   return [
     '# Errors',
     '',
-    '<!-- Generated from src/problems.ts by `node src/http/write-errors.ts`. -->',
+    '<!-- Generated from src/problems.ts by `npm run openapi`. -->',
     '',
     'Every error is an `application/problem+json` document (RFC 9457). `code` is stable: write programs against it, not',
     `against the sentences. \`type\` is \`${typeOf('internal').replace(/internal$/, '<code>')}\`, \`instance\` is the request id, also in \`x-request-id\`.`,

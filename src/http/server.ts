@@ -1,13 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
-import {
-  type FastifyBaseLogger,
-  type FastifyInstance,
-  type FastifyServerOptions,
-  fastify,
-  type RawServerDefault,
-} from 'fastify';
+import { type FastifyBaseLogger, type FastifyInstance, fastify, type RawServerDefault } from 'fastify';
 import { answerBrokenHttp, answerRouterError, registerProblems } from './problem.ts';
 import { registerValidation } from './validation.ts';
 
@@ -21,8 +15,8 @@ export type App = FastifyInstance<
 >;
 
 interface ServerOptions {
-  /** As Fastify takes it; false logs nothing. */
-  readonly logger?: FastifyServerOptions['logger'];
+  /** Without one nothing is logged. */
+  readonly logger?: FastifyBaseLogger;
   /** How many proxies in front of us append to X-Forwarded-For: 1 behind Cloud Run, 0 on a laptop. */
   readonly trustedProxies?: number;
 }
@@ -36,7 +30,7 @@ export const bodyLimitBytes = 64 * 1024;
  */
 export const createServer = (options: ServerOptions = {}): App => {
   const app: App = fastify({
-    logger: options.logger ?? false,
+    ...(options.logger === undefined ? { logger: false } : { loggerInstance: options.logger }),
     genReqId: () => randomUUID(),
     requestIdHeader: false,
     bodyLimit: bodyLimitBytes,

@@ -135,6 +135,23 @@ export const remainingFaults = (error: unknown, request: FastifyRequest): readon
   });
 };
 
+/**
+ * For routes with `attachValidation`, whose bodies have rules beside their schema: throws every fault of both at
+ * once, or whatever else ended the validation.
+ */
+export const assertFits = (request: FastifyRequest, more: readonly Fault[]): void => {
+  const { validationError } = request;
+  if (validationError instanceof Problem && validationError.code !== 'validation_failed')
+    throw validationError;
+  if (validationError !== undefined && !(validationError instanceof Problem)) throw validationError;
+  const errors = [
+    ...(validationError?.errors ?? []),
+    ...(validationError === undefined ? [] : remainingFaults(validationError, request)),
+    ...more,
+  ];
+  if (errors.length > 0) throw new Problem('validation_failed', { errors });
+};
+
 /** Compiles every schema of every route of a ready app; a broken one throws here. Answers how many there are. */
 export const compileSchemas = (app: App): number => {
   const compilers = compilersOf.get(app) ?? [];

@@ -75,20 +75,21 @@ type Nullably<T> = T extends readonly unknown[]
     : T | null;
 
 interface JsonSchema {
-  readonly type?: string | readonly string[];
-  readonly properties?: Readonly<Record<string, object>>;
   readonly [keyword: string]: unknown;
 }
 
+const isSchema = (value: unknown): value is JsonSchema => typeof value === 'object' && value !== null;
+
 /** The same fields, every one optional; with `alsoNull` each may be null as well. One source for three shapes. */
-const relaxed = (schema: object, alsoNull: boolean): object => {
-  const { required: _required, $id: _id, properties, ...rest }: JsonSchema = schema;
+const relaxed = (schema: JsonSchema, alsoNull: boolean): JsonSchema => {
+  const { required: _required, $id: _id, ...rest } = schema;
   const type = alsoNull && typeof rest.type === 'string' ? { type: [rest.type, 'null'] } : {};
-  if (properties === undefined) return { ...rest, ...type };
-  const entries = Object.entries(properties).map(
-    ([name, field]) => [name, relaxed(field, alsoNull)] as const,
-  );
-  return { ...rest, ...type, properties: Object.fromEntries(entries) };
+  if (!isSchema(rest.properties)) return { ...rest, ...type };
+  const fields = Object.entries(rest.properties).map(([name, field]) => [
+    name,
+    isSchema(field) ? relaxed(field, alsoNull) : field,
+  ]);
+  return { ...rest, ...type, properties: Object.fromEntries(fields) };
 };
 
 const exampleOrder = {
@@ -98,7 +99,7 @@ const exampleOrder = {
 
 /** The body of PUT: what is left out takes its default; `{}` is a valid order. */
 export const NotebookOrder = Type.Unsafe<Partially<NotebookSpec>>({
-  ...relaxed(NotebookSpec, false),
+  ...relaxed({ ...NotebookSpec }, false),
   $id: 'NotebookOrder',
   examples: [{}, exampleOrder],
 });
@@ -106,7 +107,7 @@ export type NotebookOrder = Static<typeof NotebookOrder>;
 
 /** The body of PATCH, a merge patch (RFC 7396): null means back to the default. */
 export const NotebookPatch = Type.Unsafe<Nullably<NotebookSpec>>({
-  ...relaxed(NotebookSpec, true),
+  ...relaxed({ ...NotebookSpec }, true),
   type: 'object',
   $id: 'NotebookPatch',
   examples: [exampleOrder, { culling: null }],
@@ -190,6 +191,16 @@ export const Plan = closed(
   { $id: 'Plan' },
 );
 export type Plan = Static<typeof Plan>;
+
+export const RetryOrder = closed(
+  {
+    force: Type.Optional(
+      Type.Boolean({ description: 'Install even when nothing has changed.', examples: [true] }),
+    ),
+  },
+  { $id: 'RetryOrder' },
+);
+export type RetryOrder = Static<typeof RetryOrder>;
 
 /** What somebody did: who, when, and from what to what. */
 export const HistoryItem = closed(

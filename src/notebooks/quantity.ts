@@ -20,6 +20,9 @@ export const printBytes = (bytes: number): string => {
   return String(bytes);
 };
 
+/** The same for so many MiB, which may have a fraction. */
+export const printMebibytes = (mi: number): string => printBytes(Math.floor(mi * 1024 ** 2));
+
 /**
  * Cores in steps of a thousandth, the smallest that Kubernetes schedules; what is finer is dropped. The tolerance
  * keeps what binary fractions cannot say exactly, such as 0.29.

@@ -61,6 +61,7 @@ const calls: Readonly<Record<string, (store: Store) => Promise<unknown>>> = {
   teams: (store) => store.teams({ limit: 1 }),
   due: (store) => store.due('2026-11-23T09:00:00.000Z', 1),
   outdated: (store) => store.outdated('hash', 1),
+  degraded: (store) => store.degraded('hash', 1),
   history: (store) => store.history('team-a', { limit: 1 }),
   notebookRevision: (store) => store.notebookRevision('team-a', 1),
 };

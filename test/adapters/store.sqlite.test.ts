@@ -80,6 +80,7 @@ describe('the SQLite store', () => {
     }
     const planOf = (sql: string) => JSON.stringify(db.prepare(`EXPLAIN QUERY PLAN ${sql}`).all());
     assert.match(planOf(statements.due), /SEARCH teams USING (COVERING )?INDEX teams_due/);
+    assert.match(planOf(statements.degraded), /SEARCH teams USING (COVERING )?INDEX teams_degraded/);
     assert.match(planOf(statements.outdated), /SEARCH teams USING (COVERING )?INDEX teams_platform/);
     assert.match(planOf(statements.teamsOfMember), /SEARCH members USING PRIMARY KEY/);
   });

@@ -384,6 +384,27 @@ export const storeContract = (open: OpenStores): void => {
     assert.deepEqual(await outdated('b'), ['team-e', 'team-c']);
   });
 
+  it('says which teams are Degraded on a platform', async (t) => {
+    const { here, there } = await opened(t);
+    const on = (platformHash: string, phase: 'Ready' | 'Degraded') => ({
+      release: { platformHash, spec: {} },
+      status: { ...aRecord().status, phase },
+    });
+    await filled(here, [
+      aRecord({ slug: 'team-a', ...on('b', 'Degraded') }),
+      aRecord({ slug: 'team-b', ...on('b', 'Ready') }),
+      aRecord({ slug: 'team-c', ...on('a', 'Degraded') }),
+      aRecord({ slug: 'team-d', ...on('b', 'Degraded') }),
+      aRecord({ slug: 'team-e', ...on('b', 'Degraded'), release: null }),
+    ]);
+    assert.deepEqual(await there.degraded('b', 10), ['team-a', 'team-d']);
+    assert.deepEqual(await there.degraded('b', 1), ['team-a']);
+    await here.change('team-a', (current) => ({ next: { ...current, ...on('b', 'Ready') } }));
+    await here.change('team-b', (current) => ({ next: { ...current, ...on('b', 'Degraded') } }));
+    assert.deepEqual(await there.degraded('b', 10), ['team-b', 'team-d']);
+    assert.deepEqual(await there.degraded('unknown', 10), []);
+  });
+
   it('tells history newest first, page by page, while more is written', async (t) => {
     const { here, there } = await opened(t);
     await filled(here, [aRecord(), aRecord({ slug: 'team-b' })]);

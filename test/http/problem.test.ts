@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { describe, it } from 'node:test';
+import { pino } from 'pino';
 import Type from 'typebox';
 import { errorReference, statusOf, typeOf } from '../../src/http/problem.ts';
 import type { App } from '../../src/http/server.ts';
@@ -15,7 +16,7 @@ const logOf = () => {
   const lines: Record<string, unknown>[] = [];
   return {
     lines,
-    logger: { level: 'info', stream: { write: (line: string) => void lines.push(JSON.parse(line)) } },
+    logger: pino({ level: 'info' }, { write: (line: string) => void lines.push(JSON.parse(line)) }),
   };
 };
 

@@ -1,0 +1,5 @@
+// What is not a request of a person: registered with the Functions Framework, one target per deployed function.
+import { http } from '@google-cloud/functions-framework';
+import { reconcileFunction } from './reconcile.ts';
+
+http('reconcile', reconcileFunction);

@@ -1,0 +1,68 @@
+// Writes openapi/openapi.json and docs/errors.md from the code; with --check it fails where they differ from it.
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { systemClock } from '../src/adapters/clock.ts';
+import { openCluster } from '../src/adapters/kubernetes.ts';
+import { openSqliteStore } from '../src/adapters/sqlite.ts';
+import { buildApp } from '../src/app.ts';
+import { assemble } from '../src/assemble.ts';
+import { loadConfig } from '../src/config.ts';
+import { canonicalJson, openapiDocument } from '../src/http/openapi.ts';
+import { errorReference } from '../src/http/problem.ts';
+import { createLogger } from '../src/logging.ts';
+
+const root = new URL('../', import.meta.url);
+
+/** Enough of an environment to declare the routes; nothing of it is ever reached. */
+const environment = {
+  STORE: 'sqlite::memory:',
+  GOOGLE_CLOUD_PROJECT: 'knada-gcp',
+  CLUSTER: 'http://127.0.0.1:1',
+  AUTH_ISSUERS: JSON.stringify([
+    {
+      issuer: 'https://issuer.example',
+      audience: 'knada-notebooks',
+      algorithms: ['RS256'],
+      userClaim: 'email',
+    },
+  ]),
+  HUB_URL_TEMPLATE: 'https://{slug}.jupyter.knada.io',
+  HUB_API_URL_TEMPLATE: 'https://{slug}.jupyter.knada.io',
+  HUB_MASTER_KEYS: `contract:${'0'.repeat(64)}`,
+  HUB_VALUES_FILE: 'hub-values.yaml',
+  ALLOW_INSECURE_HUB_AUTH: '1',
+};
+
+const document = async (): Promise<string> => {
+  const config = loadConfig(environment, () => '{}');
+  const store = openSqliteStore({ file: ':memory:' });
+  const log = createLogger('silent');
+  const { deps } = assemble(config, { store, cluster: openCluster(config.cluster), clock: systemClock, log });
+  const app = await buildApp({ config, deps });
+  await app.ready();
+  const text = canonicalJson(await openapiDocument(app));
+  await app.close();
+  await store.close();
+  return text;
+};
+
+const current = (path: string): string => {
+  try {
+    return readFileSync(new URL(path, root), 'utf8');
+  } catch {
+    return '';
+  }
+};
+
+const files = { 'openapi/openapi.json': await document(), 'docs/errors.md': errorReference() };
+const stale = Object.entries(files).filter(([path, text]) => current(path) !== text);
+
+if (process.argv.includes('--check')) {
+  for (const [path] of stale) console.error(`${path} is not what the code says; run: npm run openapi`);
+  process.exitCode = stale.length > 0 ? 1 : 0;
+} else {
+  for (const [path, text] of stale) {
+    mkdirSync(new URL('.', new URL(path, root)), { recursive: true });
+    writeFileSync(new URL(path, root), text);
+    console.log(`${path} written`);
+  }
+}

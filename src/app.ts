@@ -1,0 +1,72 @@
+import type { FastifyBaseLogger } from 'fastify';
+import packageJson from '../package.json' with { type: 'json' };
+import type { Config } from './config.ts';
+import type { Deps } from './deps.ts';
+import { allowlistSchemas, registerEgress } from './egress/routes.ts';
+import { registerAuth } from './http/auth.ts';
+import { registerEvents } from './http/events.ts';
+import { registerGuards, registerRateLimit } from './http/guards.ts';
+import { registerHealth } from './http/health.ts';
+import { registerOpenapi } from './http/openapi.ts';
+import { type App, createServer } from './http/server.ts';
+import { notebookSchemas, registerNotebooks } from './notebooks/routes.ts';
+import { registerTeams, teamSchemas } from './teams/routes.ts';
+
+const description = `Orders and keeps the Jupyter notebooks of NAV’s data teams: one JupyterHub per team.
+
+Send a bearer token of your issuer. Lists come in pages, changes take \`If-Match\`, and every error is a problem
+document (RFC 9457) whose \`code\` stays what it is.
+
+What \`pip install --user\` puts into a notebook’s home survives a stop; what is installed globally is gone with it.`;
+
+const tags = [
+  { name: 'teams', description: 'Who has a notebook environment, and with whom.' },
+  { name: 'notebooks', description: 'What a team has ordered, and how far it is.' },
+  { name: 'egress', description: 'Where notebooks may connect to.' },
+  { name: 'health', description: 'For machines.' },
+];
+
+interface AppOptions {
+  readonly config: Pick<Config, 'auth' | 'corsOrigins' | 'rateLimitPerMinute'>;
+  readonly deps: Deps;
+  readonly logger?: FastifyBaseLogger;
+  readonly trustedProxies?: number;
+  /** The deployed revision, where there is one. */
+  readonly revision?: string;
+}
+
+/** The API, top to bottom. It does not listen, and opens nothing. */
+export const buildApp = async ({
+  config,
+  deps,
+  logger,
+  trustedProxies,
+  revision,
+}: AppOptions): Promise<App> => {
+  const app = createServer({
+    ...(logger === undefined ? {} : { logger }),
+    ...(trustedProxies === undefined ? {} : { trustedProxies }),
+  });
+  for (const schema of [...teamSchemas, ...notebookSchemas, ...allowlistSchemas]) app.addSchema(schema);
+
+  await registerGuards(app, { corsOrigins: config.corsOrigins });
+  registerAuth(app, {
+    issuers: config.auth.issuers,
+    adminGroups: config.auth.platformAdminGroups,
+    teamCreators: config.auth.teamCreators,
+  });
+  await registerRateLimit(app, config.rateLimitPerMinute);
+  registerEvents(app);
+  registerOpenapi(app, { title: 'KNADA Notebooks', version: packageJson.version, description, tags });
+  registerHealth(app, {
+    ping: () => deps.store.ping(),
+    name: packageJson.name,
+    version: packageJson.version,
+    ...(revision === undefined ? {} : { revision }),
+  });
+
+  registerTeams(app, deps);
+  registerNotebooks(app, deps);
+  registerEgress(app, deps);
+  return app;
+};

@@ -1,0 +1,318 @@
+import { readFileSync } from 'node:fs';
+import Type, { type Static, type TSchema } from 'typebox';
+import { Value } from 'typebox/value';
+import { parse as parseYaml } from 'yaml';
+import { type Cidr, parseCidr } from './egress/ranges.ts';
+import { platformFaults } from './notebooks/platform-faults.ts';
+import { closed, oneOf } from './schema.ts';
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+const Issuer = closed({
+  issuer: Type.String({ format: 'uri' }),
+  audience: Type.Union([
+    Type.String({ minLength: 1 }),
+    Type.Array(Type.String({ minLength: 1 }), { minItems: 1 }),
+  ]),
+  jwksUri: Type.Optional(Type.String({ format: 'uri' })),
+  algorithms: Type.Array(
+    oneOf(['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA']),
+    { minItems: 1 },
+  ),
+  tenantId: Type.Optional(Type.String({ minLength: 1 })),
+  userClaim: Type.String({ minLength: 1 }),
+  groupsClaim: Type.Optional(Type.String({ minLength: 1 })),
+});
+
+/** A standard image, pinned. The catalogue of environments finds these by itself once it has its sources. */
+const StandardImage = closed({
+  python: Type.String({ pattern: '^3\\.[0-9]{1,2}$' }),
+  image: Type.String({ pattern: '^[a-z0-9.-]+(:[0-9]+)?/[a-z0-9._/-]+:[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$' }),
+  digest: Type.String({ pattern: '^sha256:[a-f0-9]{64}$' }),
+  drivers: Type.Array(Type.String()),
+  default: Type.Boolean(),
+});
+
+/** Bounds of what a team may order (DESIGN 4). Memory and storage in MiB, time in seconds. */
+const Limits = closed({
+  cpuMin: Type.Number({ exclusiveMinimum: 0 }),
+  cpuMax: Type.Number({ exclusiveMinimum: 0 }),
+  memoryMinMi: Type.Number({ exclusiveMinimum: 0 }),
+  memoryMaxMi: Type.Number({ exclusiveMinimum: 0 }),
+  timeoutMinSeconds: Type.Integer({ minimum: 1 }),
+  timeoutMaxSeconds: Type.Integer({ minimum: 1 }),
+  maxAgeMaxSeconds: Type.Integer({ minimum: 1 }),
+  homeMinMi: Type.Number({ exclusiveMinimum: 0 }),
+  homeMaxMi: Type.Number({ exclusiveMinimum: 0 }),
+  hostsMax: Type.Integer({ minimum: 1 }),
+});
+export type Limits = Static<typeof Limits>;
+
+export const defaultLimits: Limits = {
+  cpuMin: 0.1,
+  cpuMax: 16,
+  memoryMinMi: 256,
+  memoryMaxMi: 128 * 1024,
+  timeoutMinSeconds: 600,
+  timeoutMaxSeconds: 7 * 86400,
+  maxAgeMaxSeconds: 30 * 86400,
+  homeMinMi: 1024,
+  homeMaxMi: 1024 * 1024,
+  hostsMax: 200,
+};
+
+const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
+const apiAlternatives = ['private', 'restricted', 'resolve'] as const;
+const positive = { type: 'integer', minimum: 0 } as const;
+
+/** Collects every fault before it gives up, so that an operator fixes the environment in one go. */
+class Reader {
+  readonly faults: string[] = [];
+  readonly #env: Environment;
+  constructor(env: Environment) {
+    this.#env = env;
+  }
+
+  fault(name: string, message: string): undefined {
+    this.faults.push(`${name}: ${message}`);
+  }
+
+  optional(name: string): string | undefined {
+    const value = this.#env[name]?.trim();
+    return value === '' ? undefined : value;
+  }
+
+  text(name: string, fallback?: string): string {
+    const value = this.optional(name) ?? fallback;
+    if (value === undefined) this.fault(name, 'is missing');
+    return value ?? '';
+  }
+
+  matching(name: string, pattern: RegExp, form: string, fallback?: string): string {
+    const value = this.text(name, fallback);
+    if (value !== '' && !pattern.test(value)) this.fault(name, `must be ${form}, not "${value}"`);
+    return value;
+  }
+
+  integer(name: string, fallback: number): number {
+    const value = Number(this.optional(name) ?? fallback);
+    if (!Number.isSafeInteger(value) || value < positive.minimum)
+      this.fault(name, 'must be a whole number, 0 or more');
+    return value;
+  }
+
+  list(name: string): readonly string[] {
+    return (this.optional(name) ?? '')
+      .split(',')
+      .map((item) => item.trim())
+      .filter((item) => item !== '');
+  }
+
+  oneOf<const T extends readonly string[]>(name: string, values: T, fallback: T[number]): T[number] {
+    const value = this.optional(name) ?? fallback;
+    const found = values.find((candidate) => candidate === value);
+    if (found === undefined) this.fault(name, `must be one of ${values.join(', ')}`);
+    return found ?? fallback;
+  }
+
+  /** A JSON document in a variable, checked against its schema. */
+  json<T extends TSchema>(name: string, schema: T, fallback?: Static<T>): Static<T> | undefined {
+    const text = this.optional(name);
+    if (text === undefined) {
+      if (fallback === undefined) this.fault(name, 'is missing');
+      return fallback;
+    }
+    let value: unknown;
+    try {
+      value = JSON.parse(text);
+    } catch {
+      return this.fault(name, 'is not JSON');
+    }
+    if (Value.Check(schema, value)) return value;
+    for (const error of Value.Errors(schema, value)) {
+      this.fault(name, `${error.instancePath === '' ? '' : `${error.instancePath} `}${error.message}`);
+    }
+    return undefined;
+  }
+}
+
+const storeOf = (read: Reader) => {
+  const store = read.text('STORE');
+  if (store === 'firestore')
+    return { kind: 'firestore', database: read.text('FIRESTORE_DATABASE', '(default)') } as const;
+  if (store.startsWith('sqlite:') && store.length > 'sqlite:'.length) {
+    return { kind: 'sqlite', file: store.slice('sqlite:'.length) } as const;
+  }
+  if (store !== '') read.fault('STORE', 'must be firestore or sqlite:<file>');
+  return { kind: 'sqlite', file: '' } as const;
+};
+
+const clusterOf = (read: Reader) => {
+  const cluster = read.text('CLUSTER');
+  const gke = /^gke:(projects\/[^/]+\/locations\/[^/]+\/clusters\/[^/]+)$/.exec(cluster);
+  if (gke?.[1] !== undefined) return { kind: 'gke', name: gke[1] } as const;
+  if (cluster === 'kubeconfig') return { kind: 'kubeconfig' } as const;
+  if (/^https?:\/\/[^/]+$/.test(cluster)) return { kind: 'url', url: cluster } as const;
+  if (cluster !== '') {
+    read.fault(
+      'CLUSTER',
+      'must be gke:projects/…/locations/…/clusters/…, kubeconfig, or a URL without a path',
+    );
+  }
+  return { kind: 'kubeconfig' } as const;
+};
+
+const masterKeysOf = (read: Reader) => {
+  const keys = read.list('HUB_MASTER_KEYS').map((item) => {
+    const [id = '', key = ''] = item.split(':');
+    if (!/^[a-z0-9-]{1,32}$/.test(id) || !/^[0-9a-f]{64,}$/i.test(key)) {
+      read.fault('HUB_MASTER_KEYS', 'each key is id:key, the key at least 64 hexadecimal digits');
+    }
+    return { id, key };
+  });
+  if (keys.length === 0) read.fault('HUB_MASTER_KEYS', 'is missing');
+  const ids = new Set(keys.map(({ id }) => id));
+  if (ids.size !== keys.length) read.fault('HUB_MASTER_KEYS', 'names a key id twice');
+  return keys;
+};
+
+/** A template’s placeholders: the team’s slug, id and namespace. */
+const templateOf = (read: Reader, name: string): string => {
+  const template = read.text(name);
+  if (template === '') return template;
+  if (!/^https?:\/\//.test(template)) read.fault(name, 'must start with https:// or http://');
+  if (!/\{(slug|id|namespace)\}/.test(template))
+    read.fault(name, 'must name the team by {slug}, {id} or {namespace}');
+  return template;
+};
+
+const valuesOf = (read: Reader, readFile: (path: string) => string, allowInsecureAuth: boolean) => {
+  const file = read.text('HUB_VALUES_FILE');
+  if (file === '') return {};
+  let values: unknown;
+  try {
+    values = parseYaml(readFile(file)) ?? {};
+  } catch (error) {
+    read.fault('HUB_VALUES_FILE', error instanceof Error ? error.message : 'cannot be read');
+    return {};
+  }
+  if (typeof values !== 'object' || values === null || Array.isArray(values)) {
+    read.fault('HUB_VALUES_FILE', 'must be a YAML mapping of chart values');
+    return {};
+  }
+  const record = Object.fromEntries(Object.entries(values));
+  for (const fault of platformFaults(record, { allowInsecureAuth })) read.fault('HUB_VALUES_FILE', fault);
+  return record;
+};
+
+const rangesOf = (read: Reader, name: string): readonly Cidr[] =>
+  read.list(name).flatMap((text) => {
+    const range = parseCidr(text);
+    if (range === undefined) read.fault(name, `"${text}" is not an IPv4 range such as 10.0.0.0/8`);
+    return range ?? [];
+  });
+
+const limitsOf = (read: Reader): Limits => {
+  const limits = { ...defaultLimits, ...read.json('NOTEBOOK_LIMITS', Type.Partial(Limits), {}) };
+  const ordered: readonly (readonly [keyof Limits, keyof Limits])[] = [
+    ['cpuMin', 'cpuMax'],
+    ['memoryMinMi', 'memoryMaxMi'],
+    ['timeoutMinSeconds', 'timeoutMaxSeconds'],
+    ['timeoutMaxSeconds', 'maxAgeMaxSeconds'],
+    ['homeMinMi', 'homeMaxMi'],
+  ];
+  for (const [low, high] of ordered) {
+    if (limits[low] > limits[high]) read.fault('NOTEBOOK_LIMITS', `${low} is above ${high}`);
+  }
+  return limits;
+};
+
+const parse = (env: Environment, readFile: (path: string) => string) => {
+  const read = new Reader(env);
+  const allowInsecureAuth = read.optional('ALLOW_INSECURE_HUB_AUTH') === '1';
+  const helm = read.matching(
+    'HELM_REPOSITORY',
+    /^[a-z0-9-]+\/[a-z0-9.-]+$/,
+    '<namespace>/<name>',
+    'flux-system/jupyterhub',
+  );
+  const [helmNamespace = '', helmName = ''] = helm.split('/');
+  const config = {
+    port: read.integer('PORT', 8080),
+    host: read.text('HOST', '0.0.0.0'),
+    logLevel: read.oneOf('LOG_LEVEL', logLevels, 'info'),
+    googleProject: read.matching('GOOGLE_CLOUD_PROJECT', /^[a-z][a-z0-9-]{4,28}[a-z0-9]$/, 'a project id'),
+    region: read.text('REGION', 'europe-north1'),
+    store: storeOf(read),
+    cluster: clusterOf(read),
+    workloadPool: read.text('WORKLOAD_POOL', `${read.optional('GOOGLE_CLOUD_PROJECT') ?? ''}.svc.id.goog`),
+    auth: {
+      issuers: read.json('AUTH_ISSUERS', Type.Array(Issuer, { minItems: 1 })) ?? [],
+      platformAdminGroups: read.list('PLATFORM_ADMIN_GROUPS'),
+      teamCreators: read.list('TEAM_CREATORS').map((email) => email.toLowerCase()),
+    },
+    hub: {
+      urlTemplate: templateOf(read, 'HUB_URL_TEMPLATE'),
+      apiUrlTemplate: templateOf(read, 'HUB_API_URL_TEMPLATE'),
+      masterKeys: masterKeysOf(read),
+      chartVersion: read.matching(
+        'HUB_CHART_VERSION',
+        /^[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?$/,
+        'an exact version',
+        '4.4.0',
+      ),
+      helmRepository: { namespace: helmNamespace, name: helmName },
+      values: valuesOf(read, readFile, allowInsecureAuth),
+    },
+    standardImages: read.json('STANDARD_IMAGES', Type.Array(StandardImage), []) ?? [],
+    images: {
+      garProject: read.text('GAR_PROJECT', 'nais-management-233d'),
+      ghcrOwner: read.text('GHCR_OWNER', 'navikt'),
+    },
+    egress: {
+      googleApis: read.oneOf('EGRESS_GOOGLE_APIS', apiAlternatives, 'private'),
+      privateRanges: rangesOf(read, 'EGRESS_PRIVATE_RANGES'),
+      clusterRanges: rangesOf(read, 'EGRESS_CLUSTER_RANGES'),
+      internalSuffixes: read.list('EGRESS_INTERNAL_SUFFIXES'),
+      allowCidr: read.optional('EGRESS_ALLOW_CIDR') === '1',
+    },
+    rolloutPerTick: read.integer('ROLLOUT_PER_TICK', 5),
+    rateLimitPerMinute: read.integer('RATE_LIMIT_PER_MINUTE', 1200),
+    corsOrigins: read.list('CORS_ORIGINS'),
+    limits: limitsOf(read),
+  } as const;
+  return { config, faults: read.faults };
+};
+
+export type Config = Readonly<ReturnType<typeof parse>['config']>;
+
+/** The environment does not make a working configuration; the message names every fault. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+  readonly faults: readonly string[];
+  constructor(faults: readonly string[]) {
+    super(`The configuration is not usable:\n${faults.map((fault) => `  - ${fault}`).join('\n')}`);
+    this.faults = faults;
+  }
+}
+
+const freeze = <T>(value: T): T => {
+  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
+    for (const inner of Object.values(value)) freeze(inner);
+    Object.freeze(value);
+  }
+  return value;
+};
+
+/**
+ * Parses the environment once (DESIGN 8) and freezes the outcome.
+ * Throws ConfigError that names every missing or wrong variable at once; secrets are never in its message.
+ */
+export const loadConfig = (
+  env: Environment,
+  readFile: (path: string) => string = (path) => readFileSync(path, 'utf8'),
+): Config => {
+  const { config, faults } = parse(env, readFile);
+  if (faults.length > 0) throw new ConfigError(faults);
+  return freeze(config);
+};

@@ -1,0 +1,43 @@
+// The API’s process on Cloud Run: config → adapters → app → listen → close gracefully.
+import { systemClock } from './adapters/clock.ts';
+import { openCluster } from './adapters/kubernetes.ts';
+import { openStore } from './adapters/open.ts';
+import { buildApp } from './app.ts';
+import { assemble } from './assemble.ts';
+import { ConfigError, loadConfig } from './config.ts';
+import { closeGracefully } from './http/guards.ts';
+import { createLogger } from './logging.ts';
+
+const start = async (): Promise<void> => {
+  const config = loadConfig(process.env);
+  if (process.argv.includes('--check-config')) {
+    console.log('The configuration is usable.');
+    return;
+  }
+  const log = createLogger(config.logLevel);
+  const revision = process.env.K_REVISION;
+  const store = await openStore(config);
+  const cluster = openCluster(config.cluster);
+  const { deps } = assemble(config, { store, cluster, clock: systemClock, log });
+  const app = await buildApp({
+    config,
+    deps,
+    logger: log,
+    // Cloud Run’s front end writes the caller’s address; on a laptop nobody does.
+    trustedProxies: revision === undefined ? 0 : 1,
+    ...(revision === undefined ? {} : { revision }),
+  });
+  closeGracefully(app, async () => {
+    await cluster.close();
+    await store.close();
+  });
+  await app.listen({ port: config.port, host: config.host });
+};
+
+try {
+  await start();
+} catch (error) {
+  if (!(error instanceof ConfigError)) throw error;
+  console.error(error.message);
+  process.exitCode = 1;
+}

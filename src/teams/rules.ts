@@ -1,0 +1,181 @@
+import type { Change } from '../notebooks/notebook.ts';
+import type { Decision } from '../ports.ts';
+import { Problem } from '../problems.ts';
+import type { Deletion, TeamRecord } from '../record.ts';
+import { googleServiceAccount, hubUrl, namespaceOf } from './names.ts';
+import type { Member, MemberOrder, Team, TeamOrder, TeamPatch } from './team.ts';
+
+/** Who asks, and when. `now` is ISO 8601. */
+export interface Act {
+  readonly by: string;
+  readonly now: string;
+}
+
+/**
+ * Members as they are kept: e-mails in lower case, each with a hub user name, sorted by e-mail.
+ * Throws Problem `validation_failed` when two share an e-mail or a hub user: the later one is named.
+ */
+export const membersOf = (orders: readonly MemberOrder[]): readonly Member[] => {
+  const members = orders.map(({ email, username }) => ({
+    email: email.toLowerCase(),
+    username: username ?? email.toLowerCase(),
+  }));
+  const faults = members.flatMap((member, index) => {
+    const before = members.slice(0, index);
+    if (before.some(({ email }) => email === member.email)) {
+      return [
+        {
+          pointer: `/members/${index}/email`,
+          code: 'duplicate',
+          message: `${member.email} is a member already.`,
+        },
+      ];
+    }
+    if (before.some(({ username }) => username === member.username)) {
+      return [
+        {
+          pointer: `/members/${index}/username`,
+          code: 'duplicate',
+          message: `Another member is the hub user ${member.username} already.`,
+        },
+      ];
+    }
+    return [];
+  });
+  if (faults.length > 0) throw new Problem('validation_failed', { errors: faults });
+  return members.toSorted((a, b) => (a.email < b.email ? -1 : 1));
+};
+
+/** A team as first stored: due at once. `id` is the slug and four hexadecimal digits of the caller’s choice. */
+export const newTeam = (order: TeamOrder, id: string, act: Act): TeamRecord => {
+  const orders = order.members ?? [];
+  const caller = act.by.toLowerCase();
+  const withCaller = orders.some(({ email }) => email.toLowerCase() === caller)
+    ? orders
+    : [...orders, { email: caller }];
+  return {
+    slug: order.slug,
+    id,
+    createdAt: act.now,
+    updatedAt: act.now,
+    members: membersOf(withCaller),
+    ghcrRepositories: [...new Set(order.ghcrRepositories ?? [])].toSorted(),
+    garTeam: order.garTeam ?? null,
+    revision: 1,
+    notebookRevision: 0,
+    generation: 1,
+    notebook: null,
+    deletion: null,
+    release: null,
+    status: { phase: 'Pending', conditions: [], appliedGeneration: 0, appliedRevision: 0, wasReady: false },
+    statusVersion: 0,
+    reconcile: { dueAt: act.now, failures: 0 },
+  };
+};
+
+/** Throws Problem `deleting` when the team is on its way out. */
+export const assertStays = (team: TeamRecord): void => {
+  if (team.deletion !== null) {
+    throw new Problem('deleting', {
+      detail: `The team ${team.slug} is being deleted; wait until it is gone.`,
+    });
+  }
+};
+
+const facets = ({ members, ghcrRepositories, garTeam }: TeamRecord) => ({
+  members,
+  ghcrRepositories,
+  garTeam,
+});
+
+const differences = (from: TeamRecord, to: TeamRecord): Change[] => {
+  const before = facets(from);
+  const after = facets(to);
+  return (['members', 'ghcrRepositories', 'garTeam'] as const)
+    .filter((facet) => JSON.stringify(before[facet]) !== JSON.stringify(after[facet]))
+    .map((facet) => ({ path: `/${facet}`, from: before[facet], to: after[facet] }));
+};
+
+/** Everything that a new wish raises, in one place. */
+export const wished = (team: TeamRecord, act: Act): Pick<TeamRecord, 'generation' | 'reconcile'> => ({
+  generation: team.generation + 1,
+  reconcile: { dueAt: act.now, failures: 0 },
+});
+
+/**
+ * A merge patch of the team; null goes back to the default. Undefined when it changes nothing.
+ * Throws Problem `deleting` or `validation_failed`.
+ */
+export const patchTeam = (team: TeamRecord, patch: TeamPatch, act: Act): Decision | undefined => {
+  assertStays(team);
+  const next: TeamRecord = {
+    ...team,
+    ...(patch.members === undefined ? {} : { members: membersOf(patch.members ?? []) }),
+    ...(patch.ghcrRepositories === undefined
+      ? {}
+      : { ghcrRepositories: [...new Set(patch.ghcrRepositories ?? [])].toSorted() }),
+    ...(patch.garTeam === undefined ? {} : { garTeam: patch.garTeam }),
+  };
+  const changes = differences(team, next);
+  if (changes.length === 0) return undefined;
+  return {
+    next: { ...next, ...wished(team, act), revision: team.revision + 1, updatedAt: act.now },
+    event: { at: act.now, by: act.by, action: 'team_updated', revision: null, changes },
+  };
+};
+
+/** Marks the team for teardown; asking again may only ask for more. */
+export const deleteTeam = (
+  team: TeamRecord,
+  asked: Omit<Deletion, 'requestedAt'>,
+  act: Act,
+): Decision | undefined => {
+  const before = team.deletion;
+  const deletion: Deletion = {
+    // Homes made after the request are not meant by it; asking for them again means those too.
+    requestedAt: before === null || asked.deleteHomes ? act.now : before.requestedAt,
+    deleteHomes: asked.deleteHomes || (before?.deleteHomes ?? false),
+    deleteSecret: asked.deleteSecret || (before?.deleteSecret ?? false),
+  };
+  if (
+    before !== null &&
+    before.deleteHomes === deletion.deleteHomes &&
+    before.deleteSecret === deletion.deleteSecret
+  ) {
+    return undefined;
+  }
+  return {
+    next: {
+      ...team,
+      ...wished(team, act),
+      deletion,
+      revision: team.revision + 1,
+      updatedAt: act.now,
+      status: { ...team.status, phase: 'Deleting' },
+      statusVersion: team.statusVersion + 1,
+    },
+    event: {
+      at: act.now,
+      by: act.by,
+      action: 'team_deleted',
+      revision: null,
+      changes: [{ path: '/deletion', from: before, to: deletion }],
+    },
+  };
+};
+
+/** The team as its clients see it. */
+export const teamView = (team: TeamRecord, hubUrlTemplate: string, googleProject: string): Team => ({
+  slug: team.slug,
+  id: team.id,
+  namespace: namespaceOf(team.id),
+  hubUrl: hubUrl(hubUrlTemplate, team),
+  serviceAccount: googleServiceAccount(team.id, googleProject),
+  members: [...team.members],
+  ghcrRepositories: [...team.ghcrRepositories],
+  garTeam: team.garTeam,
+  phase: team.deletion === null ? team.status.phase : 'Deleting',
+  revision: team.revision,
+  createdAt: team.createdAt,
+  updatedAt: team.updatedAt,
+});
