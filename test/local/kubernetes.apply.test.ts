@@ -219,6 +219,7 @@ describe('field ownership: the simulator answers as the real server', { skip: aw
     const kubernetes = await startKubernetes();
     const simulator: WireServer = {
       fetch: (path, init) => fetch(`${kubernetes.url}${path}`, init),
+      customResources: ['helmreleases'],
       close: () => kubernetes.close(),
     };
     servers = [await startApiServer(), simulator];
@@ -233,7 +234,9 @@ describe('field ownership: the simulator answers as the real server', { skip: aw
       for (const server of servers)
         await send(server, 'POST', '/api/v1/namespaces', { metadata: { name: namespace } });
       const path = kind.path.replace('<namespace>', namespace);
-      if ((await servers[0]?.fetch(path))?.status === 404) return t.skip('their definition is not installed');
+      if (kind === RELEASE && servers[0]?.customResources.includes('helmreleases') !== true) {
+        return t.skip('their definition is not installed');
+      }
       let serial = 0;
       await fc.assert(
         fc.asyncProperty(stepsOf(kind), async (steps) => {

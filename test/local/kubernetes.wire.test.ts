@@ -9,6 +9,7 @@ describe('the Kubernetes API: the simulator', () => {
     const kubernetes = await startKubernetes();
     return {
       fetch: (path, init) => fetch(`${kubernetes.url}${path}`, init),
+      customResources: ['helmreleases'],
       close: () => kubernetes.close(),
     };
   });

@@ -32,7 +32,7 @@ export interface ApiServer {
   readonly ca: string;
   readonly caFile: string;
   readonly adminToken: string;
-  /** Kinds that were installed as custom resources, by plural. */
+  /** Custom resources that have their publishers' definition, by plural; others have a stand-in that takes anything. */
   readonly customResources: readonly string[];
   /** A token for a service account (`system:serviceaccount:<namespace>:<name>`, created when absent) or one of USERS. */
   tokenFor(user: string): Promise<string>;
@@ -52,8 +52,9 @@ const START_MS = 60_000;
 const POLL_MS = 50;
 const CRDS = new URL('../../../shared/data/crds/', import.meta.url);
 
-/** Kinds that the tests need and no file of the folder above defines: any spec, any status. */
+/** Kinds that the tests need, for when no file of the folder above defines them: any spec, any status. */
 const STAND_INS = [
+  { group: 'helm.toolkit.fluxcd.io', version: 'v2', plural: 'helmreleases', kind: 'HelmRelease' },
   { group: 'source.toolkit.fluxcd.io', version: 'v1', plural: 'helmrepositories', kind: 'HelmRepository' },
 ];
 
@@ -277,10 +278,8 @@ async function installCustomResources(request: ApiServer['fetch']): Promise<stri
       document.toJSON(),
     ),
   );
-  const definitions = [...fromFiles, ...STAND_INS.map(standIn)];
   const paths: string[] = [];
-  const plurals: string[] = [];
-  for (const definition of definitions) {
+  const install = async (definition: unknown): Promise<string> => {
     const created = await request('/apis/apiextensions.k8s.io/v1/customresourcedefinitions', {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
@@ -290,9 +289,12 @@ async function installCustomResources(request: ApiServer['fetch']): Promise<stri
     const { spec } = (await created.json()) as {
       spec: { group: string; names: { plural: string }; versions: { name: string }[] };
     };
-    plurals.push(spec.names.plural);
     paths.push(...spec.versions.map((version) => `/apis/${spec.group}/${version.name}/${spec.names.plural}`));
-  }
+    return spec.names.plural;
+  };
+  const plurals: string[] = [];
+  for (const definition of fromFiles) plurals.push(await install(definition));
+  for (const kind of STAND_INS) if (!plurals.includes(kind.plural)) await install(standIn(kind));
   await until('all custom resources can be watched', async () => {
     for (const path of paths) {
       // A watch is refused with 429 while the kind's storage is being set up.
@@ -323,6 +325,10 @@ function standIn(kind: (typeof STAND_INS)[number]): unknown {
           served: true,
           storage: true,
           subresources: { status: {} },
+          additionalPrinterColumns: [
+            { name: 'Ready', type: 'string', jsonPath: '.status.conditions[?(@.type=="Ready")].status' },
+            { name: 'Status', type: 'string', jsonPath: '.status.conditions[?(@.type=="Ready")].message' },
+          ],
           schema: { openAPIV3Schema: { type: 'object', properties: { spec: open, status: open } } },
         },
       ],
