@@ -17,27 +17,33 @@ export interface Child {
 
 const pretty = prettyFactory({
   colorize: process.stdout.isTTY === true,
-  ignore: 'pid,hostname',
+  ignore: 'pid,hostname,reqId',
+  levelKey: 'severity',
+  messageKey: 'message',
   singleLine: true,
 });
 
 const quietLevels = new Set(['DEFAULT', 'DEBUG', 'INFO', 'NOTICE']);
 
-/** Warnings and errors, and whatever is no log line at all, such as a stack trace. */
-const matters = (line: string): boolean => {
-  if (!line.startsWith('{')) return line.trim() !== '';
-  try {
-    const entry: { level?: unknown; severity?: unknown } = JSON.parse(line);
-    if (typeof entry.level === 'number') return entry.level >= 40;
-    return !(typeof entry.severity === 'string' && quietLevels.has(entry.severity));
-  } catch {
-    return true;
-  }
+/** One line of a child: a log entry in Cloud Logging's form, or whatever else it said, such as a stack trace. */
+const read = (line: string): { readonly text: string; readonly matters: boolean } => {
+  const entry = entryOf(line);
+  if (entry === undefined) return { text: line, matters: line.trim() !== '' };
+  const { severity } = entry;
+  return {
+    text: pretty(entry)?.trimEnd() ?? line,
+    matters: !(typeof severity === 'string' && quietLevels.has(severity)),
+  };
 };
 
-const shown = (line: string): string => {
-  if (!line.startsWith('{')) return line;
-  return pretty(line)?.trimEnd() ?? line;
+const entryOf = (line: string): Record<string, unknown> | undefined => {
+  if (!line.startsWith('{')) return undefined;
+  try {
+    const entry: Record<string, unknown> = JSON.parse(line);
+    return entry;
+  } catch {
+    return undefined;
+  }
 };
 
 const ended = (child: ChildProcess): Promise<void> => {
@@ -69,9 +75,10 @@ export const startChild = (
   for (const stream of [child.stdout, child.stderr]) {
     if (stream === null) continue;
     createInterface({ input: stream }).on('line', (line) => {
-      last.push(shown(line));
+      const { text, matters } = read(line);
+      last.push(text);
       if (last.length > keptLines) last.shift();
-      if (!closing && (verbose || matters(line))) print(`${name}  ${shown(line)}`);
+      if (!closing && (verbose || matters)) print(`${name}  ${text}`);
     });
   }
   const { promise: died, resolve } = Promise.withResolvers<string>();

@@ -20,8 +20,9 @@ export function normalizeBuiltIn(
   if (schema.type === 'any' || resolved.type === 'scalar') return value;
   if (resolved.type === 'list') {
     if (!Array.isArray(value) || (value.length === 0 && empties !== 'keep')) return undefined;
+    const inside = empties === 'keep-in-lists' && resolved.keys === undefined ? 'keep' : empties;
     return value.map((item) =>
-      item === null ? null : (normalizeBuiltIn(resolved.items, item, empties) ?? item),
+      item === null ? null : (normalizeBuiltIn(resolved.items, item, inside) ?? item),
     );
   }
   if (!isMap(value)) return value;
