@@ -1,5 +1,5 @@
-import type { Limits } from './config.ts';
 import type { EntryOptions } from './egress/entry.ts';
+import type { Limits } from './notebooks/bounds.ts';
 import type { NotebookImage } from './notebooks/notebook.ts';
 import type { Clock, Manifest, Store } from './ports.ts';
 import type { Release, TeamRecord } from './record.ts';

@@ -1,6 +1,6 @@
 import Type, { type Static } from 'typebox';
-import type { Limits } from '../config.ts';
 import { closed, oneOf } from '../schema.ts';
+import type { Limits } from './bounds.ts';
 import { printMebibytes } from './quantity.ts';
 import { complete } from './rules.ts';
 

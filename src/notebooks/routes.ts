@@ -25,8 +25,7 @@ import type { TeamRecord } from '../record.ts';
 import { closed, ref } from '../schema.ts';
 import { seen, teamOf } from '../teams/access.ts';
 import { hubUrl } from '../teams/names.ts';
-import { TeamPath } from '../teams/routes.ts';
-import { Slug } from '../teams/team.ts';
+import { Slug, TeamPath } from '../teams/team.ts';
 import { Condition, Phase } from './condition.ts';
 import { limitsView, NotebookLimits } from './limits.ts';
 import {

@@ -1,8 +1,8 @@
-import type { Limits } from '../config.ts';
 import type { Decision } from '../ports.ts';
 import { type Fault, Problem } from '../problems.ts';
 import type { NotebookDeletion, NotebookRecord, Release, TeamRecord } from '../record.ts';
 import { type Act, assertStays, wished } from '../teams/rules.ts';
+import type { Limits } from './bounds.ts';
 import type {
   Change,
   Notebook,

@@ -17,9 +17,8 @@ import type { TeamRecord } from '../record.ts';
 import { closed, ref } from '../schema.ts';
 import { seen, teamOf } from './access.ts';
 import { deleteTeam, newTeam, patchTeam, teamView } from './rules.ts';
-import { Member, MemberOrder, Slug, Team, TeamOrder, TeamPatch } from './team.ts';
+import { Member, MemberOrder, Team, TeamOrder, TeamPatch, TeamPath } from './team.ts';
 
-export const TeamPath = closed({ team: Slug });
 const TeamPage = pageOf(ref(Team), 'TeamPage');
 export const teamSchemas = [Member, MemberOrder, Team, TeamOrder, TeamPatch, TeamPage];
 

@@ -11,6 +11,9 @@ export const Slug = Type.String({
   examples: ['team-a'],
 });
 
+/** The path parameters of everything below a team. */
+export const TeamPath = closed({ team: Slug });
+
 const email = Type.String({
   format: 'email',
   maxLength: 254,
