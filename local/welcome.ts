@@ -6,9 +6,9 @@ export const firstSteps = (sandbox: Pick<Sandbox, 'url'>): string => `\
 TOKEN=$(curl -s '${sandbox.url('issuer')}/token?email=kari.nordmann@nav.no')
 
 # create a team, order a notebook, look at it
-curl -s ${sandbox.url('api')}/v1/teams -H "Authorization: Bearer $TOKEN" --json '{"slug": "team-a"}'
-curl -s -X PUT ${sandbox.url('api')}/v1/teams/team-a/notebook -H "Authorization: Bearer $TOKEN" --json '{}'
-curl -s ${sandbox.url('api')}/v1/teams/team-a/notebook -H "Authorization: Bearer $TOKEN"
+curl -s -w '\\n' ${sandbox.url('api')}/v1/teams -H "Authorization: Bearer $TOKEN" --json '{"slug": "team-a"}'
+curl -s -w '\\n' -X PUT ${sandbox.url('api')}/v1/teams/team-a/notebook -H "Authorization: Bearer $TOKEN" --json '{}'
+curl -s -w '\\n' ${sandbox.url('api')}/v1/teams/team-a/notebook -H "Authorization: Bearer $TOKEN"
 
 # watch it until it is ready
 curl -sN ${sandbox.url('api')}/v1/teams/team-a/notebook/events -H "Authorization: Bearer $TOKEN"

@@ -143,9 +143,14 @@ const run = ([program, ...args], extra = {}) =>
     const forward = (signal) => child.kill(signal);
     const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'];
     for (const signal of signals) process.on(signal, forward);
+    // npm runs us by way of a shell, which keeps a signal sent to npm alone to itself, and dies of it.
+    const parent = process.ppid;
+    const watch = setInterval(() => process.ppid === parent || forward('SIGTERM'), 500);
+    if (process.env.npm_lifecycle_event === undefined) clearInterval(watch);
     child.on('error', fail);
     child.on('exit', (code, signal) => {
       for (const name of signals) process.off(name, forward);
+      clearInterval(watch);
       done(code ?? 128 + constants.signals[signal]);
     });
   });

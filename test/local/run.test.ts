@@ -191,6 +191,27 @@ esac`);
     assert.equal(out, 'ready\nalone\n');
   });
 
+  it('ends the task when npm is ended, which does not tell', async () => {
+    await writeFile(
+      join(project, 'local', 'main.ts'),
+      "process.once('SIGTERM', () => { console.log('ending'); process.exit(0); });\nsetInterval(() => {}, 1000);\nconsole.log('ready');\n",
+    );
+    await run(['types']);
+    const { CI: _ci, NODE_TEST_CONTEXT: _context, ...env } = process.env;
+    const line = `"${process.execPath}" "${join(project, 'scripts', 'run.mjs')}" local; true`;
+    const shell = spawn('sh', ['-c', line], {
+      env: { ...env, npm_lifecycle_event: 'local' },
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    let out = '';
+    shell.stdout.on('data', (part: Buffer) => {
+      out += part;
+      if (out === 'ready\n') shell.kill('SIGTERM');
+    });
+    await new Promise((resolve) => shell.once('close', resolve));
+    assert.equal(out, 'ready\nending\n');
+  });
+
   it('lists the tasks when there is none of that name', async () => {
     const { code, err } = await run(['lokal']);
     assert.equal(code, 2);

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { type ChildProcessByStdio, spawn } from 'node:child_process';
+import { type ChildProcessByStdio, spawn, spawnSync } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { apiAt } from '../../local/demo/api.ts';
 import { at } from '../../local/kubernetes/json.ts';
 import { freeBase, portOf, takenPorts, urlOf } from '../../local/ports.ts';
+import { firstSteps } from '../../local/welcome.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -79,11 +80,22 @@ describe('npm run local', { timeout: 120_000 }, () => {
     assert.partialDeepStrictEqual(await (await fetch(urlOf('functions', port))).json(), {
       functions: ['reconcile'],
     });
-    const command = `curl -s '${urlOf('issuer', port)}/token?email=kari.nordmann@nav.no'`;
-    assert.ok(text.includes(command), text);
-    token = await (await fetch(`${urlOf('issuer', port)}/token?email=kari.nordmann@nav.no`)).text();
-    const created = await kari().call('POST', '/teams', { body: { slug: 'team-a' } });
-    assert.equal(created.status, 201, JSON.stringify(created.body));
+    assert.ok(text.includes(firstSteps({ url: (part) => urlOf(part, port) })), text);
+  });
+
+  it('prints commands that work as they are', () => {
+    const printed = firstSteps({ url: (part) => urlOf(part, port) });
+    const hasKubectl = spawnSync('kubectl', ['version', '--client']).status === 0;
+    const lines = printed.split('\n').filter((line) => hasKubectl || !line.startsWith('kubectl'));
+    const env = { ...process.env, HOME: folder, KUBECONFIG: join(folder, 'none') };
+    const { status, stdout, stderr } = spawnSync('sh', ['-ec', lines.join('\n')], { encoding: 'utf8', env });
+    assert.equal(status, 0, stderr);
+    const [team = '', ordered = '', looked = ''] = stdout.split('\n');
+    assert.partialDeepStrictEqual(JSON.parse(team), { slug: 'team-a' });
+    assert.partialDeepStrictEqual(JSON.parse(ordered), { revision: 1 });
+    assert.partialDeepStrictEqual(JSON.parse(looked), { revision: 1 });
+    assert.match(stdout, /^data: .*"phase":"Ready"/m);
+    if (hasKubectl) assert.match(stdout, /helmrelease\S*\/jupyterhub\s.*Helm install succeeded/);
   });
 
   it('refuses to start beside itself, and says how to', async () => {
@@ -96,6 +108,7 @@ describe('npm run local', { timeout: 120_000 }, () => {
   });
 
   it('ends as a whole when it is interrupted, and keeps its data', async () => {
+    token = await (await fetch(`${urlOf('issuer', port)}/token?email=kari.nordmann@nav.no`)).text();
     assert.equal(await stop('SIGINT'), 0);
     assert.deepEqual(await takenPorts(port), []);
     await start();
