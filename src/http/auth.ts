@@ -1,10 +1,10 @@
 import { hash } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
 import { decodeJwt, errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from 'jose';
+import { Lru } from '../lru.ts';
 import { Unavailable } from '../ports.ts';
 import { Problem } from '../problems.ts';
 import { keysOf } from './keys.ts';
-import { Lru } from './lru.ts';
 import { toProblem } from './problem.ts';
 import type { App } from './server.ts';
 
