@@ -10,7 +10,7 @@ import { fetch } from 'undici';
 import { parse, stringify } from 'yaml';
 import { startKubernetes } from '../../local/kubernetes/server.ts';
 import { absent, startApiServer } from '../support/kube-apiserver.ts';
-import { isAbsent } from '../support/real-parts.ts';
+import { isAbsent, tookPart } from '../support/real-parts.ts';
 
 interface Cluster {
   /** What kubectl needs to find and enter it. */
@@ -22,7 +22,10 @@ interface Cluster {
 
 const run = promisify(execFile);
 const noKubectl = await run('kubectl', ['version', '--client']).then(
-  () => false as const,
+  ({ stdout }) => {
+    tookPart('kubectl', /v\d\S*/.exec(stdout)?.[0] ?? '');
+    return false as const;
+  },
   () => isAbsent('kubectl', 'no kubectl in PATH'),
 );
 
