@@ -24,6 +24,8 @@ export interface Registries {
   readonly connections: number;
   /** Puts an image into a repository, which is private when it is new in GHCR. Answers its digest. */
   push(path: string, image: Image, options?: PushOptions): string;
+  /** What a tag points to. Throws when there is none. */
+  digest(path: string, tag: string): string;
   /** Points a tag elsewhere. */
   moveTag(path: string, tag: string, digest: string): void;
   /** Takes a tag, or a manifest by its digest, away. */
@@ -126,6 +128,11 @@ export const startRegistries = async (
       return connections;
     },
     push: (path, image, pushed) => content.push(path, image, pushed),
+    digest: (path, tag) => {
+      const found = content.get(path)?.tags.get(tag);
+      if (found === undefined) throw new Error(`${path} has no tag ${tag}.`);
+      return found;
+    },
     moveTag: (path, tag, digest) => {
       content.ensure(path).tags.set(tag, digest);
     },

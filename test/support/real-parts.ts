@@ -1,7 +1,12 @@
 import { appendFileSync } from 'node:fs';
 
 /** The real systems that some suites run against. `scripts/run.mjs` prints which of them took part. */
-export type RealPart = 'Firestore emulator' | 'kube-apiserver' | 'KubeSpawner' | 'kubectl';
+export type RealPart =
+  | 'Firestore emulator'
+  | 'kube-apiserver'
+  | 'KubeSpawner'
+  | 'kubectl'
+  | 'docker-registry';
 
 const report = (line: Record<string, string>): void => {
   const file = process.env.REAL_PARTS_FILE;

@@ -1,0 +1,65 @@
+import Type from 'typebox';
+import { Value } from 'typebox/value';
+import { type PythonReleases, Unavailable } from '../ports.ts';
+import { endpointsOf, type Origins } from './oci-registry-endpoints.ts';
+import { NoAnswer, operation, Wire, type WireOptions } from './oci-registry-http.ts';
+
+const maxCycleBytes = 64 * 1024;
+const maxPages = 5;
+
+const QuayPage = Type.Object({
+  tags: Type.Array(Type.Object({ name: Type.String(), last_modified: Type.Optional(Type.String()) })),
+  has_additional: Type.Boolean(),
+});
+
+/** quay’s own API: its Docker API lists tags without their times. */
+const quayPath = (page: number) =>
+  `/api/v1/repository/jupyter/base-notebook/tag/?onlyActiveTags=true&filter_tag_name=like:python-3.&limit=100&page=${page}`;
+
+/** Asks peps.python.org, the canonical place of the release cycle since 2025-12, and quay.io. */
+export const openPythonReleases = (
+  options: WireOptions & { readonly garRegion: string; readonly origins?: Origins },
+): PythonReleases => {
+  const { python, quay } = endpointsOf(options.garRegion, options.origins);
+  const wire = new Wire(options);
+
+  const json = async (host: typeof python, path: string, signal: AbortSignal, maxBytes?: number) => {
+    try {
+      const headers = { accept: 'application/json' };
+      const answer = await wire.send(
+        host,
+        { method: 'GET', path, headers, ...(maxBytes !== undefined && { maxBytes }) },
+        signal,
+      );
+      if (answer.status !== 200) throw new NoAnswer(`${host.name} answered ${answer.status}.`);
+      const value: unknown = JSON.parse(answer.body.toString());
+      return value;
+    } catch (cause) {
+      if (cause instanceof SyntaxError) {
+        throw new Unavailable(host.name, `${host.name} gave an answer that makes no sense.`, { cause });
+      }
+      if (!(cause instanceof NoAnswer)) throw cause;
+      throw new Unavailable(host.name, cause.message, { cause });
+    }
+  };
+
+  return {
+    releaseCycle: (signal) => json(python, '/api/release-cycle.json', operation(signal), maxCycleBytes),
+    async jupyterTags(signal) {
+      const deadline = operation(signal);
+      const tags: { name: string; lastModified?: string }[] = [];
+      for (let page = 1; page <= maxPages; page += 1) {
+        const answer = await json(quay, quayPath(page), deadline);
+        if (!Value.Check(QuayPage, answer)) {
+          throw new Unavailable(quay.name, `${quay.name} gave an answer that makes no sense.`);
+        }
+        for (const { name, last_modified: lastModified } of answer.tags) {
+          tags.push({ name, ...(lastModified !== undefined && { lastModified }) });
+        }
+        if (!answer.has_additional) return tags;
+      }
+      // The frozen versions are on the last pages: half a list would lose them.
+      throw new Unavailable(quay.name, `${quay.name} lists more tags than we read.`);
+    },
+  };
+};
