@@ -73,13 +73,8 @@ export function keepNamespaces(
       left.flatMap(({ object }) => finalizersOf(object)),
       (finalizer) => finalizer,
     );
-    const told = (groups: Map<string, unknown[]>, noun: string): string =>
-      [...groups]
-        .map(
-          ([name, members]) =>
-            `${name} ${noun} ${members.length} ${noun === 'has' ? 'resource' : 'resource'} instances`,
-        )
-        .join(', ');
+    const told = (groups: Map<string, unknown[]>, verb: string): string =>
+      [...groups].map(([name, members]) => `${name} ${verb} ${members.length} resource instances`).join(', ');
     const live = objectsOf('namespaces').find((one) => nameOf(one) === namespace);
     const conditions = [
       {

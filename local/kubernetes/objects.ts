@@ -1,22 +1,15 @@
 import { randomUUID } from 'node:crypto';
-import { parse as parseYaml } from 'yaml';
 import type { AdmissionRequest, Admit, User } from './admission.ts';
-import { applyDefaults } from './defaults.ts';
+import type { Decoded } from './decode.ts';
+import { decode, parseBody, parsePatch, parseYamlBody } from './decode.ts';
 import { FieldSet } from './field-set.ts';
 import type { Json, JsonMap } from './json.ts';
-import { asMap, asText, asTexts, isMap, parseJson, sameJson, without } from './json.ts';
+import { asMap, asText, asTexts, sameJson, without } from './json.ts';
 import { ANSWERED_WHEN_DELETED, asksForChange, completeNew, keepAssigned } from './kinds.ts';
 import type { Writer } from './managed-fields.ts';
 import { apply, recordUpdate } from './managed-fields.ts';
 import { networkPolicyWarnings } from './network-policy.ts';
-import {
-  dropUnknown,
-  emptyBuiltIn,
-  holdsEmpties,
-  normalizeBuiltIn,
-  withDefaults,
-  withoutNulls,
-} from './normalize.ts';
+import { emptyBuiltIn, normalizeBuiltIn, withDefaults } from './normalize.ts';
 import type { KubeObject } from './object.ts';
 import { asObject, finalizersOf, isBeingDeleted, nameOf, uidOf, versionOf, withMetadata } from './object.ts';
 import { jsonPatch, mergePatch, strategicMergePatch } from './patch.ts';
@@ -57,7 +50,6 @@ export interface Written {
 
 const ATTEMPTS = 5;
 const NAMESPACES_KIND = 'Namespace';
-const METADATA = schemaOf(undefined);
 /** The real server compares these with what is stored before empty lists are dropped: each time it counts a change. */
 const COUNTS_EMPTIES = ['NetworkPolicy', 'ValidatingWebhookConfiguration'];
 
@@ -558,41 +550,6 @@ function warningsOf(object: JsonMap): string[] {
   return object.kind === 'NetworkPolicy' ? networkPolicyWarnings(asObject(object)) : [];
 }
 
-/** Reads the body of a POST or PUT: JSON or YAML. */
-function parseBody(text: string, contentType: string, resource: Resource): Json {
-  const media = contentType.split(';')[0]?.trim() ?? '';
-  if (!['', 'application/json', 'application/yaml'].includes(media)) {
-    throw unsupportedMediaType(
-      'the body of the request was in an unknown format - accepted media types include: application/json, application/yaml (this server speaks no protobuf: use kubectl apply -f in place of kubectl create)',
-    );
-  }
-  try {
-    return media === 'application/yaml' ? parseYamlBody(text) : parseJson(text);
-  } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    throw badRequest(
-      `the object provided is unrecognized (must be of type ${resource.kind}): couldn't get version/kind; json parse error: ${why}`,
-    );
-  }
-}
-
-function parseYamlBody(text: string): Json {
-  try {
-    const value: Json = parseYaml(text);
-    return value;
-  } catch (error) {
-    throw badRequest(`error decoding YAML: ${error instanceof Error ? error.message : String(error)}`);
-  }
-}
-
-function parsePatch(text: string): Json {
-  try {
-    return parseJson(text);
-  } catch (error) {
-    throw badRequest(`error decoding patch: ${error instanceof Error ? error.message : String(error)}`);
-  }
-}
-
 function patcher(media: string, resource: Resource): (live: KubeObject, patch: Json) => Json {
   const schema: Schema = schemaOf(resource.schema);
   switch (media) {
@@ -610,59 +567,4 @@ function patcher(media: string, resource: Resource): (live: KubeObject, patch: J
     default:
       throw unsupportedMediaType('415: Unsupported Media Type');
   }
-}
-
-interface Decoded {
-  readonly object: KubeObject;
-  /** The same with what is empty inside atomic lists: it counts when it is recorded what a writer changed. */
-  readonly full: KubeObject;
-  readonly warnings: readonly string[];
-  /** Lists or maps were sent that hold nothing; they are not stored. */
-  readonly hasEmpties: boolean;
-}
-
-/** Turns what was sent into the object as the server holds it; unknown fields are dropped and told. */
-function decode(target: Target, body: Json, fieldValidation: string): Decoded {
-  const { resource } = target;
-  if (!isMap(body))
-    throw badRequest(`the object provided is unrecognized (must be of type ${resource.kind})`);
-  const sent = asObject(body);
-  if (resource.custom && sent.kind === '') {
-    throw badRequest(
-      `the object provided is unrecognized (must be of type ${resource.kind}): Object 'Kind' is missing`,
-    );
-  }
-  const groupVersion = groupVersionOf(resource);
-  const [kind, apiVersion] = [sent.kind || resource.kind, sent.apiVersion || groupVersion];
-  if (kind !== resource.kind || apiVersion !== groupVersion) {
-    throw badRequest(
-      `${kind} in version "${apiVersion}" cannot be handled as a ${resource.kind}: the API version and kind in the data do not match those of the request`,
-    );
-  }
-  const schema = schemaOf(resource.schema);
-  const unknown: string[] = [];
-  const known = asObject(dropUnknown(schema, { ...sent, kind, apiVersion }, unknown));
-  if (unknown.length > 0 && fieldValidation === 'Strict') {
-    const list = unknown.map((field) => `unknown field "${field}"`).join(', ');
-    throw badRequest(
-      `${kind} in version "${apiVersion}" cannot be handled as a ${kind}: strict decoding error: ${list}`,
-    );
-  }
-  const warnings = fieldValidation === 'Ignore' ? [] : unknown.map((field) => `unknown field "${field}"`);
-  if (resource.custom) {
-    const { metadata = {} } = asMap(normalizeBuiltIn(METADATA, { metadata: known.metadata }));
-    const object = asObject(withDefaults(schema, withoutNulls(schema, { ...known, metadata })));
-    return { object, full: object, warnings, hasEmpties: false };
-  }
-  const [fault] = typeFaults(schema, known).filter((one) => !one.message.startsWith('duplicate'));
-  if (fault !== undefined) {
-    const field = `${kind}${fault.path}`;
-    throw badRequest(
-      `${kind} in version "${apiVersion}" cannot be handled as a ${kind}: json: cannot unmarshal into Go struct field ${field}: ${fault.message}`,
-    );
-  }
-  const full = applyDefaults(asObject(normalizeBuiltIn(schema, known, 'keep-in-lists')));
-  const object = asObject(normalizeBuiltIn(schema, full));
-  const inMemory = applyDefaults(asObject(normalizeBuiltIn(schema, known, 'keep')));
-  return { object, full, warnings, hasEmpties: holdsEmpties(schema, inMemory) };
 }

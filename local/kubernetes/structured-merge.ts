@@ -30,7 +30,7 @@ const keyElement = (items: Schema, keys: readonly string[], item: Json): string 
 };
 
 /** The path element that names an item of a list that is not atomic; undefined when the item has no name. */
-export function elementOf(list: ListSchema, item: Json): string | undefined {
+function elementOf(list: ListSchema, item: Json): string | undefined {
   return list.keys === undefined ? undefined : keyElement(list.items, list.keys, item);
 }
 
