@@ -38,9 +38,18 @@ export type AllowlistEntry = Static<typeof AllowlistEntry>;
 export const AllowlistError = closed(
   {
     index: Type.Integer({ minimum: 0 }),
-    entry: Type.String({ description: 'As it was written.' }),
-    code: Type.Unsafe<EntryProblem>({ type: 'string', enum: Object.values(EntryProblem) }),
-    message: Type.String({ description: 'What to write instead.' }),
+    entry: Type.String({ description: 'As it was written.', examples: ['*.nav.no'] }),
+    code: Type.Unsafe<EntryProblem>({
+      type: 'string',
+      enum: Object.values(EntryProblem),
+      examples: ['wildcard_not_supported'],
+    }),
+    message: Type.String({
+      description: 'What to write instead.',
+      examples: [
+        '“*.nav.no” has a wildcard, which a network policy cannot express. List each host by its full name.',
+      ],
+    }),
   },
   { $id: 'AllowlistError' },
 );

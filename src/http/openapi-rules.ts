@@ -43,6 +43,12 @@ export const openapiFaults = (document: OpenapiDocument): readonly string[] => {
       if (typeof summary !== 'string' || summary === '') fault('needs a summary');
       if (!Array.isArray(tags) || tags.length === 0) fault('needs a tag');
 
+      for (const { name, schema = {} } of parameters) {
+        const isNumber = schema.type === 'integer' || schema.type === 'number';
+        // What arrives as text may be 1e400, which only a bound tells from a number.
+        if (isNumber && (schema.minimum === undefined || schema.maximum === undefined))
+          fault(`needs a minimum and a maximum for its parameter ${name}`);
+      }
       for (const [, name] of path.matchAll(/\{([^}]+)\}/g)) {
         const parameter = parameters.find((p) => p.in === 'path' && p.name === name);
         const schema = parameter?.schema ?? {};

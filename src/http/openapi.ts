@@ -201,6 +201,15 @@ const complete = (operation: Operation, route: Route, document: OpenapiDocument)
   }
   const headers = (operation.parameters ?? []).filter((p) => p.in === 'header').map((p) => p.name);
   for (const [status, response] of Object.entries(operation.responses)) {
+    if (status === '304') delete response.content;
+    if (status === '201') {
+      response.headers = {
+        location: {
+          description: 'Where it is.',
+          schema: { type: 'string', examples: ['/v1/teams/team-a'] },
+        },
+      };
+    }
     if (headers.some((name) => name.startsWith('if-')) && (status === '200' || status === '201')) {
       response.headers = {
         ...response.headers,
@@ -223,12 +232,16 @@ const complete = (operation: Operation, route: Route, document: OpenapiDocument)
   }
 };
 
-const problemsOf = ({ config, url }: Route, schema: NonNullable<Route['schema']>): readonly ProblemCode[] => {
-  const takesBody = schema.body !== undefined;
-  const takesInput = takesBody || schema.querystring !== undefined || schema.headers !== undefined;
+const problemsOf = (
+  { method, config, url }: Route,
+  schema: NonNullable<Route['schema']>,
+): readonly ProblemCode[] => {
+  // A body is read wherever one may be sent, also where it is then refused.
+  const readsBody = method !== 'GET';
+  const takesInput = readsBody || schema.querystring !== undefined || schema.headers !== undefined;
   const codes: ProblemCode[] = [...(schema.problems ?? []), 'too_many_requests', 'internal'];
   if (takesInput) codes.push('validation_failed');
-  if (takesBody) codes.push('malformed', 'payload_too_large', 'unsupported_media_type');
+  if (readsBody) codes.push('malformed', 'payload_too_large', 'unsupported_media_type');
   if (url.includes(':')) codes.push('not_found');
   if (config?.public !== true) codes.push('unauthenticated', 'upstream_unavailable');
   return [...new Set(codes)].sort();

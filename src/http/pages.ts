@@ -23,7 +23,10 @@ export const pageOf = <T extends TSchema>(item: T, $id: string) =>
     {
       items: Type.Array(item),
       nextCursor: Type.Optional(
-        Type.String({ description: 'Asks for the next page; absent on the last one.' }),
+        Type.String({
+          description: 'Asks for the next page; absent on the last one.',
+          examples: ['WyJ0ZWFtLWEiLCJhYmNkZWZnaGlqa2xtbm9wIl0'],
+        }),
       ),
     },
     { $id },

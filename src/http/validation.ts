@@ -38,7 +38,8 @@ const compilersOf = new WeakMap<App, Compile[]>();
 
 /** The app's Ajv for bodies (as sent, nothing coerced) or for what arrives as text (coerced). */
 const createAjv = (app: App, coerceTypes: boolean) => {
-  const ajv = new Ajv({ ...strictness, coerceTypes });
+  // Strict numbers are told apart before coercion only: 1e400 would become Infinity and pass every bound.
+  const ajv = new Ajv({ ...strictness, coerceTypes, strictNumbers: !coerceTypes });
   addFormats.default(ajv, ['email', 'uri', 'date-time', 'uuid']);
   for (const schema of Object.values(app.getSchemas())) ajv.addSchema(schema as object);
   return ajv;

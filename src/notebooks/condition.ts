@@ -17,10 +17,13 @@ export type ConditionType = (typeof conditionTypes)[number];
  */
 export const Condition = closed(
   {
-    type: oneOf(conditionTypes),
+    type: oneOf(conditionTypes, { examples: ['Applied'] }),
     status: oneOf(['True', 'False', 'Unknown']),
-    reason: Type.String({ description: 'CamelCase, for programs.' }),
-    message: Type.String({ description: 'A sentence, for people.' }),
+    reason: Type.String({ description: 'CamelCase, for programs.', examples: ['AsOrdered'] }),
+    message: Type.String({
+      description: 'A sentence, for people.',
+      examples: ['Everything ordered is in the cluster.'],
+    }),
     lastTransitionTime: Instant,
   },
   { $id: 'Condition' },

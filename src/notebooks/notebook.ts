@@ -117,7 +117,10 @@ export type NotebookPatch = Static<typeof NotebookPatch>;
 /** The pinned image of the team, as it was found in its registry. */
 export const NotebookImage = closed(
   {
-    reference: Type.String({ description: 'As ordered, with the tag.' }),
+    reference: Type.String({
+      description: 'As ordered, with the tag.',
+      examples: ['ghcr.io/navikt/my-notebook:20261123-090000-abc1234'],
+    }),
     digest: Type.String({ description: 'What runs.', examples: [`sha256:${'a'.repeat(64)}`] }),
     resolvedAt: Instant,
     newerDigest: nullable(Type.String({ description: 'Where the tag points now, when it has moved.' })),
@@ -130,7 +133,11 @@ export const NotebookStatus = closed(
   {
     phase: ref(Phase),
     conditions: Type.Array(ref(Condition)),
-    url: Type.String({ format: 'uri', description: 'Where the team’s members log in.' }),
+    url: Type.String({
+      format: 'uri',
+      description: 'Where the team’s members log in.',
+      examples: ['https://team-a.jupyter.knada.io'],
+    }),
     image: Type.Optional(ref(NotebookImage)),
     observedRevision: Type.Integer({
       description: 'The newest notebook revision that the cluster has in full; 0 for none.',
@@ -147,7 +154,7 @@ export const Notebook = closed(
     revision: Type.Integer({ minimum: 1, description: 'Counts what people asked for.' }),
     createdAt: Instant,
     updatedAt: Instant,
-    updatedBy: Type.String({ description: 'Who asked last.' }),
+    updatedBy: Type.String({ description: 'Who asked last.', examples: ['kari.nordmann@nav.no'] }),
   },
   { $id: 'Notebook' },
 );
@@ -157,8 +164,8 @@ export type Notebook = Static<typeof Notebook>;
 export const Change = closed(
   {
     path: Type.String({ description: 'JSON pointer (RFC 6901).', examples: ['/culling/timeoutSeconds'] }),
-    from: Type.Unknown(),
-    to: Type.Unknown(),
+    from: Type.Unknown({ examples: [3600] }),
+    to: Type.Unknown({ examples: [7200] }),
   },
   { $id: 'Change' },
 );
@@ -170,9 +177,9 @@ export const Manifest = Type.Unsafe<{ apiVersion: string; kind: string } & Recor
   description: 'A Kubernetes object.',
   required: ['apiVersion', 'kind', 'metadata'],
   properties: {
-    apiVersion: { type: 'string' },
-    kind: { type: 'string' },
-    metadata: { type: 'object', additionalProperties: true },
+    apiVersion: { type: 'string', examples: ['v1'] },
+    kind: { type: 'string', examples: ['Namespace'] },
+    metadata: { type: 'object', additionalProperties: true, examples: [{ name: 'team-team-a-3f9c' }] },
   },
   additionalProperties: true,
 });
@@ -207,7 +214,10 @@ export const HistoryItem = closed(
   {
     n: Type.Integer({ minimum: 1, description: 'Counts the entries of a team.' }),
     at: Instant,
-    by: Type.String({ description: 'The person, or the part of the platform, that did it.' }),
+    by: Type.String({
+      description: 'The person, or the part of the platform, that did it.',
+      examples: ['kari.nordmann@nav.no'],
+    }),
     action: oneOf([
       'team_created',
       'team_updated',
@@ -219,7 +229,10 @@ export const HistoryItem = closed(
       'notebook_retried',
     ]),
     revision: nullable(
-      Type.Integer({ description: 'The notebook revision it led to; restore takes this number.' }),
+      Type.Integer({
+        description: 'The notebook revision it led to; restore takes this number.',
+        examples: [3],
+      }),
     ),
     changes: Type.Array(ref(Change)),
     spec: Type.Optional(ref(NotebookSpec)),

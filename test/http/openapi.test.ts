@@ -191,6 +191,11 @@ describe('our rules', () => {
       /pattern for its parameter x/,
     ],
     [
+      'a number without bounds',
+      (d) => (get(d).parameters = [{ in: 'query', name: 'n', schema: { type: 'integer', minimum: 1 } }]),
+      /maximum for its parameter n/,
+    ],
+    [
       'a union with null',
       (d) => (d.components.schemas.A = { anyOf: [{ type: 'null' }] }),
       /\/schemas\/A says null with a union/,

@@ -1,0 +1,123 @@
+import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
+import addFormats from 'ajv-formats';
+import { pointerToken } from '../../src/http/faults.ts';
+import type { OpenapiDocument } from '../../src/http/openapi.ts';
+
+/** An answer as it came over the wire. */
+export interface Answered {
+  readonly method: string;
+  /** With its query, as it was asked for. */
+  readonly url: string;
+  readonly status: number;
+  readonly headers: Readonly<Record<string, unknown>>;
+  readonly body: string;
+}
+
+const problemType = 'application/problem+json';
+/** What is said before there is an operation to speak of. */
+const beforeAnyOperation = ['not_found', 'method_not_allowed', 'uri_too_long'];
+
+const segmentsOf = (url: string): readonly string[] => url.replace(/\?.*$/s, '').split('/');
+
+/** The path of the document that this URL is answered by; a written segment goes before a parameter. */
+const pathOf = (document: OpenapiDocument, url: string): string | undefined => {
+  const asked = segmentsOf(url);
+  const isParameter = (segment: string) => segment.startsWith('{');
+  return Object.keys(document.paths)
+    .filter((path) => {
+      const segments = segmentsOf(path);
+      return segments.length === asked.length && segments.every((s, i) => s === asked[i] || isParameter(s));
+    })
+    .sort((a, b) => a.split('{').length - b.split('{').length)[0];
+};
+
+/**
+ * Holds answers to the document: status, media type, promised headers, schema, and that a problem is one of those
+ * that its operation lists. Answers sentences about what does not hold.
+ */
+export const contractOf = (document: OpenapiDocument) => {
+  const ajv = new Ajv2020({ strict: false, allErrors: true, ownProperties: true });
+  addFormats.default(ajv);
+  ajv.addSchema(document, 'api');
+  const compiled = new Map<string, ValidateFunction>();
+  const validatorAt = (pointer: string): ValidateFunction => {
+    const known = compiled.get(pointer) ?? ajv.compile({ $ref: `api#${pointer}` });
+    compiled.set(pointer, known);
+    return known;
+  };
+
+  return ({ method, url, status, headers, body }: Answered): readonly string[] => {
+    const faults: string[] = [];
+    const fault = (sentence: string) => faults.push(`${method} ${url} → ${status}: ${sentence}`);
+    const type = String(headers['content-type'] ?? '').replace(/;.*$/, '');
+    const requestId = headers['x-request-id'];
+    if (typeof requestId !== 'string') fault('has no x-request-id');
+    if (headers['cache-control'] === undefined) fault('says nothing of caching');
+    if (status >= 500 && status !== 503) fault('is a failure of ours');
+
+    const fits = (pointer: string, value: unknown) => {
+      const validate = validatorAt(pointer);
+      if (!validate(value)) fault(`${ajv.errorsText(validate.errors)} in ${body.slice(0, 2000)}`);
+    };
+    const parsed = (): unknown => {
+      try {
+        return JSON.parse(body);
+      } catch {
+        return fault('is not JSON');
+      }
+    };
+
+    const path = pathOf(document, url);
+    const operation =
+      path === undefined
+        ? undefined
+        : document.paths[path]?.[method === 'HEAD' ? 'get' : method.toLowerCase()];
+    const isProblem = status >= 400;
+    let code = '';
+    if (isProblem && method !== 'HEAD') {
+      if (type !== problemType) fault(`is a problem, but of type ${type}`);
+      const problem: Partial<Record<'code' | 'status' | 'instance', unknown>> = Object(parsed());
+      fits('/components/schemas/Problem', problem);
+      code = String(problem.code);
+      if (problem.status !== status) fault(`says status ${problem.status} in its body`);
+      if (problem.instance !== `urn:uuid:${requestId}`) fault('has another request id in its body');
+    }
+    if (operation === undefined || path === undefined) {
+      if (!isProblem) fault('is no operation of the document');
+      else if (method !== 'HEAD' && !beforeAnyOperation.includes(code))
+        fault(`${code} where no operation is`);
+      return faults;
+    }
+    if (beforeAnyOperation.includes(code) && !operation.responses[status] && path.includes('{'))
+      return faults;
+
+    const response = operation.responses[status];
+    if (response === undefined) {
+      fault(`is not declared ${code}`);
+      return faults;
+    }
+    for (const name of Object.keys(response.headers ?? {})) {
+      if (headers[name] === undefined) fault(`lacks its header ${name}`);
+    }
+    const media = Object.keys(response.content ?? {});
+    if (method === 'HEAD') return faults;
+    if (media.length === 0) {
+      if (body !== '') fault('has a body');
+      return faults;
+    }
+    if (!media.includes(type)) {
+      fault(`is ${type}, not ${media.join(' or ')}`);
+      return faults;
+    }
+    if (isProblem) {
+      const declared: Readonly<Record<string, unknown>> = Object(response.content?.[problemType]?.examples);
+      if (!Object.hasOwn(declared, code)) fault(`the problem ${code} is not declared`);
+      return faults;
+    }
+    const verb = method.toLowerCase();
+    const at = ['', 'paths', path, verb, 'responses', String(status), 'content', type, 'schema'];
+    const pointer = at.slice(1).map(pointerToken).join('');
+    fits(pointer, type.includes('json') ? parsed() : body);
+    return faults;
+  };
+};

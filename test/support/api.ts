@@ -1,0 +1,239 @@
+import assert from 'node:assert/strict';
+import type { InjectOptions, LightMyRequestResponse } from 'fastify';
+import { openSqliteStore } from '../../src/adapters/sqlite.ts';
+import { buildApp } from '../../src/app.ts';
+import { assemble } from '../../src/assemble.ts';
+import { loadConfig } from '../../src/config.ts';
+import type { Deps } from '../../src/deps.ts';
+import { openapiDocument } from '../../src/http/openapi.ts';
+import { statusOf } from '../../src/http/problem.ts';
+import { createLogger } from '../../src/logging.ts';
+import type { HistoryItem } from '../../src/notebooks/notebook.ts';
+import type { Cluster } from '../../src/ports.ts';
+import type { Fault, ProblemCode } from '../../src/problems.ts';
+import type { TeamRecord } from '../../src/record.ts';
+import { startIssuer } from '../http/issuer.ts';
+import { contractOf } from '../openapi/contract.ts';
+import { aMoment } from './records.ts';
+
+export type Answer = LightMyRequestResponse;
+type Headers = Readonly<Record<string, string>>;
+type Body = object | string | Buffer;
+
+/** Somebody’s requests. Every answer is held to the OpenAPI document before it is given back. */
+export interface Client {
+  get(url: string, headers?: Headers): Promise<Answer>;
+  put(url: string, body?: Body, headers?: Headers): Promise<Answer>;
+  post(url: string, body?: Body, headers?: Headers): Promise<Answer>;
+  patch(url: string, body?: Body, headers?: Headers): Promise<Answer>;
+  delete(url: string, headers?: Headers): Promise<Answer>;
+  send(request: InjectOptions & { readonly url: string }): Promise<Answer>;
+}
+
+/** Whatever is stored of every team, as the port tells it. */
+type Everything = readonly { readonly team: TeamRecord; readonly history: readonly HistoryItem[] }[];
+
+/** The parts of the outside world that a test decides about; by default nothing happens and nothing is there. */
+export type Outside = Pick<Deps, 'reconcile' | 'look' | 'hasHomes' | 'pinImage'>;
+
+/** Groups of tokens, as the configuration below knows them. */
+export const admins = ['knada-admins'];
+export const creators = ['knada-creators'];
+export const kari = 'kari.nordmann@nav.no';
+
+/** No test of the API reaches a cluster without saying so. */
+const noCluster: Cluster = {
+  read: () => assert.fail('the cluster was read'),
+  list: () => assert.fail('the cluster was listed'),
+  apply: () => assert.fail('something was applied'),
+  patch: () => assert.fail('something was patched'),
+  remove: () => assert.fail('something was removed'),
+};
+
+/** The product’s configuration with one issuer. */
+export const configFor = (issuer: { readonly url: string; readonly audience: string }, more: Headers = {}) =>
+  loadConfig(
+    {
+      STORE: 'sqlite::memory:',
+      GOOGLE_CLOUD_PROJECT: 'knada-gcp',
+      CLUSTER: 'http://127.0.0.1:1',
+      AUTH_ISSUERS: JSON.stringify([
+        {
+          issuer: issuer.url,
+          audience: issuer.audience,
+          algorithms: ['ES256'],
+          userClaim: 'preferred_username',
+          groupsClaim: 'groups',
+        },
+      ]),
+      PLATFORM_ADMIN_GROUPS: admins.join(','),
+      TEAM_CREATORS: creators.join(','),
+      HUB_URL_TEMPLATE: 'https://{slug}.jupyter.knada.io',
+      HUB_API_URL_TEMPLATE: 'https://{slug}.jupyter.knada.io',
+      HUB_MASTER_KEYS: `first:${'5ec0'.repeat(16)}`,
+      HUB_VALUES_FILE: 'hub-values.yaml',
+      ALLOW_INSECURE_HUB_AUTH: '1',
+      RATE_LIMIT_PER_MINUTE: '0',
+      STANDARD_IMAGES: JSON.stringify([
+        {
+          python: '3.13',
+          image: 'ghcr.io/navikt/knada-images:2026-11-20-abc1234-3.13',
+          digest: `sha256:${'1'.repeat(64)}`,
+          drivers: ['oracle', 'postgres', 'tdv'],
+          default: true,
+        },
+      ]),
+      ...more,
+    },
+    () => '{}',
+  );
+
+/**
+ * The API as it is deployed, on an empty store in memory, with an issuer of its own. The clock stands still until
+ * a test moves it.
+ */
+export const openApi = async ({ environment = {} }: { readonly environment?: Headers } = {}) => {
+  const issuer = await startIssuer();
+  const config = configFor(issuer, environment);
+  const store = openSqliteStore({ file: ':memory:' });
+  let now = Date.parse(aMoment);
+  const clock = { now: () => now };
+  const assembled = assemble(config, { store, cluster: noCluster, clock, log: createLogger('silent') }).deps;
+  const untouched: Outside = {
+    reconcile: async (team) => team,
+    look: async (team) => team,
+    hasHomes: async () => false,
+    pinImage: () => assert.fail('a registry was asked'),
+  };
+  const outside = { ...untouched };
+  const reconciled: string[] = [];
+  const deps: Deps = {
+    ...assembled,
+    reconcile: (team) => {
+      reconciled.push(team.slug);
+      return outside.reconcile(team);
+    },
+    look: (team) => outside.look(team),
+    hasHomes: (team) => outside.hasHomes(team),
+    pinImage: (image, team) => outside.pinImage(image, team),
+  };
+  const app = await buildApp({ config, deps });
+  await app.ready();
+  const document = await openapiDocument(app);
+  const faultsOf = contractOf(document);
+
+  const clientWith = (headersOf: () => Promise<Headers>): Client => {
+    const send: Client['send'] = async (request) => {
+      const { method = 'GET', url } = request;
+      const headers = { ...(await headersOf()), ...request.headers };
+      const answer = await app.inject({ ...request, headers });
+      const { statusCode: status, body } = answer;
+      const faults = faultsOf({ method, url, status, headers: answer.headers, body });
+      assert.deepEqual(faults, [], faults.join('\n'));
+      return answer;
+    };
+    /** Text is sent as it is, and as JSON unless the headers say otherwise. */
+    const sending =
+      (method: 'PUT' | 'POST' | 'PATCH') =>
+      (url: string, payload?: Body, headers: Headers = {}) =>
+        payload === undefined
+          ? send({ method, url, headers })
+          : send({ method, url, payload, headers: { 'content-type': 'application/json', ...headers } });
+    return {
+      send,
+      get: (url, headers = {}) => send({ method: 'GET', url, headers }),
+      delete: (url, headers = {}) => send({ method: 'DELETE', url, headers }),
+      put: sending('PUT'),
+      post: sending('POST'),
+      patch: sending('PATCH'),
+    };
+  };
+
+  const asPerson = (email: string, groups: readonly string[] = []): Client => {
+    let token: Promise<string> | undefined;
+    return clientWith(async () => {
+      token ??= issuer.token({ preferred_username: email, groups });
+      return { authorization: `Bearer ${await token}` };
+    });
+  };
+
+  const everything = async (): Promise<Everything> => {
+    const teams: TeamRecord[] = [];
+    for (let after: string | undefined; ; ) {
+      const page = await store.teams({ limit: 500, ...(after === undefined ? {} : { after }) });
+      teams.push(...page.items);
+      after = page.next;
+      if (after === undefined) break;
+    }
+    return Promise.all(
+      teams.map(async (team) => ({
+        team,
+        history: (await store.history(team.slug, { limit: 10_000 })).items,
+      })),
+    );
+  };
+
+  let created = 0;
+  return {
+    app,
+    store,
+    config,
+    document,
+    issuer,
+    outside,
+    /** Slugs in the order in which routes asked for a look right after a write. */
+    reconciled,
+    asPerson,
+    /** Requests with these headers and nobody’s token. */
+    anonymous: (headers: Headers = {}): Client => clientWith(async () => headers),
+    everything,
+    advance(ms: number) {
+      now += ms;
+    },
+    now: () => new Date(now).toISOString(),
+    /** The outside world as it was at first. */
+    calm() {
+      Object.assign(outside, untouched);
+    },
+    /** A team of its own for a test; its path. Kari is a member. */
+    async newTeam(order: Readonly<Record<string, unknown>> = {}): Promise<string> {
+      created += 1;
+      const slug = `team-${created}`;
+      const answer = await asPerson(kari, creators).post('/v1/teams', { slug, ...order });
+      assert.equal(answer.statusCode, 201, answer.body);
+      return `/v1/teams/${answer.json().slug}`;
+    },
+    /** What the store holds of the team at this path. */
+    async record(path: string): Promise<TeamRecord> {
+      const record = await store.team(path.replace('/v1/teams/', ''));
+      assert.ok(record);
+      return record;
+    },
+    /** Runs it and fails if anything at all is stored otherwise afterwards, or a look was asked for. */
+    async writesNothing<T>(run: () => Promise<T>): Promise<T> {
+      const before = await everything();
+      const looks = reconciled.length;
+      const result = await run();
+      assert.deepEqual(await everything(), before);
+      assert.equal(reconciled.length, looks, 'a look was asked for');
+      return result;
+    },
+    async close() {
+      await app.close();
+      await store.close();
+      await issuer[Symbol.asyncDispose]();
+    },
+  };
+};
+export type Api = Awaited<ReturnType<typeof openApi>>;
+
+/** Fails unless the answer is this problem with exactly these faults (`pointer code`, in any order). */
+export const assertProblem = (answer: Answer, code: ProblemCode, faults: readonly string[] = []): void => {
+  const problem: { code?: string; errors?: readonly Fault[] } = answer.json();
+  const found = (problem.errors ?? []).map((fault) => `${fault.pointer} ${fault.code}`);
+  assert.deepEqual(
+    { status: answer.statusCode, code: problem.code, faults: found.toSorted() },
+    { status: statusOf[code], code, faults: faults.toSorted() },
+    answer.body,
+  );
+};
