@@ -1,0 +1,34 @@
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
+import { describe, it } from 'node:test';
+import { urlOf } from '../local/ports.ts';
+import { firstSteps } from '../local/welcome.ts';
+import packageJson from '../package.json' with { type: 'json' };
+
+const documents = ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'deploy/README.md', 'bench/README.md'];
+const read = (path: string): string => readFileSync(new URL(`../${path}`, import.meta.url), 'utf8');
+
+describe('the README', () => {
+  it('shows what the sandbox prints to paste', () => {
+    assert.ok(read('README.md').includes(firstSteps({ url: (part) => urlOf(part, 8080) })));
+  });
+
+  it('names commands that exist', () => {
+    const named = [...read('README.md').matchAll(/`?npm run ([a-z]+)/g)].map(([, name = '']) => name);
+    assert.ok(named.length >= 4);
+    for (const name of named) assert.ok(name in packageJson.scripts, `npm run ${name}`);
+  });
+});
+
+describe('the documents', () => {
+  for (const path of documents) {
+    it(`${path} links to what is there`, () => {
+      const targets = [...read(path).matchAll(/\]\(([^)#]+)(#[^)]*)?\)/g)].map(([, target = '']) => target);
+      const folder = new URL(`../${path}`, import.meta.url);
+      const broken = targets.filter(
+        (target) => !/^https?:/.test(target) && !existsSync(new URL(target, folder)),
+      );
+      assert.deepEqual(broken, []);
+    });
+  }
+});
