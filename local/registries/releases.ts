@@ -4,19 +4,22 @@ import { type Answer, type Call, json } from './http.ts';
 /** peps.python.org, with the release cycle that this project ships. */
 export const releaseCycle = (): Answer => json(200, snapshot.cycle);
 
-const dayMs = 24 * 3600 * 1000;
+const hourMs = 3600 * 1000;
+const dayMs = 24 * hourMs;
+
+/** The last Monday at this hour, UTC, in epoch milliseconds: when weekly builds run. */
+export const lastMonday = (hour: number, now: number): number => {
+  const day = Math.floor((now - hour * hourMs) / dayMs);
+  // 1970-01-05 was a Monday.
+  return (day - ((day - 4) % 7)) * dayMs + hour * hourMs;
+};
 
 /** When Jupyter last built each version: weekly on Mondays for the current one, not since for those before. */
-const builtAt = (now: number): Readonly<Record<string, number>> => {
-  const day = Math.floor(now / dayMs);
-  // 1970-01-05 was a Monday.
-  const monday = day - ((day - 4) % 7);
-  return {
-    '3.11': Date.UTC(2024, 9, 23),
-    '3.12': Date.UTC(2025, 7, 15),
-    '3.13': monday * dayMs + 3 * 3600 * 1000,
-  };
-};
+const builtAt = (now: number): Readonly<Record<string, number>> => ({
+  '3.11': Date.UTC(2024, 9, 23),
+  '3.12': Date.UTC(2025, 7, 15),
+  '3.13': lastMonday(3, now),
+});
 
 /** quay.io’s list of the tags of jupyter/base-notebook, newest first. */
 export const quayTags = ({ url }: Call, now: number): Answer => {

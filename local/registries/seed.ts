@@ -1,5 +1,6 @@
 import type { RegistryContent } from './content.ts';
 import { buildImage } from './image.ts';
+import { lastMonday } from './releases.ts';
 
 const amd64 = ['linux/amd64'];
 const dayMs = 24 * 3600 * 1000;
@@ -22,15 +23,12 @@ const standardTags = [
   '20260810-060000-3.12',
 ];
 
-/** The Mondays before `now`, the oldest first, as the newest Python is built weekly. */
-const weekly = (now: number): readonly string[] => {
-  const today = Math.floor(now / dayMs);
-  const monday = today - ((today - 4) % 7);
-  return [3, 2, 1, 0].map((weeks) => {
-    const day = new Date((monday - 7 * weeks) * dayMs).toISOString().slice(0, 10).replaceAll('-', '');
-    return `${day}-040000-3.13`;
+/** The tags of the last four Mondays, the oldest first, as the newest Python is built weekly. */
+const weekly = (now: number): readonly string[] =>
+  [3, 2, 1, 0].map((weeks) => {
+    const built = new Date(lastMonday(4, now) - weeks * 7 * dayMs);
+    return `${built.toISOString().slice(0, 10).replaceAll('-', '')}-040000-3.13`;
   });
-};
 
 /** The repositories of the sandbox; each shows one thing that happens to images. */
 export const seed = (content: RegistryContent, garProject: string, owner: string, now: number): void => {

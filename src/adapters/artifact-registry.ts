@@ -64,6 +64,9 @@ const load = async ({ endpoints, accessToken }: Options): Promise<ArtifactRegist
 const codeOf = (error: unknown): number | undefined =>
   error instanceof Error && 'code' in error && typeof error.code === 'number' ? error.code : undefined;
 
+/** Whether Google said it in its own form. The client makes a code of any status, also of a proxy's page. */
+const isSaid = (error: unknown): boolean => error instanceof Error && 'details' in error;
+
 interface GoogleTime {
   readonly seconds?: unknown;
 }
@@ -117,7 +120,9 @@ export const openArtifactRegistry = (options: Options): ArtifactRegistry => {
           return { done: await withDeadline(page(token, await opened()), signal, host.name) };
         } catch (error) {
           const failed = codeOf(error);
-          if (failed === code.notFound || failed === code.permissionDenied) return { done: undefined };
+          if (isSaid(error) && (failed === code.notFound || failed === code.permissionDenied)) {
+            return { done: undefined };
+          }
           if (error instanceof NoAnswer || failed === undefined) throw error;
           if (!retried.has(failed)) throw new NoAnswer(`${host.name} refused us.`, { cause: error });
           return {

@@ -40,7 +40,7 @@ export const retryAfterMs = (header: string | null, body: string, now: number): 
  * for its turn; the turn is taken.
  */
 export class Turns {
-  #free = 0;
+  #free = Number.NEGATIVE_INFINITY;
   readonly #everyMs: number;
   readonly #burst: number;
   constructor(everyMs: number, burst: number) {

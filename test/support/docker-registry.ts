@@ -97,7 +97,7 @@ export const startDockerRegistry = async (auth: 'token' | 'basic'): Promise<Dock
     await close();
     throw new Error(`docker-registry did not start\n${text}`, { cause });
   }
-  tookPart('docker-registry', versionOf('docker-registry') ?? '');
+  tookPart('docker-registry', versionOf('docker-registry')?.split(' ').at(-1) ?? '');
 
   const authorization = async (path: string): Promise<string> =>
     signer === undefined
