@@ -5,13 +5,13 @@ import { closed } from '../schema.ts';
 export const Limits = closed({
   cpuMin: Type.Number({ exclusiveMinimum: 0 }),
   cpuMax: Type.Number({ exclusiveMinimum: 0 }),
-  memoryMinMi: Type.Number({ exclusiveMinimum: 0 }),
-  memoryMaxMi: Type.Number({ exclusiveMinimum: 0 }),
+  memoryMinMi: Type.Integer({ minimum: 1 }),
+  memoryMaxMi: Type.Integer({ minimum: 1 }),
   timeoutMinSeconds: Type.Integer({ minimum: 1 }),
   timeoutMaxSeconds: Type.Integer({ minimum: 1 }),
   maxAgeMaxSeconds: Type.Integer({ minimum: 1 }),
-  homeMinMi: Type.Number({ exclusiveMinimum: 0 }),
-  homeMaxMi: Type.Number({ exclusiveMinimum: 0 }),
+  homeMinMi: Type.Integer({ minimum: 1 }),
+  homeMaxMi: Type.Integer({ minimum: 1 }),
   hostsMax: Type.Integer({ minimum: 1 }),
 });
 export type Limits = Static<typeof Limits>;

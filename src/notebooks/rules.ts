@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { Decision } from '../ports.ts';
 import { type Fault, Problem } from '../problems.ts';
 import type { NotebookDeletion, NotebookRecord, Release, TeamRecord } from '../record.ts';
@@ -34,7 +35,11 @@ export const complete = (order: NotebookOrder, limits: Limits): NotebookSpec => 
   const cpuDefault = (value: number) => clamp(value, limits.cpuMin, limits.cpuMax);
   const memoryDefault = (quantity: string) => within(quantity, limits.memoryMinMi, limits.memoryMaxMi);
   const timeoutSeconds =
-    order.culling?.timeoutSeconds ?? clamp(3600, limits.timeoutMinSeconds, limits.timeoutMaxSeconds);
+    order.culling?.timeoutSeconds ??
+    Math.min(
+      clamp(3600, limits.timeoutMinSeconds, limits.timeoutMaxSeconds),
+      order.culling?.maxAgeSeconds ?? Number.POSITIVE_INFINITY,
+    );
   return {
     resources: {
       cpu: {
@@ -111,13 +116,15 @@ const mi = (value: unknown): number | undefined =>
     : undefined;
 
 /**
- * Every breach of the platform’s bounds in an order, a patch or a complete configuration. What has the wrong
- * type is passed over: the schema speaks of that.
+ * Every breach of the platform’s bounds in an order, a patch or a complete configuration, one per field. What has
+ * the wrong type is passed over: the schema speaks of that.
  */
 export const boundsFaults = (order: unknown, limits: Limits): readonly Fault[] => {
   const faults: Fault[] = [];
-  const fault = (path: readonly string[], code: string, message: string) =>
-    faults.push({ pointer: `/${path.join('/')}`, code, message });
+  const fault = (path: readonly string[], code: string, message: string) => {
+    const pointer = `/${path.join('/')}`;
+    if (!faults.some((earlier) => earlier.pointer === pointer)) faults.push({ pointer, code, message });
+  };
   const number = (path: readonly string[], low: number, high: number, unit: string) => {
     if (outside(at(order, path), low, high))
       fault(path, 'out_of_range', `Must be ${low} to ${high} ${unit}.`);
@@ -176,7 +183,7 @@ export const changesBetween = (from: unknown, to: unknown, path = ''): readonly 
     const names = [...new Set([...Object.keys(from), ...Object.keys(to)])];
     return names.flatMap((name) => changesBetween(from[name], to[name], `${path}/${name}`));
   }
-  return JSON.stringify(from) === JSON.stringify(to) ? [] : [{ path, from: from ?? null, to: to ?? null }];
+  return isDeepStrictEqual(from, to) ? [] : [{ path, from: from ?? null, to: to ?? null }];
 };
 
 /** What takes effect while a server runs; everything else waits for its next start (DESIGN 2). */
@@ -284,7 +291,7 @@ export const deleteNotebook = (
     requestedAt: before === null || asked.deleteHomes ? act.now : before.requestedAt,
     deleteHomes: asked.deleteHomes || (before?.deleteHomes ?? false),
   };
-  if (JSON.stringify(before) === JSON.stringify(deletion)) return undefined;
+  if (isDeepStrictEqual(before, deletion)) return undefined;
   const revision = team.notebookRevision + 1;
   return {
     next: {

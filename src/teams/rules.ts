@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { Change } from '../notebooks/notebook.ts';
 import type { Decision } from '../ports.ts';
 import { Problem } from '../problems.ts';
@@ -92,7 +93,7 @@ const differences = (from: TeamRecord, to: TeamRecord): Change[] => {
   const before = facets(from);
   const after = facets(to);
   return (['members', 'ghcrRepositories', 'garTeam'] as const)
-    .filter((facet) => JSON.stringify(before[facet]) !== JSON.stringify(after[facet]))
+    .filter((facet) => !isDeepStrictEqual(before[facet], after[facet]))
     .map((facet) => ({ path: `/${facet}`, from: before[facet], to: after[facet] }));
 };
 
@@ -137,13 +138,7 @@ export const deleteTeam = (
     deleteHomes: asked.deleteHomes || (before?.deleteHomes ?? false),
     deleteSecret: asked.deleteSecret || (before?.deleteSecret ?? false),
   };
-  if (
-    before !== null &&
-    before.deleteHomes === deletion.deleteHomes &&
-    before.deleteSecret === deletion.deleteSecret
-  ) {
-    return undefined;
-  }
+  if (isDeepStrictEqual(before, deletion)) return undefined;
   return {
     next: {
       ...team,

@@ -1,0 +1,79 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { Value } from 'typebox/value';
+import { defaultLimits } from '../../src/notebooks/bounds.ts';
+import { limitsView, NotebookLimits } from '../../src/notebooks/limits.ts';
+import { boundsFaults, changesBetween, complete } from '../../src/notebooks/rules.ts';
+import { mergePatch } from '../support/merge-patch.ts';
+import { anyLimits } from './orders.ts';
+
+const orderOf = (path: string, value: unknown): unknown =>
+  path
+    .split('/')
+    .slice(1)
+    .reduceRight((inner, name) => ({ [name]: inner }), value);
+
+describe('what a form is told of an order', () => {
+  it('covers every field, each once, with the default that an empty order gets', () => {
+    fc.assert(
+      fc.property(anyLimits, (limits) => {
+        const { fields } = limitsView(limits);
+        const ordered = fields.reduce<unknown>(
+          // Not a patch: the default of a field may be null.
+          (whole, field) =>
+            field.default === null ? whole : mergePatch(whole, orderOf(field.path, field.default)),
+          { image: null },
+        );
+        assert.deepEqual(changesBetween(complete({}, limits), ordered), []);
+        assert.equal(new Set(fields.map(({ path }) => path)).size, fields.length);
+      }),
+    );
+  });
+
+  it('is what is taken: the smallest and the largest value pass, and nothing beyond them', () => {
+    fc.assert(
+      fc.property(anyLimits, (limits) => {
+        for (const { path, minimum, maximum } of limitsView(limits).fields) {
+          if (minimum === undefined) continue;
+          for (const value of [minimum, maximum]) {
+            assert.deepEqual(boundsFaults(orderOf(path, value), limits), [], `${path} ${value}`);
+          }
+          const beyond =
+            typeof minimum === 'number' && typeof maximum === 'number'
+              ? [minimum - 0.0001, maximum + 1]
+              : ['0Mi', '9999999Gi'];
+          for (const value of beyond) {
+            const [fault] = boundsFaults(orderOf(path, value), limits);
+            assert.equal(fault?.pointer, path, `${path} ${value}`);
+          }
+        }
+      }),
+    );
+  });
+
+  it('fits its schema, and says how long an allowlist may be', () => {
+    const view = limitsView({ ...defaultLimits, hostsMax: 7 });
+    assert.ok(Value.Check(NotebookLimits, view));
+    assert.equal(view.fields.find(({ path }) => path === '/allowlist/hosts')?.maximum, 7);
+  });
+
+  it('speaks in the field’s own form', () => {
+    const fields = new Map(limitsView(defaultLimits).fields.map((field) => [field.path, field]));
+    assert.deepEqual(fields.get('/resources/memory/limit'), {
+      path: '/resources/memory/limit',
+      type: 'quantity',
+      default: '2Gi',
+      minimum: '256Mi',
+      maximum: '128Gi',
+    });
+    assert.deepEqual(fields.get('/culling/timeoutSeconds'), {
+      path: '/culling/timeoutSeconds',
+      type: 'integer',
+      default: 3600,
+      minimum: 600,
+      maximum: 604_800,
+      unit: 'seconds',
+    });
+  });
+});
