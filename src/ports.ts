@@ -45,8 +45,8 @@ export interface Store {
    * Throws Problem `busy` (with Retry-After) when the cap of tries is reached.
    */
   change(slug: string, decide: Decide): Promise<TeamRecord | undefined>;
-  /** Removes the team and its history if it still has this generation; its id stays taken. */
-  remove(slug: string, generation: number): Promise<'removed' | 'moved' | 'absent'>;
+  /** Removes the team and its history if it still is this one, at this generation; its id stays taken. */
+  remove(slug: string, team: Pick<TeamRecord, 'id' | 'generation'>): Promise<'removed' | 'moved' | 'absent'>;
   /** Whether this id was ever given to a team that is gone. */
   isTombstone(id: string): Promise<boolean>;
   /** By slug, ascending. `member`: an e-mail in lower case; only teams of that person. `after`: exclusive slug. */
@@ -140,9 +140,12 @@ export interface Cluster {
     patch: Readonly<Record<string, unknown>>,
     signal: AbortSignal,
   ): Promise<ApplyOutcome>;
-  /** Deletes the object that was read, in the background; `gone` when it was not there any more. */
+  /**
+   * Deletes the object that was read, in the background; `gone` when it was not there any more. With a
+   * resourceVersion only as it was read.
+   */
   remove(
-    ref: ObjectRef & { readonly uid: string },
+    ref: ObjectRef & { readonly uid: string; readonly resourceVersion?: string },
     signal: AbortSignal,
   ): Promise<'removed' | 'gone' | 'conflict'>;
 }

@@ -342,7 +342,7 @@ export const openFirestoreStore = ({
       }, random);
     },
 
-    remove: async (slug, generation) => {
+    remove: async (slug, { id, generation }) => {
       const { db, sdk } = await connected();
       const write = randomUUID();
       const team = teamReference(db, slug);
@@ -351,8 +351,7 @@ export const openFirestoreStore = ({
         const stored = snapshot && parsed(snapshot);
         if (snapshot?.updateTime === undefined || stored === undefined) return 'absent';
         if ('removing' in stored) return stored.write === write ? 'removed' : 'absent';
-        if (stored.record.generation !== generation) return 'moved';
-        const { id } = stored.record;
+        if (stored.record.id !== id || stored.record.generation !== generation) return 'moved';
         const unset = Object.keys(stored).map((field) => [field, sdk.FieldValue.delete()]);
         const batch = db.batch();
         batch.update(

@@ -358,11 +358,10 @@ export const openCluster = (
 
     async remove(ref, signal) {
       const { object, namespace } = objectPathOf(ref);
+      const { uid, resourceVersion } = ref;
+      const preconditions = { uid, ...(resourceVersion === undefined ? {} : { resourceVersion }) };
       const reply = await send(signal, ({ api, carrying }) => {
-        const parameters = {
-          ...object,
-          body: { preconditions: { uid: ref.uid }, propagationPolicy: 'Background' },
-        };
+        const parameters = { ...object, body: { preconditions, propagationPolicy: 'Background' } };
         return namespace === undefined
           ? api.deleteClusterCustomObject(parameters, carrying(signal))
           : api.deleteNamespacedCustomObject({ ...parameters, namespace }, carrying(signal));

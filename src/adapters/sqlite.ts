@@ -227,13 +227,13 @@ export const openSqliteStore = ({ file, random = Math.random }: SqliteOptions): 
         }),
       ),
 
-    remove: (slug, generation) =>
+    remove: (slug, { id, generation }) =>
       untilFree(() =>
         transaction(() => {
           const row = get('team', slug);
           if (row === undefined) return 'absent';
           const current = toRecord(row);
-          if (current.generation !== generation) return 'moved';
+          if (current.id !== id || current.generation !== generation) return 'moved';
           run('deleteTeam', slug);
           run('buryId', current.id);
           return 'removed';

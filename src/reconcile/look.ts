@@ -41,14 +41,16 @@ export class Halt extends Error {
   }
 }
 
+/** Whether people want what they wanted when this record was read; a slug may belong to another team by now. */
+export const isSameWish = (current: TeamRecord | undefined, looked: TeamRecord): boolean =>
+  current !== undefined && current.id === looked.id && current.generation === looked.generation;
+
 /**
  * Reads the store once more before what cannot be guarded by an object’s uid: making what is absent, deleting
  * what carries no revision of ours. Throws Moved when people asked for something else meanwhile.
  */
 export const assertStillWanted = async ({ deps, team }: Look): Promise<void> => {
-  const current = await deps.store.team(team.slug);
-  if (current === undefined || current.id !== team.id || current.generation !== team.generation)
-    throw new Moved();
+  if (!isSameWish(await deps.store.team(team.slug), team)) throw new Moved();
 };
 
 export const refOf = ({ apiVersion, kind, metadata }: Manifest): ObjectRef => ({

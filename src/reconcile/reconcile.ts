@@ -1,12 +1,13 @@
 import { type Manifest, Unavailable } from '../ports.ts';
 import type { TeamRecord } from '../record.ts';
-import { isOwned, metaOf, teamIdLabel } from '../teams/desired.ts';
+import { isOwned, metaOf, revisionAnnotation, teamIdLabel } from '../teams/desired.ts';
 import { type Facts, statusAfter } from './conditions.ts';
 import { differs, intrusion } from './drift.ts';
 import {
   assertNotNewer,
   assertStillWanted,
   Halt,
+  isSameWish,
   type Look,
   Moved,
   nameOf,
@@ -85,7 +86,8 @@ const cleaned = async (look: Look, wanted: Manifest, actual: Manifest): Promise<
   return result.object;
 };
 
-const prune = async ({ deps, team, signal }: Look, wanted: readonly Manifest[]): Promise<void> => {
+const prune = async (look: Look, wanted: readonly Manifest[]): Promise<void> => {
+  const { deps, team, signal } = look;
   const { namespace } = metaOf(team);
   for (const { apiVersion, kind } of pruned) {
     const keep = new Set(
@@ -95,13 +97,14 @@ const prune = async ({ deps, team, signal }: Look, wanted: readonly Manifest[]):
       { apiVersion, kind, namespace, labels: { [teamIdLabel]: team.id } },
       signal,
     );
-    for (const { metadata } of owned) {
-      if (keep.has(metadata.name) || metadata.uid === undefined || metadata.deletionTimestamp !== undefined)
-        continue;
-      await deps.cluster.remove(
-        { apiVersion, kind, namespace, name: metadata.name, uid: metadata.uid },
-        signal,
-      );
+    for (const object of owned) {
+      const { name, uid, resourceVersion, deletionTimestamp } = object.metadata;
+      if (keep.has(name) || deletionTimestamp !== undefined) continue;
+      if (uid === undefined || resourceVersion === undefined) continue;
+      assertNotNewer(look, object);
+      // With its version: a newer look may want this policy again, and has stamped it then.
+      const guarded = { apiVersion, kind, namespace, name, uid, resourceVersion };
+      if ((await deps.cluster.remove(guarded, signal)) === 'conflict') throw new Moved();
     }
   }
 };
@@ -129,22 +132,56 @@ const profilesName = 'notebook-profiles';
 const contentOf = (object: Manifest | undefined): string =>
   JSON.stringify(object?.data?.['profiles.json'] ?? null);
 
+/**
+ * What was made in the very moment in which it became unwanted would stay for ever: nothing else looks for it.
+ * Takes back what the store does not want any more, unless somebody newer has put it to use.
+ */
+const takeBackUnwanted = async ({ deps, team, signal }: Look, made: readonly Manifest[]): Promise<void> => {
+  const current = await deps.store.team(team.slug);
+  const wanted = current?.id === team.id ? deps.render(current).map(nameOf) : [];
+  for (const object of made.toReversed()) {
+    if (wanted.includes(nameOf(object))) continue;
+    const ref = refOf(object);
+    for (
+      let found = await deps.cluster.read(ref, signal);
+      found;
+      found = await deps.cluster.read(ref, signal)
+    ) {
+      const { uid, resourceVersion, annotations, deletionTimestamp } = found.metadata;
+      const isAsMade =
+        uid === object.metadata.uid && annotations?.[revisionAnnotation] === String(team.generation);
+      if (!isAsMade || uid === undefined || resourceVersion === undefined || deletionTimestamp) break;
+      // A conflict is a status that somebody wrote, or a newer look: read again.
+      if ((await deps.cluster.remove({ ...ref, uid, resourceVersion }, signal)) !== 'conflict') break;
+    }
+  }
+};
+
 const applyAll = async (look: Look): Promise<Manifest | undefined> => {
   const wanted = look.deps.render(look.team);
   const { cluster } = look.deps;
   const observed = await Promise.all(wanted.map((object) => cluster.read(refOf(object), look.signal)));
+  const lastPolicy = wanted.findLastIndex(({ kind }) => pruned.some((each) => each.kind === kind));
+  const made: Manifest[] = [];
   let release: Manifest | undefined;
   let profilesChanged = false;
-  for (const [index, object] of wanted.entries()) {
-    const actual = observed[index];
-    const result = await ensure(look, object, actual);
-    if (object.kind === 'HelmRelease') release = result;
-    if (object.kind === 'ConfigMap' && object.metadata.name === profilesName && actual !== undefined) {
-      profilesChanged ||= contentOf(actual) !== contentOf(object);
+  try {
+    for (const [index, object] of wanted.entries()) {
+      const actual = observed[index];
+      const result = await ensure(look, object, actual);
+      if (actual === undefined) made.push(result);
+      if (object.kind === 'HelmRelease') release = result;
+      if (object.kind === 'ConfigMap' && object.metadata.name === profilesName && actual !== undefined) {
+        profilesChanged ||= contentOf(actual) !== contentOf(object);
+      }
+      // Whatever stands in the way of the hub: a team that opted in is restricted.
+      if (index === lastPolicy) await prune(look, wanted);
     }
+    if (lastPolicy < 0) await prune(look, wanted);
+    if (profilesChanged) await nudgeHub(look);
+  } finally {
+    if (made.length > 0) await takeBackUnwanted(look, made);
   }
-  await prune(look, wanted);
-  if (profilesChanged) await nudgeHub(look);
   return release;
 };
 
@@ -200,7 +237,7 @@ const recorded = async (
   facts: Facts,
 ): Promise<TeamRecord | undefined> =>
   deps.store.change(looked.slug, (current) => {
-    if (current.generation !== looked.generation) return undefined;
+    if (!isSameWish(current, looked)) return undefined;
     const now = new Date(deps.clock.now());
     const status = statusAfter(current, facts, now.toISOString());
     const failures = facts.applied.outcome === 'unknown' ? current.reconcile.failures + 1 : 0;
@@ -223,7 +260,7 @@ const recorded = async (
 
 const withoutNotebook = async (deps: ReconcileDeps, looked: TeamRecord): Promise<TeamRecord | undefined> =>
   deps.store.change(looked.slug, (current) => {
-    if (current.generation !== looked.generation) return undefined;
+    if (!isSameWish(current, looked)) return undefined;
     const now = new Date(deps.clock.now()).toISOString();
     return {
       next: {
@@ -255,7 +292,7 @@ export const reconcileWith =
         const outcome = await pass({ deps, team, signal });
         if ('facts' in outcome) return await recorded(deps, team, outcome.facts);
         if (outcome.gone === 'notebook') team = await withoutNotebook(deps, team);
-        else if ((await deps.store.remove(slug, team.generation)) === 'removed') {
+        else if ((await deps.store.remove(slug, team)) === 'removed') {
           deps.log.info({ team: slug, id: team.id }, 'team deleted');
           return undefined;
         } else team = await deps.store.team(slug);

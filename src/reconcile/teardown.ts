@@ -68,13 +68,14 @@ const clear = async (look: Look, { kind, labels, what, until }: Clearing): Promi
       ({ metadata }) =>
         until === undefined || Date.parse(metadata.creationTimestamp ?? '') <= Date.parse(until),
     );
-  await assertStillWanted(look);
   const objects = await meant();
+  if (objects.length === 0) return;
+  // After the list: pods and volumes carry no revision, and those of a notebook ordered since are not meant.
+  await assertStillWanted(look);
   for (const object of objects) {
     assertNotNewer(look, object);
     await remove(look, kind, object);
   }
-  if (objects.length === 0) return;
   const left = await meant();
   if (left.length > 0)
     throw new Halt('waiting', 'Deleting', `Waiting for ${what} to go (${left.length} left).`);

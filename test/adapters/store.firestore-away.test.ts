@@ -56,7 +56,7 @@ const calls: Readonly<Record<string, (store: Store) => Promise<unknown>>> = {
   team: (store) => store.team('team-a'),
   create: (store) => store.create(aRecord(), anEvent()),
   change: (store) => store.change('team-a', () => assert.fail('nothing was read')),
-  remove: (store) => store.remove('team-a', 1),
+  remove: (store) => store.remove('team-a', { id: 'team-a-3f9c', generation: 1 }),
   isTombstone: (store) => store.isTombstone('team-a-3f9c'),
   teams: (store) => store.teams({ limit: 1 }),
   due: (store) => store.due('2026-11-23T09:00:00.000Z', 1),

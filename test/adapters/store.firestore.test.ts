@@ -134,7 +134,7 @@ describe('the Firestore store, when a commit goes wrong', { skip }, () => {
       if (attempt === 1) throw answer(failedPrecondition);
     });
     await sound.create(aRecord(), anEvent());
-    assert.equal(await store.remove('team-a', 1), 'removed');
+    assert.equal(await store.remove('team-a', { id: 'team-a-3f9c', generation: 1 }), 'removed');
     assert.equal(await sound.isTombstone('team-a-3f9c'), true);
   });
 
@@ -162,7 +162,7 @@ describe('the removal of a team from Firestore', { skip }, () => {
     const { store, raw } = opened(t);
     await store.create(aRecord(), anEvent());
     await lengthened(raw, 850);
-    assert.equal(await store.remove('team-a', 1), 'removed');
+    assert.equal(await store.remove('team-a', { id: 'team-a-3f9c', generation: 1 }), 'removed');
     assert.equal((await raw.collection('teams/team-a/history').get()).size, 0);
     assert.equal((await raw.doc('teams/team-a').get()).exists, false);
   });
@@ -174,7 +174,9 @@ describe('the removal of a team from Firestore', { skip }, () => {
     });
     await sound.create(anOrderedRecord(), anEvent());
     await sound.change('team-a', (next) => ({ next, event: anEvent({ revision: 1, spec: aSpec() }) }));
-    await assert.rejects(store.remove('team-a', 2), { name: 'Unavailable' });
+    await assert.rejects(store.remove('team-a', { id: 'team-a-3f9c', generation: 2 }), {
+      name: 'Unavailable',
+    });
 
     assert.equal((await raw.doc('teams/team-a').get()).exists, true, 'the marker is left');
     assert.equal(await sound.team('team-a'), undefined);
@@ -198,8 +200,10 @@ describe('the removal of a team from Firestore', { skip }, () => {
       return commit();
     });
     await sound.create(aRecord(), anEvent());
-    await assert.rejects(store.remove('team-a', 1), { name: 'Unavailable' });
-    assert.equal(await store.remove('team-a', 1), 'absent');
+    await assert.rejects(store.remove('team-a', { id: 'team-a-3f9c', generation: 1 }), {
+      name: 'Unavailable',
+    });
+    assert.equal(await store.remove('team-a', { id: 'team-a-3f9c', generation: 1 }), 'absent');
     assert.equal((await raw.doc('teams/team-a').get()).exists, false);
     assert.equal((await raw.collection('teams/team-a/history').get()).size, 0);
   });
@@ -209,7 +213,7 @@ describe('the removal of a team from Firestore', { skip }, () => {
       const { store, sound, raw } = opened(t, async (commit, attempt) => {
         if (attempt === 2) {
           // Somebody else completes the removal, and the slug is given away, just before the page is deleted.
-          await sound.remove('team-a', 1);
+          await sound.remove('team-a', { id: 'team-a-3f9c', generation: 1 });
           await sound.create(aRecord({ id: 'team-a-77aa' }), anEvent({ by: 'heir' }));
         }
         return commit();
@@ -217,7 +221,7 @@ describe('the removal of a team from Firestore', { skip }, () => {
       await sound.create(aRecord(), anEvent());
       if (left === 0) await raw.doc('teams/team-a/history/1').delete();
       await lengthened(raw, left);
-      assert.equal(await store.remove('team-a', 1), 'removed');
+      assert.equal(await store.remove('team-a', { id: 'team-a-3f9c', generation: 1 }), 'removed');
       assert.equal((await sound.team('team-a'))?.id, 'team-a-77aa');
       assert.deepEqual((await sound.history('team-a', { limit: 5 })).items, [
         { n: 1, ...anEvent({ by: 'heir' }) },

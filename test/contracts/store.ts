@@ -69,7 +69,7 @@ export const storeContract = (open: OpenStores): void => {
     const { here } = await opened(t);
     assert.equal(await here.team('team-a'), undefined);
     assert.equal(await here.change('team-a', revised), undefined);
-    assert.equal(await here.remove('team-a', 1), 'absent');
+    assert.equal(await here.remove('team-a', { id: 'team-a-3f9c', generation: 1 }), 'absent');
     assert.equal(await here.isTombstone('team-a-3f9c'), false);
     assert.deepEqual(await here.history('team-a', { limit: 10 }), { items: [] });
     assert.equal(await here.notebookRevision('team-a', 1), undefined);
@@ -221,12 +221,12 @@ export const storeContract = (open: OpenStores): void => {
     await filled(here, [anOrderedRecord()]);
     await here.change('team-a', revised);
     assert.equal(await here.isTombstone('team-a-3f9c'), false);
-    assert.equal(await here.remove('team-a', 3), 'removed');
+    assert.equal(await here.remove('team-a', { id: 'team-a-3f9c', generation: 3 }), 'removed');
 
     assert.equal(await there.team('team-a'), undefined);
     assert.equal(await there.isTombstone('team-a-3f9c'), true);
     assert.equal(await there.change('team-a', revised), undefined);
-    assert.equal(await there.remove('team-a', 3), 'absent');
+    assert.equal(await there.remove('team-a', { id: 'team-a-3f9c', generation: 3 }), 'absent');
     assert.deepEqual(await there.history('team-a', { limit: 10 }), { items: [] });
     assert.deepEqual(await there.teams({ limit: 10 }), { items: [] });
     assert.deepEqual(await there.teams({ member: 'kari.nordmann@nav.no', limit: 10 }), { items: [] });
@@ -239,10 +239,21 @@ export const storeContract = (open: OpenStores): void => {
     const { here, there } = await opened(t);
     await filled(here, [aRecord()]);
     await there.change('team-a', revised);
-    assert.equal(await here.remove('team-a', 1), 'moved');
+    assert.equal(await here.remove('team-a', { id: 'team-a-3f9c', generation: 1 }), 'moved');
     assert.equal((await there.team('team-a'))?.generation, 2);
     assert.equal((await wholeHistory(there, 'team-a')).length, 2);
     assert.equal(await there.isTombstone('team-a-3f9c'), false);
+  });
+
+  it('does not remove the new team of an old slug, whatever its generation', async (t) => {
+    const { here, there } = await opened(t);
+    await filled(here, [aRecord()]);
+    await here.remove('team-a', { id: 'team-a-3f9c', generation: 1 });
+    const heir = aRecord({ id: 'team-a-77aa' });
+    await filled(there, [heir]);
+    assert.equal(await here.remove('team-a', { id: 'team-a-3f9c', generation: 1 }), 'moved');
+    assert.deepEqual(await there.team('team-a'), heir);
+    assert.equal(await there.isTombstone('team-a-77aa'), false);
   });
 
   it('shows a new team of an old slug nothing of its predecessor', async (t) => {
@@ -252,7 +263,7 @@ export const storeContract = (open: OpenStores): void => {
       next: current,
       event: anEvent({ action: 'notebook_ordered', revision: 1, spec: aSpec() }),
     }));
-    await here.remove('team-a', 2);
+    await here.remove('team-a', { id: 'team-a-3f9c', generation: 2 });
     const heir = aRecord({ id: 'team-a-77aa', members: [] });
     assert.equal(await there.create(heir, anEvent({ by: 'heir' })), 'created');
     assert.deepEqual(await here.team('team-a'), heir);
@@ -268,7 +279,10 @@ export const storeContract = (open: OpenStores): void => {
   it('lets either the removal or the change win, never half of both', async (t) => {
     const { here, there } = await opened(t);
     await filled(here, [aRecord()]);
-    const [removal, change] = await Promise.all([here.remove('team-a', 1), there.change('team-a', revised)]);
+    const [removal, change] = await Promise.all([
+      here.remove('team-a', { id: 'team-a-3f9c', generation: 1 }),
+      there.change('team-a', revised),
+    ]);
     const left = await here.team('team-a');
     const history = await wholeHistory(here, 'team-a');
     if (removal === 'removed') {
@@ -312,8 +326,8 @@ export const storeContract = (open: OpenStores): void => {
       async (pagesSeen) => {
         if (pagesSeen !== 1) return;
         // Seen so far: 000, 010, 020. The last of them goes, and so does one that lies ahead.
-        assert.equal(await here.remove('team-020', 1), 'removed');
-        assert.equal(await here.remove('team-050', 1), 'removed');
+        assert.equal(await here.remove('team-020', { id: 'team-020-3f9c', generation: 1 }), 'removed');
+        assert.equal(await here.remove('team-050', { id: 'team-050-3f9c', generation: 1 }), 'removed');
         await filled(here, [aRecord({ slug: 'team-015' }), aRecord({ slug: 'team-025' })]);
       },
     );

@@ -1,0 +1,30 @@
+import { after, before, describe } from 'node:test';
+import { openCluster } from '../../src/adapters/kubernetes.ts';
+import { reconcileContract } from '../contracts/reconcile.ts';
+import { enforcePolicies } from '../support/cluster-files.ts';
+import { type ApiServer, absent, startApiServer } from '../support/kube-apiserver.ts';
+import { asDeployed, sender } from '../support/rbac.ts';
+import type { Kubernetes } from '../support/world.ts';
+
+describe('reconciling: the real API server, as deployed', { skip: await absent() }, () => {
+  let server: ApiServer;
+  let kubernetes: Kubernetes;
+
+  const cleanUps: (() => Promise<unknown>)[] = [];
+
+  before(async () => {
+    server = await startApiServer();
+    cleanUps.push(() => server.close());
+    const send = sender(server);
+    await enforcePolicies(send);
+    const access = await asDeployed({ after: (cleanUp) => void cleanUps.push(cleanUp) }, server);
+    const cluster = openCluster(access);
+    cleanUps.push(() => cluster.close());
+    kubernetes = { cluster, send };
+  });
+  after(async () => {
+    for (const cleanUp of cleanUps.toReversed()) await cleanUp();
+  });
+
+  reconcileContract(() => kubernetes);
+});

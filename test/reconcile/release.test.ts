@@ -1,0 +1,192 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import type { Manifest } from '../../src/ports.ts';
+import { type ReleaseState, releaseState } from '../../src/reconcile/release.ts';
+
+type Status = 'True' | 'False' | 'Unknown';
+const condition = (type: string, status: Status, reason: string, message = '', observedGeneration = 2) => ({
+  type,
+  status,
+  reason,
+  message,
+  observedGeneration,
+});
+
+/** A HelmRelease of generation 2, with two more tries for either action, as Flux left it. */
+const release = (status: unknown, spec: unknown = {}): Manifest => ({
+  apiVersion: 'helm.toolkit.fluxcd.io/v2',
+  kind: 'HelmRelease',
+  metadata: { name: 'jupyterhub', namespace: 'team-team-a-3f9c', generation: 2 },
+  spec: {
+    install: { remediation: { retries: 2 } },
+    upgrade: { remediation: { retries: 2, strategy: 'rollback' } },
+    ...Object(spec),
+  },
+  status,
+});
+
+const ready = condition('Ready', 'True', 'UpgradeSucceeded', 'Helm upgrade succeeded');
+const failed = condition('Ready', 'False', 'UpgradeFailed', 'timed out waiting for hub');
+const running = condition('Ready', 'Unknown', 'Progressing', "Running 'upgrade' action with timeout of 10m");
+const reconciling = condition('Reconciling', 'True', 'ProgressingWithRetry', 'retrying');
+const stalled = condition('Stalled', 'True', 'RetriesExceeded', 'Failed to upgrade after 3 attempt(s)');
+const rolledBack = condition('Remediated', 'True', 'RollbackSucceeded', 'Helm rollback succeeded');
+const deployed = [{ version: 1, status: 'deployed', chartVersion: '4.4.0' }];
+
+const rows: readonly (readonly [string, Manifest, ReleaseState['state'], string?])[] = [
+  ['nobody has looked at it', release(undefined), 'pending', 'Flux has not looked at the HelmRelease yet.'],
+  ['it was looked at, without a verdict', release({ observedGeneration: -1, conditions: [] }), 'pending'],
+  ['it is ready', release({ conditions: [ready] }), 'applied', 'Helm upgrade succeeded'],
+  [
+    'it was ready in the generation before',
+    release({ conditions: [{ ...ready, observedGeneration: 1 }] }),
+    'pending',
+    'Flux has not looked at the newest HelmRelease yet.',
+  ],
+  [
+    'it had failed in the generation before',
+    release({ conditions: [{ ...failed, observedGeneration: 1 }, stalled], upgradeFailures: 3 }),
+    'pending',
+  ],
+  [
+    'the generation on top lags behind the condition’s own (#946)',
+    release({ observedGeneration: 1, conditions: [ready] }),
+    'applied',
+  ],
+  [
+    'the generation on top is ahead of the condition’s own (#946)',
+    release({ observedGeneration: 2, conditions: [{ ...ready, observedGeneration: 1 }] }),
+    'pending',
+  ],
+  [
+    'the condition names no generation at all',
+    release({ conditions: [{ type: 'Ready', status: 'True' }] }),
+    'pending',
+  ],
+  [
+    'it is being upgraded',
+    release({ conditions: [running, reconciling], history: deployed }),
+    'applying',
+    "Running 'upgrade' action with timeout of 10m",
+  ],
+  ['it is being installed for the first time', release({ conditions: [running, reconciling] }), 'applying'],
+  [
+    'its Ready is stuck at Unknown although it is deployed (#1409)',
+    release({ conditions: [running], history: deployed }),
+    'applied',
+    'The hub is installed.',
+  ],
+  [
+    'Ready is Unknown, nothing is going on, and the last release is no success',
+    release({ conditions: [running], history: [{ version: 2, status: 'failed' }, ...deployed] }),
+    'applying',
+  ],
+  [
+    'one try has failed, two are left',
+    release({ conditions: [failed], upgradeFailures: 1 }),
+    'retrying',
+    'timed out waiting for hub',
+  ],
+  [
+    'Reconciling stays while Ready is False (#1083): it is still to be tried',
+    release({ conditions: [failed, reconciling], upgradeFailures: 2 }),
+    'retrying',
+  ],
+  [
+    'Reconciling stays while Ready is False (#1083), and every try is spent',
+    release({ conditions: [failed, reconciling], upgradeFailures: 3 }),
+    'failed',
+  ],
+  ['every try of an upgrade is spent', release({ conditions: [failed], upgradeFailures: 3 }), 'failed'],
+  ['every try of an installation is spent', release({ conditions: [failed], installFailures: 3 }), 'failed'],
+  ['Flux has given up', release({ conditions: [failed, stalled] }), 'failed', 'timed out waiting for hub'],
+  [
+    'a Stalled that is over does not count',
+    release({ conditions: [failed, { ...stalled, status: 'False' }], upgradeFailures: 1 }),
+    'retrying',
+  ],
+  [
+    'it has no tries of its own, and the first failed',
+    release({ conditions: [failed], installFailures: 1 }, { install: undefined }),
+    'failed',
+  ],
+  [
+    'it is to be tried for ever',
+    release({ conditions: [failed], upgradeFailures: 9 }, { upgrade: { remediation: { retries: -1 } } }),
+    'retrying',
+  ],
+  [
+    'its chart cannot be had, so nothing was tried',
+    release({ conditions: [condition('Ready', 'False', 'ArtifactFailed', 'chart is not ready')] }),
+    'retrying',
+    'chart is not ready',
+  ],
+  [
+    'it was rolled back: what runs is not what is wanted',
+    release({ conditions: [failed, rolledBack], upgradeFailures: 1 }),
+    'rolled_back',
+    'timed out waiting for hub',
+  ],
+  [
+    'it was rolled back and Flux has given up',
+    release({ conditions: [failed, rolledBack, stalled], upgradeFailures: 3 }),
+    'rolled_back',
+  ],
+  [
+    'the roll-back failed too',
+    release({
+      conditions: [failed, condition('Remediated', 'False', 'RollbackFailed')],
+      upgradeFailures: 3,
+    }),
+    'failed',
+  ],
+  [
+    'a failed installation was taken back',
+    release({
+      conditions: [failed, condition('Remediated', 'True', 'UninstallSucceeded')],
+      installFailures: 1,
+    }),
+    'retrying',
+  ],
+  [
+    'Flux says nothing about the failure',
+    release({ conditions: [{ ...failed, message: '' }] }),
+    'retrying',
+    'Flux could not install the hub.',
+  ],
+];
+
+describe('where a HelmRelease stands', () => {
+  for (const [sentence, given, state, message] of rows) {
+    it(`${sentence}: ${state}`, () => {
+      const found = releaseState(given);
+      assert.equal(found.state, state);
+      if (message !== undefined) assert.equal(found.message, message);
+    });
+  }
+
+  it('is told in a sentence, whatever is in the object', () => {
+    const any = fc.oneof(
+      fc.jsonValue(),
+      fc.record({
+        conditions: fc.array(
+          fc.record({
+            type: fc.constantFrom('Ready', 'Stalled', 'Reconciling', 'Remediated'),
+            status: fc.constantFrom('True', 'False', 'Unknown', 7),
+            observedGeneration: fc.nat(3),
+          }),
+        ),
+        history: fc.jsonValue(),
+        upgradeFailures: fc.jsonValue(),
+      }),
+    );
+    fc.assert(
+      fc.property(any, any, (status, spec) => {
+        const { state, message } = releaseState(release(status, spec));
+        assert.ok(message.length > 0);
+        assert.ok(['pending', 'applying', 'retrying', 'applied', 'failed', 'rolled_back'].includes(state));
+      }),
+    );
+  });
+});

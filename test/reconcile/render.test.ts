@@ -1,0 +1,130 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { defaultEntryOptions } from '../../src/egress/entry.ts';
+import { defaultEgressSettings } from '../../src/egress/policy.ts';
+import { releaseSpec } from '../../src/notebooks/desired.ts';
+import type { NotebookSpec } from '../../src/notebooks/notebook.ts';
+import type { Manifest } from '../../src/ports.ts';
+import { type Rendering, renderWith } from '../../src/reconcile/render.ts';
+import type { TeamRecord } from '../../src/record.ts';
+import { namespaceOf } from '../../src/teams/names.ts';
+import { anyEnvironments, anyImage, anyTeam } from '../notebooks/arbitrary.ts';
+import { anyCompleteSpec } from '../notebooks/orders.ts';
+import { aPlatform } from '../notebooks/platform.ts';
+import { aMoment, aNotebook, anOrderedRecord, aRecord, aSpec } from '../support/records.ts';
+
+const key = 'ab'.repeat(32);
+const rendering: Rendering = {
+  googleProject: 'knada-gcp',
+  masterKeys: [{ id: '2026-11', key }],
+  environments: [],
+  egress: { settings: defaultEgressSettings, entries: defaultEntryOptions },
+};
+const render = renderWith(rendering);
+
+const ordered = (spec: NotebookSpec, overrides: Partial<TeamRecord> = {}): TeamRecord => {
+  const team = anOrderedRecord({ notebook: aNotebook({ spec }), ...overrides });
+  return { ...team, release: { platformHash: 'p', spec: releaseSpec(team, aPlatform()) } };
+};
+const named = (objects: readonly Manifest[]) =>
+  objects.map(({ kind, metadata }) => `${kind} ${metadata.name}`);
+
+const ground = ['Namespace team-team-a-3f9c', 'ServiceAccount team-a-3f9c'];
+const hub = ['ConfigMap notebook-profiles', 'Secret notebook-hub', 'HelmRelease jupyterhub'];
+
+describe('what a team’s objects shall be', () => {
+  it('is the ground alone without a notebook', () => assert.deepEqual(named(render(aRecord())), ground));
+
+  it('is, in this order, the ground, the fence, what the hub mounts, the hub', () => {
+    assert.deepEqual(named(render(ordered(aSpec()))), [
+      ...ground,
+      'NetworkPolicy notebook-egress-open',
+      ...hub,
+    ]);
+  });
+
+  it('has the baseline in place of the open policy once opted in', () => {
+    const spec = aSpec({ allowlist: { enabled: true, hosts: ['pypi.org'] } });
+    assert.deepEqual(named(render(ordered(spec))), [
+      ...ground,
+      'NetworkPolicy notebook-egress-baseline',
+      ...hub,
+    ]);
+  });
+
+  it('is the ground again while the notebook or the team goes: the rest is the teardown’s', () => {
+    const deletion = { requestedAt: aMoment, deleteHomes: false };
+    const going = anOrderedRecord({ notebook: aNotebook({ deletion }) });
+    assert.deepEqual(named(render(going)), ground);
+    const team = ordered(aSpec(), { deletion: { ...deletion, deleteSecret: false } });
+    assert.deepEqual(named(render(team)), ground);
+  });
+
+  const anyOrdered = fc
+    .tuple(anyTeam, anyCompleteSpec, fc.option(anyImage), fc.nat(99))
+    .map(([name, spec, image, generation]) =>
+      ordered(spec, {
+        ...name,
+        generation,
+        notebook: aNotebook({ spec, image: spec.image === null ? null : image }),
+      }),
+    );
+
+  it('is the same bytes for the same record, plain JSON, in the team’s namespace, and marked as the team’s', () => {
+    fc.assert(
+      fc.property(anyOrdered, anyEnvironments, (team, environments) => {
+        const renderThese = renderWith({ ...rendering, environments });
+        const objects = renderThese(team);
+        assert.equal(JSON.stringify(renderThese(structuredClone(team))), JSON.stringify(objects));
+        assert.deepEqual(JSON.parse(JSON.stringify(objects)), structuredClone(objects));
+        assert.equal(new Set(named(objects)).size, objects.length);
+        for (const { kind, metadata } of objects) {
+          assert.equal(metadata.namespace, kind === 'Namespace' ? undefined : namespaceOf(team.id));
+          assert.equal(metadata.labels?.['knada.io/team-id'], team.id);
+          assert.equal(metadata.annotations?.['knada.io/revision'], String(team.generation));
+          assert.equal(metadata.resourceVersion, undefined);
+        }
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  it('holds nothing in the chart or the keys that a team can change: no order restarts a hub', () => {
+    const lasting = (team: TeamRecord) =>
+      render(team)
+        .filter(({ kind }) => kind === 'HelmRelease' || kind === 'Secret' || kind === 'ServiceAccount')
+        .map(({ kind, spec, data }) => ({ kind, spec, data }));
+    fc.assert(
+      fc.property(anyCompleteSpec, anyCompleteSpec, (one, other) => {
+        assert.deepEqual(lasting(ordered(one)), lasting(ordered(other)));
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  it('changes with the platform only where the platform is: never by rendering alone', () => {
+    const team = ordered(aSpec());
+    const [release] = render(team).filter(({ kind }) => kind === 'HelmRelease');
+    assert.deepEqual(release?.spec, team.release?.spec);
+  });
+
+  it('never lets a notebook that opted in reach everything, whatever its list says', () => {
+    fc.assert(
+      fc.property(fc.array(fc.oneof(fc.string(), fc.domain(), fc.ipV4()), { maxLength: 4 }), (hosts) => {
+        const policies = render(ordered(aSpec({ allowlist: { enabled: true, hosts } }))).filter(
+          ({ kind }) => kind === 'NetworkPolicy',
+        );
+        assert.ok(policies.length > 0);
+        for (const policy of policies) {
+          const { egress } = Object(policy.spec);
+          assert.ok(Array.isArray(egress));
+          for (const rule of egress) assert.ok(Array.isArray(rule.to) && rule.to.length > 0);
+        }
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  it('leaks no master key', () => assert.ok(!JSON.stringify(render(ordered(aSpec()))).includes(key)));
+});

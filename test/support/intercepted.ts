@@ -1,0 +1,74 @@
+import type { Cluster } from '../../src/ports.ts';
+
+/** One call of the Cluster port, as a test sees it go by. */
+export interface Call {
+  readonly verb: 'read' | 'list' | 'apply' | 'patch' | 'remove';
+  readonly kind: string;
+  /** Empty for a list. */
+  readonly name: string;
+}
+
+interface Hooks {
+  /** What it waits for, or throws, holds back or replaces the call. */
+  before?(call: Call): Promise<void> | void;
+  /** What it throws replaces the answer; the call has taken effect. */
+  after?(call: Call): Promise<void> | void;
+}
+
+/** The cluster with somebody in between. */
+export const intercepted = (cluster: Cluster, { before, after }: Hooks): Cluster => {
+  const around = async <T>(call: Call, work: () => Promise<T>): Promise<T> => {
+    await before?.(call);
+    const answer = await work();
+    await after?.(call);
+    return answer;
+  };
+  return {
+    read: (ref, signal) => around({ verb: 'read', ...nameOf(ref) }, () => cluster.read(ref, signal)),
+    list: (query, signal) =>
+      around({ verb: 'list', kind: query.kind, name: '' }, () => cluster.list(query, signal)),
+    apply: (manifest, signal) =>
+      around({ verb: 'apply', kind: manifest.kind, name: manifest.metadata.name }, () =>
+        cluster.apply(manifest, signal),
+      ),
+    patch: (ref, patch, signal) =>
+      around({ verb: 'patch', ...nameOf(ref) }, () => cluster.patch(ref, patch, signal)),
+    remove: (ref, signal) => around({ verb: 'remove', ...nameOf(ref) }, () => cluster.remove(ref, signal)),
+  };
+};
+
+const nameOf = ({ kind, name }: { readonly kind: string; readonly name: string }) => ({ kind, name });
+
+/** The cluster, and every call that went there. */
+export const recorded = (
+  cluster: Cluster,
+): { readonly cluster: Cluster; readonly calls: readonly Call[] } => {
+  const calls: Call[] = [];
+  return { cluster: intercepted(cluster, { before: (call) => void calls.push(call) }), calls };
+};
+
+/** `apply NetworkPolicy notebook-egress-open`, for whoever reads a list of calls. */
+export const spoken = ({ verb, kind, name }: Call): string => `${verb} ${kind} ${name}`.trimEnd();
+
+export const isWrite = ({ verb }: Call): boolean => verb !== 'read' && verb !== 'list';
+
+/** An instance that falls asleep right before the first call that fits, until it is told to go on. */
+export const asleepBefore = (cluster: Cluster, fits: (call: Call, index: number) => boolean) => {
+  const asleep = Promise.withResolvers<void>();
+  const woken = Promise.withResolvers<void>();
+  let calls = 0;
+  let slept = false;
+  return {
+    cluster: intercepted(cluster, {
+      async before(call) {
+        const index = calls++;
+        if (slept || !fits(call, index)) return;
+        slept = true;
+        asleep.resolve();
+        await woken.promise;
+      },
+    }),
+    asleep: asleep.promise,
+    wake: () => woken.resolve(),
+  };
+};
