@@ -14,10 +14,12 @@ export interface ReleaseState {
   readonly message: string;
 }
 
+/** How often Flux tries again; a negative number is its way to say for ever. */
 const remediationRetries = (spec: Readonly<Record<string, unknown>>, action: string): number => {
   const section = spec[action];
   const remediation = isObject(section) ? section.remediation : undefined;
-  return isObject(remediation) ? count(remediation.retries) : 0;
+  const retries = isObject(remediation) ? count(remediation.retries) : 0;
+  return retries < 0 ? Number.POSITIVE_INFINITY : retries;
 };
 
 /**
