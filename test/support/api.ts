@@ -181,6 +181,7 @@ export const openApi = async ({ environment = {} }: { readonly environment?: Hea
     document,
     issuer,
     outside,
+    render: assembled.render,
     /** Slugs in the order in which routes asked for a look right after a write. */
     reconciled,
     asPerson,
@@ -209,6 +210,15 @@ export const openApi = async ({ environment = {} }: { readonly environment?: Hea
       assert.ok(record);
       return record;
     },
+    /** What a look does when it has found something out. */
+    reach: (team: TeamRecord, status: Partial<TeamRecord['status']>): Promise<TeamRecord | undefined> =>
+      store.change(team.slug, (current) => ({
+        next: {
+          ...current,
+          status: { ...current.status, ...status },
+          statusVersion: current.statusVersion + 1,
+        },
+      })),
     /** Runs it and fails if anything at all is stored otherwise afterwards, or a look was asked for. */
     async writesNothing<T>(run: () => Promise<T>): Promise<T> {
       const before = await everything();

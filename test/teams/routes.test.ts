@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, describe, it } from 'node:test';
 import { Unavailable } from '../../src/ports.ts';
-import type { TeamRecord } from '../../src/record.ts';
 import { admins, assertProblem, creators, kari, openApi } from '../support/api.ts';
 import { aMoment } from '../support/records.ts';
 
@@ -67,8 +66,7 @@ describe('createTeam', () => {
 
   it('gives every team an id of its own, also when the slug was used before', async () => {
     const { id } = (await asKari.post('/v1/teams', { slug: 'igjen' })).json();
-    const { generation } = await api.record('/v1/teams/igjen');
-    assert.equal(await api.store.remove('igjen', generation), 'removed');
+    assert.equal(await api.store.remove('igjen', await api.record('/v1/teams/igjen')), 'removed');
     assert.notEqual((await asKari.post('/v1/teams', { slug: 'igjen' })).json().id, id);
   });
 
@@ -103,7 +101,7 @@ describe('createTeam', () => {
   });
 
   it('answers the state that the first look reached', async () => {
-    api.outside.reconcile = (team) => reach(team, { phase: 'Applying' });
+    api.outside.reconcile = (team) => api.reach(team, { phase: 'Applying' });
     const answer = await asKari.post('/v1/teams', { slug: 'straks' });
     assert.deepEqual([answer.json().phase, answer.headers.etag], ['Applying', '"1.1"']);
   });
@@ -113,16 +111,6 @@ describe('createTeam', () => {
     assert.equal((await asKari.post('/v1/teams', { slug: 'borte' })).statusCode, 201);
   });
 });
-
-/** What a reconcile does when it found something out. */
-const reach = (team: TeamRecord, status: Partial<TeamRecord['status']>) =>
-  api.store.change(team.slug, (current) => ({
-    next: {
-      ...current,
-      status: { ...current.status, ...status },
-      statusVersion: current.statusVersion + 1,
-    },
-  }));
 
 describe('getTeam', () => {
   it('answers 304 for the ETag that stands, in every way to write it', async () => {
@@ -140,7 +128,7 @@ describe('getTeam', () => {
 
   it('has a new ETag when the state has moved', async () => {
     const path = await api.newTeam();
-    api.outside.look = (team) => reach(team, { phase: 'Ready' });
+    api.outside.look = (team) => api.reach(team, { phase: 'Ready' });
     const answer = await asKari.get(path, { 'if-none-match': '"1.0"' });
     assert.deepEqual([answer.statusCode, answer.json().phase], [200, 'Ready']);
     assert.equal(answer.headers.etag, '"1.1"');
@@ -208,7 +196,7 @@ describe('updateTeam', () => {
 
   it('compares the revision of If-Match, and not the state', async () => {
     const path = await api.newTeam();
-    await reach(await api.record(path), { phase: 'Applying' });
+    await api.reach(await api.record(path), { phase: 'Applying' });
     const done = await asKari.patch(path, { ghcrRepositories: ['one'] }, { 'if-match': '"1.0"' });
     assert.equal(done.headers.etag, '"2.1"');
     for (const header of ['"1.0"', '"1.1"', 'W/"2.1"', '"3.1", "4.1"']) {
@@ -300,8 +288,8 @@ describe('deleteTeam', () => {
 
   it('answers 202 when the team is gone by then, and 404 afterwards', async () => {
     const path = await api.newTeam();
-    api.outside.reconcile = async ({ slug, generation }) => {
-      await api.store.remove(slug, generation);
+    api.outside.reconcile = async (team) => {
+      await api.store.remove(team.slug, team);
       return undefined;
     };
     const answer = await asKari.delete(path);
