@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import Type, { type Static, type TSchema } from 'typebox';
 import { Value } from 'typebox/value';
-import { parse as parseYaml } from 'yaml';
+import { parse as parseYaml, YAMLParseError } from 'yaml';
 import { type Cidr, parseCidr } from './egress/ranges.ts';
 import { defaultLimits, Limits } from './notebooks/bounds.ts';
 import { platformFaults } from './notebooks/platform-faults.ts';
@@ -36,7 +36,6 @@ const StandardImage = closed({
 
 const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 const apiAlternatives = ['private', 'restricted', 'resolve'] as const;
-const positive = { type: 'integer', minimum: 0 } as const;
 
 /** Collects every fault before it gives up, so that an operator fixes the environment in one go. */
 class Reader {
@@ -67,11 +66,21 @@ class Reader {
     return value;
   }
 
-  integer(name: string, fallback: number): number {
-    const value = Number(this.optional(name) ?? fallback);
-    if (!Number.isSafeInteger(value) || value < positive.minimum)
-      this.fault(name, 'must be a whole number, 0 or more');
+  integer(name: string, fallback: number, most = Number.MAX_SAFE_INTEGER): number {
+    const text = this.optional(name) ?? String(fallback);
+    const value = Number(text);
+    if (!/^[0-9]+$/.test(text) || value > most) {
+      const bounds = most === Number.MAX_SAFE_INTEGER ? '0 or more' : `0 to ${most}`;
+      this.fault(name, `must be a whole number, ${bounds}`);
+    }
     return value;
+  }
+
+  /** Off unless it says 1; a misunderstanding stops the start, so that nobody believes that it is on. */
+  flag(name: string): boolean {
+    const value = this.optional(name) ?? '0';
+    if (value !== '0' && value !== '1') this.fault(name, 'must be 1 or 0');
+    return value === '1';
   }
 
   list(name: string): readonly string[] {
@@ -137,15 +146,15 @@ const clusterOf = (read: Reader) => {
 
 const masterKeysOf = (read: Reader) => {
   const keys = read.list('HUB_MASTER_KEYS').map((item) => {
-    const [id = '', key = ''] = item.split(':');
-    if (!/^[a-z0-9-]{1,32}$/.test(id) || !/^[0-9a-f]{64,}$/i.test(key)) {
+    const [, id = '', key = ''] = /^([a-z0-9-]{1,32}):((?:[0-9a-fA-F]{2}){32,})$/.exec(item) ?? [];
+    if (id === '') {
       read.fault('HUB_MASTER_KEYS', 'each key is id:key, the key at least 64 hexadecimal digits');
     }
     return { id, key };
   });
   if (keys.length === 0) read.fault('HUB_MASTER_KEYS', 'is missing');
-  const ids = new Set(keys.map(({ id }) => id));
-  if (ids.size !== keys.length) read.fault('HUB_MASTER_KEYS', 'names a key id twice');
+  const ids = keys.map(({ id }) => id).filter((id) => id !== '');
+  if (new Set(ids).size !== ids.length) read.fault('HUB_MASTER_KEYS', 'names a key id twice');
   return keys;
 };
 
@@ -159,6 +168,17 @@ const templateOf = (read: Reader, name: string): string => {
   return template;
 };
 
+/** In our own words: the parser’s would quote the file, which may hold secrets. */
+const unreadable = (error: unknown): string => {
+  if (error instanceof YAMLParseError) {
+    return `is not YAML: ${error.code}${error.linePos ? ` in line ${error.linePos[0].line}` : ''}`;
+  }
+  if (error instanceof Error && 'code' in error && typeof error.code === 'string') {
+    return `cannot be read: ${error.code}`;
+  }
+  return 'is not YAML';
+};
+
 const valuesOf = (read: Reader, readFile: (path: string) => string, allowInsecureAuth: boolean) => {
   const file = read.text('HUB_VALUES_FILE');
   if (file === '') return {};
@@ -166,7 +186,7 @@ const valuesOf = (read: Reader, readFile: (path: string) => string, allowInsecur
   try {
     values = parseYaml(readFile(file)) ?? {};
   } catch (error) {
-    read.fault('HUB_VALUES_FILE', error instanceof Error ? error.message : 'cannot be read');
+    read.fault('HUB_VALUES_FILE', unreadable(error));
     return {};
   }
   if (typeof values !== 'object' || values === null || Array.isArray(values)) {
@@ -185,8 +205,30 @@ const rangesOf = (read: Reader, name: string): readonly Cidr[] =>
     return range ?? [];
   });
 
+const issuersOf = (read: Reader) => {
+  const issuers = read.json('AUTH_ISSUERS', Type.Array(Issuer, { minItems: 1 })) ?? [];
+  if (new Set(issuers.map(({ issuer }) => issuer)).size !== issuers.length) {
+    read.fault('AUTH_ISSUERS', 'names an issuer twice');
+  }
+  return issuers;
+};
+
+const originsOf = (read: Reader): readonly string[] => {
+  const origins = read.list('CORS_ORIGINS');
+  for (const origin of origins) {
+    // As a browser sends it: no path, no default port, lower case.
+    if (URL.parse(origin)?.origin !== origin) {
+      read.fault('CORS_ORIGINS', `"${origin}" is not an origin such as https://knorten.knada.io`);
+    }
+  }
+  return origins;
+};
+
 const limitsOf = (read: Reader): Limits => {
-  const limits = { ...defaultLimits, ...read.json('NOTEBOOK_LIMITS', Type.Partial(Limits), {}) };
+  const limits = {
+    ...defaultLimits,
+    ...read.json('NOTEBOOK_LIMITS', Type.Partial(Limits, { additionalProperties: false }), {}),
+  };
   const ordered: readonly (readonly [keyof Limits, keyof Limits])[] = [
     ['cpuMin', 'cpuMax'],
     ['memoryMinMi', 'memoryMaxMi'],
@@ -202,7 +244,7 @@ const limitsOf = (read: Reader): Limits => {
 
 const parse = (env: Environment, readFile: (path: string) => string) => {
   const read = new Reader(env);
-  const allowInsecureAuth = read.optional('ALLOW_INSECURE_HUB_AUTH') === '1';
+  const allowInsecureAuth = read.flag('ALLOW_INSECURE_HUB_AUTH');
   const helm = read.matching(
     'HELM_REPOSITORY',
     /^[a-z0-9-]+\/[a-z0-9.-]+$/,
@@ -211,7 +253,7 @@ const parse = (env: Environment, readFile: (path: string) => string) => {
   );
   const [helmNamespace = '', helmName = ''] = helm.split('/');
   const config = {
-    port: read.integer('PORT', 8080),
+    port: read.integer('PORT', 8080, 65_535),
     host: read.text('HOST', '0.0.0.0'),
     logLevel: read.oneOf('LOG_LEVEL', logLevels, 'info'),
     googleProject: read.matching('GOOGLE_CLOUD_PROJECT', /^[a-z][a-z0-9-]{4,28}[a-z0-9]$/, 'a project id'),
@@ -220,7 +262,7 @@ const parse = (env: Environment, readFile: (path: string) => string) => {
     cluster: clusterOf(read),
     workloadPool: read.text('WORKLOAD_POOL', `${read.optional('GOOGLE_CLOUD_PROJECT') ?? ''}.svc.id.goog`),
     auth: {
-      issuers: read.json('AUTH_ISSUERS', Type.Array(Issuer, { minItems: 1 })) ?? [],
+      issuers: issuersOf(read),
       platformAdminGroups: read.list('PLATFORM_ADMIN_GROUPS'),
       teamCreators: read.list('TEAM_CREATORS').map((email) => email.toLowerCase()),
     },
@@ -247,11 +289,11 @@ const parse = (env: Environment, readFile: (path: string) => string) => {
       privateRanges: rangesOf(read, 'EGRESS_PRIVATE_RANGES'),
       clusterRanges: rangesOf(read, 'EGRESS_CLUSTER_RANGES'),
       internalSuffixes: read.list('EGRESS_INTERNAL_SUFFIXES'),
-      allowCidr: read.optional('EGRESS_ALLOW_CIDR') === '1',
+      allowCidr: read.flag('EGRESS_ALLOW_CIDR'),
     },
     rolloutPerTick: read.integer('ROLLOUT_PER_TICK', 5),
     rateLimitPerMinute: read.integer('RATE_LIMIT_PER_MINUTE', 1200),
-    corsOrigins: read.list('CORS_ORIGINS'),
+    corsOrigins: originsOf(read),
     limits: limitsOf(read),
   } as const;
   return { config, faults: read.faults };

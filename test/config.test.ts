@@ -1,0 +1,373 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { type Config, ConfigError, loadConfig } from '../src/config.ts';
+import { defaultLimits } from '../src/notebooks/bounds.ts';
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+const key = '5ec3e7'.repeat(11);
+const issuer = {
+  issuer: 'https://login.microsoftonline.com/nav/v2.0',
+  audience: 'knada-notebooks',
+  algorithms: ['RS256'],
+  userClaim: 'preferred_username',
+};
+const values = `hub:
+  config:
+    JupyterHub: { authenticator_class: azuread }
+    AzureAdOAuthenticator: { username_claim: preferred_username, client_secret: s3cret-of-the-hub }
+`;
+
+/** Nothing but what must be given. */
+const required = {
+  STORE: 'firestore',
+  GOOGLE_CLOUD_PROJECT: 'knada-gcp',
+  CLUSTER: 'gke:projects/knada-gcp/locations/europe-north1/clusters/knada',
+  AUTH_ISSUERS: JSON.stringify([issuer]),
+  HUB_URL_TEMPLATE: 'https://{slug}.jupyter.knada.io',
+  HUB_API_URL_TEMPLATE: 'http://hub.{namespace}.svc.cluster.local:8081',
+  HUB_MASTER_KEYS: `2026-11:${key}`,
+  HUB_VALUES_FILE: '/etc/knada/hub-values.yaml',
+} as const;
+
+const load = (env: Environment = {}, file = values): Config =>
+  loadConfig({ ...required, ...env }, () => file);
+
+const faultsOf = (env: Environment, file?: string): readonly string[] => {
+  try {
+    load(env, file);
+  } catch (error) {
+    assert.ok(error instanceof ConfigError, String(error));
+    for (const fault of error.faults) assert.ok(error.message.includes(fault));
+    return error.faults;
+  }
+  return [];
+};
+const namesOf = (faults: readonly string[]) => [...new Set(faults.map((fault) => fault.split(':')[0]))];
+
+describe('a configuration', () => {
+  it('of what must be given takes the defaults of the contract for the rest', () => {
+    const { auth: _auth, hub, ...config } = load();
+    assert.deepEqual(config, {
+      port: 8080,
+      host: '0.0.0.0',
+      logLevel: 'info',
+      googleProject: 'knada-gcp',
+      region: 'europe-north1',
+      store: { kind: 'firestore', database: '(default)' },
+      cluster: { kind: 'gke', name: 'projects/knada-gcp/locations/europe-north1/clusters/knada' },
+      workloadPool: 'knada-gcp.svc.id.goog',
+      standardImages: [],
+      images: { garProject: 'nais-management-233d', ghcrOwner: 'navikt' },
+      egress: {
+        googleApis: 'private',
+        privateRanges: [],
+        clusterRanges: [],
+        internalSuffixes: [],
+        allowCidr: false,
+      },
+      rolloutPerTick: 5,
+      rateLimitPerMinute: 1200,
+      corsOrigins: [],
+      limits: defaultLimits,
+    });
+    assert.equal(hub.chartVersion, '4.4.0');
+    assert.deepEqual(hub.helmRepository, { namespace: 'flux-system', name: 'jupyterhub' });
+    assert.deepEqual(hub.masterKeys, [{ id: '2026-11', key }]);
+  });
+
+  for (const name of Object.keys(required)) {
+    for (const [what, value] of [
+      ['absent', undefined],
+      ['empty', ''],
+      ['blank', '  '],
+    ] as const) {
+      it(`with ${name} ${what} is refused, and says which it is`, () => {
+        assert.deepEqual(faultsOf({ [name]: value }), [`${name}: is missing`]);
+      });
+    }
+  }
+
+  it('with everything missing names all of it in one error', () => {
+    assert.throws(
+      () => loadConfig({}, () => values),
+      (error) => {
+        assert.ok(error instanceof ConfigError);
+        assert.deepEqual(namesOf(error.faults).toSorted(), Object.keys(required).toSorted());
+        return true;
+      },
+    );
+  });
+
+  const sha = `sha256:${'a'.repeat(64)}`;
+  const image = {
+    python: '3.13',
+    image: 'ghcr.io/navikt/jupyter:1',
+    digest: sha,
+    drivers: [],
+    default: true,
+  };
+  const json = JSON.stringify;
+  const wrong: readonly (readonly [name: string, value: string])[] = [
+    ['PORT', 'http'],
+    ['PORT', '-1'],
+    ['PORT', '80.5'],
+    ['PORT', '0x50'],
+    ['PORT', '65536'],
+    ['LOG_LEVEL', 'verbose'],
+    ['GOOGLE_CLOUD_PROJECT', 'Knada'],
+    ['GOOGLE_CLOUD_PROJECT', 'abc'],
+    ['STORE', 'postgres'],
+    ['STORE', 'sqlite:'],
+    ['CLUSTER', 'knada'],
+    ['CLUSTER', 'gke:projects/p/clusters/c'],
+    ['CLUSTER', 'https://10.0.0.1/path'],
+    ['AUTH_ISSUERS', 'https://login.microsoftonline.com'],
+    ['AUTH_ISSUERS', '{}'],
+    ['AUTH_ISSUERS', '[]'],
+    ['AUTH_ISSUERS', json([{ ...issuer, issuer: 'nav' }])],
+    ['AUTH_ISSUERS', json([{ ...issuer, algorithms: [] }])],
+    ['AUTH_ISSUERS', json([{ ...issuer, algorithms: ['HS256'] }])],
+    ['AUTH_ISSUERS', json([{ ...issuer, algorithms: ['none'] }])],
+    ['AUTH_ISSUERS', json([{ ...issuer, audience: [] }])],
+    ['AUTH_ISSUERS', json([{ ...issuer, audience: '' }])],
+    ['AUTH_ISSUERS', json([{ ...issuer, userClaim: undefined }])],
+    ['AUTH_ISSUERS', json([{ ...issuer, tenant: 'x' }])],
+    ['AUTH_ISSUERS', json([issuer, issuer])],
+    ['HUB_URL_TEMPLATE', '{slug}.jupyter.knada.io'],
+    ['HUB_URL_TEMPLATE', 'https://jupyter.knada.io'],
+    ['HUB_API_URL_TEMPLATE', 'ftp://{slug}'],
+    ['HUB_MASTER_KEYS', key],
+    ['HUB_MASTER_KEYS', 'a:beef'],
+    ['HUB_MASTER_KEYS', `A:${key}`],
+    ['HUB_MASTER_KEYS', `a:${key}:b`],
+    ['HUB_MASTER_KEYS', `a:${key}0`],
+    ['HUB_MASTER_KEYS', `a:${key},a:${key}`],
+    ['HUB_CHART_VERSION', '4.x'],
+    ['HUB_CHART_VERSION', '^4.4.0'],
+    ['HELM_REPOSITORY', 'jupyterhub'],
+    ['STANDARD_IMAGES', 'jupyter'],
+    ['STANDARD_IMAGES', json([{ ...image, digest: 'latest' }])],
+    ['STANDARD_IMAGES', json([{ ...image, image: 'ghcr.io/navikt/jupyter' }])],
+    ['STANDARD_IMAGES', json([{ ...image, python: 'three' }])],
+    ['EGRESS_GOOGLE_APIS', 'public'],
+    ['EGRESS_PRIVATE_RANGES', '10.0.0.0/8,2001:db8::/32'],
+    ['EGRESS_CLUSTER_RANGES', '10.0.0.300/8'],
+    ['EGRESS_ALLOW_CIDR', 'true'],
+    ['ALLOW_INSECURE_HUB_AUTH', 'yes'],
+    ['ROLLOUT_PER_TICK', 'all'],
+    ['RATE_LIMIT_PER_MINUTE', '1e3'],
+    ['CORS_ORIGINS', '*'],
+    ['CORS_ORIGINS', 'https://knorten.knada.io/'],
+    ['NOTEBOOK_LIMITS', 'none'],
+    ['NOTEBOOK_LIMITS', json({ cpuMaximum: 4 })],
+    ['NOTEBOOK_LIMITS', json({ cpuMax: '4' })],
+    ['NOTEBOOK_LIMITS', json({ cpuMin: 0 })],
+    ['NOTEBOOK_LIMITS', json({ homeMinMi: 0.5 })],
+    ['NOTEBOOK_LIMITS', json({ cpuMax: 0.05 })],
+    ['NOTEBOOK_LIMITS', json({ timeoutMaxSeconds: 9_999_999 })],
+  ];
+  for (const [name, value] of wrong) {
+    it(`with ${name}=${value.replaceAll(key, '<key>').slice(0, 60)} is refused, and says which it is`, () => {
+      const faults = faultsOf({ [name]: value });
+      assert.deepEqual(namesOf(faults), [name]);
+      for (const fault of faults) assert.match(fault, /^[A-Z_]+: .{5,}/s);
+    });
+  }
+
+  it('with several wrong at once names each of them', () => {
+    const env = { PORT: 'http', CLUSTER: 'x', HUB_MASTER_KEYS: 'a:b', NOTEBOOK_LIMITS: '{"cpuMax":"x"}' };
+    assert.deepEqual(namesOf(faultsOf(env)).toSorted(), Object.keys(env).toSorted());
+  });
+
+  const right: readonly (readonly [Environment, (config: Config) => unknown, unknown])[] = [
+    [{ PORT: '9090' }, ({ port }) => port, 9090],
+    [{ PORT: '0' }, ({ port }) => port, 0],
+    [{ PORT: ' 9090 ' }, ({ port }) => port, 9090],
+    [{ HOST: '127.0.0.1' }, ({ host }) => host, '127.0.0.1'],
+    [{ LOG_LEVEL: 'silent' }, ({ logLevel }) => logLevel, 'silent'],
+    [{ REGION: 'europe-west1' }, ({ region }) => region, 'europe-west1'],
+    [
+      { STORE: 'sqlite:/data/store.sqlite' },
+      ({ store }) => store,
+      { kind: 'sqlite', file: '/data/store.sqlite' },
+    ],
+    [{ FIRESTORE_DATABASE: 'knada' }, ({ store }) => store, { kind: 'firestore', database: 'knada' }],
+    [{ CLUSTER: 'kubeconfig' }, ({ cluster }) => cluster, { kind: 'kubeconfig' }],
+    [
+      { CLUSTER: 'http://127.0.0.1:8081' },
+      ({ cluster }) => cluster,
+      { kind: 'url', url: 'http://127.0.0.1:8081' },
+    ],
+    [{ WORKLOAD_POOL: 'x.svc.id.goog' }, ({ workloadPool }) => workloadPool, 'x.svc.id.goog'],
+    [{ PLATFORM_ADMIN_GROUPS: 'a, b,' }, ({ auth }) => auth.platformAdminGroups, ['a', 'b']],
+    [{ TEAM_CREATORS: 'Kari@NAV.no' }, ({ auth }) => auth.teamCreators, ['kari@nav.no']],
+    [
+      { HUB_MASTER_KEYS: `new:${key},old:${key}` },
+      ({ hub }) => hub.masterKeys.map(({ id }) => id),
+      ['new', 'old'],
+    ],
+    [{ HUB_CHART_VERSION: '4.5.0-0.dev.git.1' }, ({ hub }) => hub.chartVersion, '4.5.0-0.dev.git.1'],
+    [
+      { HELM_REPOSITORY: 'charts/hub' },
+      ({ hub }) => hub.helmRepository,
+      { namespace: 'charts', name: 'hub' },
+    ],
+    [{ STANDARD_IMAGES: json([image]) }, ({ standardImages }) => standardImages, [image]],
+    [{ GAR_PROJECT: 'p', GHCR_OWNER: 'o' }, ({ images }) => images, { garProject: 'p', ghcrOwner: 'o' }],
+    [{ EGRESS_GOOGLE_APIS: 'resolve' }, ({ egress }) => egress.googleApis, 'resolve'],
+    [{ EGRESS_PRIVATE_RANGES: '10.0.0.0/8, 172.16.0.0/12' }, ({ egress }) => egress.privateRanges.length, 2],
+    [{ EGRESS_CLUSTER_RANGES: '10.4.0.0/14' }, ({ egress }) => egress.clusterRanges.length, 1],
+    [{ EGRESS_INTERNAL_SUFFIXES: '.adeo.no' }, ({ egress }) => egress.internalSuffixes, ['.adeo.no']],
+    [{ EGRESS_ALLOW_CIDR: '1' }, ({ egress }) => egress.allowCidr, true],
+    [{ EGRESS_ALLOW_CIDR: '0' }, ({ egress }) => egress.allowCidr, false],
+    [{ ROLLOUT_PER_TICK: '0' }, ({ rolloutPerTick }) => rolloutPerTick, 0],
+    [{ RATE_LIMIT_PER_MINUTE: '0' }, ({ rateLimitPerMinute }) => rateLimitPerMinute, 0],
+    [
+      { CORS_ORIGINS: 'https://knorten.knada.io,http://localhost:3000' },
+      ({ corsOrigins }) => corsOrigins,
+      ['https://knorten.knada.io', 'http://localhost:3000'],
+    ],
+    [
+      { NOTEBOOK_LIMITS: json({ cpuMax: 4, homeMaxMi: 2048 }) },
+      ({ limits }) => limits,
+      { ...defaultLimits, cpuMax: 4, homeMaxMi: 2048 },
+    ],
+    [
+      { AUTH_ISSUERS: json([{ ...issuer, audience: ['a', 'b'], groupsClaim: 'groups', tenantId: 'nav' }]) },
+      ({ auth }) => auth.issuers[0]?.audience,
+      ['a', 'b'],
+    ],
+  ];
+  for (const [env, read, expected] of right) {
+    const [[name, value] = []] = Object.entries(env);
+    it(`takes ${name}=${value?.replaceAll(key, '<key>').slice(0, 60)}`, () => {
+      assert.deepEqual(read(load(env)), expected);
+    });
+  }
+
+  it('cannot be changed afterwards, however deep', () => {
+    const seen = new Set<unknown>();
+    const check = (value: unknown, path: string): void => {
+      if (typeof value !== 'object' || value === null || seen.has(value)) return;
+      seen.add(value);
+      assert.ok(Object.isFrozen(value), path);
+      for (const [name, inner] of Object.entries(value)) check(inner, `${path}.${name}`);
+    };
+    check(load({ NOTEBOOK_LIMITS: '{"cpuMax":4}', EGRESS_PRIVATE_RANGES: '10.0.0.0/8' }), 'config');
+    assert.ok(seen.size > 10);
+    assert.ok(!Object.isFrozen(defaultLimits), 'and freezes nothing that it was only lent');
+  });
+});
+
+describe('the platform’s hub values', () => {
+  it('are refused when they let anybody in, unless that is allowed', () => {
+    const dummy = 'hub: { config: { JupyterHub: { authenticator_class: dummy } } }';
+    assert.deepEqual(namesOf(faultsOf({}, dummy)), ['HUB_VALUES_FILE']);
+    assert.deepEqual(faultsOf({ ALLOW_INSECURE_HUB_AUTH: '1' }, dummy), []);
+  });
+
+  it('must be a mapping', () => {
+    for (const file of ['- a\n- b\n', 'text', '7']) {
+      assert.deepEqual(faultsOf({}, file), ['HUB_VALUES_FILE: must be a YAML mapping of chart values']);
+    }
+  });
+
+  it('that cannot be found are named', () => {
+    assert.throws(
+      () => loadConfig({ ...required, HUB_VALUES_FILE: '/nowhere/values.yaml' }),
+      (error) =>
+        error instanceof ConfigError && error.faults.includes('HUB_VALUES_FILE: cannot be read: ENOENT'),
+    );
+  });
+});
+
+describe('what an error about the configuration says', () => {
+  const canary = 'c4nary0f5ecret';
+  const broken = [
+    `a: {client_secret: ${canary}\nb: [`,
+    `client_secret: "${canary}\n`,
+    `client_secret: *${canary}\n`,
+    `client_secret: @${canary}\n`,
+    `${canary}: 1\n${canary}: 2\n`,
+    `\tclient_secret: ${canary}\n`,
+    `a: !!binary ${canary}: b: c\n`,
+  ];
+  for (const file of broken) {
+    it(`quotes nothing of a values file such as ${JSON.stringify(file)}`, () => {
+      const faults = faultsOf({}, file);
+      assert.deepEqual(namesOf(faults), ['HUB_VALUES_FILE']);
+      assert.ok(!faults.join().includes(canary), faults.join());
+    });
+  }
+
+  it('says where a values file is broken', () => {
+    assert.deepEqual(faultsOf({}, `${values}hub: {}\n`), [
+      'HUB_VALUES_FILE: is not YAML: DUPLICATE_KEY in line 5',
+    ]);
+  });
+
+  it('holds no key, whatever is wrong with it or beside it', () => {
+    const badly = [key, `a:${key}x`, `A B:${key}`, `a:${key},a:${key}`, `a:${key.slice(2, 50)}`];
+    for (const keys of badly) {
+      const message = faultsOf({ HUB_MASTER_KEYS: keys, STORE: 'x', PORT: 'y' }).join('\n');
+      assert.ok(!message.includes(key.slice(0, 20)) && !message.includes(key.slice(2, 20)), message);
+    }
+  });
+
+  it('holds nothing of an issuer’s or an image’s JSON', () => {
+    for (const name of ['AUTH_ISSUERS', 'STANDARD_IMAGES', 'NOTEBOOK_LIMITS']) {
+      for (const value of [
+        canary,
+        JSON.stringify([{ issuer: canary }]),
+        JSON.stringify({ cpuMax: canary }),
+      ]) {
+        assert.ok(
+          !faultsOf({ [name]: value })
+            .join()
+            .includes(canary),
+        );
+      }
+    }
+  });
+});
+
+describe('--check-config', () => {
+  const check = (env: Environment) =>
+    new Promise<{ code: unknown; stdout: string; stderr: string }>((resolve) => {
+      const main = fileURLToPath(new URL('../src/main.ts', import.meta.url));
+      const values = fileURLToPath(new URL('../local/hub-values.yaml', import.meta.url));
+      execFile(
+        process.execPath,
+        [main, '--check-config'],
+        {
+          env: {
+            PATH: process.env.PATH,
+            ...required,
+            HUB_VALUES_FILE: values,
+            ALLOW_INSECURE_HUB_AUTH: '1',
+            ...env,
+          },
+        },
+        (error, stdout, stderr) => resolve({ code: error === null ? 0 : error.code, stdout, stderr }),
+      );
+    });
+
+  it('leaves with 0 when the configuration is usable, without opening anything', async () => {
+    const { code, stdout, stderr } = await check({ CLUSTER: 'http://192.0.2.1:1' });
+    assert.deepEqual(
+      { code, stdout, stderr },
+      { code: 0, stdout: 'The configuration is usable.\n', stderr: '' },
+    );
+  });
+
+  it('leaves with 1 and one message that names every fault, without a stack or a key', async () => {
+    const { code, stdout, stderr } = await check({ STORE: 'x', PORT: 'y', HUB_MASTER_KEYS: `k:${key}q` });
+    assert.equal(code, 1);
+    assert.equal(stdout, '');
+    assert.match(stderr, /^The configuration is not usable:\n( {2}- (STORE|PORT|HUB_MASTER_KEYS): .+\n){3}$/);
+    assert.ok(!stderr.includes(key));
+  });
+});
