@@ -115,7 +115,7 @@ export const openApi = async ({ environment = {} }: { readonly environment?: Hea
     },
     look: (team) => outside.look(team),
     hasHomes: (team) => outside.hasHomes(team),
-    pinImage: (image, team) => outside.pinImage(image, team),
+    pinImage: (...asked) => outside.pinImage(...asked),
   };
   const app = await buildApp({ config, deps });
   await app.ready();

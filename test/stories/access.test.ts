@@ -1,0 +1,204 @@
+import assert from 'node:assert/strict';
+import { after, afterEach, describe, it } from 'node:test';
+import { exampleOf } from '../../src/http/example.ts';
+import { type Answer, admins, assertProblem, type Client, creators, kari, openApi } from '../support/api.ts';
+
+const api = await openApi();
+after(() => api.close());
+afterEach(() => api.calm());
+
+const asKari = api.asPerson(kari, creators);
+const stranger = api.asPerson('stranger@nav.no', creators);
+const admin = api.asPerson('admin@nav.no', admins);
+const missing = 'team-nowhere';
+
+interface Operation {
+  readonly id: string;
+  readonly method: 'GET' | 'PUT' | 'POST' | 'PATCH' | 'DELETE';
+  readonly isPublic: boolean;
+  readonly takesBody: boolean;
+  readonly body: unknown;
+  /** Its URL for a team. */
+  urlFor(slug: string): string;
+  readonly isOfTeam: boolean;
+}
+
+const methods = { get: 'GET', put: 'PUT', post: 'POST', patch: 'PATCH', delete: 'DELETE' } as const;
+const isMethod = (name: string): name is keyof typeof methods => name in methods;
+
+/** Every operation of the document, with a request that it takes. */
+const operations: readonly Operation[] = Object.entries(api.document.paths).flatMap(([path, verbs]) =>
+  Object.entries(verbs).flatMap(([verb, operation]) => {
+    if (!isMethod(verb)) return [];
+    const { operationId, requestBody, parameters = [], security } = operation;
+    const content = Object.values(requestBody?.content ?? {})[0];
+    const components = api.document.components.schemas;
+    const fill = (slug: string) =>
+      path.replaceAll(/\{(\w+)\}/g, (_, name) => {
+        const parameter = parameters.find((p) => p.in === 'path' && p.name === name);
+        return name === 'team' ? slug : String(exampleOf(parameter?.schema, components));
+      });
+    return {
+      id: String(operationId),
+      method: methods[verb],
+      isPublic: Array.isArray(security) && security.length === 0,
+      takesBody: content !== undefined,
+      body: content?.example ?? exampleOf(content?.schema, components),
+      urlFor: fill,
+      isOfTeam: path.includes('{team}'),
+    };
+  }),
+);
+const ofTeams = operations.filter(({ isOfTeam }) => isOfTeam);
+
+const ask = (
+  client: Client,
+  { method, body, takesBody, urlFor }: Operation,
+  slug: string,
+  { query = '', headers = {}, payload = body }: Variation = {},
+): Promise<Answer> =>
+  client.send({
+    method,
+    url: `${urlFor(slug)}${query}`,
+    headers: { ...(takesBody && { 'content-type': 'application/json' }), ...headers },
+    ...(takesBody && { payload: JSON.stringify(payload) }),
+  });
+
+interface Variation {
+  readonly query?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly payload?: unknown;
+}
+
+/** An answer as somebody sees it who compares bytes; of the request id only where it stands. */
+const seen = ({ statusCode, statusMessage, headers, body }: Answer) => {
+  const requestId = String(headers['x-request-id']);
+  const { date: _, ...rest } = headers;
+  return JSON.stringify([statusCode, statusMessage, rest, body]).replaceAll(requestId, '<request id>');
+};
+
+/** A team with an image of its own and a notebook that is ready, so that streams end by themselves; its slug. */
+const readyTeam = async (): Promise<string> => {
+  api.outside.pinImage = async (reference) => ({
+    reference,
+    digest: `sha256:${'a'.repeat(64)}`,
+    resolvedAt: api.now(),
+    newerDigest: null,
+  });
+  const team = await api.newTeam({ members: [{ email: kari, username: 'kari' }], garTeam: 'team-a' });
+  assert.equal((await asKari.put(`${team}/notebook`, { image: 'ghcr.io/navikt/x:1' })).statusCode, 201);
+  await api.reach(await api.record(team), { phase: 'Ready', appliedRevision: 1 });
+  return team.replace('/v1/teams/', '');
+};
+
+describe('who may', () => {
+  it('is a question that most operations ask', () => {
+    assert.ok(ofTeams.length >= 14, String(ofTeams.length));
+    assert.ok(ofTeams.every(({ isPublic }) => !isPublic));
+  });
+
+  it('do without a token only what is for everybody', async () => {
+    await api.writesNothing(async () => {
+      for (const operation of operations) {
+        const answer = await ask(api.anonymous(), operation, missing);
+        if (operation.isPublic) assert.equal(answer.statusCode, 200, operation.id);
+        else assertProblem(answer, 'unauthenticated');
+      }
+    });
+    const open = operations.filter(({ isPublic }) => isPublic).map(({ id }) => id);
+    assert.deepEqual(open.toSorted(), ['getLiveness', 'getOpenapi', 'getReadiness', 'getVersion']);
+  });
+
+  for (const operation of ofTeams) {
+    it(`${operation.id}: members and admins, and nobody else hears whether there is a team`, async () => {
+      const slug = await readyTeam();
+      await api.writesNothing(async () => {
+        assertProblem(await ask(api.anonymous(), operation, slug), 'unauthenticated');
+        assertProblem(await ask(stranger, operation, slug), 'not_found');
+        assert.equal(
+          seen(await ask(stranger, operation, slug)),
+          seen(await ask(stranger, operation, missing)),
+        );
+      });
+      for (const client of [asKari, admin]) {
+        const answer = await ask(client, operation, await readyTeam());
+        assert.ok(answer.statusCode < 300, `${operation.id}: ${answer.body}`);
+      }
+    });
+  }
+});
+
+describe('a team that one may not see', () => {
+  const states = {
+    'just created': async () => (await api.newTeam()).replace('/v1/teams/', ''),
+    'with a notebook': readyTeam,
+    'with a notebook on its way out': async () => {
+      const slug = await readyTeam();
+      await asKari.delete(`/v1/teams/${slug}/notebook`);
+      return slug;
+    },
+    'on its way out': async () => {
+      const slug = await readyTeam();
+      await asKari.delete(`/v1/teams/${slug}`);
+      return slug;
+    },
+    'that has homes': async () => {
+      api.outside.hasHomes = async () => true;
+      return readyTeam();
+    },
+  };
+  const variations: Readonly<Record<string, Variation>> = {
+    'a plain request': {},
+    'an If-Match that fits': { headers: { 'if-match': '"1.0"' } },
+    'an If-Match that does not': { headers: { 'if-match': '"99.0"' } },
+    'If-None-Match: *': { headers: { 'if-none-match': '*' } },
+    'a broken If-Match': { headers: { 'if-match': 'x', 'if-none-match': 'x' } },
+    'a body that does not fit': { payload: { unknown: true, culling: { timeoutSeconds: 1 } } },
+    'a body that the rules refuse': {
+      payload: { storage: { home: '1Gi' }, allowlist: { hosts: ['*.nav.no'] } },
+    },
+    'an image': { payload: { image: 'ghcr.io/navikt/y:1' } },
+    garTeam: { payload: { garTeam: 'team-b' } },
+    'a query that it does not have': { query: '?x=1' },
+    'a cursor of nobody': { query: '?cursor=x' },
+    'an Accept that nothing fits': { headers: { accept: 'image/png' } },
+  };
+  for (const [state, make] of Object.entries(states)) {
+    it(`${state} answers byte for byte like one that is not there, whatever is asked`, async () => {
+      const slug = await make();
+      await api.writesNothing(async () => {
+        for (const operation of ofTeams) {
+          for (const [what, variation] of Object.entries(variations)) {
+            const [there, nowhere] = [
+              await ask(stranger, operation, slug, variation),
+              await ask(stranger, operation, missing, variation),
+            ];
+            assert.ok(there.statusCode >= 400, `${operation.id} with ${what}`);
+            assert.equal(seen(there), seen(nowhere), `${operation.id} with ${what}`);
+          }
+        }
+      });
+    });
+  }
+
+  it('is not in the stranger’s list, and its slug is all that one learns', async () => {
+    const slug = await readyTeam();
+    assert.deepEqual((await stranger.get('/v1/teams')).json(), { items: [] });
+    const answer = await stranger.post('/v1/teams', { slug });
+    assertProblem(answer, 'team_exists');
+    assert.ok(!answer.body.includes(kari));
+  });
+});
+
+describe('a team’s members', () => {
+  it('see it from the moment on that they are named, and not any more once they are not', async () => {
+    const slug = await readyTeam();
+    const asOla = api.asPerson('Ola.Nordmann@nav.no');
+    const path = `/v1/teams/${slug}`;
+    assertProblem(await asOla.get(path), 'not_found');
+    await asKari.patch(path, { members: [{ email: kari }, { email: 'ola.nordmann@nav.no' }] });
+    assert.equal((await asOla.get(path)).statusCode, 200);
+    await asKari.patch(path, { members: [{ email: kari }] });
+    assertProblem(await asOla.get(path), 'not_found');
+  });
+});
