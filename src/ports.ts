@@ -214,7 +214,7 @@ export interface GarImage extends ImageRepository {
 
 /**
  * The registries. Every call has the signal’s deadline and its own of 8 seconds. Answers may be minutes old
- * (digests never are wrong, tags may have moved) unless `fresh` is asked for.
+ * (a tag may have moved since) unless `fresh` is asked for.
  */
 export interface Registries {
   /** What a tag points to. */
@@ -223,10 +223,11 @@ export interface Registries {
     signal: AbortSignal,
     options?: { readonly fresh?: boolean },
   ): Promise<RegistryAnswer<string>>;
-  /** What a digest is: its platforms, and the size and age of what would run. */
+  /** What a digest is: its platforms, and the size and age of what would run. `fresh`: whether it is still there. */
   inspect(
     image: ImageRepository & { readonly digest: string },
     signal: AbortSignal,
+    options?: { readonly fresh?: boolean },
   ): Promise<RegistryAnswer<ImageDetails>>;
   tags(
     repository: ImageRepository,

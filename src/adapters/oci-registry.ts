@@ -128,11 +128,11 @@ class OciRegistries implements Registries {
     });
   };
 
-  inspect: Registries['inspect'] = async (image, signal) => {
+  inspect: Registries['inspect'] = async (image, signal, { fresh = false } = {}) => {
     const host = this.#hostOf(image);
     if (!digestForm.test(image.digest)) throw new TypeError('Not a digest.');
     const key = `${image.host}/${image.path}@${image.digest}`;
-    return this.#answering(this.#details, key, { fresh: false, goodMs: Infinity }, async () => {
+    return this.#answering(this.#details, key, { fresh, goodMs: Infinity }, async () => {
       const deadline = operation(signal);
       const read = async (digest: string, missing: Missing): Promise<ReadManifest> => {
         const { body } = await this.#verified(host, image, 'manifests', digest, missing, deadline);

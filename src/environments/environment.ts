@@ -76,6 +76,7 @@ export const gapReasons = [
   'not_released',
   'no_jupyter_tag',
   'no_standard_image',
+  'not_known',
   'unknown_python',
 ] as const;
 
@@ -103,6 +104,10 @@ export interface StandardCandidate {
 export interface EnvironmentFacts {
   /** In the order of the configuration: of two equally new images the first is taken. */
   readonly candidates: readonly StandardCandidate[];
+  /** Further versions that a standard image has a tag for. They are not offered: their tag was not resolved. */
+  readonly listed?: readonly string[];
+  /** A source of standard images has never answered, so that an image we do not know of may exist. */
+  readonly incomplete?: boolean;
   readonly cycle: ReleaseCycle;
   readonly jupyter: JupyterTags;
   /** Epoch milliseconds. */
@@ -130,7 +135,8 @@ export function environments(facts: EnvironmentFacts): {
   const newest = newestOfEach(facts.candidates);
   const items: Environment[] = [];
   const gaps: EnvironmentGap[] = [];
-  const asked = new Set([...versions.keys(), ...newest.keys()]);
+  const listed = new Set([...(facts.listed ?? []), ...newest.keys()]);
+  const asked = new Set([...versions.keys(), ...listed]);
   for (const python of [...asked].sort(comparePython).reverse()) {
     const version = versions.get(python);
     const candidate = newest.get(python);
@@ -139,7 +145,11 @@ export function environments(facts: EnvironmentFacts): {
       items.push(environment(version, candidate, lastModified, facts));
       continue;
     }
-    const gap = gapOf(python, version, candidate !== undefined, lastModified !== undefined);
+    const gap = gapOf(python, version, {
+      hasImage: listed.has(python),
+      hasJupyterTag: lastModified !== undefined,
+      isIncomplete: facts.incomplete === true,
+    });
     if (gap !== undefined) gaps.push(gap);
   }
   return { items: withDefault(items), gaps };
@@ -191,8 +201,11 @@ function newestOfEach(candidates: readonly StandardCandidate[]): ReadonlyMap<str
 function gapOf(
   python: string,
   version: PythonVersion | undefined,
-  hasImage: boolean,
-  hasJupyterTag: boolean,
+  {
+    hasImage,
+    hasJupyterTag,
+    isIncomplete,
+  }: { readonly hasImage: boolean; readonly hasJupyterTag: boolean; readonly isIncomplete: boolean },
 ): EnvironmentGap | undefined {
   if (version === undefined) {
     return {
@@ -217,11 +230,18 @@ function gapOf(
     };
   }
   if (!hasJupyterTag) {
-    const also = hasImage ? '' : ', and there is no standard image for it';
+    const also = hasImage || isIncomplete ? '' : ', and there is no standard image for it';
     return {
       python,
       reason: 'no_jupyter_tag',
       message: `Jupyter publishes no image for Python ${python}${also}.`,
+    };
+  }
+  if (hasImage || isIncomplete) {
+    return {
+      python,
+      reason: 'not_known',
+      message: `Whether there is a standard image for Python ${python} is not known: its registry does not tell.`,
     };
   }
   return {

@@ -1,0 +1,17 @@
+/** How long something has to be gone before it counts: a registry that is being repaired says 404 too. */
+const CONFIRM_MS = 10 * 60_000;
+
+/** Something that a registry did not have when we looked. `since` is an instant; null while it is there. */
+export interface Absence {
+  readonly missingSince: string | null;
+  /** It was not there twice, at least ten minutes apart, and never in between. */
+  readonly missing: boolean;
+}
+
+export const present: Absence = { missingSince: null, missing: false };
+
+/** What is known after the registry said once more that it is not there; `now` in epoch milliseconds. */
+export const notThere = ({ missingSince, missing }: Absence, now: number): Absence => {
+  if (missingSince === null) return { missingSince: new Date(now).toISOString(), missing: false };
+  return { missingSince, missing: missing || now - Date.parse(missingSince) >= CONFIRM_MS };
+};

@@ -1,0 +1,197 @@
+import Type, { type Static } from 'typebox';
+import type { Missing, Registries, RegistryAnswer } from '../ports.ts';
+import { Problem } from '../problems.ts';
+import { closed, Instant, nullable, oneOf, ref } from '../schema.ts';
+import { nearestTags } from './nearest-tags.ts';
+import {
+  type ImagePolicy,
+  type ImageReference,
+  parseReference,
+  parseTeamImage,
+  printReference,
+} from './reference.ts';
+
+export const imageWarnings = ['digest_decides', 'moving_tag', 'created_unknown', 'old'] as const;
+
+export const ImageWarning = closed(
+  { code: oneOf(imageWarnings), message: Type.String() },
+  { $id: 'ImageWarning', description: 'Nothing that stands in the way, but worth knowing.' },
+);
+export type ImageWarning = Static<typeof ImageWarning>;
+
+export const ResolvedImage = closed(
+  {
+    reference: Type.String({ description: 'The canonical form of what was asked.' }),
+    digest: Type.String({ description: 'What would run.', examples: [`sha256:${'a'.repeat(64)}`] }),
+    platforms: Type.Array(Type.String({ examples: ['linux/amd64'] })),
+    sizeBytes: Type.Integer({ minimum: 0, description: 'What a node pulls for linux/amd64, compressed.' }),
+    createdAt: nullable({ ...Instant, description: 'When it was built; null when its build hides that.' }),
+    warnings: Type.Array(ref(ImageWarning)),
+  },
+  { $id: 'ResolvedImage', description: 'An image as its registry has it now.' },
+);
+export type ResolvedImage = Static<typeof ResolvedImage>;
+
+const platform = 'linux/amd64';
+const movingTags = new Set(['latest', 'main', 'master', 'edge', 'nightly', 'dev', 'stable']);
+const oldAfterDays = 365;
+const dayMs = 24 * 3600 * 1000;
+
+/**
+ * Finds the image that a team wants to run and pins it: what the reference names now, whether it can run here, and
+ * what its team should know. `now` in epoch milliseconds. Throws Problem: the codes of the reference (no registry is
+ * asked then), `image_not_found_or_private`, `tag_not_found`, `image_broken`, `platform_missing`, and
+ * `registry_unavailable` when the registry does not tell.
+ */
+export const resolveImage = async (
+  { registries, policy, now }: { registries: Registries; policy: ImagePolicy; now: number },
+  text: string,
+  signal: AbortSignal,
+): Promise<ResolvedImage> => {
+  const parsed = parseTeamImage(text, policy);
+  if (!parsed.ok) throw new Problem(parsed.code, { detail: parsed.message });
+  const { reference } = parsed;
+  const digest = reference.digest ?? (await digestOf(registries, reference, signal));
+  const answer = await registries.inspect({ ...repositoryOf(reference), digest }, signal);
+  const { platforms, amd64 } = valueIn(answer, (missing) => absentBuild(reference, digest, missing));
+  if (amd64 === null) {
+    const has = platforms.length === 0 ? 'no image that can run' : `${platforms.join(', ')} only`;
+    throw new Problem('platform_missing', {
+      detail: `${printReference(reference)} has ${has}; notebooks run on ${platform}: build it with --platform ${platform}.`,
+    });
+  }
+  const warnings = [...referenceWarnings(reference), ...ageWarnings(amd64.createdAt, now)];
+  return {
+    reference: printReference(reference),
+    digest,
+    platforms: [...platforms],
+    sizeBytes: amd64.sizeBytes,
+    createdAt: amd64.createdAt,
+    warnings,
+  };
+};
+
+/**
+ * Where the tag of a pinned image points now, when that is elsewhere. null: the same, or nothing newer to take (the
+ * tag is gone, or a digest was ordered). undefined: the registry does not tell.
+ */
+export const newerDigest = async (
+  registries: Registries,
+  image: { readonly reference: string; readonly digest: string },
+  signal: AbortSignal,
+  options: { readonly fresh?: boolean } = {},
+): Promise<string | null | undefined> => {
+  const parsed = parseReference(image.reference);
+  if (!parsed.ok || parsed.reference.digest !== undefined || parsed.reference.tag === undefined) return null;
+  const { tag } = parsed.reference;
+  const answer = await registries.digest({ ...repositoryOf(parsed.reference), tag }, signal, options);
+  if (answer.answer === 'unknown') return undefined;
+  return answer.answer === 'found' && answer.value !== image.digest ? answer.value : null;
+};
+
+/** Whether what runs can still be pulled: all of it is asked for again. A registry may say 404 for a while: see absence.ts. */
+export const stillThere = async (
+  registries: Registries,
+  image: { readonly reference: string; readonly digest: string },
+  signal: AbortSignal,
+): Promise<boolean | undefined> => {
+  const parsed = parseReference(image.reference);
+  if (!parsed.ok) return undefined;
+  const pinned = { ...repositoryOf(parsed.reference), digest: image.digest };
+  const answer = await registries.inspect(pinned, signal, { fresh: true });
+  return answer.answer === 'unknown' ? undefined : answer.answer === 'found';
+};
+
+/** The value of an answer. Throws Problem `registry_unavailable` for unknown, for absent what `problem` makes of it. */
+export const valueIn = <T>(answer: RegistryAnswer<T>, problem: (missing: Missing) => Problem): T => {
+  switch (answer.answer) {
+    case 'found':
+      return answer.value;
+    case 'absent':
+      throw problem(answer.missing);
+    case 'unknown':
+      throw new Problem('registry_unavailable', {
+        detail: `${answer.message} Nothing was changed; try again shortly.`,
+        retryAfterSeconds: answer.retryAfterSeconds ?? 10,
+      });
+    default:
+      return answer satisfies never;
+  }
+};
+
+/** The problem of a repository that does not exist or may not be read, which registries do not tell apart. */
+export const absentRepository = ({ host, path }: ImageReference): Problem => {
+  const [owner = '', ...name] = path.split('/');
+  const advice =
+    host === 'ghcr.io'
+      ? `or it is private, so that the cluster cannot pull it. If it exists, make it public: https://github.com/orgs/${owner}/packages/container/${encodeURIComponent(name.join('/'))}/settings`
+      : 'or this platform may not read it.';
+  return new Problem('image_not_found_or_private', {
+    detail: `${host}/${path} does not exist, ${advice}`,
+  });
+};
+
+const digestOf = async (
+  registries: Registries,
+  reference: ImageReference,
+  signal: AbortSignal,
+): Promise<string> => {
+  const { tag = '' } = reference;
+  const repository = repositoryOf(reference);
+  const answer = await registries.digest({ ...repository, tag }, signal, { fresh: true });
+  if (answer.answer !== 'absent' || answer.missing !== 'manifest') {
+    return valueIn(answer, () => absentRepository(reference));
+  }
+  // Some registries say of a missing repository, too, that it has no such tag; their list of tags tells.
+  const list = await registries.tags(repository, signal);
+  if (list.answer === 'absent') throw absentRepository(reference);
+  const nearest = nearestTags(list.answer === 'found' ? list.value.tags : [], tag);
+  const hint =
+    nearest.tags.length === 0
+      ? ''
+      : ` ${nearest.similar ? 'It has' : 'Its newest are'} ${nearest.tags.map((name) => `"${name}"`).join(', ')}.`;
+  throw new Problem('tag_not_found', {
+    detail: `${reference.host}/${reference.path} has no tag "${tag}".${hint}`,
+  });
+};
+
+const absentBuild = (reference: ImageReference, digest: string, missing: Missing): Problem => {
+  if (missing === 'repository') return absentRepository(reference);
+  if (missing === 'part') {
+    return new Problem('image_broken', {
+      detail: `${printReference(reference)} is listed, but a part of it was deleted, as clean-ups of untagged versions do. Build and push it anew.`,
+    });
+  }
+  return new Problem('image_not_found_or_private', {
+    detail: `${reference.host}/${reference.path} has no build ${digest}; it may have been deleted. Choose a tag, or push it anew.`,
+  });
+};
+
+const repositoryOf = ({ host, path }: ImageReference) => ({ host, path });
+
+const referenceWarnings = ({ tag, digest }: ImageReference): ImageWarning[] => {
+  if (digest !== undefined) {
+    return tag === undefined
+      ? []
+      : [{ code: 'digest_decides', message: `The digest decides; the tag "${tag}" is not looked at.` }];
+  }
+  if (tag === undefined || !movingTags.has(tag)) return [];
+  return [
+    {
+      code: 'moving_tag',
+      message: `"${tag}" is pushed again and again. What it points to now is pinned and stays until it is refreshed; a tag of its own for each build tells what runs.`,
+    },
+  ];
+};
+
+const ageWarnings = (createdAt: string | null, now: number): ImageWarning[] => {
+  if (createdAt === null)
+    return [{ code: 'created_unknown', message: 'The image does not tell when it was built.' }];
+  if (now - Date.parse(createdAt) <= oldAfterDays * dayMs) return [];
+  return [
+    {
+      code: 'old',
+      message: `The image was built on ${createdAt.slice(0, 10)}, and its packages are that old.`,
+    },
+  ];
+};

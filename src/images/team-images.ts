@@ -1,0 +1,99 @@
+import Type, { type Static } from 'typebox';
+import type { Registries } from '../ports.ts';
+import { Problem } from '../problems.ts';
+import { closed, Instant, nullable, oneOf, ref } from '../schema.ts';
+import { imageTags } from './nearest-tags.ts';
+import { checkAllowed, garHost, type ImagePolicy, parseReference } from './reference.ts';
+import { absentRepository, valueIn } from './resolve.ts';
+
+export const TeamImage = closed(
+  {
+    image: Type.String({ description: 'Without a tag.', examples: ['ghcr.io/navikt/my-notebook'] }),
+    registry: oneOf(['gar', 'ghcr']),
+    updatedAt: nullable({ ...Instant, description: 'When a build was last pushed; null: not told.' }),
+  },
+  { $id: 'TeamImage' },
+);
+export type TeamImage = Static<typeof TeamImage>;
+
+export const TeamImages = closed(
+  {
+    items: Type.Array(ref(TeamImage)),
+    unknown: Type.Array(Type.String(), {
+      description: 'What could not be listed, a sentence each: images may exist that are not in items.',
+    }),
+  },
+  { $id: 'TeamImages' },
+);
+export type TeamImages = Static<typeof TeamImages>;
+
+export const ImageTagItem = closed(
+  {
+    tag: Type.String(),
+    digest: nullable(Type.String({ description: 'null: this registry lists tags without it.' })),
+    pushedAt: nullable({ ...Instant, description: 'null: this registry lists tags without it.' }),
+  },
+  { $id: 'ImageTagItem' },
+);
+export type ImageTagItem = Static<typeof ImageTagItem>;
+
+export interface ImageTagList {
+  /** The newest first. */
+  readonly items: readonly ImageTagItem[];
+  /** Tags may exist that are not in items. */
+  readonly partial: boolean;
+  readonly asOf: string;
+}
+
+/** A team’s images: those in its repository of Artifact Registry, and the GHCR repositories that it has registered. */
+export const listTeamImages = async (
+  { registries, policy }: { registries: Registries; policy: ImagePolicy },
+  ghcrRepositories: readonly string[],
+  signal: AbortSignal,
+): Promise<TeamImages> => {
+  const ghcr = ghcrRepositories.map((name) => ({
+    image: `ghcr.io/${policy.ghcrOwner.toLowerCase()}/${name}`,
+    registry: 'ghcr' as const,
+    updatedAt: null,
+  }));
+  if (!policy.garTeam) return { items: ghcr, unknown: [] };
+  const answer = await registries.garImages(policy.garTeam, signal);
+  const unknown = answer.answer === 'unknown' ? [answer.message] : [];
+  if (answer.answer === 'absent') {
+    unknown.push(
+      `${garHost(policy)}/${policy.garProject}/${policy.garTeam} does not exist, or this platform may not list it.`,
+    );
+  }
+  const gar = answer.answer === 'found' ? answer.value : [];
+  const listed = gar.map(({ host, path, updatedAt = null }) => ({
+    image: `${host}/${path}`,
+    registry: 'gar' as const,
+    updatedAt,
+  }));
+  return { items: [...listed, ...ghcr], unknown };
+};
+
+/**
+ * The tags of an image that the team may run, the newest first. `text` names it, with or without a tag. Throws Problem
+ * as `resolveImage` does.
+ */
+export const listImageTags = async (
+  { registries, policy }: { registries: Registries; policy: ImagePolicy },
+  text: string,
+  signal: AbortSignal,
+): Promise<ImageTagList> => {
+  const parsed = parseReference(text);
+  if (!parsed.ok) throw new Problem(parsed.code, { detail: parsed.message });
+  const { host, path } = parsed.reference;
+  const allowed = checkAllowed({ host, path, tag: 'any' }, policy);
+  if (!allowed.ok) throw new Problem(allowed.code, { detail: allowed.message });
+  const list = valueIn(await registries.tags({ host, path }, signal), () =>
+    absentRepository(parsed.reference),
+  );
+  const items = imageTags(list.tags).map(({ tag, digest = null, pushedAt = null }) => ({
+    tag,
+    digest,
+    pushedAt,
+  }));
+  return { items, partial: list.partial, asOf: list.asOf };
+};

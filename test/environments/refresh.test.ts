@@ -1,0 +1,289 @@
+import assert from 'node:assert/strict';
+import { describe, it, type TestContext } from 'node:test';
+import { Check } from 'typebox/value';
+import { buildImage } from '../../local/registries/image.ts';
+import { type Fault, registryEndpoints, startRegistries } from '../../local/registries/server.ts';
+import { openRegistries } from '../../src/adapters/oci-registry.ts';
+import { openPythonReleases } from '../../src/adapters/python-releases.ts';
+import {
+  Catalogue,
+  CatalogueSource,
+  listEnvironments,
+  listPythonVersions,
+  offersTheSame,
+  PythonVersionInfo,
+  shippedCatalogue,
+} from '../../src/environments/catalogue.ts';
+import { Driver, Environment, EnvironmentGap } from '../../src/environments/environment.ts';
+import { type RefreshDeps, refreshCatalogue } from '../../src/environments/refresh.ts';
+import { knadaImages } from '../../src/environments/standard-images.ts';
+
+const repository = 'navikt/knada-images/jupyter';
+const minute = 60_000;
+
+/** The real adapters on a simulator, in November 2026. */
+const opened = async (t: TestContext, standardImages = knadaImages) => {
+  const time = { now: Date.parse('2026-11-24T09:00:00.000Z') };
+  const clock = { now: () => time.now };
+  const simulator = await startRegistries({ now: clock.now });
+  t.after(() => simulator.close());
+  const outside = {
+    garRegion: 'europe-north1',
+    garProject: 'nais-management-233d',
+    origins: JSON.parse(registryEndpoints(simulator.url)),
+    clock,
+    random: () => 0,
+    wait: async () => {},
+  };
+  const deps: RefreshDeps = {
+    registries: openRegistries(outside),
+    pythonReleases: openPythonReleases(outside),
+    standardImages,
+  };
+  const refresh = (previous?: Catalogue, signal = AbortSignal.timeout(20_000)) =>
+    refreshCatalogue(deps, previous, time.now, signal);
+  return { simulator, time, deps, refresh };
+};
+
+const tagsOf = ({ items }: Catalogue) => items.map(({ tag }) => tag);
+const errorsOf = ({ sources }: Catalogue) => sources.map(({ error }) => error);
+const gapOf = ({ gaps }: Catalogue, python: string) => gaps.find((gap) => gap.python === python)?.reason;
+
+describe('refreshing the catalogue', () => {
+  it('offers the newest standard image of each Python that is alive and that Jupyter supports', async (t) => {
+    const { simulator, refresh } = await opened(t);
+    const catalogue = await refresh();
+    assert.deepEqual(tagsOf(catalogue), [
+      '20261123-040000-3.13',
+      '20260810-060000-3.12',
+      '20251124-120000-3.11',
+    ]);
+    for (const { tag, digest } of catalogue.items) assert.equal(digest, simulator.digest(repository, tag));
+    const facts = catalogue.items.map(({ python, stale, jupyterMaintained, default: chosen }) => [
+      python,
+      stale,
+      jupyterMaintained,
+      chosen,
+    ]);
+    assert.deepEqual(facts, [
+      ['3.13', false, true, true],
+      ['3.12', true, false, false],
+      ['3.11', true, false, false],
+    ]);
+    assert.deepEqual(errorsOf(catalogue), [null, null, null]);
+    assert.equal(catalogue.asOf, '2026-11-24T09:00:00.000Z');
+  });
+
+  it('says why a version is not offered', async (t) => {
+    const { refresh } = await opened(t);
+    const catalogue = await refresh();
+    assert.equal(gapOf(catalogue, '3.10'), 'end_of_life');
+    assert.equal(gapOf(catalogue, '3.14'), 'no_jupyter_tag');
+  });
+
+  it('takes at most ten requests, the first time and every time', async (t) => {
+    const { simulator, refresh } = await opened(t);
+    const first = await refresh();
+    const cold = simulator.requests.length;
+    await refresh(first);
+    const warm = simulator.requests.length - cold;
+    assert.ok(cold <= 10, `${cold} requests`);
+    assert.ok(warm <= 10, `${warm} requests`);
+  });
+
+  it('is stored as JSON and comes back the same', async (t) => {
+    const { refresh } = await opened(t);
+    const catalogue = await refresh();
+    const stored: unknown = JSON.parse(JSON.stringify(catalogue));
+    assert.deepEqual(stored, catalogue);
+    const components = {
+      Driver,
+      Environment,
+      EnvironmentGap,
+      CatalogueSource,
+      PythonVersion: PythonVersionInfo,
+    };
+    assert.ok(Check(components, Catalogue, stored));
+    assert.ok(Check(components, Catalogue, shippedCatalogue(knadaImages, 0)));
+  });
+
+  it('follows a tag that has moved, and a newer tag', async (t) => {
+    const { simulator, refresh } = await opened(t);
+    const first = await refresh();
+    const image = buildImage({ platforms: ['linux/amd64'], created: null, text: 'rebuilt' });
+    const rebuilt = simulator.push(repository, image, { tag: '20260810-060000-3.12' });
+    simulator.push(repository, image, { tag: '20261124-040000-3.13' });
+    const next = await refresh(first);
+    assert.equal(next.items[1]?.digest, rebuilt);
+    assert.equal(next.items[0]?.tag, '20261124-040000-3.13');
+    assert.ok(!offersTheSame(first, next));
+    assert.ok(offersTheSame(next, await refresh(next)));
+    assert.equal(next.revision, first.revision + 1);
+  });
+
+  it('shows the newest Python first and what Jupyter does with it', async (t) => {
+    const { refresh } = await opened(t);
+    const { items } = listPythonVersions(await refresh());
+    const shown = items.filter(({ python }) => ['3.14', '3.13', '3.12', '3.10'].includes(python));
+    assert.deepEqual(
+      shown.map(({ python, status, jupyter, offered }) => [python, status, jupyter.maintained, offered]),
+      [
+        ['3.14', 'bugfix', false, false],
+        ['3.13', 'security', true, true],
+        ['3.12', 'security', false, true],
+        ['3.10', 'end-of-life', false, false],
+      ],
+    );
+  });
+
+  it('retires a version on its day', async (t) => {
+    const { time, refresh } = await opened(t);
+    const first = await refresh();
+    time.now = Date.parse('2027-10-31T23:59:59.000Z');
+    assert.ok(tagsOf(await refresh(first)).includes('20251124-120000-3.11'));
+    time.now += 1000;
+    const later = await refresh(first);
+    assert.ok(!tagsOf(later).includes('20251124-120000-3.11'));
+    assert.equal(gapOf(later, '3.11'), 'end_of_life');
+  });
+});
+
+describe('refreshing the catalogue when sources are away', () => {
+  const faults: Readonly<Record<string, Fault>> = {
+    '429': { status: 429, headers: { 'retry-after': '120' } },
+    '500': { status: 500 },
+    garbage: 'garbage',
+    'a broken connection': 'reset',
+    'an empty document': { status: 200, body: '{}' },
+    'an empty list': { status: 200, body: '[]' },
+  };
+  for (const [name, fault] of Object.entries(faults)) {
+    it(`keeps what it offers and says that it could not look: ${name}`, async (t) => {
+      const { simulator, time, refresh } = await opened(t);
+      const first = await refresh();
+      simulator.fault(/./, fault);
+      let last = first;
+      for (let look = 0; look < 3; look += 1) {
+        time.now += 20 * minute;
+        last = await refresh(last);
+        assert.deepEqual(tagsOf(last), tagsOf(first));
+        for (const error of errorsOf(last)) assert.equal(typeof error, 'string');
+      }
+      assert.equal(last.asOf, first.asOf);
+      assert.equal(listEnvironments(last).items.length, 3);
+    });
+  }
+
+  it('keeps what it offers when a source hangs', async (t) => {
+    const { simulator, refresh } = await opened(t);
+    const first = await refresh();
+    simulator.fault(/./, 'hang');
+    const next = await refresh(first, AbortSignal.timeout(200));
+    assert.deepEqual(tagsOf(next), tagsOf(first));
+  });
+
+  it('never says before a registry has answered that there is no image', async (t) => {
+    const { simulator, refresh } = await opened(t);
+    simulator.fault(/\/v2\/|\/token/, { status: 500 });
+    const catalogue = await refresh();
+    assert.deepEqual(catalogue.items, []);
+    for (const python of ['3.13', '3.12', '3.11']) assert.equal(gapOf(catalogue, python), 'not_known');
+  });
+
+  it('updates the images while the Python sources are away, and the other way round', async (t) => {
+    const { simulator, refresh } = await opened(t);
+    const end = simulator.fault(/^\/api\//, { status: 500 });
+    const first = await refresh();
+    assert.deepEqual(tagsOf(first)[0], '20261123-040000-3.13');
+    assert.equal(first.items[0]?.jupyterMaintained, null);
+    end();
+    simulator.fault(/\/v2\/|\/token/, { status: 500 });
+    const next = await refresh(first);
+    assert.deepEqual(tagsOf(next), tagsOf(first));
+    assert.equal(next.items[0]?.jupyterMaintained, true);
+  });
+
+  it('takes no list for whole that was cut short', async (t) => {
+    const { simulator, refresh } = await opened(t);
+    const first = await refresh();
+    const link = `</v2/${repository}/tags/list?last=x&n=1>; rel="next"`;
+    const body = JSON.stringify({ tags: ['2023-07-17-0580d64-3.11'] });
+    simulator.fault(/tags\/list\?n=1000/, { status: 200, headers: { link }, body });
+    simulator.fault(/tags\/list\?last=x/, { status: 500 });
+    assert.deepEqual(tagsOf(await refresh(first)), tagsOf(first));
+  });
+
+  it('takes no release cycle for whole that has lost a version', async (t) => {
+    const { simulator, refresh } = await opened(t);
+    const first = await refresh();
+    const cycle = { '3.13': { status: 'bugfix', first_release: '2024-10-07', end_of_life: '2029-10' } };
+    simulator.fault(/release-cycle/, { status: 200, body: JSON.stringify(cycle) });
+    const next = await refresh(first);
+    assert.deepEqual(tagsOf(next), tagsOf(first));
+    assert.match(next.sources[0]?.error ?? '', /missing/);
+  });
+
+  it('says what is wrong with a source that is no registry of ours', async (t) => {
+    const { refresh } = await opened(t, [{ repository: 'docker.io/jupyter/base-notebook', drivers: [] }]);
+    const catalogue = await refresh();
+    assert.equal(typeof catalogue.sources[2]?.error, 'string');
+  });
+});
+
+describe('refreshing the catalogue when images disappear', () => {
+  const newest = '20261123-040000-3.13';
+  const before = '20261116-040000-3.13';
+
+  it('takes the older image once the newest was gone twice, ten minutes apart', async (t) => {
+    const { simulator, time, refresh } = await opened(t);
+    const first = await refresh();
+    simulator.remove(repository, newest);
+    const second = await refresh(first);
+    assert.equal(tagsOf(second)[0], newest);
+    time.now += 9 * minute;
+    const third = await refresh(second);
+    assert.equal(tagsOf(third)[0], newest);
+    time.now += minute;
+    assert.equal(tagsOf(await refresh(third))[0], before);
+  });
+
+  it('counts anew when the image was there in between', async (t) => {
+    const { simulator, time, refresh } = await opened(t);
+    const first = await refresh();
+    const digest = simulator.digest(repository, newest);
+    simulator.remove(repository, newest);
+    const second = await refresh(first);
+    simulator.moveTag(repository, newest, digest);
+    time.now += 9 * minute;
+    const third = await refresh(second);
+    simulator.remove(repository, newest);
+    time.now += 9 * minute;
+    assert.equal(tagsOf(await refresh(third))[0], newest);
+  });
+
+  it('keeps an image whose tag is listed but cannot be found, until that is sure', async (t) => {
+    const { simulator, time, refresh } = await opened(t);
+    const first = await refresh();
+    simulator.remove(repository, first.items[0]?.digest ?? '');
+    const second = await refresh(first);
+    assert.equal(tagsOf(second)[0], newest);
+    assert.match(second.sources[2]?.error ?? '', /listed/);
+    time.now += 10 * minute;
+    assert.ok(!tagsOf(await refresh(second)).includes(newest));
+  });
+
+  it('offers nothing from a repository that was private twice, ten minutes apart', async (t) => {
+    const { simulator, time, refresh } = await opened(t);
+    const first = await refresh();
+    simulator.setVisibility(repository, 'private');
+    simulator.revokeTokens();
+    const second = await refresh(first);
+    assert.deepEqual(tagsOf(second), tagsOf(first));
+    time.now += 10 * minute;
+    const third = await refresh(second);
+    assert.deepEqual(third.items, []);
+    assert.equal(gapOf(third, '3.13'), 'no_standard_image');
+    simulator.setVisibility(repository, 'public');
+    assert.deepEqual(tagsOf(await refresh(third)), tagsOf(first));
+  });
+});
