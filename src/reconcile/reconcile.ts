@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { type Manifest, Unavailable } from '../ports.ts';
 import type { TeamRecord } from '../record.ts';
 import { isOwned, metaOf, revisionAnnotation, teamIdLabel } from '../teams/desired.ts';
@@ -242,7 +243,8 @@ const recorded = async (
     const status = statusAfter(current, facts, now.toISOString());
     const failures = facts.applied.outcome === 'unknown' ? current.reconcile.failures + 1 : 0;
     const wait = waitSeconds(status.phase, facts, failures);
-    const changed = JSON.stringify(status) !== JSON.stringify(current.status);
+    // By value: a store may hand out fields in another order.
+    const changed = !isDeepStrictEqual(status, current.status);
     const due = new Date(now.getTime() + wait * 1000).toISOString();
     // A look in between that finds nothing new writes nothing.
     const settled = failures === current.reconcile.failures && current.reconcile.dueAt <= due;
