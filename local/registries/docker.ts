@@ -67,7 +67,8 @@ const guard = (call: Call, path: string, options: DockerOptions): Answer | undef
   if (path.startsWith(`${options.garProject}/`)) {
     if (isGoogle(call, options)) {
       const [project = '', team = ''] = path.split('/');
-      if (action === 'push' || options.content.below(`${project}/${team}/`).length > 0) return undefined;
+      // Nobody makes a repository by pushing to it: a team gets its own in Nais Console.
+      if (options.content.below(`${project}/${team}/`).length > 0) return undefined;
       return refusal(
         403,
         'DENIED',

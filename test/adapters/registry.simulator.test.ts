@@ -1,6 +1,10 @@
-import { after, before, describe } from 'node:test';
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { buildImage } from '../../local/registries/image.ts';
 import { type Registries, startRegistries } from '../../local/registries/server.ts';
-import { type RegistryUnderTest, registryContract, tagsContract } from '../contracts/registry.ts';
+import { openRegistries } from '../../src/adapters/oci-registry.ts';
+import { found, type RegistryUnderTest, registryContract, tagsContract } from '../contracts/registry.ts';
+import { absent, skopeoPush } from '../support/docker-registry.ts';
 
 describe('registries: the simulator', () => {
   let registries: Registries;
@@ -30,5 +34,37 @@ describe('registries: the simulator', () => {
   });
   describe('as Artifact Registry', () => {
     registryContract(opened('europe-north1-docker.pkg.dev', 'nais-management-233d/team-a/'));
+  });
+
+  describe('as somebody pushes to it', { skip: absent() }, () => {
+    const signal = () => AbortSignal.timeout(20_000);
+    const image = buildImage({ platforms: ['linux/amd64', 'linux/arm64'], created: null, text: 'pushed' });
+    const asked = (host: string) =>
+      openRegistries({
+        garRegion: 'europe-north1',
+        garProject: 'nais-management-233d',
+        origins: { [host]: registries.url },
+        clock: { now: Date.now },
+      });
+
+    it('takes an image into GHCR, which nobody else sees until it is made public', async () => {
+      const tagged = { host: 'ghcr.io', path: 'navikt/pushed', tag: '1.0' };
+      await skopeoPush(registries.url, tagged.path, image, tagged.tag, 'kari:token');
+      const hidden = await asked('ghcr.io').digest(tagged, signal());
+      assert.deepEqual(hidden, { answer: 'absent', missing: 'repository' });
+      const settings = `${registries.url}/settings/${tagged.path}?visibility=public`;
+      assert.equal((await fetch(settings, { method: 'POST' })).status, 200);
+      assert.equal(found(await asked('ghcr.io').digest(tagged, signal())), image.top.digest);
+    });
+
+    it('takes an image into a repository of Artifact Registry, and not into one that does not exist', async () => {
+      const host = 'europe-north1-docker.pkg.dev';
+      const tagged = { host, path: 'nais-management-233d/team-a/pushed', tag: '1.0' };
+      const login = 'oauth2accesstoken:local';
+      await skopeoPush(registries.url, tagged.path, image, tagged.tag, login);
+      assert.equal(found(await asked(host).digest(tagged, signal())), image.top.digest);
+      const elsewhere = tagged.path.replace('team-a', 'team-z');
+      await assert.rejects(skopeoPush(registries.url, elsewhere, image, tagged.tag, login), /403/);
+    });
   });
 });

@@ -204,13 +204,15 @@ describe('refreshing the catalogue when sources are away', () => {
   });
 
   it('takes no list for whole that was cut short', async (t) => {
-    const { simulator, refresh } = await opened(t);
+    const { simulator, time, refresh } = await opened(t);
     const first = await refresh();
     const link = `</v2/${repository}/tags/list?last=x&n=1>; rel="next"`;
     const body = JSON.stringify({ tags: ['2023-07-17-0580d64-3.11'] });
     simulator.fault(/tags\/list\?n=1000/, { status: 200, headers: { link }, body });
     simulator.fault(/tags\/list\?last=x/, { status: 500 });
-    assert.deepEqual(tagsOf(await refresh(first)), tagsOf(first));
+    const second = await refresh(first);
+    time.now += 20 * minute;
+    assert.deepEqual(tagsOf(await refresh(second)), tagsOf(first));
   });
 
   it('takes no release cycle for whole that has lost a version', async (t) => {
@@ -221,6 +223,15 @@ describe('refreshing the catalogue when sources are away', () => {
     const next = await refresh(first);
     assert.deepEqual(tagsOf(next), tagsOf(first));
     assert.match(next.sources[0]?.error ?? '', /missing/);
+  });
+
+  it('does not believe that Jupyter supports no Python at all', async (t) => {
+    const { simulator, refresh } = await opened(t);
+    const first = await refresh();
+    simulator.fault(/base-notebook/, { status: 200, body: '{"tags":[],"has_additional":false}' });
+    const next = await refresh(first);
+    assert.deepEqual(tagsOf(next), tagsOf(first));
+    assert.match(next.sources[1]?.error ?? '', /no tag/);
   });
 
   it('says what is wrong with a source that is no registry of ours', async (t) => {

@@ -54,6 +54,25 @@ export const absent = (): string | false => {
   return isAbsent('docker-registry', `apt-get install ${missing.join(' ')} installs what is missing`);
 };
 
+/** Pushes an image to a registry on the loopback as people do; `login` is user:password. */
+export const skopeoPush = async (
+  url: string,
+  path: string,
+  image: Image,
+  tag: string,
+  login: string,
+): Promise<void> => {
+  const layout = mkdtempSync(join(tmpdir(), 'oci-layout-'));
+  try {
+    writeLayout(layout, image, tag);
+    const target = `docker://${url.replace('http://', '')}/${path}:${tag}`;
+    const options = ['--all', '--quiet', '--insecure-policy', '--dest-tls-verify=false'];
+    await run('skopeo', ['copy', ...options, `--dest-creds=${login}`, `oci:${layout}:${tag}`, target]);
+  } finally {
+    rmSync(layout, { recursive: true, force: true });
+  }
+};
+
 export const startDockerRegistry = async (auth: 'token' | 'basic'): Promise<DockerRegistry> => {
   const folder = mkdtempSync(join(tmpdir(), 'docker-registry-'));
   const hidden = new Set<string>();
@@ -122,21 +141,9 @@ export const startDockerRegistry = async (auth: 'token' | 'basic'): Promise<Dock
     url,
     requests,
     hide: (path) => void hidden.add(path),
-    push: async (path, image, tag) => {
-      const layout = mkdtempSync(join(folder, 'layout-'));
-      writeLayout(layout, image, tag);
-      const target = `docker://${url.replace('http://', '')}/${path}:${tag}`;
+    push: (path, image, tag) => {
       const login = signer === undefined ? `oauth2accesstoken:${password}` : 'somebody:with-a-password';
-      await run('skopeo', [
-        'copy',
-        '--all',
-        '--quiet',
-        '--insecure-policy',
-        '--dest-tls-verify=false',
-        `--dest-creds=${login}`,
-        `oci:${layout}:${tag}`,
-        target,
-      ]);
+      return skopeoPush(url, path, image, tag, login);
     },
     tag: async (path, from, tags) => {
       const response = await send('GET', path, `manifests/${from}`);
