@@ -1,5 +1,6 @@
 // What is not a request of a person: registered with the Functions Framework, one target per deployed function.
 import { http } from '@google-cloud/functions-framework';
-import { reconcileFunction } from './reconcile.ts';
+import { reconcileFunction, refreshFunction } from './targets.ts';
 
 http('reconcile', reconcileFunction);
+http('refresh', refreshFunction);

@@ -21,6 +21,7 @@ const tell = async (sandbox: Sandbox): Promise<boolean> => {
     sandbox,
     kubernetes,
     cluster: kubernetes.client('demo'),
+    registries: sandbox.registries,
     kari: apiAt(sandbox.url('api')),
     namespace: '',
   };

@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { authIssuers } from './issuer/server.ts';
 import { portOf, urlOf } from './ports.ts';
+import { registryEndpoints } from './registries/server.ts';
 
 /** What one may set oneself for a sandbox; everything else of DESIGN 8 is the sandbox's own business. */
 const tunable = [
@@ -18,17 +19,6 @@ const tunable = [
   'EGRESS_ALLOW_CIDR',
   'ROLLOUT_PER_TICK',
 ] as const;
-
-/** Until the environments have their catalogue: one image, pinned, which nothing pulls here. */
-const standardImages = [
-  {
-    python: '3.13',
-    image: 'ghcr.io/navikt/knada-images/jupyter:2026-11-20-4f1c2ab-3.13',
-    digest: 'sha256:9f2c7a4be1d05863c1f0d7ab2e94356f8d1b0c6e7a45920f3bd8c1e65a70f4d2',
-    drivers: ['Oracle', 'Postgres'],
-    default: true,
-  },
-];
 
 /** The group whose members are platform admins here. */
 export const adminGroup = 'knada-admins';
@@ -54,7 +44,7 @@ export const environmentOf = (options: {
     HUB_MASTER_KEYS: options.hubMasterKeys,
     HUB_VALUES_FILE: fileURLToPath(new URL('hub-values.yaml', import.meta.url)),
     ALLOW_INSECURE_HUB_AUTH: '1',
-    STANDARD_IMAGES: JSON.stringify(standardImages),
+    REGISTRY_ENDPOINTS: registryEndpoints(`http://127.0.0.1:${portOf('registries', options.port)}`),
     RATE_LIMIT_PER_MINUTE: '0',
     // Google's clients would look for a metadata server, and wait.
     METADATA_SERVER_DETECTION: 'none',

@@ -10,10 +10,12 @@ import { startHubs } from './hubs/server.ts';
 import { type Issuer, startIssuer } from './issuer/server.ts';
 import { type Kubernetes, startKubernetes } from './kubernetes/server.ts';
 import { type Part, portOf, takenPorts, urlOf } from './ports.ts';
+import { type Registries, startRegistries } from './registries/server.ts';
 import { startSchedule } from './scheduler.ts';
 
 const startTimeoutMs = 60_000;
 const reconcileEveryMs = 1_000;
+const refreshEveryMs = 60_000;
 
 export interface SandboxOptions {
   /** LOCAL_PORT: the API's port; the other parts follow it (local/ports.ts). */
@@ -35,6 +37,7 @@ export interface Sandbox {
   readonly issuer: Issuer;
   /** The simulated cluster; undefined with `kubeconfig`. */
   readonly kubernetes: Kubernetes | undefined;
+  readonly registries: Registries;
   /** Settles with a report when a part of it dies by itself. */
   readonly died: Promise<string>;
   /** Ends every part. Safe to call twice. */
@@ -91,6 +94,11 @@ const untilReady = async (url: string, died: Promise<string>): Promise<void> => 
   }
 };
 
+const refreshOnce = async (url: string): Promise<void> => {
+  const answer = await fetch(url, { method: 'POST', signal: AbortSignal.timeout(startTimeoutMs) });
+  if (!answer.ok) throw new CannotStart(`POST ${url} answered ${answer.status}: ${await answer.text()}`);
+};
+
 type Report = (what: string, error?: unknown) => void;
 
 /** What runs in a real cluster besides its API server. */
@@ -119,13 +127,13 @@ export const startSandbox = async (options: SandboxOptions): Promise<Sandbox> =>
   /** Simulators, in the order in which they were started. */
   const parts: Closeable[] = [];
   const children: Child[] = [];
-  let schedule: Closeable | undefined;
+  const schedules: Closeable[] = [];
   let closing: Promise<void> | undefined;
 
   const closeAll = async (): Promise<void> => {
     // From here on nothing that ends counts as dead.
     const ending = children.map((child) => child.close());
-    await Promise.all([schedule?.close(), ...ending]);
+    await Promise.all([...schedules.map((schedule) => schedule.close()), ...ending]);
     for (const part of parts.toReversed()) await part.close();
     data.close();
   };
@@ -149,6 +157,8 @@ export const startSandbox = async (options: SandboxOptions): Promise<Sandbox> =>
       const client = kubernetes.client('hub');
       parts.push(await startHubs({ port: portOf('hubs', port), client, file: data.path('hubs.json') }));
     }
+    const registries = await startRegistries({ port: portOf('registries', port) });
+    parts.push(registries);
     const environment = environmentOf({
       port,
       storeFile: data.path('store.sqlite'),
@@ -157,20 +167,23 @@ export const startSandbox = async (options: SandboxOptions): Promise<Sandbox> =>
       kubeconfig,
       given: process.env,
     });
-    for (const [name, script] of [
-      ['api', 'src/main.ts'],
-      ['functions', 'local/functions.ts'],
-    ] as const) {
+    const start = async (name: 'api' | 'functions', script: string, ready: string): Promise<Child> => {
       const env = { ...environment, PORT: String(portOf(name, port)) };
-      children.push(startChild(name, script, env, print, verbose));
-    }
-    const died = Promise.race(children.map((child) => child.died));
-    await Promise.all([
-      untilReady(`${urlOf('api', port)}/readyz`, died),
-      untilReady(urlOf('functions', port), died),
-    ]);
-    schedule = startSchedule(`${urlOf('functions', port)}/reconcile`, reconcileEveryMs, print);
-    return { port, url: (part) => urlOf(part, port), issuer, kubernetes, died, close };
+      const child = startChild(name, script, env, print, verbose);
+      children.push(child);
+      await untilReady(`${urlOf(name, port)}${ready}`, child.died);
+      return child;
+    };
+    const functions = await start('functions', 'local/functions.ts', '/');
+    // Environments are there before anybody can ask for them.
+    await refreshOnce(`${urlOf('functions', port)}/refresh`);
+    const api = await start('api', 'src/main.ts', '/readyz');
+    const died = Promise.race([functions.died, api.died]);
+    schedules.push(
+      startSchedule(`${urlOf('functions', port)}/reconcile`, reconcileEveryMs, print),
+      startSchedule(`${urlOf('functions', port)}/refresh`, refreshEveryMs, print),
+    );
+    return { port, url: (part) => urlOf(part, port), issuer, kubernetes, registries, died, close };
   } catch (error) {
     await close();
     throw error;

@@ -24,6 +24,7 @@ export const welcome = (sandbox: Sandbox, { kubeconfig }: { readonly kubeconfig:
     ['Documentation', `${sandbox.url('api')}/docs`],
     ['Kubernetes', cluster],
     ...(kubeconfig ? [] : [['Hubs', `${sandbox.url('hubs')}/<team>`]]),
+    ['Registries', sandbox.url('registries')],
     ['Tokens', `${sandbox.url('issuer')}/token?email=<who>[&groups=knada-admins]`],
     ['Functions', `${sandbox.url('functions')}/reconcile`],
   ];

@@ -1,8 +1,6 @@
 // Writes openapi/openapi.json and docs/errors.md from the code; with --check it fails where they differ from it.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { systemClock } from '../src/adapters/clock.ts';
-import { openCluster } from '../src/adapters/kubernetes.ts';
-import { openSqliteStore } from '../src/adapters/sqlite.ts';
+import { openOutside } from '../src/adapters/open.ts';
 import { buildApp } from '../src/app.ts';
 import { assemble } from '../src/assemble.ts';
 import { loadConfig } from '../src/config.ts';
@@ -34,14 +32,13 @@ const environment = {
 
 const document = async (): Promise<string> => {
   const config = loadConfig(environment, () => '{}');
-  const store = openSqliteStore({ file: ':memory:' });
-  const log = createLogger('silent');
-  const { deps } = assemble(config, { store, cluster: openCluster(config.cluster), clock: systemClock, log });
+  const outside = await openOutside(config);
+  const { deps } = assemble(config, { ...outside, log: createLogger('silent') });
   const app = await buildApp({ config, deps });
   await app.ready();
   const text = canonicalJson(await openapiDocument(app));
   await app.close();
-  await store.close();
+  await outside.close();
   return text;
 };
 

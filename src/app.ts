@@ -3,12 +3,14 @@ import packageJson from '../package.json' with { type: 'json' };
 import type { Config } from './config.ts';
 import type { Deps } from './deps.ts';
 import { allowlistSchemas, registerEgress } from './egress/routes.ts';
+import { environmentSchemas, registerEnvironments } from './environments/routes.ts';
 import { registerAuth } from './http/auth.ts';
 import { registerEvents } from './http/events.ts';
 import { registerGuards, registerRateLimit } from './http/guards.ts';
 import { registerHealth } from './http/health.ts';
 import { registerOpenapi } from './http/openapi.ts';
 import { type App, createServer } from './http/server.ts';
+import { imageSchemas, registerImages } from './images/routes.ts';
 import { notebookSchemas, registerNotebooks } from './notebooks/routes.ts';
 import { registerTeams, teamSchemas } from './teams/routes.ts';
 
@@ -22,6 +24,8 @@ What \`pip install --user\` puts into a notebook’s home survives a stop; what 
 const tags = [
   { name: 'teams', description: 'Who has a notebook environment, and with whom.' },
   { name: 'notebooks', description: 'What a team has ordered, and how far it is.' },
+  { name: 'environments', description: 'Which Pythons are offered.' },
+  { name: 'images', description: 'What a team may bring itself.' },
   { name: 'egress', description: 'Where notebooks may connect to.' },
   { name: 'health', description: 'For machines.' },
 ];
@@ -47,7 +51,8 @@ export const buildApp = async ({
     ...(logger === undefined ? {} : { logger }),
     ...(trustedProxies === undefined ? {} : { trustedProxies }),
   });
-  for (const schema of [...teamSchemas, ...notebookSchemas, ...allowlistSchemas]) app.addSchema(schema);
+  const schemas = [teamSchemas, notebookSchemas, environmentSchemas, imageSchemas, allowlistSchemas];
+  for (const schema of schemas.flat()) app.addSchema(schema);
 
   await registerGuards(app, { corsOrigins: config.corsOrigins });
   registerAuth(app, {
@@ -67,6 +72,8 @@ export const buildApp = async ({
 
   registerTeams(app, deps);
   registerNotebooks(app, deps);
+  registerEnvironments(app, deps);
+  registerImages(app, deps);
   registerEgress(app, deps);
   return app;
 };

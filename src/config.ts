@@ -3,6 +3,8 @@ import Type, { type Static, type TSchema } from 'typebox';
 import { Value } from 'typebox/value';
 import { parse as parseYaml, YAMLParseError } from 'yaml';
 import { type Cidr, parseCidr } from './egress/ranges.ts';
+import { StandardImage } from './environments/environment.ts';
+import { knadaImages } from './environments/standard-images.ts';
 import { defaultLimits, Limits } from './notebooks/bounds.ts';
 import { platformFaults } from './notebooks/platform-faults.ts';
 import { closed, oneOf } from './schema.ts';
@@ -25,14 +27,8 @@ const Issuer = closed({
   groupsClaim: Type.Optional(Type.String({ minLength: 1 })),
 });
 
-/** A standard image, pinned. The catalogue of environments finds these by itself once it has its sources. */
-const StandardImage = closed({
-  python: Type.String({ pattern: '^3\\.[0-9]{1,2}$' }),
-  image: Type.String({ pattern: '^[a-z0-9.-]+(:[0-9]+)?/[a-z0-9._/-]+:[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$' }),
-  digest: Type.String({ pattern: '^sha256:[a-f0-9]{64}$' }),
-  drivers: Type.Array(Type.String()),
-  default: Type.Boolean(),
-});
+/** Other origins for the hosts that images and Python’s versions come from; for the sandbox and tests. */
+const Origins = Type.Record(Type.String(), Type.String({ pattern: '^https?://[a-zA-Z0-9.-]+(:[0-9]+)?$' }));
 
 const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 const apiAlternatives = ['private', 'restricted', 'resolve'] as const;
@@ -279,8 +275,9 @@ const parse = (env: Environment, readFile: (path: string) => string) => {
       helmRepository: { namespace: helmNamespace, name: helmName },
       values: valuesOf(read, readFile, allowInsecureAuth),
     },
-    standardImages: read.json('STANDARD_IMAGES', Type.Array(StandardImage), []) ?? [],
+    standardImages: read.json('STANDARD_IMAGES', Type.Array(StandardImage), [...knadaImages]) ?? [],
     images: {
+      origins: read.json('REGISTRY_ENDPOINTS', Origins, {}) ?? {},
       garProject: read.text('GAR_PROJECT', 'nais-management-233d'),
       ghcrOwner: read.text('GHCR_OWNER', 'navikt'),
     },

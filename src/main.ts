@@ -1,7 +1,5 @@
 // The API’s process on Cloud Run: config → adapters → app → listen → close gracefully.
-import { systemClock } from './adapters/clock.ts';
-import { openCluster } from './adapters/kubernetes.ts';
-import { openStore } from './adapters/open.ts';
+import { openOutside } from './adapters/open.ts';
 import { buildApp } from './app.ts';
 import { assemble } from './assemble.ts';
 import { ConfigError, loadConfig } from './config.ts';
@@ -16,9 +14,8 @@ const start = async (): Promise<void> => {
   }
   const log = createLogger(config.logLevel);
   const revision = process.env.K_REVISION;
-  const store = await openStore(config);
-  const cluster = openCluster(config.cluster);
-  const { deps } = assemble(config, { store, cluster, clock: systemClock, log });
+  const outside = await openOutside(config);
+  const { deps } = assemble(config, { ...outside, log });
   const app = await buildApp({
     config,
     deps,
@@ -27,10 +24,7 @@ const start = async (): Promise<void> => {
     trustedProxies: revision === undefined ? 0 : 1,
     ...(revision === undefined ? {} : { revision }),
   });
-  closeGracefully(app, async () => {
-    await cluster.close();
-    await store.close();
-  });
+  closeGracefully(app, () => outside.close());
   await app.listen({ port: config.port, host: config.host });
 };
 

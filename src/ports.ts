@@ -1,3 +1,4 @@
+import type { Catalogue } from './environments/catalogue.ts';
 import type { HistoryItem } from './notebooks/notebook.ts';
 import type { HistoryEvent, TeamRecord } from './record.ts';
 
@@ -68,6 +69,12 @@ export interface Store {
   ): Promise<Page<HistoryItem>>;
   /** The newest history entry that led to this notebook revision and carries its spec. */
   notebookRevision(slug: string, revision: number): Promise<HistoryItem | undefined>;
+  /** The catalogue of environments as it was last refreshed; undefined before the first time. */
+  catalogue(): Promise<Catalogue | undefined>;
+  /** As `change`, for the catalogue: read, decide, write unless somebody wrote in between, else again. */
+  changeCatalogue(
+    decide: (current: Catalogue | undefined) => Catalogue | undefined,
+  ): Promise<Catalogue | undefined>;
   /** Throws Unavailable when the store does not answer. */
   ping(): Promise<void>;
   close(): Promise<void>;

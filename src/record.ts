@@ -1,3 +1,4 @@
+import type { Absence } from './images/absence.ts';
 import type { Condition, Phase } from './notebooks/condition.ts';
 import type { HistoryItem, NotebookImage, NotebookSpec } from './notebooks/notebook.ts';
 import type { Member } from './teams/team.ts';
@@ -36,6 +37,8 @@ export interface TeamRecord {
 export interface NotebookRecord {
   readonly spec: NotebookSpec;
   readonly image: NotebookImage | null;
+  /** What the registry last said of what is pinned; absent while it is there. */
+  readonly imageAbsence?: Absence;
   readonly createdAt: string;
   readonly updatedAt: string;
   readonly updatedBy: string;

@@ -5,6 +5,7 @@ import { asList, asMap, asText, at, parseJson, without } from '../kubernetes/jso
 import type { KubeObject } from '../kubernetes/object.ts';
 import { nameOf, uidOf } from '../kubernetes/object.ts';
 import type { Kubernetes } from '../kubernetes/server.ts';
+import type { Registries } from '../registries/server.ts';
 import type { Sandbox } from '../sandbox.ts';
 import { type Answer, type Api, apiAt } from './api.ts';
 
@@ -13,6 +14,7 @@ export interface Story {
   readonly sandbox: Sandbox;
   readonly kubernetes: Kubernetes;
   readonly cluster: Client;
+  readonly registries: Registries;
   kari: Api;
   /** Namespace of team-a. */
   namespace: string;
@@ -25,6 +27,8 @@ export interface Step {
 }
 
 const notebook = '/teams/team-a/notebook';
+const ownRepository = 'navikt/team-notebook';
+const ownImage = `ghcr.io/${ownRepository}:main`;
 
 /** Waits for a condition of the cluster, looking again at each change of a kind. */
 const until = async (
@@ -242,6 +246,52 @@ export const steps: readonly Step[] = [
       assert.equal(at(restored, 'revision'), 3);
       assert.equal(at(restored, 'spec', 'resources', 'cpu', 'limit'), 0.5);
       assert.equal(at(await firstOverride(story), 'cpu_limit'), 0.5);
+    },
+  },
+  {
+    says: 'the environments are the newest standard image of each Python, with what is missing and why',
+    async run({ kari, registries }) {
+      const { items, gaps } = asMap(expectStatus(await kari.call('GET', '/environments'), 200));
+      const offered = asList(items ?? null);
+      assert.ok(offered.length > 0);
+      for (const item of offered) {
+        const [, path = '', tag = ''] = /^ghcr\.io\/([^:]+):(.+)$/.exec(asText(at(item, 'image'))) ?? [];
+        assert.equal(at(item, 'digest'), registries.digest(path, tag));
+      }
+      assert.equal(offered.filter((item) => at(item, 'default') === true).length, 1);
+      assert.ok(asList(gaps ?? null).every((gap) => asText(at(gap, 'message')) !== ''));
+    },
+  },
+  {
+    says: "the team's own image is pinned by digest and comes first in its profiles",
+    async run(story) {
+      const { kari, registries } = story;
+      const wrong = await kari.call('PATCH', notebook, { body: { image: `${ownImage}x` } });
+      assert.equal(at(expectStatus(wrong, 422), 'code'), 'tag_not_found');
+      const patched = expectStatus(await kari.call('PATCH', notebook, { body: { image: ownImage } }), 200);
+      const digest = registries.digest(ownRepository, 'main');
+      assert.equal(at(patched, 'status', 'image', 'digest'), digest);
+      assert.equal(at(await firstOverride(story), 'image'), `${ownImage}@${digest}`);
+    },
+  },
+  {
+    says: 'a tag that has moved is told, and taken when asked: no hub restarts',
+    async run(story) {
+      const { kari, registries, sandbox } = story;
+      const before = { release: await releaseOf(story), pods: await hubPods(story) };
+      const old = registries.digest(ownRepository, 'main');
+      const moved = registries.digest(ownRepository, '20261101-090000-1a2b3c4');
+      registries.moveTag(ownRepository, 'main', moved);
+      const refreshed = await fetch(`${sandbox.url('functions')}/refresh`, { method: 'POST' });
+      assert.equal(refreshed.status, 200);
+      const told = expectStatus(await kari.call('GET', notebook), 200);
+      assert.equal(at(told, 'status', 'image', 'digest'), old);
+      assert.equal(at(told, 'status', 'image', 'newerDigest'), moved);
+      const taken = expectStatus(await kari.call('POST', `${notebook}/refresh-image`), 200);
+      assert.partialDeepStrictEqual(at(taken, 'status', 'image'), { digest: moved, newerDigest: null });
+      assert.equal(at(await firstOverride(story), 'image'), `${ownImage}@${moved}`);
+      assert.deepEqual((await releaseOf(story)).spec, before.release.spec);
+      assert.deepEqual(await hubPods(story), before.pods);
     },
   },
   {

@@ -10,6 +10,7 @@ import type {
   Settings,
   WriteBatch,
 } from '@google-cloud/firestore';
+import type { Catalogue } from '../environments/catalogue.ts';
 import type { HistoryItem } from '../notebooks/notebook.ts';
 import { type Page, type Store, Unavailable } from '../ports.ts';
 import type { HistoryEvent, TeamRecord } from '../record.ts';
@@ -163,6 +164,12 @@ const toItem = (snapshot: DocumentSnapshot): HistoryItem => {
   return { ...rest, changes: JSON.parse(changes), ...(spec !== undefined && { spec: JSON.parse(spec) }) };
 };
 
+/** Kept as one JSON text: nobody queries it, and its lists are deeper than Firestore’s. */
+const toCatalogue = (snapshot: DocumentSnapshot | undefined): Catalogue | undefined => {
+  const json: unknown = snapshot?.get('json');
+  return typeof json === 'string' ? JSON.parse(json) : undefined;
+};
+
 /**
  * Ends each request on the wire after that time too; the client’s own limit is a minute, and it waits for what
  * is open when it is closed. See grpc.io/docs/guides/service-config.
@@ -242,6 +249,7 @@ export const openFirestoreStore = ({
 
   const teamReference = (db: Firestore, slug: string) => db.collection('teams').doc(slug);
   const idReference = (db: Firestore, id: string) => db.collection('ids').doc(id);
+  const catalogueReference = (db: Firestore) => db.collection('catalogue').doc('current');
   const entries = (db: Firestore, slug: string) => teamReference(db, slug).collection('history');
 
   /** One page of a removed team’s history; the marker goes with the last. */
@@ -425,6 +433,28 @@ export const openFirestoreStore = ({
         entries(db, slug).where('specRevision', '==', revision).orderBy('n', 'desc').limit(1),
       );
       return found.docs.map(toItem)[0];
+    },
+
+    catalogue: async () => {
+      const { db } = await connected();
+      const [snapshot] = await read(db, catalogueReference(db));
+      return toCatalogue(snapshot);
+    },
+
+    changeCatalogue: async (decide) => {
+      const { db } = await connected();
+      const reference = catalogueReference(db);
+      return untilWon(async () => {
+        const [snapshot] = await read(db, reference);
+        const current = toCatalogue(snapshot);
+        const next = decide(current);
+        if (next === undefined || isDeepStrictEqual(next, current)) return current;
+        const batch = db.batch();
+        const document = { json: JSON.stringify(next) };
+        if (snapshot?.updateTime === undefined) batch.create(reference, document);
+        else batch.update(reference, document, { lastUpdateTime: snapshot.updateTime });
+        return (await commit(batch)) === lostRace ? lostRace : next;
+      }, random);
     },
 
     ping: async () => {

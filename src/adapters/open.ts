@@ -1,11 +1,23 @@
 import type { Config } from '../config.ts';
-import type { Store } from '../ports.ts';
+import type { Clock, Cluster, PythonReleases, Registries, Store } from '../ports.ts';
+import { openCluster } from './kubernetes.ts';
+import { openRegistries } from './oci-registry.ts';
+import { openPythonReleases } from './python-releases.ts';
 
-/** The store that the configuration names. Only the adapter that is used is loaded: Firestore’s client is heavy. */
-export const openStore = async ({
-  store,
-  googleProject,
-}: Pick<Config, 'store' | 'googleProject'>): Promise<Store> => {
+/** The outside world as the configuration names it. */
+export interface Outside {
+  readonly store: Store;
+  readonly cluster: Cluster;
+  readonly registries: Registries;
+  readonly pythonReleases: PythonReleases;
+  readonly clock: Clock;
+  close(): Promise<void>;
+}
+
+const systemClock: Clock = { now: () => Date.now() };
+
+/** Only the store that is used is loaded: Firestore’s client is heavy. */
+const openStore = async ({ store, googleProject }: Config): Promise<Store> => {
   switch (store.kind) {
     case 'sqlite': {
       const { openSqliteStore } = await import('./sqlite.ts');
@@ -16,4 +28,22 @@ export const openStore = async ({
       return openFirestoreStore({ projectId: googleProject, databaseId: store.database });
     }
   }
+};
+
+/** Opens every adapter; nothing is connected to before it is needed. */
+export const openOutside = async (config: Config): Promise<Outside> => {
+  const store = await openStore(config);
+  const cluster = openCluster(config.cluster);
+  const wire = { clock: systemClock, garRegion: config.region, origins: config.images.origins };
+  return {
+    store,
+    cluster,
+    registries: openRegistries({ ...wire, garProject: config.images.garProject }),
+    pythonReleases: openPythonReleases(wire),
+    clock: systemClock,
+    async close() {
+      await cluster.close();
+      await store.close();
+    },
+  };
 };

@@ -1,5 +1,6 @@
 import { DatabaseSync, type SQLInputValue, type SQLOutputValue, type StatementSync } from 'node:sqlite';
 import { isDeepStrictEqual } from 'node:util';
+import type { Catalogue } from '../environments/catalogue.ts';
 import type { HistoryItem } from '../notebooks/notebook.ts';
 import { type Page, type Store, Unavailable } from '../ports.ts';
 import type { HistoryEvent, TeamRecord } from '../record.ts';
@@ -39,6 +40,10 @@ const migrations = [
    CREATE TABLE ids (
      id TEXT NOT NULL PRIMARY KEY,
      gone INTEGER NOT NULL DEFAULT 0
+   ) STRICT, WITHOUT ROWID;
+   CREATE TABLE catalogue (
+     name TEXT NOT NULL PRIMARY KEY,
+     document TEXT NOT NULL
    ) STRICT, WITHOUT ROWID;`,
 ];
 
@@ -67,6 +72,9 @@ export const statements = {
     UNION ALL SELECT slug, platform_hash FROM teams WHERE platform_hash > ?1
     ORDER BY platform_hash, slug LIMIT ?2`,
   degraded: 'SELECT slug FROM teams WHERE degraded_on = ? ORDER BY slug LIMIT ?',
+  catalogue: "SELECT document FROM catalogue WHERE name = 'current'",
+  setCatalogue:
+    "INSERT INTO catalogue (name, document) VALUES ('current', ?1) ON CONFLICT DO UPDATE SET document = ?1",
   ping: 'SELECT count(*) FROM pragma_user_version',
 } as const;
 
@@ -185,6 +193,11 @@ export const openSqliteStore = ({ file, random = Math.random }: SqliteOptions): 
     return rows.length > limit && last !== undefined ? { items, next: String(last[cursor]) } : { items };
   };
 
+  const catalogueNow = (): Catalogue | undefined => {
+    const row = get('catalogue');
+    return row && JSON.parse(text(row, 'document'));
+  };
+
   return {
     create: (record, event) =>
       untilFree(() =>
@@ -267,6 +280,19 @@ export const openSqliteStore = ({ file, random = Math.random }: SqliteOptions): 
         const row = get('notebookRevision', slug, revision);
         return row && toItem(row);
       }),
+
+    catalogue: () => untilFree(catalogueNow),
+
+    changeCatalogue: (decide) =>
+      untilFree(() =>
+        transaction(() => {
+          const current = catalogueNow();
+          const next = decide(current);
+          if (next === undefined || isDeepStrictEqual(next, current)) return current;
+          run('setCatalogue', JSON.stringify(next));
+          return next;
+        }),
+      ),
 
     ping: () =>
       untilFree(() => {

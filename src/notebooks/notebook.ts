@@ -227,6 +227,7 @@ export const HistoryItem = closed(
       'notebook_restored',
       'notebook_deleted',
       'notebook_retried',
+      'image_refreshed',
     ]),
     revision: nullable(
       Type.Integer({

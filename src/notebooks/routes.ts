@@ -53,6 +53,7 @@ import {
   planned,
   restored,
   retry,
+  takeDigest,
 } from './rules.ts';
 
 const HistoryPage = pageOf(ref(HistoryItem), 'HistoryPage');
@@ -310,7 +311,7 @@ export const registerNotebooks = (app: App, deps: Deps): void => {
       );
       const plan = planned(before, spec);
       if (query.manifests !== true) return plan;
-      return { ...plan, manifests: manifestsOf(decision?.next ?? team) };
+      return { ...plan, manifests: await manifestsOf(decision?.next ?? team) };
     },
   });
 
@@ -370,11 +371,33 @@ export const registerNotebooks = (app: App, deps: Deps): void => {
     },
   });
 
-  const manifestsOf = (team: TeamRecord) =>
-    deps
-      .render(team)
-      .map(redacted)
-      .map((object) => ({ ...object }));
+  const manifestsOf = async (team: TeamRecord) =>
+    (await deps.render(team)).map(redacted).map((object) => ({ ...object }));
+
+  app.route({
+    method: 'POST',
+    url: '/v1/teams/:team/notebook/refresh-image',
+    schema: {
+      operationId: 'refreshImage',
+      summary: 'Take the newer digest of the same tag',
+      description: 'Running servers keep what they have until their next start.',
+      tags,
+      problems: [...imageProblems, 'deleting', 'busy'],
+      params: TeamPath,
+      response: { 200: ref(Notebook) },
+    },
+    handler: async ({ params, caller }, reply) => {
+      const team = await teamOf(store, params.team, caller);
+      const image = view(team).spec.image;
+      if (image === null) throw new Problem('not_found', { detail: 'No image of your own is ordered.' });
+      const found = await deps.pinImage(image, team);
+      const changed = await store.change(params.team, (current) =>
+        takeDigest(seen(current, caller), found, act(caller)),
+      );
+      const looked = await settled(seen(changed, caller));
+      return reply.header('etag', etagOf(versionOf(looked))).send(view(looked));
+    },
+  });
 
   app.route({
     method: 'GET',
@@ -399,7 +422,7 @@ export const registerNotebooks = (app: App, deps: Deps): void => {
     handler: async (request, reply) => {
       const team = await teamOf(store, request.params.team, request.caller);
       view(team);
-      const items = manifestsOf(team);
+      const items = await manifestsOf(team);
       if (negotiate(request, ['application/json', 'application/yaml']) === 'application/json') {
         return reply.type('application/json').send({ items });
       }

@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import { type Absence, present } from '../images/absence.ts';
 import type { Decision } from '../ports.ts';
 import { type Fault, Problem } from '../problems.ts';
 import type { NotebookDeletion, NotebookRecord, Release, TeamRecord } from '../record.ts';
@@ -274,6 +275,71 @@ export const order = (
       statusVersion: team.statusVersion + 1,
     },
     event: { at: act.now, by: act.by, action, revision, changes, spec },
+  };
+};
+
+/**
+ * The team with the newer digest of the same tag in use. Undefined when nothing would change. Throws Problem
+ * `deleting`; `not_found` when no image is ordered, or another one by now.
+ */
+export const takeDigest = (team: TeamRecord, image: NotebookImage, act: Act): Decision | undefined => {
+  assertNotebookStays(team);
+  const before = team.notebook?.image ?? null;
+  if (team.notebook === null || before === null || before.reference !== image.reference) {
+    throw new Problem('not_found', { detail: 'No image of your own is ordered.' });
+  }
+  if (before.digest === image.digest) return tellDigest(team, image.digest);
+  const revision = team.notebookRevision + 1;
+  const { spec } = team.notebook;
+  return {
+    next: {
+      ...team,
+      ...wished(team, act),
+      notebook: { ...team.notebook, image, updatedAt: act.now, updatedBy: act.by },
+      notebookRevision: revision,
+      updatedAt: act.now,
+      status: { ...team.status, phase: 'Applying' },
+      statusVersion: team.statusVersion + 1,
+    },
+    event: {
+      at: act.now,
+      by: act.by,
+      action: 'image_refreshed',
+      revision,
+      changes: [{ path: '/image/digest', from: before.digest, to: image.digest }],
+      spec,
+    },
+  };
+};
+
+/** What the tag of the team’s image points to now, shown and not taken. Undefined when that is known already. */
+export const tellDigest = (team: TeamRecord, digest: string): Decision | undefined => {
+  const image = team.notebook?.image ?? null;
+  if (team.notebook === null || image === null) return undefined;
+  const newerDigest = image.digest === digest ? null : digest;
+  if (image.newerDigest === newerDigest) return undefined;
+  return {
+    next: {
+      ...team,
+      notebook: { ...team.notebook, image: { ...image, newerDigest } },
+      statusVersion: team.statusVersion + 1,
+    },
+  };
+};
+
+/** What the registry says of the pinned image. Undefined when that is known already; due at once when it counts. */
+export const tellAbsence = (team: TeamRecord, absence: Absence, now: string): Decision | undefined => {
+  const { notebook } = team;
+  if (notebook === null || notebook.image === null) return undefined;
+  const before = notebook.imageAbsence ?? present;
+  if (before.missing === absence.missing && before.missingSince === absence.missingSince) return undefined;
+  const { imageAbsence: _before, ...rest } = notebook;
+  return {
+    next: {
+      ...team,
+      notebook: absence.missingSince === null ? rest : { ...rest, imageAbsence: absence },
+      reconcile: before.missing === absence.missing ? team.reconcile : { ...team.reconcile, dueAt: now },
+    },
   };
 };
 

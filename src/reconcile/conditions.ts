@@ -47,6 +47,10 @@ const hubReady = ({ applied: fact, release }: Facts): Finding => {
 const imageResolved = (team: TeamRecord): Finding | undefined => {
   const image = team.notebook?.image;
   if (image === null || image === undefined) return undefined;
+  if (team.notebook?.imageAbsence?.missing) {
+    const message = `${image.reference} (${image.digest}) was deleted from its registry; new servers cannot start with it. Push it anew, or order another one.`;
+    return { status: 'False', reason: 'ImageGone', message };
+  }
   return { status: 'True', reason: 'Pinned', message: `${image.reference} is pinned to ${image.digest}.` };
 };
 

@@ -13,7 +13,7 @@ export interface ReconcileDeps {
   readonly cluster: Cluster;
   readonly clock: Clock;
   /** The one list of what a team’s objects shall be, in the order in which to apply them. */
-  readonly render: (team: TeamRecord) => readonly Manifest[];
+  readonly render: (team: TeamRecord) => readonly Manifest[] | Promise<readonly Manifest[]>;
   readonly log: Log;
 }
 

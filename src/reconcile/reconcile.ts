@@ -139,7 +139,7 @@ const contentOf = (object: Manifest | undefined): string =>
  */
 const takeBackUnwanted = async ({ deps, team, signal }: Look, made: readonly Manifest[]): Promise<void> => {
   const current = await deps.store.team(team.slug);
-  const wanted = current?.id === team.id ? deps.render(current).map(nameOf) : [];
+  const wanted = current?.id === team.id ? (await deps.render(current)).map(nameOf) : [];
   for (const object of made.toReversed()) {
     if (wanted.includes(nameOf(object))) continue;
     const ref = refOf(object);
@@ -159,7 +159,7 @@ const takeBackUnwanted = async ({ deps, team, signal }: Look, made: readonly Man
 };
 
 const applyAll = async (look: Look): Promise<Manifest | undefined> => {
-  const wanted = look.deps.render(look.team);
+  const wanted = await look.deps.render(look.team);
   const { cluster } = look.deps;
   const observed = await Promise.all(wanted.map((object) => cluster.read(refOf(object), look.signal)));
   const lastPolicy = wanted.findLastIndex(({ kind }) => pruned.some((each) => each.kind === kind));

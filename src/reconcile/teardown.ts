@@ -124,9 +124,10 @@ const contentOf = async (look: Look): Promise<Content> => {
       (await list(look, kind)).map((object) => ({ object, name: `${kind.kind} ${object.metadata.name}` })),
     ),
   );
-  const others = lists
-    .flat()
-    .filter(({ object, name }) => !isOwned(object, look.team) && !furniture.has(name));
+  // A home that is still here was not meant to go, though the hub puts the team’s own labels on it.
+  const isOurs = (object: Manifest): boolean =>
+    isOwned(object, look.team) && object.kind !== kinds.claim.kind;
+  const others = lists.flat().filter(({ object, name }) => !isOurs(object) && !furniture.has(name));
   const isLeaving = ({ metadata }: Manifest): boolean =>
     metadata.deletionTimestamp !== undefined ||
     (metadata.labels?.release === release && metadata.labels.component !== homeLabels.component);

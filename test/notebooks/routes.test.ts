@@ -371,7 +371,7 @@ describe('getManifests', () => {
 
   it('shows of a Secret its keys alone, here and in a plan', async () => {
     const path = await ordered();
-    const secrets = api.render(await recordOf(path)).filter(({ kind }) => kind === 'Secret');
+    const secrets = (await api.render(await recordOf(path))).filter(({ kind }) => kind === 'Secret');
     const values = secrets.flatMap(({ data = {} }) => Object.values(data));
     assert.ok(values.length >= 3);
     const answers = [

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import type { InjectOptions, LightMyRequestResponse } from 'fastify';
+import { openRegistries } from '../../src/adapters/oci-registry.ts';
+import { openPythonReleases } from '../../src/adapters/python-releases.ts';
 import { openSqliteStore } from '../../src/adapters/sqlite.ts';
 import { buildApp } from '../../src/app.ts';
 import { assemble } from '../../src/assemble.ts';
@@ -88,6 +90,16 @@ export const configFor = (issuer: { readonly url: string; readonly audience: str
     () => '{}',
   );
 
+const nowhere = Object.fromEntries(
+  [
+    'ghcr.io',
+    'europe-north1-docker.pkg.dev',
+    'artifactregistry.googleapis.com',
+    'quay.io',
+    'peps.python.org',
+  ].map((host) => [host, 'http://127.0.0.1:1']),
+);
+
 /**
  * The API as it is deployed, on an empty store in memory, with an issuer of its own. The clock stands still until
  * a test moves it.
@@ -98,7 +110,15 @@ export const openApi = async ({ environment = {} }: { readonly environment?: Hea
   const store = openSqliteStore({ file: ':memory:' });
   let now = Date.parse(aMoment);
   const clock = { now: () => now };
-  const assembled = assemble(config, { store, cluster: noCluster, clock, log: createLogger('silent') }).deps;
+  const assembled = assemble(config, {
+    store,
+    cluster: noCluster,
+    // Nobody answers there: a test that needs a registry says which.
+    registries: openRegistries({ clock, garRegion: 'europe-north1', garProject: 'p', origins: nowhere }),
+    pythonReleases: openPythonReleases({ clock, garRegion: 'europe-north1', origins: nowhere }),
+    clock,
+    log: createLogger('silent'),
+  }).deps;
   const untouched: Outside = {
     reconcile: async (team) => team,
     look: async (team) => team,

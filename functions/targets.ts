@@ -1,0 +1,40 @@
+import type { HttpFunction } from '@google-cloud/functions-framework';
+import { openOutside } from '../src/adapters/open.ts';
+import { type Assembled, assemble } from '../src/assemble.ts';
+import { loadConfig } from '../src/config.ts';
+import { createLogger } from '../src/logging.ts';
+import { refresh } from '../src/reconcile/refresh.ts';
+import { tick } from '../src/reconcile/tick.ts';
+
+const open = async (): Promise<Assembled> => {
+  const config = loadConfig(process.env);
+  return assemble(config, { ...(await openOutside(config)), log: createLogger(config.logLevel) });
+};
+
+let opened: Promise<Assembled> | undefined;
+
+/** What every function of this process works with, opened by the first call; a start that failed is tried again. */
+const assembled = (): Promise<Assembled> => {
+  opened ??= open();
+  opened.catch(() => {
+    opened = undefined;
+  });
+  return opened;
+};
+
+/** A call of Cloud Scheduler, answered with what was done. Its caller is checked by Cloud Run (deploy/README.md). */
+const scheduled =
+  (work: (parts: Assembled) => Promise<object>): HttpFunction =>
+  async (request, response) => {
+    if (request.method !== 'POST') {
+      response.status(405).set('allow', 'POST').end();
+      return;
+    }
+    response.status(200).json(await work(await assembled()));
+  };
+
+/** Every minute: brings every team that is due closer to what is wanted. */
+export const reconcileFunction = scheduled((parts) => tick(parts.tick));
+
+/** Every hour: what environments there are, and whether the teams’ own images have moved or gone. */
+export const refreshFunction = scheduled((parts) => refresh(parts.refresh));
