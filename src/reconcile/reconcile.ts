@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import { growth, homeLabels } from '../notebooks/home.ts';
 import { type Manifest, Unavailable } from '../ports.ts';
 import type { TeamRecord } from '../record.ts';
 import { isOwned, metaOf, revisionAnnotation, teamIdLabel } from '../teams/desired.ts';
@@ -158,6 +159,27 @@ const takeBackUnwanted = async ({ deps, team, signal }: Look, made: readonly Man
   }
 };
 
+/** Home volumes that exist are grown too; KubeSpawner sizes a volume only when it makes it. */
+const growHomes = async ({ deps, team, signal }: Look): Promise<void> => {
+  if (team.notebook === null) return;
+  const { namespace } = metaOf(team);
+  const { home } = team.notebook.spec.storage;
+  const kind = { apiVersion: 'v1', kind: 'PersistentVolumeClaim', namespace } as const;
+  for (const claim of await deps.cluster.list({ ...kind, labels: homeLabels }, signal)) {
+    const { name, uid, resourceVersion } = claim.metadata;
+    const patch = growth(claim, home);
+    if (patch === undefined || uid === undefined || resourceVersion === undefined) continue;
+    const result = await deps.cluster.patch({ ...kind, name, uid, resourceVersion }, patch, signal);
+    if (result.outcome === 'refused') {
+      throw new Halt(
+        'blocked',
+        'HomesNotGrown',
+        `Home volume ${name} cannot grow to ${home}: ${result.message}`,
+      );
+    }
+  }
+};
+
 const applyAll = async (look: Look): Promise<Manifest | undefined> => {
   const wanted = await look.deps.render(look.team);
   const { cluster } = look.deps;
@@ -180,6 +202,7 @@ const applyAll = async (look: Look): Promise<Manifest | undefined> => {
     }
     if (lastPolicy < 0) await prune(look, wanted);
     if (profilesChanged) await nudgeHub(look);
+    await growHomes(look);
   } finally {
     if (made.length > 0) await takeBackUnwanted(look, made);
   }

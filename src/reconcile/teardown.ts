@@ -1,11 +1,10 @@
+import { homeLabels } from '../notebooks/home.ts';
 import type { Cluster, Manifest, ObjectRef } from '../ports.ts';
 import type { Deletion, NotebookDeletion } from '../record.ts';
 import { isOwned, teamIdLabel } from '../teams/desired.ts';
 import { namespaceOf, releaseNameOf } from '../teams/names.ts';
 import { assertNotNewer, assertStillWanted, Halt, type Look } from './look.ts';
 
-/** KubeSpawner’s label of home volumes, as the chart sets it (facts/notebooks b4). */
-const homeLabels = { component: 'singleuser-storage' } as const;
 const notebookLabels = { component: 'singleuser-server' } as const;
 
 const kinds = {

@@ -1,0 +1,30 @@
+import type { Manifest } from '../ports.ts';
+import { bytesOf } from './quantity.ts';
+
+/** Home volumes, by the label that the chart has KubeSpawner give them (facts/notebooks b4). */
+export const homeLabels = { component: 'singleuser-storage' } as const;
+
+const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null;
+
+const requested = ({ spec }: Manifest): unknown => {
+  const resources = isObject(spec) ? spec.resources : undefined;
+  const requests = isObject(resources) ? resources.requests : undefined;
+  return isObject(requests) ? requests.storage : undefined;
+};
+
+/**
+ * The merge patch that grows an existing claim to the size ordered; undefined when it is as large already, or when
+ * its size is not one that we gave it. A claim cannot shrink.
+ */
+export const growth = (claim: Manifest, home: string): Readonly<Record<string, unknown>> | undefined => {
+  const size = requested(claim);
+  if (
+    typeof size !== 'string' ||
+    !/^[0-9]+(\.[0-9]+)?(Mi|Gi)$/.test(size) ||
+    bytesOf(size) >= bytesOf(home)
+  ) {
+    return undefined;
+  }
+  return { spec: { resources: { requests: { storage: home } } } };
+};

@@ -1,0 +1,31 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { growth } from '../../src/notebooks/home.ts';
+
+const claim = (storage: unknown) => ({
+  apiVersion: 'v1',
+  kind: 'PersistentVolumeClaim',
+  metadata: { name: 'claim-kari' },
+  spec: { resources: { requests: { storage } } },
+});
+
+describe('a home volume', () => {
+  it('grows to what is ordered', () => {
+    assert.deepEqual(growth(claim('10Gi'), '20Gi'), {
+      spec: { resources: { requests: { storage: '20Gi' } } },
+    });
+    assert.deepEqual(growth(claim('1024Mi'), '1.5Gi'), {
+      spec: { resources: { requests: { storage: '1.5Gi' } } },
+    });
+  });
+
+  for (const size of ['20Gi', '20480Mi', '30Gi']) {
+    it(`stays as it is at ${size} when 20Gi are ordered`, () =>
+      assert.equal(growth(claim(size), '20Gi'), undefined));
+  }
+
+  for (const size of ['20G', '10000000', 10, undefined]) {
+    it(`stays as it is when somebody else sized it ${size}`, () =>
+      assert.equal(growth(claim(size), '99Gi'), undefined));
+  }
+});
