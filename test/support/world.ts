@@ -85,10 +85,10 @@ export const signal = (): AbortSignal => AbortSignal.timeout(60_000);
 /** Waits for what the cluster does in its own time. */
 export const eventually = async <T>(look: () => Promise<T | undefined | false>): Promise<T> => {
   const deadline = AbortSignal.timeout(45_000);
-  for (;;) {
+  for (let pauseMs = 10; ; pauseMs = Math.min(pauseMs * 2, 500)) {
     const found = await look();
     if (found !== undefined && found !== false) return found;
-    await wait(30, undefined, { signal: deadline });
+    await wait(pauseMs, undefined, { signal: deadline });
   }
 };
 
@@ -225,6 +225,8 @@ export const aWorld = async (t: After, { cluster, send }: Kubernetes) => {
     },
 
     async put(kind: string, manifest: object): Promise<Raw> {
+      // A pod needs its account, which a new namespace gets in its own time.
+      if (kind === 'Pod') await eventually(() => raw('ServiceAccount', 'default'));
       const { code, body } = await send('POST', pathOf(await namespace(), kind), manifest);
       assert.ok(code === 201 && Value.Check(RawAnswer, body), JSON.stringify(body));
       return body as unknown as Raw;

@@ -1,0 +1,204 @@
+import assert from 'node:assert/strict';
+import { it } from 'node:test';
+import { isWrite, recorded, spoken } from '../../support/intercepted.ts';
+import {
+  aHome,
+  aPod,
+  aWorld,
+  conditionOf,
+  eventually,
+  type Kubernetes,
+  pathOf,
+  versions,
+  type World,
+} from '../../support/world.ts';
+
+const finalizers = ['finalizers.fluxcd.io'];
+
+const gone = (world: World) =>
+  eventually(
+    async () => (await world.look()) === undefined && (await world.store.team(world.slug)) === undefined,
+  );
+
+/** How a notebook and a team go away; to be called inside a `describe` that names the API server. */
+export const teardown = (open: () => Kubernetes): void => {
+  it('takes a notebook away from its servers to its profiles, and waits for Flux in between', async (t) => {
+    const world = await aWorld(t, open());
+    const { id } = await world.ordered();
+    await world.put('Pod', aPod('jupyter-kari', { component: 'singleuser-server' }));
+    await world.put('Pod', aPod('worker-1', { dag_id: 'nightly' }));
+    await world.put('PersistentVolumeClaim', aHome('claim-kari', id));
+    await world.edit('HelmRelease', 'jupyterhub', { metadata: { finalizers } });
+    await world.deleteNotebook();
+
+    const first = recorded(world.cluster);
+    const waiting = await world.look(first.cluster);
+    assert.deepEqual(first.calls.filter(isWrite).map(spoken), [
+      'remove Pod jupyter-kari',
+      'remove HelmRelease jupyterhub',
+    ]);
+    assert.equal(waiting?.status.phase, 'Deleting');
+    assert.partialDeepStrictEqual(conditionOf(waiting, 'Applied'), { status: 'Unknown', reason: 'Deleting' });
+    assert.match(conditionOf(waiting, 'Applied')?.message ?? '', /the hub/);
+    const meanwhile = await world.objects();
+    assert.ok(meanwhile.has('NetworkPolicy notebook-egress-open'));
+    await world.look();
+    assert.deepEqual(versions(await world.objects()), versions(meanwhile), 'it waits without writing');
+
+    await world.edit('HelmRelease', 'jupyterhub', { metadata: { finalizers: null } });
+    const second = recorded(world.cluster);
+    const team = await world.look(second.cluster);
+    assert.deepEqual(
+      second.calls.filter(({ verb }) => verb === 'remove').map(spoken),
+      ['NetworkPolicy notebook-egress-open', 'Secret notebook-hub', 'ConfigMap notebook-profiles'].map(
+        (name) => `remove ${name}`,
+      ),
+    );
+    assert.deepEqual([...(await world.objects()).keys()].sort(), [
+      `Namespace team-${id}`,
+      'PersistentVolumeClaim claim-kari',
+      'Pod worker-1',
+      `ServiceAccount ${id}`,
+    ]);
+    assert.equal(team?.notebook, null);
+    assert.equal(team?.release, null);
+    assert.equal(team?.status.phase, 'Ready');
+  });
+
+  it('removes homes when it is asked to, and no other volume', async (t) => {
+    const world = await aWorld(t, open());
+    const { id } = await world.ordered();
+    await world.put('PersistentVolumeClaim', aHome('claim-kari', id));
+    await world.put('PersistentVolumeClaim', {
+      ...aHome('models', id),
+      metadata: { name: 'models', labels: { app: 'theirs' } },
+    });
+    world.pass(3600 * 24 * 365 * 10);
+    await world.deleteNotebook(true);
+    await eventually(async () => (await world.look())?.notebook === null);
+    assert.equal(await world.raw('PersistentVolumeClaim', 'claim-kari'), undefined);
+    assert.notEqual(await world.raw('PersistentVolumeClaim', 'models'), undefined);
+  });
+
+  it('keeps homes that came after the request to delete them', async (t) => {
+    const world = await aWorld(t, open());
+    // The world’s clock stands long before the cluster’s: whatever is made in the cluster is made later.
+    world.pass(-3600 * 24 * 365 * 10);
+    const { id } = await world.ordered();
+    await world.deleteNotebook(true);
+    await world.put('PersistentVolumeClaim', aHome('claim-kari', id));
+    await eventually(async () => (await world.look())?.notebook === null);
+    assert.notEqual(await world.raw('PersistentVolumeClaim', 'claim-kari'), undefined);
+  });
+
+  it('goes on counting when a notebook is ordered again', async (t) => {
+    const world = await aWorld(t, open());
+    await world.ordered();
+    await world.deleteNotebook();
+    await eventually(async () => (await world.look())?.notebook === null);
+    const { notebookRevision, generation } = await world.order({ pip: { userInstallByDefault: true } });
+    assert.deepEqual([notebookRevision, generation], [3, 5]);
+    const team = await world.look();
+    assert.equal(conditionOf(team, 'Applied')?.status, 'True');
+    const release = await world.raw('HelmRelease', 'jupyterhub');
+    assert.equal(release?.metadata.annotations?.['knada.io/revision'], '5');
+  });
+
+  it('takes a whole team away, its namespace and its record too, and keeps its id taken', async (t) => {
+    const world = await aWorld(t, open());
+    const { id } = await world.ordered();
+    await world.deleteTeam();
+    const deleting = await world.look();
+    if (deleting !== undefined) assert.equal(deleting.status.phase, 'Deleting');
+    await gone(world);
+    assert.equal(await world.raw('Namespace', `team-${id}`, `team-${id}`), undefined);
+    assert.equal(await world.store.isTombstone(id), true);
+    assert.ok(world.events.some(({ event }) => event === 'team deleted'));
+  });
+
+  it('takes away a team that never got anything', async (t) => {
+    const world = await aWorld(t, open());
+    await world.create();
+    await world.deleteTeam();
+    assert.equal(await world.look(), undefined);
+    assert.equal(await world.store.team(world.slug), undefined);
+  });
+
+  it('stops at what is not ours, names it, and goes on when it has been moved away', async (t) => {
+    const world = await aWorld(t, open());
+    const { id } = await world.ordered();
+    await world.put('ConfigMap', { metadata: { name: 'their-settings' } });
+    await world.put('PersistentVolumeClaim', {
+      ...aHome('models', id),
+      metadata: { name: 'models', labels: { app: 'theirs' } },
+    });
+    await world.deleteTeam(true);
+    const blocked = await eventually(async () => {
+      const team = await world.look();
+      return conditionOf(team, 'Applied')?.status === 'False' && team;
+    });
+    assert.equal(blocked.status.phase, 'Deleting');
+    assert.equal(conditionOf(blocked, 'Applied')?.reason, 'ForeignContent');
+    const message = conditionOf(blocked, 'Applied')?.message ?? '';
+    assert.match(message, /PersistentVolumeClaim models, ConfigMap their-settings\./);
+    assert.equal(Date.parse(blocked.reconcile.dueAt) - world.clock.now(), 60_000);
+    const kept = await world.objects();
+    assert.deepEqual([...kept.keys()].sort(), [
+      'ConfigMap their-settings',
+      `Namespace team-${id}`,
+      'PersistentVolumeClaim models',
+      `ServiceAccount ${id}`,
+    ]);
+    await world.look();
+    assert.deepEqual(versions(await world.objects()), versions(kept));
+
+    await world.delete('ConfigMap', 'their-settings');
+    assert.equal(conditionOf(await world.look(), 'Applied')?.reason, 'ForeignContent');
+    await world.delete('PersistentVolumeClaim', 'models');
+    await gone(world);
+    assert.equal(await world.raw('Namespace', `team-${id}`, `team-${id}`), undefined);
+  });
+
+  it('keeps a namespace with a home in it that nobody asked to delete', async (t) => {
+    const world = await aWorld(t, open());
+    const { id } = await world.ordered();
+    await world.deleteTeam(false);
+    // Made after the request was checked: KubeSpawner puts the team’s own labels on it.
+    await world.put('PersistentVolumeClaim', aHome('claim-kari', id));
+    const blocked = await eventually(async () => {
+      const team = await world.look();
+      assert.notEqual(team, undefined, 'the team went, and the home with it');
+      return conditionOf(team, 'Applied')?.status === 'False' && team;
+    });
+    assert.equal(conditionOf(blocked, 'Applied')?.reason, 'ForeignContent');
+    assert.match(conditionOf(blocked, 'Applied')?.message ?? '', /PersistentVolumeClaim claim-kari/);
+    const home = await world.raw('PersistentVolumeClaim', 'claim-kari');
+    assert.equal(home?.metadata.deletionTimestamp, undefined);
+
+    world.pass(3600 * 24 * 365 * 10);
+    await world.deleteTeam(true);
+    await gone(world);
+  });
+
+  it('leaves a namespace alone that is not the team’s any more', async (t) => {
+    const world = await aWorld(t, open());
+    const { id } = await world.ordered();
+    await world.edit('Namespace', `team-${id}`, {
+      metadata: { labels: { 'knada.io/team-id': 'another-0000' } },
+    });
+    const before = await world.objects();
+    await world.deleteTeam();
+    const blocked = await world.look();
+    assert.partialDeepStrictEqual(conditionOf(blocked, 'Applied'), { status: 'False', reason: 'Conflict' });
+    assert.deepEqual(versions(await world.objects()), versions(before));
+  });
+
+  it('finishes for a team whose namespace somebody deleted', async (t) => {
+    const world = await aWorld(t, open());
+    const { id } = await world.ordered();
+    await world.send('DELETE', pathOf(`team-${id}`, 'Namespace'));
+    await world.deleteTeam();
+    await gone(world);
+    assert.equal(await world.store.isTombstone(id), true);
+  });
+};
