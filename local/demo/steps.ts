@@ -334,11 +334,11 @@ export const steps: readonly Step[] = [
     },
   },
   {
-    says: 'deleting the notebook takes the hub away and keeps the homes',
+    says: 'a larger home is ordered, and the volume that exists grows',
     async run(story) {
       const { cluster, kari, namespace } = story;
       // As KubeSpawner makes it at a member's first start.
-      await cluster.create({
+      const claim = {
         apiVersion: 'v1',
         kind: 'PersistentVolumeClaim',
         metadata: {
@@ -347,7 +347,23 @@ export const steps: readonly Step[] = [
           labels: { component: 'singleuser-storage', 'hub.jupyter.org/username': 'kari' },
         },
         spec: { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '10Gi' } } },
-      });
+      };
+      await cluster.create(claim);
+      await cluster.updateStatus({ ...claim, status: { phase: 'Bound', capacity: { storage: '10Gi' } } });
+      const body = { storage: { home: '20Gi' } };
+      const plan = expectStatus(await kari.call('POST', `${notebook}/plan`, { body }), 200);
+      assert.equal(at(plan, 'restartsHub'), false);
+      expectStatus(await kari.call('PATCH', notebook, { body }), 200);
+      const grown = await cluster.get('persistentvolumeclaims', namespace, 'claim-kari');
+      assert.equal(at(grown, 'spec', 'resources', 'requests', 'storage'), '20Gi');
+      const shrunk = await kari.call('PATCH', notebook, { body: { storage: { home: '5Gi' } } });
+      assert.equal(at(expectStatus(shrunk, 409), 'code'), 'cannot_shrink');
+    },
+  },
+  {
+    says: 'deleting the notebook takes the hub away and keeps the homes',
+    async run(story) {
+      const { cluster, kari, namespace } = story;
       expectStatus(await kari.call('DELETE', notebook), 202);
       await untilStatus(kari, notebook, 404);
       assert.equal(await cluster.get('helmreleases', namespace, 'jupyterhub'), undefined);

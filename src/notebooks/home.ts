@@ -14,11 +14,14 @@ const requested = ({ spec }: Manifest): unknown => {
 };
 
 /**
- * The merge patch that grows an existing claim to the size ordered; undefined when it is as large already, or when
- * its size is not one that we gave it. A claim cannot shrink.
+ * The merge patch that grows an existing claim to the size ordered; undefined when it is as large already, when
+ * its size is not one that we gave it, or while it has no volume (Kubernetes resizes bound claims only). A claim
+ * cannot shrink.
  */
 export const growth = (claim: Manifest, home: string): Readonly<Record<string, unknown>> | undefined => {
+  const isBound = isObject(claim.status) && claim.status.phase === 'Bound';
   const size = requested(claim);
+  if (!isBound) return undefined;
   if (
     typeof size !== 'string' ||
     !/^[0-9]+(\.[0-9]+)?(Mi|Gi)$/.test(size) ||

@@ -2,11 +2,12 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { growth } from '../../src/notebooks/home.ts';
 
-const claim = (storage: unknown) => ({
+const claim = (storage: unknown, phase = 'Bound') => ({
   apiVersion: 'v1',
   kind: 'PersistentVolumeClaim',
   metadata: { name: 'claim-kari' },
   spec: { resources: { requests: { storage } } },
+  status: { phase },
 });
 
 describe('a home volume', () => {
@@ -23,6 +24,10 @@ describe('a home volume', () => {
     it(`stays as it is at ${size} when 20Gi are ordered`, () =>
       assert.equal(growth(claim(size), '20Gi'), undefined));
   }
+
+  it('waits for its volume: Kubernetes resizes bound claims only', () => {
+    assert.equal(growth(claim('10Gi', 'Pending'), '20Gi'), undefined);
+  });
 
   for (const size of ['20G', '10000000', 10, undefined]) {
     it(`stays as it is when somebody else sized it ${size}`, () =>
