@@ -2,7 +2,9 @@ import type { Call } from '../support/intercepted.ts';
 import type { Kubernetes } from '../support/world.ts';
 import { applying } from './reconcile/applying.ts';
 import { drift } from './reconcile/drift.ts';
+import { failures } from './reconcile/failures.ts';
 import { fencing } from './reconcile/fencing.ts';
+import { hubStatus } from './reconcile/hub-status.ts';
 import { teardown } from './reconcile/teardown.ts';
 
 /**
@@ -15,6 +17,8 @@ export const reconcileContract = (
 ): void => {
   applying(open);
   drift(open);
+  hubStatus(open);
   teardown(open);
+  failures(open);
   fencing(open, naps);
 };

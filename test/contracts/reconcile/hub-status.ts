@@ -1,0 +1,157 @@
+import assert from 'node:assert/strict';
+import { it } from 'node:test';
+import { aMoment } from '../../support/records.ts';
+import { aWorld, conditionOf, type Kubernetes } from '../../support/world.ts';
+
+const condition = (type: string, status: string, reason: string, message = `${reason}.`) => ({
+  type,
+  status,
+  reason,
+  message,
+  observedGeneration: 1,
+  lastTransitionTime: '2026-11-23T09:00:00Z',
+});
+
+const installed = {
+  chartName: 'jupyterhub',
+  chartVersion: '4.4.0',
+  configDigest: `sha256:${'1'.repeat(64)}`,
+  digest: `sha256:${'2'.repeat(64)}`,
+  firstDeployed: '2026-11-23T09:00:00Z',
+  lastDeployed: '2026-11-23T09:00:00Z',
+  name: 'jupyterhub',
+  namespace: 'team',
+  status: 'deployed',
+  version: 1,
+};
+const helmFailed = 'Helm install failed: context deadline exceeded';
+
+const reports = {
+  waiting: { conditions: [] },
+  outdated: { conditions: [{ ...condition('Ready', 'True', 'InstallSucceeded'), observedGeneration: 0 }] },
+  installing: {
+    conditions: [
+      condition('Reconciling', 'True', 'Progressing'),
+      condition('Ready', 'Unknown', 'Progressing', 'Running installation'),
+    ],
+  },
+  retrying: {
+    installFailures: 1,
+    conditions: [
+      condition('Reconciling', 'True', 'ProgressingWithRetry'),
+      condition('Ready', 'False', 'InstallFailed', helmFailed),
+    ],
+  },
+  failed: {
+    installFailures: 3,
+    conditions: [
+      condition('Stalled', 'True', 'RetriesExceeded'),
+      condition('Ready', 'False', 'InstallFailed', helmFailed),
+    ],
+  },
+  rolledBack: {
+    upgradeFailures: 1,
+    conditions: [
+      condition('Ready', 'False', 'RollbackSucceeded', 'Rolled back to version 1'),
+      condition('Remediated', 'True', 'RollbackSucceeded'),
+    ],
+  },
+  stuck: {
+    history: [installed],
+    conditions: [condition('Ready', 'Unknown', 'Progressing', 'Running upgrade')],
+  },
+  ready: {
+    history: [installed],
+    conditions: [condition('Ready', 'True', 'InstallSucceeded', 'Helm install succeeded')],
+  },
+} as const;
+
+/** What Flux says of a first installation, and what its team is shown then. */
+const shown: readonly (readonly [keyof typeof reports, string, string, string, RegExp])[] = [
+  ['waiting', 'Unknown', 'Pending', 'Applying', /not looked/],
+  ['outdated', 'Unknown', 'Pending', 'Applying', /not looked at the newest/],
+  ['installing', 'Unknown', 'Applying', 'Applying', /Running installation/],
+  ['retrying', 'False', 'Retrying', 'Applying', /deadline exceeded/],
+  ['failed', 'False', 'Failed', 'Degraded', /deadline exceeded/],
+  ['rolledBack', 'False', 'RolledBack', 'Degraded', /Rolled back to version 1/],
+  ['stuck', 'True', 'Installed', 'Ready', /installed/],
+  ['ready', 'True', 'Installed', 'Ready', /succeeded/],
+];
+
+const waitSeconds: Readonly<Record<string, number>> = { Ready: 1800, Degraded: 60, Applying: 0 };
+
+/** What Flux says of the hub reaches the team; to be called inside a `describe` that names the API server. */
+export const hubStatus = (open: () => Kubernetes): void => {
+  for (const [report, status, reason, phase, message] of shown) {
+    it(`shows a hub of which Flux says ${report} as ${reason}, and its notebook as ${phase}`, async (t) => {
+      const world = await aWorld(t, open());
+      await world.ordered();
+      await world.report(reports[report]);
+      world.pass(5);
+      const team = await world.look();
+      assert.partialDeepStrictEqual(conditionOf(team, 'HubReady'), { status, reason });
+      assert.match(conditionOf(team, 'HubReady')?.message ?? '', message);
+      assert.equal(team?.status.phase, phase);
+      assert.equal(conditionOf(team, 'Applied')?.status, 'True');
+      assert.equal(conditionOf(team, 'Applied')?.lastTransitionTime, aMoment);
+      const record = await world.record();
+      await world.look();
+      assert.deepEqual(await world.record(), record, 'the same again is no news');
+      if (phase !== 'Applying') {
+        const wait = (Date.parse(record.reconcile.dueAt) - world.clock.now()) / 1000;
+        assert.equal(wait, waitSeconds[phase]);
+      } else assert.ok(Date.parse(record.reconcile.dueAt) <= world.clock.now());
+    });
+  }
+
+  it('follows a notebook from Pending to Ready, to Degraded, and back by a retry', async (t) => {
+    const world = await aWorld(t, open());
+    await world.create();
+    await world.order();
+    assert.equal((await world.record()).status.phase, 'Pending');
+    const phases: string[] = [];
+    const versions = [(await world.record()).statusVersion];
+    const next = async (report: object) => {
+      await world.report(report);
+      world.pass(1);
+      const team = await world.look();
+      phases.push(`${team?.status.phase} ${conditionOf(team, 'HubReady')?.reason}`);
+      versions.push(team?.statusVersion ?? 0);
+      return team;
+    };
+    await world.look();
+    await next(reports.installing);
+    await next(reports.ready);
+    await next(reports.retrying);
+    await next({ ...reports.failed, upgradeFailures: 3 });
+    await world.retry(true);
+    assert.equal((await world.record()).status.phase, 'Applying');
+    const last = await next({ ...reports.ready, installFailures: 0, upgradeFailures: 0 });
+    assert.deepEqual(phases, [
+      'Applying Applying',
+      'Ready Installed',
+      'Degraded Retrying',
+      'Degraded Failed',
+      'Ready Installed',
+    ]);
+    assert.deepEqual(
+      versions,
+      [...versions].sort((a, b) => a - b),
+    );
+    assert.equal(new Set(versions).size, versions.length);
+    assert.equal(conditionOf(last, 'Applied')?.lastTransitionTime, aMoment);
+    assert.notEqual(conditionOf(last, 'HubReady')?.lastTransitionTime, aMoment);
+  });
+
+  it('is Ready at once with an order that the hub need not hear of', async (t) => {
+    const world = await aWorld(t, open());
+    await world.ordered();
+    await world.report(reports.ready);
+    assert.equal((await world.look())?.status.phase, 'Ready');
+    await world.order({ resources: { cpu: { limit: 4 } } });
+    assert.equal((await world.record()).status.phase, 'Applying');
+    const team = await world.look();
+    assert.equal(team?.status.phase, 'Ready');
+    assert.equal(team?.status.appliedRevision, 2);
+  });
+};
