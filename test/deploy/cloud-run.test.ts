@@ -81,8 +81,11 @@ const Service = Type.Object({
   }),
 });
 
-const service = (file: string): Static<typeof Service> => {
-  const value: unknown = parse(render([file], operator));
+/** One file describes every function. */
+const functions = ['reconcile', 'refresh'];
+
+const service = (file: string, called = 'reconcile'): Static<typeof Service> => {
+  const value: unknown = parse(render([file], { ...operator, FUNCTION: called }));
   for (const error of Value.Errors(Service, value))
     assert.fail(`${file} ${error.instancePath} ${error.message}`);
   return Value.Parse(Service, value);
@@ -164,18 +167,33 @@ describe('what is deployed on Cloud Run', () => {
     assert.equal(config.auth.issuers[0]?.tenantId, operator.TENANT_ID);
   });
 
-  it('gives the function the environment, identity, image and secrets of the API', () => {
-    const [api, reconcile] = files.map((file) => service(file).spec.template.spec);
-    assert.ok(api !== undefined && reconcile !== undefined);
-    assert.deepEqual(reconcile.containers[0].env, api.containers[0].env);
-    assert.deepEqual(reconcile.containers[0].volumeMounts, api.containers[0].volumeMounts);
-    assert.deepEqual(reconcile.volumes, api.volumes);
-    assert.equal(reconcile.containers[0].image, api.containers[0].image);
-    assert.equal(reconcile.serviceAccountName, api.serviceAccountName);
-    assert.match(reconcile.containers[0].args?.[0] ?? '', /^--target=reconcile$/);
+  it('gives each function the environment, identity, image and secrets of the API', () => {
+    const api = service('service.yaml').spec.template.spec;
+    for (const name of functions) {
+      const { metadata, spec } = service('deploy/functions.yaml', name);
+      const called = spec.template.spec;
+      assert.equal(metadata.name, `knada-notebooks-${name}`);
+      assert.deepEqual(called.containers[0].env, api.containers[0].env);
+      assert.deepEqual(called.containers[0].volumeMounts, api.containers[0].volumeMounts);
+      assert.deepEqual(called.volumes, api.volumes);
+      assert.equal(called.containers[0].image, api.containers[0].image);
+      assert.equal(called.serviceAccountName, api.serviceAccountName);
+      assert.deepEqual(called.containers[0].args, [`--target=${name}`, '--signature-type=http']);
+    }
   });
 
-  it('leaves callers to the API, and the function to nobody but the scheduler', () => {
+  it('has each function called by the clock, and waited for as long as it may take', () => {
+    const readme = text('deploy/README.md');
+    const deadlineSeconds = Number(/--attempt-deadline (\d+)s/.exec(readme)?.[1]);
+    for (const name of functions) {
+      assert.match(readme, new RegExp(`^schedule ${name} '[^']+'$`, 'm'));
+      const { timeoutSeconds } = service('deploy/functions.yaml', name).spec.template.spec;
+      assert.equal(deadlineSeconds, timeoutSeconds);
+    }
+    assert.match(readme, /^schedule refresh '\d+ \* \* \* \*'$/m);
+  });
+
+  it('leaves callers to the API, and the functions to nobody but the scheduler', () => {
     assert.equal(
       service('service.yaml').metadata.annotations['run.googleapis.com/invoker-iam-disabled'],
       'true',
@@ -206,8 +224,9 @@ describe('what is deployed on Cloud Run', () => {
   it('names every placeholder’s variable when one has no value', () => {
     const { CLUSTER_NAME: _, ...rest } = operator;
     assert.throws(() => render(['service.yaml'], rest), /CLUSTER_NAME/);
-    assert.doesNotMatch(render(files, { ...operator, TEAM_CREATORS: 'a&b\\1$x' }), /\$\{/);
-    assert.match(render(files, { ...operator, TEAM_CREATORS: 'a&b$x' }), /"a&b\$x"/);
+    const given = { ...operator, FUNCTION: 'refresh' };
+    assert.doesNotMatch(render(files, { ...given, TEAM_CREATORS: 'a&b\\1$x' }), /\$\{/);
+    assert.match(render(files, { ...given, TEAM_CREATORS: 'a&b$x' }), /"a&b\$x"/);
   });
 
   it('is documented: the README has every variable and every placeholder', () => {
