@@ -4,6 +4,8 @@ import { readFile } from 'node:fs/promises';
 import { describe, it, type TestContext } from 'node:test';
 import { Firestore } from '@google-cloud/firestore';
 import { type FirestoreOptions, openFirestoreStore } from '../../src/adapters/firestore.ts';
+import { shippedCatalogue } from '../../src/environments/catalogue.ts';
+import { shippedCatalogue } from '../../src/environments/catalogue.ts';
 import type { Decide } from '../../src/ports.ts';
 import { storeContract } from '../contracts/store.ts';
 import { noEmulator, startFirestoreEmulator } from '../support/firestore-emulator.ts';
@@ -242,6 +244,7 @@ describe('the indexes of Firestore', { skip }, () => {
   it('name fields that are stored, and exempt every one that no query asks for', async (t) => {
     const { store, raw } = opened(t);
     await store.create(anOrderedRecord(), anEvent({ revision: 1, spec: aSpec() }));
+    await store.changeCatalogue(() => shippedCatalogue([], 0));
     const stored = async (group: string, path: string) =>
       Object.keys((await raw.doc(path).get()).data() ?? {}).map((field) => `${group}.${field}`);
     const fields = (
@@ -249,6 +252,8 @@ describe('the indexes of Firestore', { skip }, () => {
         stored('teams', 'teams/team-a'),
         stored('history', 'teams/team-a/history/1'),
         stored('ids', 'ids/team-a-3f9c'),
+        stored('catalogue', 'catalogue/current'),
+        stored('catalogue', 'catalogue/current'),
       ])
     ).flat();
 

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { it, type TestContext } from 'node:test';
+import { type Catalogue, shippedCatalogue } from '../../src/environments/catalogue.ts';
+import { knadaImages } from '../../src/environments/standard-images.ts';
 import type { HistoryItem } from '../../src/notebooks/notebook.ts';
 import type { Decide, Page, Store } from '../../src/ports.ts';
 import type { HistoryEvent, TeamRecord } from '../../src/record.ts';
@@ -21,6 +23,11 @@ const revised: Decide = (current) => ({
     action: 'team_updated',
     changes: [{ path: '/revision', from: 0, to: current.revision + 1 }],
   }),
+});
+
+const aCatalogue = (overrides: Partial<Catalogue> = {}): Catalogue => ({
+  ...shippedCatalogue(knadaImages, Date.parse('2026-11-23T09:00:00.000Z')),
+  ...overrides,
 });
 
 const numbered = (n: number) => `team-${String(n).padStart(3, '0')}`;
@@ -518,6 +525,65 @@ export const storeContract = (open: OpenStores): void => {
     assert.deepEqual(await there.history('team-a', { limit: 1 }), { items: [{ n: 2, ...event }], next: '2' });
     await here.change('team-a', () => ({ next: aRecord() }));
     assert.deepEqual(await there.team('team-a'), aRecord());
+  });
+
+  it('keeps the catalogue of environments, which there is none of at first', async (t) => {
+    const { here, there } = await opened(t);
+    assert.equal(await there.catalogue(), undefined);
+    const catalogue = aCatalogue({ listed: { 'ghcr.io/navikt/å “b” \u0000 __x__': ['3.13'], '': [] } });
+    const answer = await here.changeCatalogue((current) => {
+      assert.equal(current, undefined);
+      return catalogue;
+    });
+    assert.deepEqual(answer, catalogue);
+    assert.deepEqual(await there.catalogue(), catalogue);
+    assert.deepEqual(await here.teams({ limit: 10 }), { items: [] });
+  });
+
+  it('decides about the catalogue on what is there, and writes nothing without a decision', async (t) => {
+    const { here, there } = await opened(t);
+    assert.equal(await here.changeCatalogue(() => undefined), undefined);
+    assert.equal(await there.catalogue(), undefined);
+    const first = aCatalogue();
+    await here.changeCatalogue(() => first);
+    const seen: unknown[] = [];
+    const kept = await there.changeCatalogue((current) => {
+      seen.push(current);
+      return undefined;
+    });
+    const equal = await there.changeCatalogue((current) => structuredClone(current));
+    assert.deepEqual([seen, kept, equal, await here.catalogue()], [[first], first, first, first]);
+    const failing = there.changeCatalogue(() => {
+      throw new Error('no decision');
+    });
+    await assert.rejects(failing, /no decision/);
+    assert.deepEqual(await here.catalogue(), first);
+  });
+
+  it('loses no change of the catalogue when many write at the same time', async (t) => {
+    const { all, here } = await opened(t);
+    const writers = Array.from({ length: 12 }, (_, i) => `3.${i}`);
+    await Promise.all(
+      writers.map((python, i) =>
+        (all[i % all.length] ?? here).changeCatalogue((current = aCatalogue()) => ({
+          ...current,
+          revision: current.revision + 1,
+          listed: { all: [...(current.listed.all ?? []), python] },
+        })),
+      ),
+    );
+    const catalogue = await here.catalogue();
+    assert.equal(catalogue?.revision, 12);
+    assert.deepEqual(catalogue?.listed.all?.toSorted(), writers.toSorted());
+  });
+
+  it('leaves a newer catalogue alone when an older one comes late', async (t) => {
+    const { here, there } = await opened(t);
+    const next = (revision: number) => (current: Catalogue | undefined) =>
+      current !== undefined && current.revision >= revision ? undefined : aCatalogue({ revision });
+    await here.changeCatalogue(next(2));
+    assert.equal((await there.changeCatalogue(next(1)))?.revision, 2);
+    assert.equal((await here.catalogue())?.revision, 2);
   });
 
   it('answers a ping, and closes more than once', async (t) => {
