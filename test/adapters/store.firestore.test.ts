@@ -5,7 +5,6 @@ import { describe, it, type TestContext } from 'node:test';
 import { Firestore } from '@google-cloud/firestore';
 import { type FirestoreOptions, openFirestoreStore } from '../../src/adapters/firestore.ts';
 import { shippedCatalogue } from '../../src/environments/catalogue.ts';
-import { shippedCatalogue } from '../../src/environments/catalogue.ts';
 import type { Decide } from '../../src/ports.ts';
 import { storeContract } from '../contracts/store.ts';
 import { noEmulator, startFirestoreEmulator } from '../support/firestore-emulator.ts';
@@ -252,7 +251,6 @@ describe('the indexes of Firestore', { skip }, () => {
         stored('teams', 'teams/team-a'),
         stored('history', 'teams/team-a/history/1'),
         stored('ids', 'ids/team-a-3f9c'),
-        stored('catalogue', 'catalogue/current'),
         stored('catalogue', 'catalogue/current'),
       ])
     ).flat();
