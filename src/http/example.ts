@@ -1,13 +1,21 @@
 type Schema = Readonly<Record<string, unknown>>;
 const isSchema = (value: unknown): value is Schema => typeof value === 'object' && value !== null;
 
+/** What a text of a form is like when nobody gave an example. */
+const formats: Readonly<Record<string, string>> = {
+  date: '2026-11-23',
+  'date-time': '2026-11-23T09:00:00.000Z',
+  email: 'kari.nordmann@nav.no',
+  uri: 'https://example.com',
+};
+
 /**
  * A value that fits a schema: its own first example where it has one, else put together from those of its fields,
  * so that an example is written once, where the field is. Optional fields without any example are left out.
  */
 export const exampleOf = (schema: unknown, components: Readonly<Record<string, unknown>>): unknown => {
   if (!isSchema(schema)) return null;
-  const { $ref, examples, example, enum: values, default: usual, type, properties } = schema;
+  const { $ref, examples, example, enum: values, default: usual, type, format, properties } = schema;
   if (Array.isArray(examples) && examples.length > 0) return examples[0];
   if (example !== undefined) return example;
   if (typeof $ref === 'string') return exampleOf(components[$ref.replace(/^.*\//, '')], components);
@@ -18,7 +26,7 @@ export const exampleOf = (schema: unknown, components: Readonly<Record<string, u
   if (types.includes('array')) return isSchema(schema.items) ? [exampleOf(schema.items, components)] : [];
   if (types.includes('boolean')) return true;
   if (types.includes('integer') || types.includes('number')) return schema.minimum ?? 1;
-  if (types.includes('string')) return 'text';
+  if (types.includes('string')) return formats[String(format)] ?? 'text';
   if (!isSchema(properties)) return {};
   return Object.fromEntries(
     Object.entries(properties).map(([name, field]) => [name, exampleOf(field, components)]),

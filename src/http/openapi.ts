@@ -28,7 +28,7 @@ interface OpenapiOptions {
 
 type Json = Record<string, unknown>;
 interface Operation extends Json {
-  parameters?: { in: string; name: string; schema?: Json }[];
+  parameters?: { in: string; name: string; required?: boolean; schema?: Json; example?: unknown }[];
   requestBody?: { required?: boolean; content: Record<string, Json> };
   responses: Record<string, Json & { content?: Record<string, Json>; headers?: Json }>;
 }

@@ -4,7 +4,16 @@ import type { Decision } from '../ports.ts';
 import { Problem } from '../problems.ts';
 import type { Deletion, TeamRecord } from '../record.ts';
 import { googleServiceAccount, hubUrl, namespaceOf } from './names.ts';
-import type { Member, MemberOrder, Team, TeamOrder, TeamPatch } from './team.ts';
+import {
+  type Member,
+  type MemberOrder,
+  type Team,
+  type TeamOrder,
+  type TeamPatch,
+  usernamePattern,
+} from './team.ts';
+
+const usernameForm = new RegExp(usernamePattern);
 
 /** Who asks, and when. `now` is ISO 8601. */
 export interface Act {
@@ -14,7 +23,8 @@ export interface Act {
 
 /**
  * Members as they are kept: e-mails in lower case, each with a hub user name, sorted by e-mail.
- * Throws Problem `validation_failed` when two share an e-mail or a hub user: the later one is named.
+ * Throws Problem `validation_failed` when two share an e-mail or a hub user (the later one is named), or when an
+ * e-mail that shall be the name of a hub user cannot be one: a slash in it would be a path elsewhere.
  */
 export const membersOf = (orders: readonly MemberOrder[]): readonly Member[] => {
   const members = orders.map(({ email, username }) => ({
@@ -23,6 +33,15 @@ export const membersOf = (orders: readonly MemberOrder[]): readonly Member[] => 
   }));
   const faults = members.flatMap((member, index) => {
     const before = members.slice(0, index);
+    if (!usernameForm.test(member.username)) {
+      return [
+        {
+          pointer: `/members/${index}/username`,
+          code: 'required',
+          message: `${member.email} cannot be the name of a hub user; give this member a username.`,
+        },
+      ];
+    }
     if (before.some(({ email }) => email === member.email)) {
       return [
         {

@@ -22,8 +22,9 @@ const email = Type.String({
 });
 
 /** JupyterHub user names become pod and volume names by way of a slug; this is what we let through. */
+export const usernamePattern = '^[a-z0-9]([a-z0-9._@+-]*[a-z0-9])?$';
 const username = Type.String({
-  pattern: '^[a-z0-9]([a-z0-9._@+-]*[a-z0-9])?$',
+  pattern: usernamePattern,
   maxLength: 254,
   description: 'Name of the hub user. Default: the e-mail in lower case.',
   examples: ['kari'],

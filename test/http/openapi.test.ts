@@ -233,6 +233,8 @@ describe('examples', () => {
     [{ type: ['string', 'null'], examples: ['team-a'] }, 'team-a'],
     [{ type: 'integer', default: 50 }, 50],
     [{ type: 'boolean' }, true],
+    [{ type: 'string', format: 'date' }, '2026-11-23'],
+    [{ type: 'string', format: 'other' }, 'text'],
   ] as const) {
     it(`of ${JSON.stringify(schema)} are ${JSON.stringify(expected)}`, () => {
       assert.deepEqual(exampleOf(schema, components), expected);

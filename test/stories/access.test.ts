@@ -18,8 +18,8 @@ interface Operation {
   readonly isPublic: boolean;
   readonly takesBody: boolean;
   readonly body: unknown;
-  /** Its URL for a team. */
-  urlFor(slug: string): string;
+  /** Its URL for a team, with the query that it needs, and more. */
+  urlFor(slug: string, query?: Readonly<Record<string, string>>): string;
   readonly isOfTeam: boolean;
 }
 
@@ -33,10 +33,14 @@ const operations: readonly Operation[] = Object.entries(api.document.paths).flat
     const { operationId, requestBody, parameters = [], security } = operation;
     const content = Object.values(requestBody?.content ?? {})[0];
     const components = api.document.components.schemas;
+    const sample = (parameter: (typeof parameters)[number] | undefined) =>
+      String(parameter?.example ?? exampleOf(parameter?.schema, components));
+    const needed = parameters.filter((p) => p.in === 'query' && p.required === true);
+    const query = new URLSearchParams(Object.fromEntries(needed.map((p) => [p.name, sample(p)])));
     const fill = (slug: string) =>
       path.replaceAll(/\{(\w+)\}/g, (_, name) => {
         const parameter = parameters.find((p) => p.in === 'path' && p.name === name);
-        return name === 'team' ? slug : String(exampleOf(parameter?.schema, components));
+        return name === 'team' ? slug : sample(parameter);
       });
     return {
       id: String(operationId),
@@ -44,7 +48,10 @@ const operations: readonly Operation[] = Object.entries(api.document.paths).flat
       isPublic: Array.isArray(security) && security.length === 0,
       takesBody: content !== undefined,
       body: content?.example ?? exampleOf(content?.schema, components),
-      urlFor: fill,
+      urlFor: (slug, more = {}) => {
+        const asked = new URLSearchParams([...query, ...Object.entries(more)]).toString();
+        return asked === '' ? fill(slug) : `${fill(slug)}?${asked}`;
+      },
       isOfTeam: path.includes('{team}'),
     };
   }),
@@ -55,17 +62,17 @@ const ask = (
   client: Client,
   { method, body, takesBody, urlFor }: Operation,
   slug: string,
-  { query = '', headers = {}, payload = body }: Variation = {},
+  { query = {}, headers = {}, payload = body }: Variation = {},
 ): Promise<Answer> =>
   client.send({
     method,
-    url: `${urlFor(slug)}${query}`,
+    url: urlFor(slug, query),
     headers: { ...(takesBody && { 'content-type': 'application/json' }), ...headers },
     ...(takesBody && { payload: JSON.stringify(payload) }),
   });
 
 interface Variation {
-  readonly query?: string;
+  readonly query?: Readonly<Record<string, string>>;
   readonly headers?: Readonly<Record<string, string>>;
   readonly payload?: unknown;
 }
@@ -85,6 +92,11 @@ const readyTeam = async (): Promise<string> => {
     resolvedAt: api.now(),
     newerDigest: null,
   });
+  api.outside.registries = {
+    ...api.outside.registries,
+    tags: async () => ({ answer: 'found', value: { tags: [{ tag: '1' }], partial: false, asOf: api.now() } }),
+    garImages: async () => ({ answer: 'found', value: [] }),
+  };
   const team = await api.newTeam({ members: [{ email: kari, username: 'kari' }], garTeam: 'team-a' });
   assert.equal((await asKari.put(`${team}/notebook`, { image: 'ghcr.io/navikt/x:1' })).statusCode, 201);
   await api.reach(await api.record(team), { phase: 'Ready', appliedRevision: 1 });
@@ -159,8 +171,8 @@ describe('a team that one may not see', () => {
     },
     'an image': { payload: { image: 'ghcr.io/navikt/y:1' } },
     garTeam: { payload: { garTeam: 'team-b' } },
-    'a query that it does not have': { query: '?x=1' },
-    'a cursor of nobody': { query: '?cursor=x' },
+    'a query that it does not have': { query: { x: '1' } },
+    'a cursor of nobody': { query: { cursor: 'x' } },
     'an Accept that nothing fits': { headers: { accept: 'image/png' } },
   };
   for (const [state, make] of Object.entries(states)) {

@@ -1,7 +1,5 @@
 import assert from 'node:assert/strict';
 import type { InjectOptions, LightMyRequestResponse } from 'fastify';
-import { openRegistries } from '../../src/adapters/oci-registry.ts';
-import { openPythonReleases } from '../../src/adapters/python-releases.ts';
 import { openSqliteStore } from '../../src/adapters/sqlite.ts';
 import { buildApp } from '../../src/app.ts';
 import { assemble } from '../../src/assemble.ts';
@@ -11,7 +9,7 @@ import { openapiDocument } from '../../src/http/openapi.ts';
 import { statusOf } from '../../src/http/problem.ts';
 import { createLogger } from '../../src/logging.ts';
 import type { HistoryItem } from '../../src/notebooks/notebook.ts';
-import type { Cluster } from '../../src/ports.ts';
+import type { Cluster, PythonReleases, Registries } from '../../src/ports.ts';
 import type { Fault, ProblemCode } from '../../src/problems.ts';
 import type { TeamRecord } from '../../src/record.ts';
 import { startIssuer } from '../http/issuer.ts';
@@ -36,7 +34,7 @@ export interface Client {
 type Everything = readonly { readonly team: TeamRecord; readonly history: readonly HistoryItem[] }[];
 
 /** The parts of the outside world that a test decides about; by default nothing happens and nothing is there. */
-export type Outside = Pick<Deps, 'reconcile' | 'look' | 'hasHomes' | 'pinImage'>;
+export type Outside = Pick<Deps, 'reconcile' | 'look' | 'hasHomes' | 'pinImage' | 'registries'>;
 
 /** Groups of tokens, as the configuration below knows them. */
 export const admins = ['knada-admins'];
@@ -76,29 +74,18 @@ export const configFor = (issuer: { readonly url: string; readonly audience: str
       HUB_VALUES_FILE: 'hub-values.yaml',
       ALLOW_INSECURE_HUB_AUTH: '1',
       RATE_LIMIT_PER_MINUTE: '0',
-      STANDARD_IMAGES: JSON.stringify([
-        {
-          python: '3.13',
-          image: 'ghcr.io/navikt/knada-images:2026-11-20-abc1234-3.13',
-          digest: `sha256:${'1'.repeat(64)}`,
-          drivers: ['oracle', 'postgres', 'tdv'],
-          default: true,
-        },
-      ]),
       ...more,
     },
     () => '{}',
   );
 
-const nowhere = Object.fromEntries(
-  [
-    'ghcr.io',
-    'europe-north1-docker.pkg.dev',
-    'artifactregistry.googleapis.com',
-    'quay.io',
-    'peps.python.org',
-  ].map((host) => [host, 'http://127.0.0.1:1']),
-);
+/** Nobody answers there. */
+const unknown = async () => ({ answer: 'unknown', message: 'The registry does not answer.' }) as const;
+const noRegistries: Registries = { digest: unknown, inspect: unknown, tags: unknown, garImages: unknown };
+const noReleases: PythonReleases = {
+  releaseCycle: () => assert.fail('Python was asked for its releases'),
+  jupyterTags: () => assert.fail('Jupyter was asked for its images'),
+};
 
 /**
  * The API as it is deployed, on an empty store in memory, with an issuer of its own. The clock stands still until
@@ -113,9 +100,8 @@ export const openApi = async ({ environment = {} }: { readonly environment?: Hea
   const assembled = assemble(config, {
     store,
     cluster: noCluster,
-    // Nobody answers there: a test that needs a registry says which.
-    registries: openRegistries({ clock, garRegion: 'europe-north1', garProject: 'p', origins: nowhere }),
-    pythonReleases: openPythonReleases({ clock, garRegion: 'europe-north1', origins: nowhere }),
+    registries: noRegistries,
+    pythonReleases: noReleases,
     clock,
     log: createLogger('silent'),
   }).deps;
@@ -124,6 +110,7 @@ export const openApi = async ({ environment = {} }: { readonly environment?: Hea
     look: async (team) => team,
     hasHomes: async () => false,
     pinImage: () => assert.fail('a registry was asked'),
+    registries: noRegistries,
   };
   const outside = { ...untouched };
   const reconciled: string[] = [];
@@ -136,6 +123,12 @@ export const openApi = async ({ environment = {} }: { readonly environment?: Hea
     look: (team) => outside.look(team),
     hasHomes: (team) => outside.hasHomes(team),
     pinImage: (...asked) => outside.pinImage(...asked),
+    registries: {
+      digest: (...asked) => outside.registries.digest(...asked),
+      inspect: (...asked) => outside.registries.inspect(...asked),
+      tags: (...asked) => outside.registries.tags(...asked),
+      garImages: (...asked) => outside.registries.garImages(...asked),
+    },
   };
   const app = await buildApp({ config, deps });
   await app.ready();
