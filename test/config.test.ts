@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { type Config, ConfigError, loadConfig } from '../src/config.ts';
+import { knadaImages } from '../src/environments/standard-images.ts';
 import { defaultLimits } from '../src/notebooks/bounds.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -59,8 +60,8 @@ describe('a configuration', () => {
       store: { kind: 'firestore', database: '(default)' },
       cluster: { kind: 'gke', name: 'projects/knada-gcp/locations/europe-north1/clusters/knada' },
       workloadPool: 'knada-gcp.svc.id.goog',
-      standardImages: [],
-      images: { garProject: 'nais-management-233d', ghcrOwner: 'navikt' },
+      standardImages: knadaImages,
+      images: { origins: {}, garProject: 'nais-management-233d', ghcrOwner: 'navikt' },
       egress: {
         googleApis: 'private',
         privateRanges: [],
@@ -101,14 +102,8 @@ describe('a configuration', () => {
     );
   });
 
-  const sha = `sha256:${'a'.repeat(64)}`;
-  const image = {
-    python: '3.13',
-    image: 'ghcr.io/navikt/jupyter:1',
-    digest: sha,
-    drivers: [],
-    default: true,
-  };
+  const driver = { name: 'Oracle', included: true, source: 'its Dockerfile' };
+  const image = { repository: 'ghcr.io/navikt/jupyter', drivers: [driver] };
   const json = JSON.stringify;
   const wrong: readonly (readonly [name: string, value: string])[] = [
     ['PORT', 'http'],
@@ -149,9 +144,11 @@ describe('a configuration', () => {
     ['HUB_CHART_VERSION', '^4.4.0'],
     ['HELM_REPOSITORY', 'jupyterhub'],
     ['STANDARD_IMAGES', 'jupyter'],
-    ['STANDARD_IMAGES', json([{ ...image, digest: 'latest' }])],
-    ['STANDARD_IMAGES', json([{ ...image, image: 'ghcr.io/navikt/jupyter' }])],
-    ['STANDARD_IMAGES', json([{ ...image, python: 'three' }])],
+    ['STANDARD_IMAGES', json([{ ...image, drivers: [{ ...driver, included: 'yes' }] }])],
+    ['STANDARD_IMAGES', json([{ drivers: [] }])],
+    ['STANDARD_IMAGES', json([{ ...image, python: '3.13' }])],
+    ['REGISTRY_ENDPOINTS', json({ 'ghcr.io': 'not an origin' })],
+    ['REGISTRY_ENDPOINTS', '[]'],
     ['EGRESS_GOOGLE_APIS', 'public'],
     ['EGRESS_PRIVATE_RANGES', '10.0.0.0/8,2001:db8::/32'],
     ['EGRESS_CLUSTER_RANGES', '10.0.0.300/8'],
@@ -216,7 +213,16 @@ describe('a configuration', () => {
       { namespace: 'charts', name: 'hub' },
     ],
     [{ STANDARD_IMAGES: json([image]) }, ({ standardImages }) => standardImages, [image]],
-    [{ GAR_PROJECT: 'p', GHCR_OWNER: 'o' }, ({ images }) => images, { garProject: 'p', ghcrOwner: 'o' }],
+    [
+      { GAR_PROJECT: 'p', GHCR_OWNER: 'o' },
+      ({ images }) => images,
+      { origins: {}, garProject: 'p', ghcrOwner: 'o' },
+    ],
+    [
+      { REGISTRY_ENDPOINTS: json({ 'ghcr.io': 'http://127.0.0.1:8083' }) },
+      ({ images }) => images.origins,
+      { 'ghcr.io': 'http://127.0.0.1:8083' },
+    ],
     [{ EGRESS_GOOGLE_APIS: 'resolve' }, ({ egress }) => egress.googleApis, 'resolve'],
     [{ EGRESS_PRIVATE_RANGES: '10.0.0.0/8, 172.16.0.0/12' }, ({ egress }) => egress.privateRanges.length, 2],
     [{ EGRESS_CLUSTER_RANGES: '10.4.0.0/14' }, ({ egress }) => egress.clusterRanges.length, 1],
@@ -258,7 +264,7 @@ describe('a configuration', () => {
     };
     check(load({ NOTEBOOK_LIMITS: '{"cpuMax":4}', EGRESS_PRIVATE_RANGES: '10.0.0.0/8' }), 'config');
     assert.ok(seen.size > 10);
-    assert.ok(!Object.isFrozen(defaultLimits), 'and freezes nothing that it was only lent');
+    for (const lent of [defaultLimits, knadaImages]) assert.ok(!Object.isFrozen(lent), 'lent only');
   });
 });
 

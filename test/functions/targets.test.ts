@@ -12,14 +12,14 @@ import { openSqliteStore } from '../../src/adapters/sqlite.ts';
 import { heavyPackages, importing } from '../support/imports.ts';
 import { anEvent, aRecord } from '../support/records.ts';
 
-describe('the function reconcile', () => {
+describe('a function of the scheduler', () => {
   let folder: string;
   let kubernetes: Kubernetes;
-  let url: string;
-  let close: () => Promise<void>;
+  const urls = new Map<string, string>();
+  const closers: (() => Promise<void>)[] = [];
   const givenBefore = { ...process.env };
 
-  const call = (method = 'POST') => fetch(url, { method });
+  const call = (name = 'reconcile', method = 'POST') => fetch(urls.get(name) ?? '', { method });
 
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), 'knada-function-'));
@@ -38,17 +38,19 @@ describe('the function reconcile', () => {
     };
     Object.assign(process.env, environment);
     await import('../../functions/index.ts');
-    const server = getTestServer('reconcile').listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
-    close = async () => {
-      server.closeAllConnections();
-      server.close();
-      await once(server, 'close');
-    };
+    for (const name of ['reconcile', 'refresh']) {
+      const server = getTestServer(name).listen(0, '127.0.0.1');
+      await once(server, 'listening');
+      urls.set(name, `http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
+      closers.push(async () => {
+        server.closeAllConnections();
+        server.close();
+        await once(server, 'close');
+      });
+    }
   });
   after(async () => {
-    await close();
+    for (const close of closers) await close();
     await kubernetes.close();
     await rm(folder, { recursive: true, force: true });
     for (const name of Object.keys(process.env)) if (!(name in givenBefore)) delete process.env[name];
@@ -60,11 +62,13 @@ describe('the function reconcile', () => {
     // Would be a failure, were the configuration read.
     delete process.env.HUB_MASTER_KEYS;
     try {
-      for (const method of ['GET', 'PUT', 'DELETE']) {
-        const response = await call(method);
-        assert.equal(response.status, 405);
-        assert.equal(response.headers.get('allow'), 'POST');
-        assert.equal(await response.text(), '');
+      for (const name of urls.keys()) {
+        for (const method of ['GET', 'PUT', 'DELETE']) {
+          const response = await call(name, method);
+          assert.equal(response.status, 405);
+          assert.equal(response.headers.get('allow'), 'POST');
+          assert.equal(await response.text(), '');
+        }
       }
     } finally {
       process.env.HUB_MASTER_KEYS = HUB_MASTER_KEYS;
@@ -76,7 +80,7 @@ describe('the function reconcile', () => {
     // The framework reports on the console what it caught.
     const reported = t.mock.method(console, 'error', () => {});
     process.env.STORE = 'postgres';
-    const answers = await Promise.all([call(), call()]);
+    const answers = await Promise.all([call(), call(), call('refresh')]);
     process.env.STORE = STORE;
     for (const answer of answers) {
       assert.equal(answer.status, 500);
