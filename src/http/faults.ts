@@ -1,7 +1,7 @@
 import type { ErrorObject } from 'ajv';
 import type { Fault } from '../problems.ts';
 
-/** What a request can get wrong against its schema. Codes are API. */
+/** What a request can get wrong against its schema, and against our rules. Codes are API. */
 export const faultCodes = {
   required: 'A field or the whole body is missing.',
   unknown_field: 'There is no such field.',
@@ -13,6 +13,11 @@ export const faultCodes = {
   too_long: 'The text has too many characters.',
   too_many: 'The list or object has too many items.',
   invalid: 'The value breaks another rule; the message says which.',
+  above_limit: 'The guarantee is above the limit.',
+  below_timeout: 'The maximum age is below the idle timeout.',
+  duplicate: 'It is in the list already.',
+  username_needed: 'The e-mail address cannot be the name of a hub user; give a username.',
+  cannot_shrink: 'It can only grow.',
 } as const;
 export type FaultCode = keyof typeof faultCodes;
 

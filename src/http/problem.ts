@@ -268,7 +268,7 @@ export const errorReference = (): string => {
     '',
     '## Codes in `errors`',
     '',
-    'Of `validation_failed`; `invalid_allowlist` has codes of its own.',
+    '`invalid_allowlist` has codes of its own.',
     '',
     '| code | meaning |',
     '|---|---|',

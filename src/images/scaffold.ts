@@ -88,7 +88,7 @@ function orderFaults(order: ScaffoldOrder): Fault[] {
   ];
   return rules
     .filter(([, value, pattern]) => value.length > 128 || !pattern.test(value))
-    .map(([pointer, , , message]) => ({ pointer, code: 'invalid_format', message }));
+    .map(([pointer, , , message]) => ({ pointer, code: 'bad_format', message }));
 }
 
 // The requirements go to a directory outside the home: the home volume hides what the image has there.

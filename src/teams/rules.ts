@@ -37,7 +37,7 @@ export const membersOf = (orders: readonly MemberOrder[]): readonly Member[] => 
       return [
         {
           pointer: `/members/${index}/username`,
-          code: 'required',
+          code: 'username_needed',
           message: `${member.email} cannot be the name of a hub user; give this member a username.`,
         },
       ];

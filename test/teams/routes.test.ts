@@ -103,10 +103,10 @@ describe('createTeam', () => {
   it('wants a username where the e-mail cannot be one', async () => {
     const members = [{ email: 'a/b@nav.no' }, { email: "o'brien@nav.no", username: 'obrien' }];
     const answer = await api.writesNothing(() => asKari.post('/v1/teams', { slug: 'navn', members }));
-    assertProblem(answer, 'validation_failed', ['/members/0/username required']);
+    assertProblem(answer, 'validation_failed', ['/members/0/username username_needed']);
     const asBrien = api.asPerson("o'brien@nav.no");
     const alone = await api.writesNothing(() => asBrien.post('/v1/teams', { slug: 'navn' }));
-    assertProblem(alone, 'validation_failed', ['/members/0/username required']);
+    assertProblem(alone, 'validation_failed', ['/members/0/username username_needed']);
     const named = await asBrien.post('/v1/teams', { slug: 'navn', members: members.slice(1) });
     assert.deepEqual(named.json().members, [member("o'brien@nav.no", 'obrien')]);
   });
