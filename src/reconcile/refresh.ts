@@ -5,6 +5,7 @@ import { newerDigest, stillThere } from '../images/resolve.ts';
 import { tellAbsence, tellDigest } from '../notebooks/rules.ts';
 import type { Clock, Store } from '../ports.ts';
 import type { TeamRecord } from '../record.ts';
+import { eachAtOnce } from './at-once.ts';
 import type { Log } from './look.ts';
 
 export interface RefreshDeps extends SourceDeps {
@@ -80,29 +81,26 @@ export const refresh = async (deps: RefreshDeps): Promise<RefreshReport> => {
   let imagesChecked = 0;
   const visit = async (team: TeamRecord): Promise<void> => {
     if (team.notebook === null || team.deletion !== null) return;
-    if (changed) {
-      const dueAt = new Date(clock.now()).toISOString();
-      await store.change(team.slug, (current) => ({
-        next: { ...current, reconcile: { ...current.reconcile, dueAt } },
-      }));
-    }
-    if (team.notebook.image === null) return;
-    imagesChecked += 1;
     try {
+      if (changed) {
+        const dueAt = new Date(clock.now()).toISOString();
+        await store.change(team.slug, (current) => ({
+          next: { ...current, reconcile: { ...current.reconcile, dueAt } },
+        }));
+      }
+      if (team.notebook.image === null) return;
+      imagesChecked += 1;
       await checkImage(deps, team);
     } catch (error) {
-      log.error({ team: team.slug, err: error }, 'image check failed');
+      // The regular look renders its profiles anew in any case; the next refresh asks for its image again.
+      log.error({ team: team.slug, err: error }, 'refresh of a team failed');
     }
   };
 
   let after: string | undefined;
   do {
     const page = await store.teams({ limit: teamsPerPage, ...(after === undefined ? {} : { after }) });
-    const queue = page.items.values();
-    const worker = async () => {
-      for (const team of queue) await visit(team);
-    };
-    await Promise.all(Array.from({ length: atOnce }, worker));
+    await eachAtOnce(page.items, atOnce, visit);
     after = page.next;
   } while (after !== undefined);
 

@@ -1,6 +1,7 @@
 import type { Values } from '../notebooks/values.ts';
 import type { Clock, Store } from '../ports.ts';
 import type { TeamRecord } from '../record.ts';
+import { eachAtOnce } from './at-once.ts';
 import type { Log } from './look.ts';
 import type { Reconcile } from './reconcile.ts';
 
@@ -30,14 +31,6 @@ const atOnce = 8;
 const degradedAtMost = 2;
 const deadlineMs = 20_000;
 
-const each = async (slugs: readonly string[], work: (slug: string) => Promise<void>): Promise<void> => {
-  const queue = slugs.values();
-  const worker = async () => {
-    for (const slug of queue) await work(slug);
-  };
-  await Promise.all(Array.from({ length: Math.min(atOnce, slugs.length) }, worker));
-};
-
 /** Hands a team the release of the platform of now; nothing a team can change is in there. */
 const rollOut = async ({ store, clock, platform, log }: TickDeps, slug: string): Promise<void> => {
   const now = new Date(clock.now()).toISOString();
@@ -63,7 +56,7 @@ export const tick = async (deps: TickDeps): Promise<TickReport> => {
   const { store, clock, platform, rolloutPerTick, log } = deps;
   const report = await rollOutSome();
   const due = await store.due(new Date(clock.now()).toISOString(), teamsPerTick);
-  await each(due, async (slug) => {
+  await eachAtOnce(due, atOnce, async (slug) => {
     try {
       await deps.reconcile(slug, AbortSignal.timeout(deadlineMs));
     } catch (error) {
@@ -82,7 +75,7 @@ export const tick = async (deps: TickDeps): Promise<TickReport> => {
       log.warn({ teams: degraded, platform: platform.hash }, 'platform roll-out stopped');
       return { rolledOut: 0, rolloutStopped };
     }
-    await each(outdated, (slug) => rollOut(deps, slug));
+    await eachAtOnce(outdated, atOnce, (slug) => rollOut(deps, slug));
     return { rolledOut: outdated.length };
   }
 };
