@@ -75,7 +75,15 @@ export const tick = async (deps: TickDeps): Promise<TickReport> => {
       log.warn({ teams: degraded, platform: platform.hash }, 'platform roll-out stopped');
       return { rolledOut: 0, rolloutStopped };
     }
-    await eachAtOnce(outdated, atOnce, (slug) => rollOut(deps, slug));
-    return { rolledOut: outdated.length };
+    let rolledOut = 0;
+    await eachAtOnce(outdated, atOnce, async (slug) => {
+      try {
+        await rollOut(deps, slug);
+        rolledOut += 1;
+      } catch (error) {
+        log.error({ team: slug, err: error }, 'platform roll-out failed');
+      }
+    });
+    return { rolledOut };
   }
 };

@@ -1,4 +1,4 @@
-import type { Call } from '../support/intercepted.ts';
+import type { Moments } from '../support/intercepted.ts';
 import type { Kubernetes } from '../support/world.ts';
 import { applying } from './reconcile/applying.ts';
 import { drift } from './reconcile/drift.ts';
@@ -7,18 +7,22 @@ import { fencing } from './reconcile/fencing.ts';
 import { hubStatus } from './reconcile/hub-status.ts';
 import { teardown } from './reconcile/teardown.ts';
 
+/** Every call of a look but the reads in the midst of others: those are sent at once. */
+const everyMoment: Moments = (calls) =>
+  calls.flatMap(({ verb }, index) => {
+    const amongReads = [calls[index - 1], calls[index + 1]].every((next) => next?.verb === 'read');
+    return verb === 'read' && amongReads ? [] : [index];
+  });
+
 /**
  * What reconciling must do on any API server; to be called inside a `describe` that names it. `open` is asked
- * inside the tests. `naps`: before which calls of a look an instance is put to sleep.
+ * inside the tests. `moments`: at which calls of a look it is disturbed.
  */
-export const reconcileContract = (
-  open: () => Kubernetes,
-  naps: (calls: readonly Call[]) => readonly number[] = (calls) => calls.map((_call, index) => index),
-): void => {
+export const reconcileContract = (open: () => Kubernetes, moments: Moments = everyMoment): void => {
   applying(open);
   drift(open);
   hubStatus(open);
   teardown(open);
-  failures(open);
-  fencing(open, naps);
+  failures(open, moments);
+  fencing(open, moments);
 };

@@ -8,6 +8,9 @@ export interface Call {
   readonly name: string;
 }
 
+/** Picks calls of a look, by index. */
+export type Moments = (calls: readonly Call[]) => readonly number[];
+
 interface Hooks {
   /** What it waits for, or throws, holds back or replaces the call. */
   before?(call: Call): Promise<void> | void;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { it, type TestContext } from 'node:test';
 import { type Cluster, Unavailable } from '../../../src/ports.ts';
-import { intercepted, recorded } from '../../support/intercepted.ts';
+import { intercepted, type Moments, recorded } from '../../support/intercepted.ts';
 import {
   aPod,
   aWorld,
@@ -107,8 +107,11 @@ const survives = async (
   assert.deepEqual(await outcome(world), expected);
 };
 
-/** The cluster may be away at any moment; to be called inside a `describe` that names the API server. */
-export const failures = (open: () => Kubernetes): void => {
+/**
+ * The cluster may be away at any moment; to be called inside a `describe` that names the API server. `moments`:
+ * from which of a look’s calls on.
+ */
+export const failures = (open: () => Kubernetes, moments: Moments): void => {
   for (const situation of situations) {
     for (const [title, wrap] of Object.entries(away)) {
       it(`says so when the cluster ${title} at any moment of ${situation.title}, and completes it later`, async (t) => {
@@ -116,13 +119,10 @@ export const failures = (open: () => Kubernetes): void => {
         await situation.made(smooth);
         const { cluster, calls } = recorded(smooth.cluster);
         await smooth.look(cluster);
-        const total = calls.length;
         await whole(smooth);
         const expected = await outcome(smooth);
         await Promise.all(
-          Array.from({ length: total }, (_, n) =>
-            survives(t, open(), situation, (inner) => wrap(inner, n), expected),
-          ),
+          moments(calls).map((n) => survives(t, open(), situation, (inner) => wrap(inner, n), expected)),
         );
       });
     }

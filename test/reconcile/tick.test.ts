@@ -1,0 +1,264 @@
+import assert from 'node:assert/strict';
+import { describe, it, type TestContext } from 'node:test';
+import { openSqliteStore } from '../../src/adapters/sqlite.ts';
+import { platformHash, releaseSpec } from '../../src/notebooks/desired.ts';
+import { type Store, Unavailable } from '../../src/ports.ts';
+import { type TickDeps, tick } from '../../src/reconcile/tick.ts';
+import type { TeamRecord } from '../../src/record.ts';
+import { aPlatform } from '../notebooks/platform.ts';
+import { aMoment, anEvent, anOrderedRecord, aRecord } from '../support/records.ts';
+
+const today = aPlatform();
+const tomorrow = aPlatform({ chartVersion: '4.4.1' });
+const [hashToday, hashTomorrow] = [platformHash(today), platformHash(tomorrow)];
+const later = '2026-11-23T09:30:00.000Z';
+const numbered = (n: number) => `team-${String(n).padStart(3, '0')}`;
+
+const release = (slug: string) => ({
+  platformHash: hashToday,
+  spec: releaseSpec({ slug, id: `${slug}-3f9c` }, today),
+});
+
+/** A team with a notebook where all is well and nothing is due. */
+const settled = (slug: string, overrides: Partial<TeamRecord> = {}): TeamRecord => {
+  const team = anOrderedRecord({ slug, id: `${slug}-3f9c`, release: release(slug) });
+  return {
+    ...team,
+    status: { ...team.status, phase: 'Ready', appliedGeneration: 2, appliedRevision: 1, wasReady: true },
+    reconcile: { dueAt: later, failures: 0 },
+    ...overrides,
+  };
+};
+
+const aTick = async (t: TestContext, teams: readonly TeamRecord[], overrides: Partial<TickDeps> = {}) => {
+  const inner = openSqliteStore({ file: ':memory:' });
+  t.after(() => inner.close());
+  for (const team of teams) await inner.create(team, anEvent());
+  const asked: string[] = [];
+  const store: Store = new Proxy(inner, {
+    get(target, property, receiver) {
+      const value: unknown = Reflect.get(target, property, receiver);
+      if (typeof value !== 'function') return value;
+      return (...args: unknown[]) => {
+        asked.push(String(property));
+        return Reflect.apply(value, target, args);
+      };
+    },
+  });
+  const looked: string[] = [];
+  const events: { readonly event: string; readonly fields: object }[] = [];
+  const note = (fields: object, event: string) => void events.push({ event, fields });
+  let now = Date.parse(aMoment);
+  const deps: TickDeps = {
+    store,
+    clock: { now: () => now },
+    log: { info: note, warn: note, error: note },
+    rolloutPerTick: 5,
+    platform: { hash: hashToday, releaseSpec: (team) => releaseSpec(team, today) },
+    async reconcile(slug) {
+      looked.push(slug);
+      return inner.change(slug, (team) => ({ next: { ...team, reconcile: { dueAt: later, failures: 0 } } }));
+    },
+    ...overrides,
+  };
+  return {
+    store: inner,
+    asked,
+    looked,
+    events,
+    run: () => tick(deps),
+    pass: (seconds: number) => {
+      now += seconds * 1000;
+    },
+  };
+};
+
+const rollOut = { hash: hashTomorrow, releaseSpec: (team: TeamRecord) => releaseSpec(team, tomorrow) };
+
+describe('a tick', () => {
+  it('asks the store twice when nothing is due, however many teams there are', async (t) => {
+    const teams = Array.from({ length: 40 }, (_, n) => settled(numbered(n)));
+    const { run, asked, looked } = await aTick(t, teams);
+    assert.deepEqual(await run(), { looked: 0, rolledOut: 0 });
+    assert.deepEqual(asked, ['outdated', 'due']);
+    assert.deepEqual(looked, []);
+  });
+
+  it('looks at the teams that are due and at no other, the longest due first', async (t) => {
+    const due = (slug: string, dueAt: string) => settled(slug, { reconcile: { dueAt, failures: 0 } });
+    const { run, looked, pass } = await aTick(t, [
+      due('team-a', '2026-11-23T08:59:00.000Z'),
+      due('team-b', '2026-11-23T09:00:01.000Z'),
+      due('team-c', '2026-11-23T08:00:00.000Z'),
+      due('team-d', aMoment),
+    ]);
+    assert.equal((await run()).looked, 3);
+    assert.deepEqual(looked, ['team-c', 'team-a', 'team-d']);
+    looked.length = 0;
+    pass(1);
+    await run();
+    assert.deepEqual(looked, ['team-b']);
+    looked.length = 0;
+    assert.equal((await run()).looked, 0);
+    pass(1800);
+    assert.equal((await run()).looked, 4);
+  });
+
+  it('is held up by no team that fails or hangs until its deadline', async (t) => {
+    const slugs = Array.from({ length: 30 }, (_, n) => numbered(n));
+    const free = Promise.withResolvers<void>();
+    const seen: string[] = [];
+    const { run, events } = await aTick(
+      t,
+      slugs.map((slug) => settled(slug, { reconcile: { dueAt: aMoment, failures: 0 } })),
+      {
+        async reconcile(slug, signal) {
+          assert.ok(!signal.aborted);
+          seen.push(slug);
+          if (seen.length === slugs.length) free.resolve();
+          // The first one hangs until every other team has been looked at.
+          if (slug === numbered(0)) await free.promise;
+          if (slug === numbered(1)) throw new Error('the store is away');
+          return undefined;
+        },
+      },
+    );
+    assert.equal((await run()).looked, 30);
+    assert.deepEqual(seen.toSorted(), slugs);
+    assert.deepEqual(
+      events.map(({ event, fields }) => [event, 'team' in fields && fields.team]),
+      [['reconcile failed', numbered(1)]],
+    );
+  });
+
+  it('looks at a few teams at once, not at all of them', async (t) => {
+    let running = 0;
+    let most = 0;
+    const { run } = await aTick(
+      t,
+      Array.from({ length: 40 }, (_, n) => aRecord({ slug: numbered(n) })),
+      {
+        async reconcile() {
+          running += 1;
+          most = Math.max(most, running);
+          await new Promise((resolve) => setImmediate(resolve));
+          running -= 1;
+          return undefined;
+        },
+      },
+    );
+    assert.equal((await run()).looked, 40);
+    assert.equal(most, 8);
+  });
+});
+
+describe('a platform roll-out', () => {
+  const outdated = async (store: Store) => (await store.outdated(hashTomorrow, 100)).length;
+
+  it('moves at most so many teams in a tick, and looks at each of them', async (t) => {
+    const teams = Array.from({ length: 12 }, (_, n) => settled(numbered(n)));
+    const { run, looked, store } = await aTick(t, teams, { platform: rollOut });
+    assert.deepEqual(await run(), { looked: 5, rolledOut: 5 });
+    assert.equal(await outdated(store), 7);
+    assert.equal(looked.length, 5);
+    await run();
+    assert.deepEqual(await run(), { looked: 2, rolledOut: 2 });
+    assert.equal(await outdated(store), 0);
+    assert.deepEqual(await run(), { looked: 0, rolledOut: 0 });
+  });
+
+  it('changes a team’s release and generation, and nothing that people asked for', async (t) => {
+    const before = settled('team-a');
+    const { run, store, events } = await aTick(t, [before], {
+      platform: rollOut,
+      reconcile: async () => undefined,
+    });
+    await run();
+    assert.deepEqual(await store.team('team-a'), {
+      ...before,
+      generation: 3,
+      release: {
+        platformHash: hashTomorrow,
+        spec: releaseSpec({ slug: 'team-a', id: 'team-a-3f9c' }, tomorrow),
+      },
+      reconcile: { dueAt: aMoment, failures: 0 },
+    });
+    assert.equal((await store.history('team-a', { limit: 10 })).items.length, 1);
+    assert.deepEqual(
+      events.map(({ event }) => event),
+      ['platform rolled out'],
+    );
+  });
+
+  it('passes by teams without a notebook', async (t) => {
+    const bare = aRecord({ reconcile: { dueAt: later, failures: 0 } });
+    const { run, store } = await aTick(t, [bare], { platform: rollOut });
+    assert.deepEqual(await run(), { looked: 0, rolledOut: 0 });
+    assert.deepEqual(await store.team('team-a'), bare);
+  });
+
+  it('stops when two teams are Degraded after it, says which, and still looks at who is due', async (t) => {
+    const teams = Array.from({ length: 9 }, (_, n) => settled(numbered(n)));
+    const degraded = async (slug: string) =>
+      store.change(slug, (team) => ({
+        next: { ...team, status: { ...team.status, phase: 'Degraded' } },
+      }));
+    const { run, store, events, looked, pass } = await aTick(t, teams, {
+      platform: rollOut,
+      rolloutPerTick: 2,
+    });
+    await run();
+    await degraded(numbered(0));
+    assert.equal((await run()).rolledOut, 2, 'one may be chance');
+    await degraded(numbered(2));
+    looked.length = 0;
+    pass(1800);
+    const report = await run();
+    assert.equal(report.rolledOut, 0);
+    assert.equal(
+      report.rolloutStopped,
+      'The platform roll-out has stopped: team-000 and team-002 are Degraded after it.',
+    );
+    assert.equal(await outdated(store), 5);
+    assert.equal(looked.length, 9);
+    assert.ok(events.some(({ event }) => event === 'platform roll-out stopped'));
+  });
+
+  it('is not stopped by teams that were Degraded before it reached them', async (t) => {
+    const status = { ...settled('team-a').status, phase: 'Degraded' as const };
+    const teams = Array.from({ length: 4 }, (_, n) => settled(numbered(n), { status }));
+    const { run } = await aTick(t, teams, { platform: rollOut, rolloutPerTick: 2 });
+    assert.equal((await run()).rolledOut, 2);
+  });
+
+  it('is not held up by a team that cannot be written just now, nor are those that are due', async (t) => {
+    const inner = openSqliteStore({ file: ':memory:' });
+    t.after(() => inner.close());
+    await inner.create(settled('team-a'), anEvent());
+    await inner.create(settled('team-b'), anEvent());
+    const store: Store = {
+      ...inner,
+      change: (slug, decide) =>
+        slug === 'team-a' ? Promise.reject(new Unavailable('store', 'Away.')) : inner.change(slug, decide),
+    };
+    const { run, events } = await aTick(t, [], {
+      store,
+      platform: rollOut,
+      reconcile: async () => undefined,
+    });
+    assert.deepEqual(await run(), { looked: 1, rolledOut: 1 });
+    assert.ok(events.some(({ event }) => event === 'platform roll-out failed'));
+    assert.equal((await inner.team('team-b'))?.release?.platformHash, hashTomorrow);
+    assert.equal((await inner.team('team-a'))?.release?.platformHash, hashToday);
+  });
+
+  it('does not happen when the operator allows none', async (t) => {
+    const { run, asked, store } = await aTick(t, [settled('team-a')], {
+      platform: rollOut,
+      rolloutPerTick: 0,
+    });
+    assert.deepEqual(await run(), { looked: 0, rolledOut: 0 });
+    assert.deepEqual(asked, ['due']);
+    assert.equal(await outdated(store), 1);
+  });
+});
