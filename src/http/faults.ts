@@ -18,6 +18,20 @@ export const faultCodes = {
   duplicate: 'It is in the list already.',
   username_needed: 'The e-mail address cannot be the name of a hub user; give a username.',
   cannot_shrink: 'It can only grow.',
+  invalid_requirement: 'The line names no package.',
+  invalid_extras: 'The extras of a package are no names in brackets.',
+  invalid_version: 'The versions of a package are not written as PEP 440 has them.',
+  invalid_marker: 'The condition of a requirement is not written as PEP 508 has it.',
+  invalid_url: 'The address of a package is none.',
+  invalid_hash: 'The hash of a package has no form that pip knows.',
+  https_required: 'A package is fetched over https only.',
+  credentials_not_allowed: 'An address with a password would end in the image.',
+  variable_not_allowed: 'Variables in an address are not filled in.',
+  url_without_name: 'The address stands without the name of its package.',
+  path_not_allowed: 'A file is added with COPY in the Dockerfile, not named as a requirement.',
+  vcs_not_allowed: 'An address in version control needs git in the image, and can move.',
+  option_not_allowed: 'Options to pip are not passed on, as one could name another index.',
+  control_character: 'There is a control character in the text.',
 } as const;
 export type FaultCode = keyof typeof faultCodes;
 

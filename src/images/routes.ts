@@ -86,6 +86,16 @@ const imageProblems = [
   'registry_unavailable',
 ] as const;
 
+/**
+ * Where the page after a cursor begins. A cursor names the last tag that was shown, as what is pushed meanwhile comes
+ * before it, and how many were left, for the case that this tag is gone.
+ */
+const startAfter = (items: readonly ImageTagItem[], cursor: string): number => {
+  const colon = cursor.indexOf(':');
+  const last = items.findIndex(({ tag }) => tag === cursor.slice(colon + 1));
+  return last >= 0 ? last + 1 : Math.max(0, items.length - Number(cursor.slice(0, colon)));
+};
+
 export const registerImages = (app: App, deps: Deps): void => {
   const { store, clock, registries, imagePolicy } = deps;
 
@@ -154,11 +164,11 @@ export const registerImages = (app: App, deps: Deps): void => {
       );
       const list = { name: 'tags', view: query.image };
       const { limit, after } = pageRequest(query, list);
-      // A cursor is the last tag that was shown: what is pushed meanwhile comes before it.
-      const start = after === undefined ? 0 : found.items.findIndex(({ tag }) => tag === after) + 1;
+      const start = after === undefined ? 0 : startAfter(found.items, after);
       const items = found.items.slice(start, start + limit);
-      const last = start + limit < found.items.length ? items.at(-1) : undefined;
-      const page = { items, ...(last === undefined ? {} : { next: last.tag }) };
+      const left = found.items.length - start - limit;
+      const last = left > 0 ? items.at(-1) : undefined;
+      const page = { items, ...(last === undefined ? {} : { next: `${left}:${last.tag}` }) };
       return { ...pageAnswer(page, list, (item) => item), partial: found.partial, asOf: found.asOf };
     },
   });
