@@ -40,6 +40,10 @@ const tasks = {
   },
   lint: { about: 'format and lint rules; with --write it repairs', steps: [tool('biome', 'check', '.')] },
   types: { about: 'the type checker', steps: [types] },
+  bench: {
+    about: 'compares within one run and prints ratios; name one: cold-start, throughput, tick, render',
+    steps: [script('bench/run.ts')],
+  },
 };
 
 /** The real systems that suites take part with; a suite reports by appending a JSON line to REAL_PARTS_FILE. */

@@ -1,0 +1,46 @@
+/** Half of the values are below, half above. */
+export const median = (values: readonly number[]): number => quantile(values, 0.5);
+
+const quantile = (values: readonly number[], share: number): number => {
+  const sorted = values.toSorted((a, b) => a - b);
+  const position = (sorted.length - 1) * share;
+  const low = sorted[Math.floor(position)] ?? Number.NaN;
+  const high = sorted[Math.ceil(position)] ?? Number.NaN;
+  return low + (high - low) * (position - Math.floor(position));
+};
+
+/** A ratio as people read it, with the middle half of what it varied between: `2.41 (2.30–2.55)`. */
+export const printRatios = (ratios: readonly number[]): string =>
+  `${median(ratios).toFixed(2)} (${quantile(ratios, 0.25).toFixed(2)}–${quantile(ratios, 0.75).toFixed(2)})`;
+
+/**
+ * Runs every subject once per round, forwards and backwards in turn, so that a machine that speeds up or slows
+ * down does so for all of them. Answers each one’s measurements by its name, round by round.
+ */
+export const interleaved = async (
+  subjects: Readonly<Record<string, () => Promise<number>>>,
+  rounds: number,
+): Promise<Readonly<Record<string, readonly number[]>>> => {
+  const measured = Object.fromEntries(Object.keys(subjects).map((name) => [name, [] as number[]]));
+  for (let round = 0; round < rounds; round++) {
+    const order = round % 2 === 0 ? Object.entries(subjects) : Object.entries(subjects).toReversed();
+    for (const [name, measure] of order) measured[name]?.push(await measure());
+    process.stderr.write(`\r${round + 1} of ${rounds} rounds`);
+  }
+  process.stderr.write('\n');
+  return measured;
+};
+
+/** Each measurement divided by the base’s of the same round. */
+export const ratiosTo = (base: readonly number[], values: readonly number[]): readonly number[] =>
+  values.map((value, round) => value / (base[round] ?? Number.NaN));
+
+export const printTable = (
+  title: string,
+  head: readonly string[],
+  rows: readonly (readonly string[])[],
+): void => {
+  const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
+  console.log(`\n### ${title}\n`);
+  console.log([line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n'));
+};

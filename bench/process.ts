@@ -1,0 +1,65 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { request } from 'node:http';
+import { createServer } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+export const freePort = async (): Promise<number> => {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  await once(server, 'close');
+  return typeof address === 'object' && address !== null ? address.port : 0;
+};
+
+/** Starts a script of this project on a port of its own; nobody reads what it prints. */
+export const start = (
+  script: string,
+  port: number,
+  env: Readonly<Record<string, string>> = {},
+): ChildProcess =>
+  spawn(process.execPath, [script], {
+    cwd: root,
+    env: { PATH: process.env.PATH, ...env, PORT: String(port) },
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
+
+export const stop = async (child: ChildProcess): Promise<void> => {
+  if (child.exitCode !== null) return;
+  const ended = once(child, 'exit');
+  child.kill('SIGTERM');
+  await ended;
+};
+
+interface Question {
+  readonly port: number;
+  readonly path: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** The status, undefined while nobody listens. */
+const ask = ({ port, path, headers }: Question) =>
+  new Promise<number | undefined>((resolve) => {
+    const options = { host: '127.0.0.1', port, path, agent: false, ...(headers && { headers }) };
+    request(options, (response) => {
+      response.resume();
+      response.once('end', () => resolve(response.statusCode));
+    })
+      .once('error', () => resolve(undefined))
+      .end();
+  });
+
+/** Until it answers 200. Throws when it answers something else, or ended. */
+export const untilAnswered = async (child: ChildProcess, question: Question): Promise<void> => {
+  for (;;) {
+    const status = await ask(question);
+    if (status === 200) return;
+    if (status !== undefined) throw new Error(`${question.path} answered ${status}`);
+    if (child.exitCode !== null) throw new Error(`It ended with ${child.exitCode} before it answered`);
+    await sleep(1);
+  }
+};

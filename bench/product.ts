@@ -1,0 +1,91 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { environmentOf } from '../local/environment.ts';
+import { startIssuer } from '../local/issuer/server.ts';
+import { openOutside } from '../src/adapters/open.ts';
+import { assemble } from '../src/assemble.ts';
+import { loadConfig } from '../src/config.ts';
+import type { Deps } from '../src/deps.ts';
+import { complete, notebookView, order } from '../src/notebooks/rules.ts';
+import type { HistoryEvent, TeamRecord } from '../src/record.ts';
+import { newTeam } from '../src/teams/rules.ts';
+import { freePort } from './process.ts';
+
+const kari = 'kari.nordmann@nav.no';
+export const silent = { info: () => {}, warn: () => {}, error: () => {} };
+const act = { by: kari, now: '2026-11-23T09:00:00.000Z' };
+
+/** A team whose notebook is Ready, and that nobody needs to look at before long. */
+export const readyTeam = (
+  slug: string,
+  { limits, newRelease }: Pick<Deps, 'limits' | 'newRelease'>,
+): TeamRecord => {
+  const team = newTeam({ slug, members: [] }, `${slug}-3f9c`, act);
+  const allowlist = { enabled: true, hosts: ['pypi.org', 'files.pythonhosted.org'] };
+  const spec = complete({ allowlist }, limits);
+  const ordered = order(team, { spec, image: null, release: newRelease(team) }, act, 'notebook_ordered');
+  if (ordered === undefined) throw new TypeError('The order changed nothing');
+  return {
+    ...ordered.next,
+    status: {
+      phase: 'Ready',
+      conditions: ['Applied', 'HubReady'].map((type) => ({
+        type: type === 'Applied' ? 'Applied' : 'HubReady',
+        status: 'True',
+        reason: 'AsOrdered',
+        message: 'Everything ordered is in the cluster.',
+        lastTransitionTime: act.now,
+      })),
+      appliedGeneration: ordered.next.generation,
+      appliedRevision: ordered.next.notebookRevision,
+      wasReady: true,
+    },
+    reconcile: { dueAt: '2099-01-01T00:00:00.000Z', failures: 0 },
+  };
+};
+
+export const created: HistoryEvent = {
+  at: act.now,
+  by: kari,
+  action: 'team_created',
+  revision: null,
+  changes: [],
+};
+
+export const environmentAt = (storeFile: string, issuer: string): Record<string, string> => ({
+  ...environmentOf({
+    port: 8080,
+    storeFile,
+    hubMasterKeys: `bench:${'5ec0'.repeat(16)}`,
+    issuer,
+    kubeconfig: false,
+    given: {},
+  }),
+  // Nobody listens there, and nothing that is measured over HTTP asks.
+  CLUSTER: 'http://127.0.0.1:1',
+});
+
+/** An API’s surroundings: an issuer, a store with one Ready notebook, the way to ask for it and what is answered. */
+export const prepare = async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'knada-bench-'));
+  const issuer = await startIssuer({ port: await freePort() });
+  const environment = environmentAt(join(folder, 'store.sqlite'), issuer.url);
+  const config = loadConfig(environment);
+  const outside = await openOutside(config);
+  const { deps } = assemble(config, { ...outside, log: silent });
+  const team = readyTeam('team-a', deps);
+  await outside.store.create(team, created);
+  await outside.close();
+  return {
+    folder,
+    environment,
+    path: '/v1/teams/team-a/notebook',
+    headers: { authorization: `Bearer ${await issuer.token({ email: kari })}` },
+    body: JSON.stringify(notebookView(team, 'http://localhost:8082/team-a')),
+    async close() {
+      await issuer.close();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+};

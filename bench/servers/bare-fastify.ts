@@ -1,0 +1,8 @@
+// The framework alone: /livez, and at every other path the document that it was given.
+import { fastify } from 'fastify';
+
+const app = fastify();
+const body: unknown = JSON.parse(process.env.BODY ?? '{}');
+app.get('/livez', async () => ({ status: 'ok' }));
+app.get('/*', async () => body);
+await app.listen({ port: Number(process.env.PORT), host: '127.0.0.1' });

@@ -1,0 +1,8 @@
+// The same API, with every client of an outside system imported before it starts.
+import '@google-cloud/artifact-registry';
+import '@google-cloud/firestore';
+import '@google-cloud/secret-manager';
+import '@kubernetes/client-node';
+import 'google-auth-library';
+
+await import('../../src/main.ts');
