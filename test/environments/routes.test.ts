@@ -45,7 +45,7 @@ describe('the environments that are offered', () => {
   });
 
   it('are the newest standard images once the catalogue was refreshed, for ten requests at most', async () => {
-    const requests = await world.requests(world.refresh);
+    const requests = await world.requests(() => world.refresh());
     assert.ok(requests > 3 && requests <= 10, `${requests} requests`);
     const { items, asOf, sources } = await environments();
     assert.deepEqual(

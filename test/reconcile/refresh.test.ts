@@ -3,6 +3,7 @@ import { after, before, describe, it } from 'node:test';
 import { type Kubernetes, startKubernetes } from '../../local/kubernetes/server.ts';
 import { buildImage } from '../../local/registries/image.ts';
 import { openCluster } from '../../src/adapters/kubernetes.ts';
+import type { Registries } from '../../src/ports.ts';
 import { namespaceOf } from '../../src/teams/names.ts';
 import { kari } from '../support/api.ts';
 import { openWithRegistries } from '../support/registries.ts';
@@ -136,6 +137,30 @@ describe('refreshing, when the environments are another choice', () => {
     const after = await world.store.catalogue();
     assert.equal(after?.revision, (before?.revision ?? 0) + 1);
     assert.equal(after?.items[0]?.digest, digest);
+    await settle();
+    assert.ok(JSON.stringify((await profilesOf(path)).data).includes(digest));
+  });
+
+  it('lets no slow call take back what a later one has found', async () => {
+    const path = await applied();
+    const asked = Promise.withResolvers<void>();
+    const later = Promise.withResolvers<void>();
+    const slow: Registries = {
+      ...world.registries,
+      tags: async (...question) => {
+        const answer = await world.registries.tags(...question);
+        asked.resolve();
+        await later.promise;
+        return answer;
+      },
+    };
+    const first = world.refresh({ registries: slow });
+    await asked.promise;
+    const digest = world.simulator.push(standard, built('later'), { tag: '20261123-084500-3.13' });
+    assert.equal((await world.refresh()).changed, true);
+    later.resolve();
+    assert.equal((await first).changed, false);
+    assert.equal((await world.store.catalogue())?.items[0]?.digest, digest);
     await settle();
     assert.ok(JSON.stringify((await profilesOf(path)).data).includes(digest));
   });

@@ -5,7 +5,7 @@ import { openPythonReleases } from '../../src/adapters/python-releases.ts';
 import { assemble } from '../../src/assemble.ts';
 import type { Cluster, Store } from '../../src/ports.ts';
 import type { Log } from '../../src/reconcile/look.ts';
-import { refresh } from '../../src/reconcile/refresh.ts';
+import { type RefreshDeps, refresh } from '../../src/reconcile/refresh.ts';
 import { tick } from '../../src/reconcile/tick.ts';
 import { openApi } from './api.ts';
 import { aMoment } from './records.ts';
@@ -59,8 +59,9 @@ export const openWithRegistries = async ({ cluster = noCluster }: { readonly clu
     logged,
     /** Slugs of the teams that the functions wrote. */
     written,
+    registries,
     /** One call of the function `refresh`. */
-    refresh: () => refresh(parts.refresh),
+    refresh: (more: Partial<RefreshDeps> = {}) => refresh({ ...parts.refresh, ...more }),
     /** One call of the function `reconcile`. */
     tick: () => tick(parts.tick),
     /** How many requests the registries get meanwhile. */
