@@ -121,11 +121,9 @@ describe('what somebody else put in', () => {
       anyTexts.map((data) => ({ data })),
     ),
     fc.tuple(
-      fc
-        .tuple(anyMap, fc.boolean())
-        .map(([values, from]) => ({
-          spec: { values, ...(from ? { valuesFrom: [{ kind: 'Secret' }] } : {}) },
-        })),
+      fc.tuple(anyMap, fc.boolean()).map(([values, from]) => ({
+        spec: { values, ...(from ? { valuesFrom: [{ kind: 'Secret' }] } : {}) },
+      })),
       anyMap.map((values) => ({ spec: { values } })),
     ),
   );
