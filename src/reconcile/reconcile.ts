@@ -111,8 +111,11 @@ const prune = async (look: Look, wanted: readonly Manifest[]): Promise<void> => 
   }
 };
 
-/** Makes the kubelet sync the mounted profiles at once: it does so whenever the pod itself changes. */
-const nudgeHub = async ({ deps, team, signal }: Look): Promise<void> => {
+/**
+ * Makes the kubelet sync the mounted profiles at once: it does so whenever the pod itself changes. `version`: of the
+ * profiles, another one each time they change.
+ */
+const nudgeHub = async ({ deps, team, signal }: Look, version: string): Promise<void> => {
   const { namespace } = metaOf(team);
   const pods = await deps.cluster.list(
     { apiVersion: 'v1', kind: 'Pod', namespace, labels: { component: 'hub' } },
@@ -121,7 +124,7 @@ const nudgeHub = async ({ deps, team, signal }: Look): Promise<void> => {
   for (const { metadata } of pods) {
     const { uid, resourceVersion, name } = metadata;
     if (uid === undefined || resourceVersion === undefined) continue;
-    const annotations = { 'knada.io/profiles': String(team.generation) };
+    const annotations = { 'knada.io/profiles': version };
     await deps.cluster.patch(
       { apiVersion: 'v1', kind: 'Pod', namespace, name, uid, resourceVersion },
       { metadata: { annotations } },
@@ -187,21 +190,21 @@ const applyAll = async (look: Look): Promise<Manifest | undefined> => {
   const lastPolicy = wanted.findLastIndex(({ kind }) => pruned.some((each) => each.kind === kind));
   const made: Manifest[] = [];
   let release: Manifest | undefined;
-  let profilesChanged = false;
+  let changedProfiles: Manifest | undefined;
   try {
     for (const [index, object] of wanted.entries()) {
       const actual = observed[index];
       const result = await ensure(look, object, actual);
       if (actual === undefined) made.push(result);
       if (object.kind === 'HelmRelease') release = result;
-      if (object.kind === 'ConfigMap' && object.metadata.name === profilesName && actual !== undefined) {
-        profilesChanged ||= contentOf(actual) !== contentOf(object);
-      }
+      const areProfiles = object.kind === 'ConfigMap' && object.metadata.name === profilesName;
+      if (areProfiles && actual !== undefined && contentOf(actual) !== contentOf(object))
+        changedProfiles = result;
       // Whatever stands in the way of the hub: a team that opted in is restricted.
       if (index === lastPolicy) await prune(look, wanted);
     }
     if (lastPolicy < 0) await prune(look, wanted);
-    if (profilesChanged) await nudgeHub(look);
+    if (changedProfiles) await nudgeHub(look, changedProfiles.metadata.resourceVersion ?? '');
     await growHomes(look);
   } finally {
     if (made.length > 0) await takeBackUnwanted(look, made);

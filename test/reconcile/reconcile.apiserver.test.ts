@@ -27,9 +27,10 @@ describe('reconciling: the real API server, as deployed', { skip: await absent()
     for (const cleanUp of cleanUps.toReversed()) await cleanUp();
   });
 
-  // Before every write; the simulator’s run takes the reads as well.
+  // At the writes that differ in how the server guards them; the simulator’s run takes every call.
+  const alike = ['ServiceAccount', 'ConfigMap', 'Secret'];
   reconcileContract(
     () => kubernetes,
-    (calls) => calls.flatMap((call, index) => (isWrite(call) ? [index] : [])),
+    (calls) => calls.flatMap((call, index) => (isWrite(call) && !alike.includes(call.kind) ? [index] : [])),
   );
 });

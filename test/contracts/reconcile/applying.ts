@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import fc from 'fast-check';
+import { platformHash, releaseSpec } from '../../../src/notebooks/desired.ts';
 import { profilesOf } from '../../../src/notebooks/profiles.ts';
 import type { Manifest } from '../../../src/ports.ts';
+import { type TickDeps, tick } from '../../../src/reconcile/tick.ts';
 import type { TeamRecord } from '../../../src/record.ts';
 import { anyImage, anySpec } from '../../notebooks/arbitrary.ts';
+import { aPlatform } from '../../notebooks/platform.ts';
 import { isWrite, recorded, spoken } from '../../support/intercepted.ts';
 import {
   aPod,
@@ -226,16 +229,21 @@ export const applying = (open: () => Kubernetes): void => {
 
     await world.order({ resources: { cpu: { limit: 2 } } });
     await world.look();
-    assert.equal(await nudged('hub-1'), '3');
+    const first = await nudged('hub-1');
+    assert.notEqual(first, undefined);
     assert.equal(await nudged('jupyter-kari'), undefined);
 
     await world.order({ resources: { cpu: { limit: 2 } }, culling: { timeoutSeconds: 1200 } });
     await world.look();
-    assert.equal(await nudged('hub-1'), '3', 'culling is not the hub’s');
+    assert.equal(await nudged('hub-1'), first, 'culling is not the hub’s');
 
-    await world.edit('ConfigMap', 'notebook-profiles', { data: { 'profiles.json': '[]' } });
-    await world.look();
-    assert.equal(await nudged('hub-1'), '4');
+    const seen = [first];
+    for (const bogus of ['[]', '[{}]']) {
+      await world.edit('ConfigMap', 'notebook-profiles', { data: { 'profiles.json': bogus } });
+      await world.look();
+      seen.push(await nudged('hub-1'));
+    }
+    assert.equal(new Set(seen).size, 3, 'the kubelet looks only at a pod that changed');
   });
 
   it('stamps every object anew with a wish that leaves their content as it is', async (t) => {
@@ -256,6 +264,35 @@ export const applying = (open: () => Kubernetes): void => {
       );
     assert.deepEqual(withoutStamp(after), withoutStamp(before));
     assert.equal(after.get('HelmRelease jupyterhub')?.metadata.generation, 1);
+  });
+
+  it('changes the hub only when the platform has changed, by a tick', async (t) => {
+    const world = await aWorld(t, open());
+    await world.ordered();
+    const before = await world.objects();
+    const tomorrow = aPlatform({ chartVersion: '4.4.1' });
+    const log = { info: () => {}, warn: () => {}, error: () => {} };
+    const deps: TickDeps = {
+      store: world.store,
+      clock: world.clock,
+      log,
+      reconcile: (_slug, deadline) => world.look(world.cluster, deadline),
+      rolloutPerTick: 5,
+      platform: { hash: platformHash(tomorrow), releaseSpec: (team) => releaseSpec(team, tomorrow) },
+    };
+    assert.deepEqual(await tick(deps), { looked: 1, rolledOut: 1 });
+    const after = await world.objects();
+    const release = after.get('HelmRelease jupyterhub');
+    assert.equal(release?.metadata.generation, 2);
+    assert.partialDeepStrictEqual(release?.spec, { chart: { spec: { version: '4.4.1' } } });
+    for (const [name, { spec }] of after) {
+      if (name !== 'HelmRelease jupyterhub') assert.deepEqual(spec, before.get(name)?.spec, name);
+    }
+    const { revision, notebookRevision } = await world.record();
+    assert.deepEqual([revision, notebookRevision], [1, 1], 'nobody asked for anything');
+    world.pass(60);
+    assert.equal((await tick(deps)).rolledOut, 0);
+    assert.deepEqual(versions(await world.objects()), versions(after));
   });
 
   it('hands a retry to Flux: requestedAt and resetAt, forceAt when it is forced', async (t) => {

@@ -26,7 +26,8 @@ const installed = {
 };
 const helmFailed = 'Helm install failed: context deadline exceeded';
 
-const reports = {
+/** What Flux’s helm-controller writes into a HelmRelease’s status. */
+export const reports = {
   waiting: { conditions: [] },
   outdated: { conditions: [{ ...condition('Ready', 'True', 'InstallSucceeded'), observedGeneration: 0 }] },
   installing: {
