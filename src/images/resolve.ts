@@ -1,6 +1,6 @@
 import Type, { type Static } from 'typebox';
 import type { Missing, Registries, RegistryAnswer } from '../ports.ts';
-import { Problem } from '../problems.ts';
+import { Problem, type ProblemCode } from '../problems.ts';
 import { closed, Instant, nullable, oneOf, ref } from '../schema.ts';
 import { nearestTags } from './nearest-tags.ts';
 import {
@@ -31,6 +31,19 @@ export const ResolvedImage = closed(
   { $id: 'ResolvedImage', description: 'An image as its registry has it now.' },
 );
 export type ResolvedImage = Static<typeof ResolvedImage>;
+
+/** What `resolveImage` throws; a route that asks for an image declares them. */
+export const imageProblems = [
+  'image_invalid',
+  'tag_required',
+  'registry_not_allowed',
+  'image_not_allowed',
+  'image_not_found_or_private',
+  'tag_not_found',
+  'image_broken',
+  'platform_missing',
+  'registry_unavailable',
+] as const satisfies readonly ProblemCode[];
 
 const platform = 'linux/amd64';
 const movingTags = new Set(['latest', 'main', 'master', 'edge', 'nightly', 'dev', 'stable']);

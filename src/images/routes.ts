@@ -7,7 +7,7 @@ import { Problem } from '../problems.ts';
 import { closed, Instant, oneOf, ref } from '../schema.ts';
 import { teamOf } from '../teams/access.ts';
 import { Slug, TeamPath } from '../teams/team.ts';
-import { ImageWarning, ResolvedImage, resolveImage } from './resolve.ts';
+import { ImageWarning, imageProblems, ResolvedImage, resolveImage } from './resolve.ts';
 import { createScaffold, scaffoldRegistries } from './scaffold.ts';
 import { ImageTagItem, listImageTags, listTeamImages, TeamImage, TeamImages } from './team-images.ts';
 
@@ -76,15 +76,6 @@ const tags = ['images'];
 const deadlineMs = 10_000;
 
 const referenceProblems = ['image_invalid', 'registry_not_allowed', 'image_not_allowed'] as const;
-const imageProblems = [
-  ...referenceProblems,
-  'tag_required',
-  'image_not_found_or_private',
-  'tag_not_found',
-  'image_broken',
-  'platform_missing',
-  'registry_unavailable',
-] as const;
 
 /**
  * Where the page after a cursor begins. A cursor names the last tag that was shown, as what is pushed meanwhile comes

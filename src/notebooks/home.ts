@@ -1,17 +1,9 @@
+import { at } from '../json.ts';
 import type { Manifest } from '../ports.ts';
 import { bytesOf } from './quantity.ts';
 
 /** Home volumes, by the label that the chart has KubeSpawner give them (facts/notebooks b4). */
 export const homeLabels = { component: 'singleuser-storage' } as const;
-
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === 'object' && value !== null;
-
-const requested = ({ spec }: Manifest): unknown => {
-  const resources = isObject(spec) ? spec.resources : undefined;
-  const requests = isObject(resources) ? resources.requests : undefined;
-  return isObject(requests) ? requests.storage : undefined;
-};
 
 /**
  * The merge patch that grows an existing claim to the size ordered; undefined when it is as large already, when
@@ -19,9 +11,8 @@ const requested = ({ spec }: Manifest): unknown => {
  * cannot shrink.
  */
 export const growth = (claim: Manifest, home: string): Readonly<Record<string, unknown>> | undefined => {
-  const isBound = isObject(claim.status) && claim.status.phase === 'Bound';
-  const size = requested(claim);
-  if (!isBound) return undefined;
+  if (at(claim.status, 'phase') !== 'Bound') return undefined;
+  const size = at(claim.spec, 'resources', 'requests', 'storage');
   if (
     typeof size !== 'string' ||
     !/^[0-9]+(\.[0-9]+)?(Mi|Gi)$/.test(size) ||

@@ -1,7 +1,6 @@
+import { isObject } from '../json.ts';
 import { authenticatorSection } from './authenticator.ts';
 
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 const objectAt = (value: unknown, key: string): Readonly<Record<string, unknown>> => {
   const found = isObject(value) ? value[key] : undefined;
   return isObject(found) ? found : {};

@@ -19,11 +19,12 @@ import {
 } from '../http/preconditions.ts';
 import type { App } from '../http/server.ts';
 import { assertFits } from '../http/validation.ts';
+import { imageProblems } from '../images/resolve.ts';
 import type { Decision, Manifest as KubernetesObject } from '../ports.ts';
 import { Problem } from '../problems.ts';
 import type { TeamRecord } from '../record.ts';
 import { closed, ref } from '../schema.ts';
-import { seen, teamOf } from '../teams/access.ts';
+import { actOf, seen, teamOf } from '../teams/access.ts';
 import { hubUrl } from '../teams/names.ts';
 import { Slug, TeamPath } from '../teams/team.ts';
 import { Condition, Phase } from './condition.ts';
@@ -83,17 +84,6 @@ export const notebookSchemas = [
 
 const tags = ['notebooks'];
 const orderProblems = ['deleting', 'cannot_shrink', 'invalid_allowlist', 'busy'] as const;
-const imageProblems = [
-  'image_invalid',
-  'tag_required',
-  'registry_not_allowed',
-  'image_not_allowed',
-  'image_not_found_or_private',
-  'tag_not_found',
-  'image_broken',
-  'platform_missing',
-  'registry_unavailable',
-] as const;
 
 /** A watcher is told of a change after this long at most; faster would not be faster than a team is looked at. */
 const watchEveryMs = 1_000;
@@ -111,7 +101,7 @@ const redacted = (object: KubernetesObject): KubernetesObject =>
 
 export const registerNotebooks = (app: App, deps: Deps): void => {
   const { store, clock, limits } = deps;
-  const act = (caller: Caller) => ({ by: caller.email, now: new Date(clock.now()).toISOString() });
+  const act = (caller: Caller) => actOf(caller, clock);
 
   /** Throws `not_found` when no notebook is ordered. */
   const view = (team: TeamRecord): Notebook => {
@@ -132,12 +122,12 @@ export const registerNotebooks = (app: App, deps: Deps): void => {
     });
   };
 
-  /** The image as it is pinned already, else as its registry knows it now; a change elsewhere asks no registry. */
-  const pinned = async (spec: NotebookSpec, team: TeamRecord): Promise<NotebookImage | null> => {
-    if (spec.image === null) return null;
-    if (team.notebook?.image != null && team.notebook.spec.image === spec.image) return team.notebook.image;
-    return deps.pinImage(spec.image, team);
-  };
+  /** The image as it is pinned already; a change elsewhere asks no registry and undoes no refresh. */
+  const kept = (spec: NotebookSpec, { notebook }: TeamRecord): NotebookImage | null =>
+    notebook !== null && notebook.spec.image === spec.image ? notebook.image : null;
+
+  const pinned = async (spec: NotebookSpec, team: TeamRecord): Promise<NotebookImage | null> =>
+    spec.image === null ? null : (kept(spec, team) ?? (await deps.pinImage(spec.image, team)));
 
   /** Everything that the outside world or our rules have to say of a configuration. */
   const checked = async (spec: NotebookSpec, team: TeamRecord): Promise<NotebookImage | null> => {
@@ -155,29 +145,28 @@ export const registerNotebooks = (app: App, deps: Deps): void => {
     caller: Caller,
     headers: Parameters<typeof preconditionsOf>[0],
     make: (team: TeamRecord) => NotebookSpec,
-    action: 'notebook_ordered' | 'notebook_changed' | 'notebook_restored',
+    action: 'notebook_changed' | 'notebook_restored',
   ): Promise<{ team: TeamRecord; created: boolean }> => {
     const preconditions = preconditionsOf(headers);
     let team = await teamOf(store, slug, caller);
-    let image: NotebookImage | null = null;
-    let imageOf: string | null | undefined;
     for (;;) {
       assertNotebookStays(team);
       demand(preconditions, team.notebook === null ? undefined : versionOf(team));
       const wanted = make(team);
-      image = await checked(wanted, team);
-      imageOf = wanted.image;
+      const image = await checked(wanted, team);
       let created = false;
       let moved = false;
       const changed = await store.change(slug, (current): Decision | undefined => {
         const present = seen(current, caller);
         demand(preconditions, present.notebook === null ? undefined : versionOf(present));
         const spec = make(present);
-        moved = spec.image !== imageOf;
+        moved = spec.image !== wanted.image;
         if (moved) return undefined;
         assertWithinBounds(spec, limits);
         created = present.notebook === null;
-        return order(present, { spec, image, release: deps.newRelease(present) }, act(caller), action);
+        const ordering = { spec, image: kept(spec, present) ?? image, release: deps.newRelease(present) };
+        const what = created && action === 'notebook_changed' ? 'notebook_ordered' : action;
+        return order(present, ordering, act(caller), what);
       });
       team = seen(changed, caller);
       if (!moved) return { team, created };
@@ -237,9 +226,7 @@ export const registerNotebooks = (app: App, deps: Deps): void => {
         caller,
         headers,
         () => complete(body, limits),
-        (await teamOf(store, params.team, caller)).notebook === null
-          ? 'notebook_ordered'
-          : 'notebook_changed',
+        'notebook_changed',
       );
       const looked = await settled(team);
       if (created) reply.code(201).header('location', `/v1/teams/${team.slug}/notebook`);

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { type Absence, present } from '../images/absence.ts';
+import { at, isObject } from '../json.ts';
 import type { Decision } from '../ports.ts';
 import { type Fault, Problem } from '../problems.ts';
 import type { NotebookDeletion, NotebookRecord, Release, TeamRecord } from '../record.ts';
@@ -71,12 +72,6 @@ export const complete = (order: NotebookOrder, limits: Limits): NotebookSpec => 
   };
 };
 
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
-
-const at = (value: unknown, path: readonly string[]): unknown =>
-  path.reduce<unknown>((node, name) => (isObject(node) ? node[name] : undefined), value);
-
 /** RFC 7396: null removes, an object is merged, everything else replaces. */
 const merged = (target: unknown, patch: unknown): unknown => {
   if (!isObject(patch)) return patch;
@@ -127,11 +122,11 @@ export const boundsFaults = (order: unknown, limits: Limits): readonly Fault[] =
     if (!faults.some((earlier) => earlier.pointer === pointer)) faults.push({ pointer, code, message });
   };
   const number = (path: readonly string[], low: number, high: number, unit: string) => {
-    if (outside(at(order, path), low, high))
+    if (outside(at(order, ...path), low, high))
       fault(path, 'out_of_range', `Must be ${low} to ${high} ${unit}.`);
   };
   const size = (path: readonly string[], lowMi: number, highMi: number) => {
-    if (outside(mi(at(order, path)), lowMi, highMi)) {
+    if (outside(mi(at(order, ...path)), lowMi, highMi)) {
       fault(path, 'out_of_range', `Must be ${printMebibytes(lowMi)} to ${printMebibytes(highMi)}.`);
     }
   };
@@ -149,22 +144,22 @@ export const boundsFaults = (order: unknown, limits: Limits): readonly Fault[] =
   number(['culling', 'maxAgeSeconds'], limits.timeoutMinSeconds, limits.maxAgeMaxSeconds, 'seconds');
   size(['storage', 'home'], limits.homeMinMi, limits.homeMaxMi);
   pair(
-    at(order, [...cpu, 'guarantee']),
-    at(order, [...cpu, 'limit']),
+    at(order, ...cpu, 'guarantee'),
+    at(order, ...cpu, 'limit'),
     [...cpu, 'guarantee'],
     'above_limit',
     'The guarantee must not be above the limit.',
   );
   pair(
-    mi(at(order, [...memory, 'guarantee'])),
-    mi(at(order, [...memory, 'limit'])),
+    mi(at(order, ...memory, 'guarantee')),
+    mi(at(order, ...memory, 'limit')),
     [...memory, 'guarantee'],
     'above_limit',
     'The guarantee must not be above the limit.',
   );
   pair(
-    at(order, ['culling', 'timeoutSeconds']),
-    at(order, ['culling', 'maxAgeSeconds']),
+    at(order, 'culling', 'timeoutSeconds'),
+    at(order, 'culling', 'maxAgeSeconds'),
     ['culling', 'maxAgeSeconds'],
     'below_timeout',
     'The maximum age must not be below the idle timeout.',

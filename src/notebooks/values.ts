@@ -1,3 +1,4 @@
+import { at, isObject } from '../json.ts';
 import { hubUrl, secretName, serviceAccountOf, type TeamName } from '../teams/names.ts';
 import { authenticatorSection, isOAuth } from './authenticator.ts';
 import { hubConfig, profilesFolder } from './hub-config.ts';
@@ -35,9 +36,6 @@ export const hubScopes = [
   'tokens',
 ] as const;
 
-const isObject = (value: unknown): value is Values =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
-
 /** Merges as Helm does: objects by key, anything else is replaced by what lies on top. */
 const merge = (under: Values, over: Values): Values => {
   const result: Record<string, unknown> = { ...under };
@@ -47,9 +45,6 @@ const merge = (under: Values, over: Values): Values => {
   }
   return result;
 };
-
-const at = (values: unknown, ...path: readonly string[]): unknown =>
-  path.reduce<unknown>((node, key) => (isObject(node) ? node[key] : undefined), values);
 
 /** A list of the platform’s with our entry added; Helm would replace the list as a whole. */
 const withOurs = (list: unknown, ours: Values & { readonly name: string }): readonly unknown[] => [

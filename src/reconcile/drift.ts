@@ -1,7 +1,6 @@
+import { isObject } from '../json.ts';
 import type { Manifest } from '../ports.ts';
 
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 /** Names such as `constructor` may be keys, and are not there when they are not. */
 const own = (object: Readonly<Record<string, unknown>>, name: string): unknown =>
   Object.hasOwn(object, name) ? object[name] : undefined;

@@ -1,7 +1,6 @@
+import { isObject } from '../json.ts';
 import type { Manifest } from '../ports.ts';
 
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 const objects = (value: unknown): readonly Readonly<Record<string, unknown>>[] =>
   Array.isArray(value) ? value.filter(isObject) : [];
 const text = (value: unknown, fallback: string): string =>

@@ -1,7 +1,8 @@
 import type { Caller } from '../http/auth.ts';
-import type { Store } from '../ports.ts';
+import type { Clock, Store } from '../ports.ts';
 import { Problem } from '../problems.ts';
 import type { TeamRecord } from '../record.ts';
+import type { Act } from './rules.ts';
 
 /** Members may do everything with their team, platform admins with every team. */
 const mayUse = (team: TeamRecord, caller: Caller): boolean =>
@@ -19,3 +20,9 @@ export const seen = (team: TeamRecord | undefined, caller: Caller): TeamRecord =
   if (team === undefined || !mayUse(team, caller)) throw new Problem('not_found');
   return team;
 };
+
+/** What a caller does now, for the decision and its history. */
+export const actOf = (caller: Caller, clock: Clock): Act => ({
+  by: caller.email,
+  now: new Date(clock.now()).toISOString(),
+});

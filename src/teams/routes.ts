@@ -15,7 +15,7 @@ import type { App } from '../http/server.ts';
 import { Problem } from '../problems.ts';
 import type { TeamRecord } from '../record.ts';
 import { closed, ref } from '../schema.ts';
-import { seen, teamOf } from './access.ts';
+import { actOf, seen, teamOf } from './access.ts';
 import { deleteTeam, newTeam, patchTeam, teamView } from './rules.ts';
 import { Member, MemberOrder, Team, TeamOrder, TeamPatch, TeamPath } from './team.ts';
 
@@ -28,7 +28,7 @@ const idTries = 10;
 
 export const registerTeams = (app: App, deps: Deps): void => {
   const { store, clock } = deps;
-  const act = (caller: Caller) => ({ by: caller.email, now: new Date(clock.now()).toISOString() });
+  const act = (caller: Caller) => actOf(caller, clock);
   const view = (team: TeamRecord) => teamView(team, deps.hubUrlTemplate, deps.googleProject);
 
   const assertMaySetGarTeam = (order: { garTeam?: string | null }, caller: Caller): void => {
