@@ -1,6 +1,8 @@
 import type { Catalogue } from './environments/catalogue.ts';
 import type { HistoryItem } from './notebooks/notebook.ts';
 import type { HistoryEvent, TeamRecord } from './record.ts';
+import type { OperationRecord } from './servers/operation.ts';
+import type { TeamName } from './teams/names.ts';
 
 /**
  * The outside world on one page. Expected answers are values; an adapter throws `Unavailable` when its system
@@ -78,6 +80,53 @@ export interface Store {
   /** Throws Unavailable when the store does not answer. */
   ping(): Promise<void>;
   close(): Promise<void>;
+}
+
+/** Operations are documents of their own; at most one is open per server of a team, and one for its hub. */
+export interface OperationStore {
+  /**
+   * Stores the operation unless one is open on the same subject: that one is answered then. Atomic, also between
+   * instances. Undefined when there is no such team.
+   */
+  openOperation(slug: string, operation: OperationRecord): Promise<OperationRecord | undefined>;
+  operation(slug: string, id: string): Promise<OperationRecord | undefined>;
+  /**
+   * As `change`, for an operation: read, decide, write unless somebody wrote in between, else again. The next record
+   * keeps id and subject. Undefined when there is none.
+   */
+  changeOperation(
+    slug: string,
+    id: string,
+    decide: (current: OperationRecord) => OperationRecord | undefined,
+  ): Promise<OperationRecord | undefined>;
+  /** Those of a team that are not finished, oldest first. */
+  openOperations(slug: string): Promise<readonly OperationRecord[]>;
+  /** Unfinished ones of every team whose `dueAt` has passed, the longest due first. Answered by an index. */
+  operationsDue(
+    now: string,
+    limit: number,
+  ): Promise<readonly { readonly slug: string; readonly id: string }[]>;
+}
+
+/** What is known of the addresses of hosts on allowlists, shared between teams. */
+export interface HostStore {
+  /** Those that are known, by name. */
+  hosts(names: readonly string[]): Promise<ReadonlyMap<string, HostRecord>>;
+  /** As `change`, for a host. */
+  changeHost(
+    name: string,
+    decide: (current: HostRecord | undefined) => HostRecord | undefined,
+  ): Promise<HostRecord | undefined>;
+  /** Names of hosts whose `dueAt` has passed, the longest due first. Answered by an index. */
+  hostsDue(now: string, limit: number): Promise<readonly string[]>;
+  /** Slugs of teams whose `egressHosts` names any of these. Answered by an index. */
+  listing(hosts: readonly string[]): Promise<readonly string[]>;
+}
+
+/** The culling’s own question: hubs to be asked now. */
+export interface CullingStore {
+  /** Slugs of teams whose `culling.dueAt` has passed, the longest due first. Answered by an index. */
+  cullingDue(now: string, limit: number): Promise<readonly string[]>;
 }
 
 /** A Kubernetes object as we write and read it: plain JSON. */
@@ -253,4 +302,203 @@ export interface PythonReleases {
   jupyterTags(
     signal: AbortSignal,
   ): Promise<readonly { readonly name: string; readonly lastModified?: string }[]>;
+}
+
+/** What JupyterHub has under way; `check`: the hub has just started and does not know yet whether the server runs. */
+export type HubPending = 'spawn' | 'stop' | 'check';
+
+/** A member’s default server as the hub knows it. Instants are ISO 8601 UTC. */
+export interface HubServer {
+  /** Neither running nor under way. */
+  readonly stopped: boolean;
+  readonly ready: boolean;
+  readonly pending: HubPending | null;
+  readonly startedAt: string | null;
+  readonly lastActivityAt: string | null;
+  /** The KubeSpawner profile of its last start; null when it was started without. */
+  readonly profile: string | null;
+}
+
+export interface HubUser {
+  readonly name: string;
+  /** null when this user never had a server. */
+  readonly server: HubServer | null;
+}
+
+/** One line of a start’s progress, as the hub tells it. */
+export interface SpawnProgress {
+  /** 0 to 100. */
+  readonly progress: number;
+  readonly message: string;
+  readonly outcome?: 'ready' | 'failed';
+}
+
+/** A hub that said no: JupyterHub’s 400, 404 and 429 in our words. */
+export interface HubRefusal {
+  readonly refused:
+    | 'no_such_user'
+    | 'already_running'
+    | 'pending_spawn'
+    | 'pending_stop'
+    | 'pending_check'
+    | 'too_many_starts'
+    | 'too_many_servers'
+    | 'refused';
+  readonly message: string;
+  readonly retryAfterSeconds?: number;
+}
+
+/**
+ * The teams’ JupyterHubs (5 and 6), over REST. Every call has the signal’s deadline and its own of 10 seconds, and
+ * throws Unavailable('hub') when the hub is away or answers nonsense: that is never to be shown as stopped.
+ * Every call but `progress` is safe to repeat.
+ */
+export interface Hubs {
+  /** The hub’s version, such as 5.5.0. */
+  version(team: TeamName, signal: AbortSignal): Promise<string>;
+  /** Every user, all pages; `active`: only those with a server that runs or is under way. */
+  users(
+    team: TeamName,
+    signal: AbortSignal,
+    options?: { readonly active?: boolean },
+  ): Promise<readonly HubUser[]>;
+  user(team: TeamName, name: string, signal: AbortSignal): Promise<HubUser | undefined>;
+  addUser(team: TeamName, name: string, signal: AbortSignal): Promise<'added' | 'exists'>;
+  /** With tokens and sessions; the home stays. `stopping`: its server is on its way down first, ask again. */
+  removeUser(team: TeamName, name: string, signal: AbortSignal): Promise<'removed' | 'absent' | 'stopping'>;
+  /** `revision`: of the profiles, which the hub waits for (hub-config.ts). */
+  start(
+    team: TeamName,
+    name: string,
+    options: { readonly profile: string; readonly revision: number },
+    signal: AbortSignal,
+  ): Promise<'ready' | 'starting' | HubRefusal>;
+  /** Also ends a start that is under way. */
+  stop(team: TeamName, name: string, signal: AbortSignal): Promise<'stopped' | 'stopping' | HubRefusal>;
+  /** What the hub tells of a start, until it ends or the signal does. Ends at once when nothing is starting. */
+  progress(team: TeamName, name: string, signal: AbortSignal): AsyncIterable<SpawnProgress>;
+  /** Tells the hub of activity at this instant (ISO 8601), which it takes only forward. */
+  reportActivity(team: TeamName, name: string, at: string, signal: AbortSignal): Promise<void>;
+  /**
+   * Whether a kernel of the running server is busy, asked of the server itself with a token that is good for this
+   * server and a minute alone, and is deleted afterwards; ours never travels there.
+   */
+  isBusy(team: TeamName, name: string, signal: AbortSignal): Promise<boolean>;
+}
+
+/** What is known of a host’s addresses (facts of egress, d). Instants are ISO 8601 UTC. */
+export interface HostRecord {
+  readonly name: string;
+  /** Every address that is or was answered lately, IPv4 and IPv6, by its text. */
+  readonly addresses: Readonly<
+    Record<string, { readonly firstSeenAt: string; readonly lastSeenAt: string; readonly ttlSeconds: number }>
+  >;
+  readonly lastLookAt: string | null;
+  readonly lastSuccessAt: string | null;
+  /** Failed looks in a row. */
+  readonly failures: number;
+  readonly lastError: string | null;
+  /** Since when the name is said not to exist, and how often in a row; null while it does. */
+  readonly absent: { readonly since: string; readonly seen: number } | null;
+  /** When a team last said that it lists this host, and when one with a live notebook did. */
+  readonly wantedAt: string | null;
+  readonly liveAt: string | null;
+  /** null: nobody lists it any more. */
+  readonly dueAt: string | null;
+}
+
+export type NameAnswer =
+  | {
+      readonly answer: 'addresses';
+      readonly addresses: readonly { readonly address: string; readonly ttlSeconds: number }[];
+    }
+  /** NXDOMAIN, or no addresses of this kind. */
+  | { readonly answer: 'absent' }
+  /** SERVFAIL, REFUSED, a timeout: nothing is known. */
+  | { readonly answer: 'failed'; readonly message: string };
+
+/** DNS, as the notebooks see it. */
+export interface Names {
+  /** The A records of a name, with the smallest TTL on the way; AAAA only where there are none. */
+  resolve(name: string, signal: AbortSignal): Promise<NameAnswer>;
+}
+
+/** A version of a secret; never its payload. */
+export interface SecretVersion {
+  /** Its number, such as 3. */
+  readonly version: string;
+  readonly state: 'enabled' | 'disabled' | 'destroyed';
+  /** ISO 8601 UTC. */
+  readonly createdAt: string;
+}
+
+/** Who may do what: Google’s IAM, in one form for secrets and service accounts. Conditions are others’ and kept. */
+export interface IamBinding {
+  readonly role: string;
+  readonly members: readonly string[];
+  readonly condition?: unknown;
+}
+
+export interface IamPolicy {
+  readonly bindings: readonly IamBinding[];
+  readonly etag: string;
+  readonly version?: number;
+  /** Whatever else is in it (audit configuration), to be written back as it was read. */
+  readonly rest?: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * What a write of a policy came to. `conflict`: somebody wrote in between, read again. `unknown_member`: Google knows
+ * no such principal; `member` when it says which.
+ */
+export type IamOutcome =
+  | { readonly outcome: 'written' }
+  | { readonly outcome: 'conflict' }
+  | { readonly outcome: 'unknown_member'; readonly member: string | undefined; readonly message: string };
+
+/** Google answered that a quota is used up; the message says which. Retried with backoff. */
+export class QuotaExceeded extends Unavailable {}
+
+/** Google Secret Manager. Throws Unavailable('secret-manager'); `id` is the secret’s, in the configured project. */
+export interface Vault {
+  secret(
+    id: string,
+    signal: AbortSignal,
+  ): Promise<{ readonly labels: Readonly<Record<string, string>> } | undefined>;
+  createSecret(
+    id: string,
+    labels: Readonly<Record<string, string>>,
+    signal: AbortSignal,
+  ): Promise<'created' | 'exists'>;
+  deleteSecret(id: string, signal: AbortSignal): Promise<void>;
+  policy(id: string, signal: AbortSignal): Promise<IamPolicy | undefined>;
+  setPolicy(id: string, policy: IamPolicy, signal: AbortSignal): Promise<IamOutcome>;
+  /** Newest first, all pages; undefined when there is no such secret. */
+  versions(id: string, signal: AbortSignal): Promise<readonly SecretVersion[] | undefined>;
+  /** The payload goes nowhere else. Undefined when there is no such secret. */
+  addVersion(id: string, payload: Uint8Array, signal: AbortSignal): Promise<SecretVersion | undefined>;
+  /** `destroyed`: it is gone for good. */
+  setEnabled(
+    id: string,
+    version: string,
+    enabled: boolean,
+    signal: AbortSignal,
+  ): Promise<SecretVersion | 'destroyed' | undefined>;
+}
+
+/** Google service accounts of the configured project. Throws Unavailable('iam'). `id`: the part before the @. */
+export interface Identities {
+  account(
+    id: string,
+    signal: AbortSignal,
+  ): Promise<{ readonly email: string; readonly description: string } | undefined>;
+  /** Throws QuotaExceeded when the project has no room for another one. */
+  createAccount(
+    id: string,
+    display: { readonly name: string; readonly description: string },
+    signal: AbortSignal,
+  ): Promise<'created' | 'exists'>;
+  deleteAccount(id: string, signal: AbortSignal): Promise<void>;
+  policy(id: string, signal: AbortSignal): Promise<IamPolicy | undefined>;
+  setPolicy(id: string, policy: IamPolicy, signal: AbortSignal): Promise<IamOutcome>;
 }

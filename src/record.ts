@@ -32,6 +32,26 @@ export interface TeamRecord {
   readonly status: TeamStatus;
   readonly statusVersion: number;
   readonly reconcile: ReconcileState;
+  readonly culling: CullingState;
+  /** Names on the allowlist whose addresses are looked up; empty for a team that has not opted in. */
+  readonly egressHosts: readonly string[];
+}
+
+/** What the cull pass needs to know of a team’s servers. Instants are ISO 8601 UTC. */
+export interface CullingState {
+  /** When the hub is to be asked next: no server can be due before. null without a notebook. */
+  readonly dueAt: string | null;
+  /** By hub user name; only those of whom there is something to remember. */
+  readonly servers: Readonly<Record<string, ServerMemory>>;
+}
+
+export interface ServerMemory {
+  /** Somebody asked for it to stay alive until then. */
+  readonly extendedUntil?: string;
+  /** When a kernel was last seen busy: as good as activity. */
+  readonly busyAt?: string;
+  /** Since when its kernels could not be asked. */
+  readonly probeFailingSince?: string;
 }
 
 export interface NotebookRecord {

@@ -228,7 +228,23 @@ export const HistoryItem = closed(
       'notebook_deleted',
       'notebook_retried',
       'image_refreshed',
+      'server_started',
+      'server_stopped',
+      'server_restarted',
+      'server_extended',
+      'server_culled',
+      'hub_restarted',
+      'hub_user_removed',
+      'secret_version_added',
+      'secret_version_enabled',
+      'secret_version_disabled',
     ]),
+    reason: Type.Optional(
+      Type.String({
+        description: 'A sentence, for people, where the action alone does not say why.',
+        examples: ['No activity for 60 minutes.'],
+      }),
+    ),
     revision: nullable(
       Type.Integer({
         description: 'The notebook revision it led to; restore takes this number.',

@@ -90,6 +90,8 @@ export const newTeam = (order: TeamOrder, id: string, act: Act): TeamRecord => {
     status: { phase: 'Pending', conditions: [], appliedGeneration: 0, appliedRevision: 0, wasReady: false },
     statusVersion: 0,
     reconcile: { dueAt: act.now, failures: 0 },
+    culling: { dueAt: null, servers: {} },
+    egressHosts: [],
   };
 };
 

@@ -27,6 +27,8 @@ export const aRecord = (overrides: Partial<TeamRecord> = {}): TeamRecord => {
     status: { phase: 'Pending', conditions: [], appliedGeneration: 0, appliedRevision: 0, wasReady: false },
     statusVersion: 0,
     reconcile: { dueAt: aMoment, failures: 0 },
+    culling: { dueAt: null, servers: {} },
+    egressHosts: [],
     ...overrides,
   };
 };
