@@ -254,10 +254,12 @@ export const order = (
     retry: before?.retry ?? null,
   };
   const revision = team.notebookRevision + 1;
+  const cullsAnew = before === null || changes.some(({ path }) => path.startsWith('/culling/'));
   return {
     next: {
       ...team,
       ...wished(team, act),
+      ...(cullsAnew ? { culling: { ...team.culling, dueAt: act.now } } : {}),
       notebook,
       notebookRevision: revision,
       release: team.release ?? release,

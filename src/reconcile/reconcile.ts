@@ -295,6 +295,8 @@ const withoutNotebook = async (deps: ReconcileDeps, looked: TeamRecord): Promise
         ...current,
         notebook: null,
         release: null,
+        culling: { dueAt: null, servers: {} },
+        egressHosts: [],
         generation: current.generation + 1,
         status: { ...current.status, phase: 'Applying', conditions: [], appliedRevision: 0, wasReady: false },
         statusVersion: current.statusVersion + 1,

@@ -446,6 +446,8 @@ describe('ordering a notebook', () => {
       status: { ...aRecord().status, phase: 'Pending' },
       statusVersion: 1,
       reconcile: { dueAt: later, failures: 0 },
+      // Its servers are looked after from the next pass on.
+      culling: { dueAt: later, servers: {} },
     } satisfies TeamRecord);
     assert.deepEqual(decision?.event, {
       at: later,
@@ -455,6 +457,21 @@ describe('ordering a notebook', () => {
       changes: [{ path: '', from: null, to: aSpec() }],
       spec: aSpec(),
     });
+  });
+
+  it('again, with another Cull Timeout, has the servers looked at in the next pass; nothing else has', () => {
+    const team = {
+      ...ready,
+      notebook: aNotebook(),
+      culling: { dueAt: '2026-11-23T23:00:00.000Z', servers: {} },
+    };
+    const { culling } = aSpec();
+    const shorter = aSpec({ culling: { ...culling, timeoutSeconds: 1800 } });
+    const larger = aSpec({ storage: { home: '20Gi' } });
+    const dueAt = (spec: NotebookSpec) =>
+      order(team, ordering(spec), act, 'notebook_changed')?.next.culling.dueAt;
+    assert.equal(dueAt(shorter), later);
+    assert.equal(dueAt(larger), '2026-11-23T23:00:00.000Z');
   });
 
   it('again, changed, keeps the release, the date of the first order and what was asked of Flux', () => {
