@@ -41,6 +41,8 @@ export interface TeamRecord {
 export interface CullingState {
   /** When the hub is to be asked next: no server can be due before. null without a notebook. */
   readonly dueAt: string | null;
+  /** Looks in a row at which the hub gave no answer; sets the wait before the next. Absent for none. */
+  readonly failures?: number;
   /** By hub user name; only those of whom there is something to remember. */
   readonly servers: Readonly<Record<string, ServerMemory>>;
 }
@@ -52,6 +54,8 @@ export interface ServerMemory {
   readonly busyAt?: string;
   /** Since when its kernels could not be asked. */
   readonly probeFailingSince?: string;
+  /** When the culling last stopped it: two passes at once stop a server once, and say so once. */
+  readonly culledAt?: string;
 }
 
 export interface NotebookRecord {
@@ -90,6 +94,10 @@ export interface TeamStatus {
   readonly appliedRevision: number;
   /** Whether this notebook was Ready once: what breaks afterwards is Degraded, not Applying. */
   readonly wasReady: boolean;
+  /** The hub’s users as they were last seen there; absent before the first time. */
+  readonly hubUsers?: readonly string[];
+  /** When the team’s secret and account were last found in order, and for which generation. */
+  readonly provisioned?: { readonly generation: number; readonly at: string };
 }
 
 /** What the tick needs to know; not shown to anybody. */

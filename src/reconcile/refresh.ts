@@ -1,3 +1,4 @@
+import { eachAtOnce } from '../at-once.ts';
 import { type Catalogue, offersTheSame } from '../environments/catalogue.ts';
 import { refreshCatalogue, type RefreshDeps as SourceDeps } from '../environments/refresh.ts';
 import { notThere, present } from '../images/absence.ts';
@@ -5,7 +6,6 @@ import { newerDigest, stillThere } from '../images/resolve.ts';
 import { tellAbsence, tellDigest } from '../notebooks/rules.ts';
 import type { Clock, Store } from '../ports.ts';
 import type { TeamRecord } from '../record.ts';
-import { eachAtOnce } from './at-once.ts';
 import type { Log } from './look.ts';
 
 export interface RefreshDeps extends SourceDeps {

@@ -1,7 +1,7 @@
+import { eachAtOnce } from '../at-once.ts';
 import type { Values } from '../notebooks/values.ts';
 import type { Clock, Store } from '../ports.ts';
 import type { TeamRecord } from '../record.ts';
-import { eachAtOnce } from './at-once.ts';
 import type { Log } from './look.ts';
 import type { Reconcile } from './reconcile.ts';
 
