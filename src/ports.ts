@@ -37,8 +37,11 @@ export interface Page<T> {
   readonly next?: string;
 }
 
-/** Where the truth is kept. Every write is atomic with its history entry; a lost race is decided again. */
-export interface Store {
+/**
+ * Where the truth is kept: teams and the catalogue, operations, hosts. Every write of a team is atomic with its
+ * history entry; a lost race is decided again. What an earlier version stored is completed when it is read (upgrade.ts).
+ */
+export interface Store extends OperationStore, HostStore, CullingStore {
   /** Creates the team with its first history entry and reserves its id for ever. */
   create(record: TeamRecord, event: HistoryEvent): Promise<'created' | 'slug_taken' | 'id_taken'>;
   team(slug: string): Promise<TeamRecord | undefined>;
@@ -48,7 +51,9 @@ export interface Store {
    * Throws Problem `busy` (with Retry-After) when the cap of tries is reached.
    */
   change(slug: string, decide: Decide): Promise<TeamRecord | undefined>;
-  /** Removes the team and its history if it still is this one, at this generation; its id stays taken. */
+  /**
+   * Removes the team, its history and its operations if it still is this one, at this generation; its id stays taken.
+   */
   remove(slug: string, team: Pick<TeamRecord, 'id' | 'generation'>): Promise<'removed' | 'moved' | 'absent'>;
   /** Whether this id was ever given to a team that is gone. */
   isTombstone(id: string): Promise<boolean>;
@@ -82,17 +87,20 @@ export interface Store {
   close(): Promise<void>;
 }
 
-/** Operations are documents of their own; at most one is open per server of a team, and one for its hub. */
+/**
+ * Operations are documents of their own; at most one is open per server of a team, and one for its hub. They go with
+ * their team, and a finished one some time after its `expiresAt`.
+ */
 export interface OperationStore {
   /**
-   * Stores the operation unless one is open on the same subject: that one is answered then. Atomic, also between
-   * instances. Undefined when there is no such team.
+   * Stores the operation unless one is open on the same subject: that one is answered then. Opening the same one
+   * again answers how it stands. Atomic, also between instances. Undefined when there is no such team.
    */
   openOperation(slug: string, operation: OperationRecord): Promise<OperationRecord | undefined>;
   operation(slug: string, id: string): Promise<OperationRecord | undefined>;
   /**
    * As `change`, for an operation: read, decide, write unless somebody wrote in between, else again. The next record
-   * keeps id and subject. Undefined when there is none.
+   * keeps id and subject; `dueAt: null` finishes it for good and lets the next one open. Undefined when there is none.
    */
   changeOperation(
     slug: string,
@@ -119,7 +127,7 @@ export interface HostStore {
   ): Promise<HostRecord | undefined>;
   /** Names of hosts whose `dueAt` has passed, the longest due first. Answered by an index. */
   hostsDue(now: string, limit: number): Promise<readonly string[]>;
-  /** Slugs of teams whose `egressHosts` names any of these. Answered by an index. */
+  /** Slugs, ascending, of teams whose `egressHosts` name any of these. Answered by an index. */
   listing(hosts: readonly string[]): Promise<readonly string[]>;
 }
 

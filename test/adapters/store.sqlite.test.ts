@@ -7,9 +7,11 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { text } from 'node:stream/consumers';
 import { after, describe, it, type TestContext } from 'node:test';
-import { openSqliteStore, statements } from '../../src/adapters/sqlite.ts';
+import { openSqliteStore } from '../../src/adapters/sqlite.ts';
+import { migrations, statements } from '../../src/adapters/sqlite-schema.ts';
 import { storeContract } from '../contracts/store.ts';
-import { anEvent, anOrderedRecord, aRecord } from '../support/records.ts';
+import { anOperation } from '../support/operations.ts';
+import { aMoment, anEvent, anOrderedRecord, aRecord } from '../support/records.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'knada-store-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -74,7 +76,10 @@ describe('the SQLite store', () => {
         .all()
         .map(({ detail }) => String(detail));
       assert.ok(
-        plan.every((step) => !/SCAN (teams|members|history|ids|catalogue)|TEMP B-TREE/.test(step)),
+        plan.every(
+          (step) =>
+            !/SCAN (teams|members|listings|history|ids|operations|hosts|catalogue)|TEMP B-TREE/.test(step),
+        ),
         `${name}: ${plan.join('; ')}`,
       );
     }
@@ -83,6 +88,15 @@ describe('the SQLite store', () => {
     assert.match(planOf(statements.degraded), /SEARCH teams USING (COVERING )?INDEX teams_degraded/);
     assert.match(planOf(statements.outdated), /SEARCH teams USING (COVERING )?INDEX teams_platform/);
     assert.match(planOf(statements.teamsOfMember), /SEARCH members USING PRIMARY KEY/);
+    assert.match(planOf(statements.cullingDue), /SEARCH teams USING (COVERING )?INDEX teams_culling/);
+    assert.match(planOf(statements.operationOn), /SEARCH operations USING INDEX operations_subject/);
+    assert.match(planOf(statements.openOperations), /SEARCH operations USING INDEX operations_open/);
+    assert.match(
+      planOf(statements.operationsDue),
+      /SEARCH operations USING (COVERING )?INDEX operations_due/,
+    );
+    assert.match(planOf(statements.hostsDue), /SEARCH hosts USING (COVERING )?INDEX hosts_due/);
+    assert.match(planOf(statements.listing), /SEARCH listings USING PRIMARY KEY/);
   });
 
   it('keeps what it was given when it is opened again', async (t) => {
@@ -93,6 +107,49 @@ describe('the SQLite store', () => {
     const again = opened(t, file);
     assert.deepEqual(await again.team('team-a'), anOrderedRecord());
     assert.equal((await again.history('team-a', { limit: 5 })).items.length, 1);
+  });
+
+  it('brings a file of the first version to this one, with its teams', async (t) => {
+    const file = newFile();
+    const db = rawOn(t, file);
+    db.exec(`${migrations[0]} PRAGMA user_version = 1`);
+    const insert = db.prepare('INSERT INTO teams (slug, record) VALUES (?, ?)');
+    const { culling: _, egressHosts: __, ...old } = anOrderedRecord();
+    const listing = aRecord({ slug: 'team-b', egressHosts: ['pypi.org', 'pypi.org', 'nav.no'] });
+    for (const record of [old, listing]) insert.run(record.slug, JSON.stringify(record));
+
+    const store = opened(t, file);
+    assert.deepEqual(await store.team('team-a'), anOrderedRecord());
+    assert.deepEqual(await store.teams({ limit: 5 }), { items: [anOrderedRecord(), listing] });
+    assert.deepEqual(await store.listing(['pypi.org', 'nav.no']), ['team-b']);
+    assert.deepEqual(await store.cullingDue('2030-01-01T00:00:00.000Z', 5), []);
+    const known = await store.change('team-a', (next) => {
+      assert.deepEqual(next, anOrderedRecord());
+      return { next: { ...next, culling: { dueAt: aMoment, servers: {} }, egressHosts: ['nav.no'] } };
+    });
+    assert.deepEqual(await store.team('team-a'), known);
+    assert.deepEqual(await store.listing(['nav.no']), ['team-a', 'team-b']);
+    assert.deepEqual(await store.cullingDue(aMoment, 5), ['team-a']);
+  });
+
+  it('forgets finished operations that have expired when another one is opened', async (t) => {
+    const file = newFile();
+    const store = opened(t, file);
+    for (const slug of ['team-a', 'team-b']) await store.create(aRecord({ slug }), anEvent());
+    const at = (hour: number) => `2026-11-23T${String(hour).padStart(2, '0')}:00:00.000Z`;
+    const finished = anOperation({ id: 'op-1', user: 'a', expiresAt: at(12) });
+    await store.openOperation('team-a', finished);
+    await store.changeOperation('team-a', 'op-1', (next) => ({ ...next, dueAt: null }));
+    await store.openOperation('team-a', anOperation({ id: 'op-2', user: 'b', expiresAt: at(12) }));
+    const known = async () => {
+      const ids = ['op-1', 'op-2', 'op-3', 'op-4'];
+      const found = await Promise.all(ids.map((id) => store.operation('team-a', id)));
+      return found.flatMap((operation) => operation?.id ?? []);
+    };
+    await store.openOperation('team-a', anOperation({ id: 'op-3', user: 'c', createdAt: at(11) }));
+    assert.deepEqual(await known(), ['op-1', 'op-2', 'op-3']);
+    await store.openOperation('team-b', anOperation({ id: 'op-4', user: 'd', createdAt: at(12) }));
+    assert.deepEqual(await known(), ['op-2', 'op-3'], 'only what is finished goes, whatever team it is of');
   });
 
   it('refuses a file that a newer version wrote, and leaves it alone', async (t) => {

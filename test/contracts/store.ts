@@ -6,12 +6,19 @@ import type { HistoryItem } from '../../src/notebooks/notebook.ts';
 import type { Decide, Page, Store } from '../../src/ports.ts';
 import type { HistoryEvent, TeamRecord } from '../../src/record.ts';
 import { aNotebook, anEvent, anOrderedRecord, aRecord, aSpec } from '../support/records.ts';
+import { hostContract } from './store/hosts.ts';
+import { operationContract } from './store/operations.ts';
 
 /**
  * Opens an empty store: once, or through several connections that must behave as one. The suite writes through
  * the first and reads through the last, and spreads concurrent writers over all of them.
  */
 export type OpenStores = () => Promise<readonly [Store, ...Store[]]>;
+
+/** Opens the stores of one test, which are closed after it: those to spread over, to write and to read through. */
+export type Opened = (
+  t: TestContext,
+) => Promise<{ readonly all: readonly Store[]; readonly here: Store; readonly there: Store }>;
 
 /** Asks for one more look at the status of the team and counts it. */
 const touched = (record: TeamRecord): TeamRecord => ({ ...record, statusVersion: record.statusVersion + 1 });
@@ -55,7 +62,7 @@ const wholeHistory = (store: Store, slug: string): Promise<HistoryItem[]> =>
 
 /** What every Store must do; to be called inside a `describe` that names the implementation. */
 export const storeContract = (open: OpenStores): void => {
-  const opened = async (t: TestContext) => {
+  const opened: Opened = async (t) => {
     const stores = await open();
     t.after(() => Promise.all(stores.map((store) => store.close())));
     return { all: stores, here: stores[0], there: stores.at(-1) ?? stores[0] };
@@ -385,6 +392,28 @@ export const storeContract = (open: OpenStores): void => {
     assert.deepEqual(await there.due(at('45'), 10), ['team-c', 'team-a', 'team-d']);
   });
 
+  it('says whose servers are to be looked at for culling, the longest due first', async (t) => {
+    const { here, there } = await opened(t);
+    const at = (minute: string) => `2026-11-23T09:${minute}:00.000Z`;
+    const culling = (minute: string | null) => ({
+      culling: { dueAt: minute === null ? null : at(minute), servers: {} },
+    });
+    await filled(here, [
+      aRecord({ slug: 'team-a', ...culling('30') }),
+      aRecord({ slug: 'team-b', ...culling('10') }),
+      aRecord({ slug: 'team-c', ...culling(null) }),
+      aRecord({ slug: 'team-d', ...culling('20') }),
+      aRecord({ slug: 'team-e', ...culling('40') }),
+    ]);
+    assert.deepEqual(await there.cullingDue(at('30'), 10), ['team-b', 'team-d', 'team-a']);
+    assert.deepEqual(await there.cullingDue(at('30'), 2), ['team-b', 'team-d']);
+    assert.deepEqual(await there.cullingDue(at('05'), 10), []);
+    await here.change('team-b', (current) => ({ next: { ...current, ...culling(null) } }));
+    await here.change('team-c', (current) => ({ next: { ...current, ...culling('15') } }));
+    await here.remove('team-d', { id: 'team-d-3f9c', generation: 1 });
+    assert.deepEqual(await there.cullingDue(at('59'), 10), ['team-c', 'team-a', 'team-e']);
+  });
+
   it('says whose release is of another platform', async (t) => {
     const { here, there } = await opened(t);
     const release = (platformHash: string) => ({ release: { platformHash, spec: {} } });
@@ -507,6 +536,15 @@ export const storeContract = (open: OpenStores): void => {
         appliedRevision: 0,
         wasReady: true,
       },
+      culling: {
+        dueAt: null,
+        servers: {
+          'kari.nordmann@nav.no': { extendedUntil: '2026-11-23T09:00:00.000Z', probeFailingSince: '' },
+          '0.1': { busyAt: '2026-11-23T09:00:00.000Z' },
+          'ola+test': {},
+        },
+      },
+      egressHosts: ['pypi.org', 'pypi.org', 'å.example.no'],
     });
     const event = anEvent({
       changes: [
@@ -526,6 +564,9 @@ export const storeContract = (open: OpenStores): void => {
     await here.change('team-a', () => ({ next: aRecord() }));
     assert.deepEqual(await there.team('team-a'), aRecord());
   });
+
+  operationContract(opened);
+  hostContract(opened);
 
   it('keeps the catalogue of environments, which there is none of at first', async (t) => {
     const { here, there } = await opened(t);

@@ -1,0 +1,26 @@
+import type { HostRecord } from '../ports.ts';
+import type { TeamRecord } from '../record.ts';
+import type { OperationRecord } from '../servers/operation.ts';
+
+/** What a decision may not change, whichever store it is written to; each throws TypeError. */
+
+export const assertSameTeam = (current: TeamRecord, next: TeamRecord): void => {
+  if (next.slug !== current.slug || next.id !== current.id)
+    throw new TypeError('A team keeps its slug and its id.');
+};
+
+export const assertUnfinished = ({ dueAt }: OperationRecord): void => {
+  if (dueAt === null) throw new TypeError('An operation is not finished when it is opened.');
+};
+
+/** A finished operation stays so: its subject may have another one by now. */
+export const assertSameOperation = (current: OperationRecord, next: OperationRecord): void => {
+  if (next.id !== current.id || next.user !== current.user)
+    throw new TypeError('An operation keeps its id and its subject.');
+  if (current.dueAt === null && next.dueAt !== null)
+    throw new TypeError('An operation that is finished stays finished.');
+};
+
+export const assertSameHost = (name: string, next: HostRecord): void => {
+  if (next.name !== name) throw new TypeError('A host keeps its name.');
+};

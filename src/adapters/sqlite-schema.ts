@@ -1,0 +1,117 @@
+/** Step n takes a file from `user_version` n to n + 1. Released steps never change. */
+export const migrations = [
+  `CREATE TABLE teams (
+     slug TEXT NOT NULL PRIMARY KEY,
+     record TEXT NOT NULL,
+     due_at TEXT NOT NULL GENERATED ALWAYS AS (record ->> '$.reconcile.dueAt') STORED,
+     platform_hash TEXT GENERATED ALWAYS AS (record ->> '$.release.platformHash') STORED,
+     degraded_on TEXT GENERATED ALWAYS AS (
+       iif(record ->> '$.status.phase' = 'Degraded', record ->> '$.release.platformHash', NULL)
+     ) STORED
+   ) STRICT;
+   CREATE INDEX teams_due ON teams (due_at, slug);
+   CREATE INDEX teams_platform ON teams (platform_hash, slug);
+   CREATE INDEX teams_degraded ON teams (degraded_on, slug) WHERE degraded_on IS NOT NULL;
+   CREATE TABLE members (
+     email TEXT NOT NULL,
+     slug TEXT NOT NULL REFERENCES teams ON DELETE CASCADE,
+     PRIMARY KEY (email, slug)
+   ) STRICT, WITHOUT ROWID;
+   CREATE INDEX members_team ON members (slug);
+   CREATE TABLE history (
+     slug TEXT NOT NULL REFERENCES teams ON DELETE CASCADE,
+     n INTEGER NOT NULL,
+     event TEXT NOT NULL,
+     spec_revision INTEGER GENERATED ALWAYS AS (iif(event -> '$.spec' IS NULL, NULL, event ->> '$.revision')) STORED,
+     PRIMARY KEY (slug, n)
+   ) STRICT;
+   CREATE INDEX history_spec ON history (slug, spec_revision, n);
+   CREATE TABLE ids (
+     id TEXT NOT NULL PRIMARY KEY,
+     gone INTEGER NOT NULL DEFAULT 0
+   ) STRICT, WITHOUT ROWID;
+   CREATE TABLE catalogue (
+     name TEXT NOT NULL PRIMARY KEY,
+     document TEXT NOT NULL
+   ) STRICT, WITHOUT ROWID;`,
+
+  // `subject` is JSON text: null for the hub, a string for a hub user. Unfinished is what has a due_at.
+  `CREATE TABLE operations (
+     slug TEXT NOT NULL REFERENCES teams ON DELETE CASCADE,
+     id TEXT NOT NULL,
+     operation TEXT NOT NULL,
+     subject TEXT NOT NULL GENERATED ALWAYS AS (operation -> '$.user') STORED,
+     created_at TEXT NOT NULL GENERATED ALWAYS AS (operation ->> '$.createdAt') STORED,
+     due_at TEXT GENERATED ALWAYS AS (operation ->> '$.dueAt') STORED,
+     expires_at TEXT NOT NULL GENERATED ALWAYS AS (operation ->> '$.expiresAt') STORED,
+     PRIMARY KEY (slug, id)
+   ) STRICT;
+   CREATE UNIQUE INDEX operations_subject ON operations (slug, subject) WHERE due_at IS NOT NULL;
+   CREATE INDEX operations_open ON operations (slug, created_at, id) WHERE due_at IS NOT NULL;
+   CREATE INDEX operations_due ON operations (due_at, slug, id) WHERE due_at IS NOT NULL;
+   CREATE INDEX operations_finished ON operations (expires_at) WHERE due_at IS NULL;
+   CREATE TABLE hosts (
+     name TEXT NOT NULL PRIMARY KEY,
+     host TEXT NOT NULL,
+     due_at TEXT GENERATED ALWAYS AS (host ->> '$.dueAt') STORED
+   ) STRICT;
+   CREATE INDEX hosts_due ON hosts (due_at, name) WHERE due_at IS NOT NULL;
+   CREATE TABLE listings (
+     host TEXT NOT NULL,
+     slug TEXT NOT NULL REFERENCES teams ON DELETE CASCADE,
+     PRIMARY KEY (host, slug)
+   ) STRICT, WITHOUT ROWID;
+   CREATE INDEX listings_team ON listings (slug);
+   INSERT INTO listings (host, slug)
+     SELECT DISTINCT value, slug FROM teams, json_each(record, '$.egressHosts');
+   ALTER TABLE teams ADD COLUMN culling_due_at TEXT GENERATED ALWAYS AS (record ->> '$.culling.dueAt') VIRTUAL;
+   CREATE INDEX teams_culling ON teams (culling_due_at, slug) WHERE culling_due_at IS NOT NULL;`,
+];
+
+/** Every statement of this adapter; the tests ask SQLite how it would answer each of them. */
+export const statements = {
+  team: 'SELECT record FROM teams WHERE slug = ?',
+  teamExists: 'SELECT 1 FROM teams WHERE slug = ?',
+  insertTeam: 'INSERT INTO teams (slug, record) VALUES (?, ?)',
+  updateTeam: 'UPDATE teams SET record = ? WHERE slug = ?',
+  deleteTeam: 'DELETE FROM teams WHERE slug = ?',
+  insertMember: 'INSERT OR IGNORE INTO members (email, slug) VALUES (?, ?)',
+  deleteMembers: 'DELETE FROM members WHERE slug = ?',
+  insertListing: 'INSERT OR IGNORE INTO listings (host, slug) VALUES (?, ?)',
+  deleteListings: 'DELETE FROM listings WHERE slug = ?',
+  newestEntry: 'SELECT coalesce(max(n), 0) AS n FROM history WHERE slug = ?',
+  insertEntry: 'INSERT INTO history (slug, n, event) VALUES (?, ?, ?)',
+  history: 'SELECT n, event FROM history WHERE slug = ? AND n < ? ORDER BY n DESC LIMIT ?',
+  notebookRevision:
+    'SELECT n, event FROM history WHERE slug = ? AND spec_revision = ? ORDER BY n DESC LIMIT 1',
+  id: 'SELECT gone FROM ids WHERE id = ?',
+  insertId: 'INSERT INTO ids (id) VALUES (?)',
+  buryId: 'UPDATE ids SET gone = 1 WHERE id = ?',
+  teams: 'SELECT slug, record FROM teams WHERE slug > ? ORDER BY slug LIMIT ?',
+  teamsOfMember: `SELECT teams.slug, record FROM members JOIN teams USING (slug)
+    WHERE email = ? AND members.slug > ? ORDER BY members.slug LIMIT ?`,
+  due: 'SELECT slug FROM teams WHERE due_at <= ? ORDER BY due_at, slug LIMIT ?',
+  // As two ranges, because SQLite answers <> with a scan.
+  outdated: `SELECT slug, platform_hash FROM teams WHERE platform_hash < ?1
+    UNION ALL SELECT slug, platform_hash FROM teams WHERE platform_hash > ?1
+    ORDER BY platform_hash, slug LIMIT ?2`,
+  degraded: 'SELECT slug FROM teams WHERE degraded_on = ? ORDER BY slug LIMIT ?',
+  cullingDue: 'SELECT slug FROM teams WHERE culling_due_at <= ? ORDER BY culling_due_at, slug LIMIT ?',
+  operation: 'SELECT operation FROM operations WHERE slug = ? AND id = ?',
+  operationOn: 'SELECT operation FROM operations WHERE slug = ? AND subject = ? AND due_at IS NOT NULL',
+  openOperations: `SELECT operation FROM operations WHERE slug = ? AND due_at IS NOT NULL
+    ORDER BY created_at, id`,
+  operationsDue: 'SELECT slug, id FROM operations WHERE due_at <= ? ORDER BY due_at, slug, id LIMIT ?',
+  insertOperation: 'INSERT INTO operations (slug, id, operation) VALUES (?, ?, ?)',
+  updateOperation: 'UPDATE operations SET operation = ? WHERE slug = ? AND id = ?',
+  forgetOperations: 'DELETE FROM operations WHERE due_at IS NULL AND expires_at <= ?',
+  hosts: 'SELECT name, host FROM hosts WHERE name IN (SELECT value FROM json_each(?))',
+  host: 'SELECT host FROM hosts WHERE name = ?',
+  setHost: 'INSERT INTO hosts (name, host) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET host = ?2',
+  hostsDue: 'SELECT name FROM hosts WHERE due_at <= ? ORDER BY due_at, name LIMIT ?',
+  listing: 'SELECT slug FROM listings WHERE host IN (SELECT value FROM json_each(?))',
+  catalogue: "SELECT document FROM catalogue WHERE name = 'current'",
+  setCatalogue:
+    "INSERT INTO catalogue (name, document) VALUES ('current', ?1) ON CONFLICT DO UPDATE SET document = ?1",
+  ping: 'SELECT count(*) FROM pragma_user_version',
+} as const;

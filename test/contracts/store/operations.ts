@@ -1,0 +1,292 @@
+import assert from 'node:assert/strict';
+import { it } from 'node:test';
+import type { OperationRecord } from '../../../src/servers/operation.ts';
+import { anOperation } from '../../support/operations.ts';
+import { anEvent, aRecord } from '../../support/records.ts';
+import type { Opened } from '../store.ts';
+
+const at = (minute: number) => `2026-11-23T09:${String(minute).padStart(2, '0')}:00.000Z`;
+
+/** The last step of an operation. */
+const finished = (current: OperationRecord): OperationRecord => ({
+  ...current,
+  step: 'done',
+  outcome: 'ready',
+  progress: 100,
+  dueAt: null,
+});
+
+/** What every OperationStore must do. */
+export const operationContract = (opened: Opened): void => {
+  const withTeams: Opened = async (t) => {
+    const stores = await opened(t);
+    for (const slug of ['team-a', 'team-b']) {
+      assert.equal(await stores.here.create(aRecord({ slug }), anEvent()), 'created');
+    }
+    return stores;
+  };
+
+  it('keeps an operation exactly as it was given', async (t) => {
+    const { here, there } = await withTeams(t);
+    const operation = anOperation({
+      message: 'Linje 1\nlinje 2 🦆 \u0000',
+      reason: 'image_pull_failed',
+      profile: 'py-3.13',
+      formerPod: '2f1a',
+      force: true,
+    });
+    assert.deepEqual(await here.openOperation('team-a', operation), operation);
+    assert.deepEqual(await there.operation('team-a', operation.id), operation);
+    assert.deepEqual(await there.openOperations('team-a'), [operation]);
+    assert.deepEqual(await there.operationsDue(at(0), 10), [{ slug: 'team-a', id: operation.id }]);
+  });
+
+  it('knows nothing of an operation that was never opened', async (t) => {
+    const { here, there } = await withTeams(t);
+    const { id } = anOperation();
+    await here.openOperation('team-b', anOperation());
+    assert.equal(await there.operation('team-a', id), undefined);
+    assert.equal(await there.changeOperation('team-a', id, finished), undefined);
+    assert.deepEqual(await there.openOperations('team-a'), []);
+    assert.equal(await there.operation('team-c', id), undefined);
+    assert.deepEqual(await there.openOperations('team-c'), []);
+  });
+
+  it('opens no operation of a team that there is not', async (t) => {
+    const { here, there } = await withTeams(t);
+    assert.equal(await here.openOperation('team-c', anOperation()), undefined);
+    assert.deepEqual(await there.operationsDue(at(59), 10), []);
+    await here.create(aRecord({ slug: 'team-c' }), anEvent());
+    assert.deepEqual(await there.openOperations('team-c'), []);
+  });
+
+  it('answers the operation that is open on the same server already', async (t) => {
+    const { here, there } = await withTeams(t);
+    const first = anOperation({ id: 'op-1' });
+    await here.openOperation('team-a', first);
+    const second = anOperation({ id: 'op-2', kind: 'stop', step: 'stop', createdAt: at(1) });
+    assert.deepEqual(await there.openOperation('team-a', second), first);
+    assert.equal(await there.operation('team-a', 'op-2'), undefined);
+    const further = await there.changeOperation('team-a', 'op-1', (now) => ({ ...now, progress: 40 }));
+    assert.deepEqual(await here.openOperation('team-a', second), further);
+    assert.deepEqual(await here.openOperations('team-a'), [further]);
+  });
+
+  it('opens an operation once when many ask for it at the same time', async (t) => {
+    const { all, here, there } = await withTeams(t);
+    const answers = await Promise.all(
+      Array.from({ length: 32 }, (_, i) =>
+        (all[i % all.length] ?? here).openOperation('team-a', anOperation({ id: `op-${i}` })),
+      ),
+    );
+    const open = await there.openOperations('team-a');
+    assert.equal(open.length, 1);
+    for (const answer of answers) assert.deepEqual(answer, open[0]);
+    const known = await Promise.all(answers.map((_, i) => there.operation('team-a', `op-${i}`)));
+    assert.deepEqual(
+      known.filter((operation) => operation !== undefined),
+      open,
+    );
+  });
+
+  it('lets every server of every team, and every hub, have an operation of its own', async (t) => {
+    const { all, here, there } = await withTeams(t);
+    const long = 'å'.repeat(255);
+    const users = [
+      null,
+      'null',
+      'hub',
+      'kari',
+      'Kari',
+      '.',
+      '..',
+      '__x__',
+      'a/b',
+      '%2F',
+      `${long}1`,
+      `${long}2`,
+    ];
+    const operations = users.map((user, i) =>
+      anOperation({ id: `op-${i + 10}`, user, createdAt: at(i), dueAt: at(i) }),
+    );
+    for (const slug of ['team-a', 'team-b']) {
+      const answers = await Promise.all(
+        operations.map((operation, i) => (all[i % all.length] ?? here).openOperation(slug, operation)),
+      );
+      assert.deepEqual(answers, operations);
+    }
+    assert.deepEqual(await there.openOperations('team-a'), operations, 'the oldest first');
+    assert.deepEqual(await there.openOperations('team-b'), operations);
+    for (const operation of operations) {
+      const again = { ...operation, id: 'op-again' };
+      assert.deepEqual(await there.openOperation('team-a', again), operation);
+    }
+  });
+
+  it('lets the next operation open once one is finished, which stays known', async (t) => {
+    const { here, there } = await withTeams(t);
+    const [first, second] = [anOperation({ id: 'op-1' }), anOperation({ id: 'op-2', createdAt: at(1) })];
+    await here.openOperation('team-a', first);
+    assert.deepEqual(await there.changeOperation('team-a', 'op-1', finished), finished(first));
+    assert.deepEqual(await here.openOperations('team-a'), []);
+    assert.deepEqual(await here.operationsDue(at(59), 10), []);
+    assert.deepEqual(await here.operation('team-a', 'op-1'), finished(first));
+    assert.deepEqual(await there.openOperation('team-a', second), second);
+    assert.deepEqual(await here.openOperations('team-a'), [second]);
+    // A late step of the one that is over leaves the one that is open alone.
+    await here.changeOperation('team-a', 'op-1', (current) => ({ ...current, message: 'Done.' }));
+    assert.deepEqual(await there.openOperation('team-a', anOperation({ id: 'op-3' })), second);
+  });
+
+  it('answers how it stands when the same operation is opened again', async (t) => {
+    const { here, there } = await withTeams(t);
+    await here.openOperation('team-a', anOperation());
+    await here.changeOperation('team-a', anOperation().id, finished);
+    assert.deepEqual(await there.openOperation('team-a', anOperation()), finished(anOperation()));
+    assert.deepEqual(await there.openOperations('team-a'), []);
+  });
+
+  it('takes a step once, however many take it on at the same time', async (t) => {
+    const { all, here, there } = await withTeams(t);
+    await here.openOperation('team-a', anOperation());
+    const wins = Array.from({ length: 16 }, () => false);
+    await Promise.all(
+      wins.map((_, i) =>
+        (all[i % all.length] ?? here).changeOperation('team-a', anOperation().id, (current) => {
+          wins[i] = current.step === 'start';
+          return wins[i] ? { ...current, step: 'await_ready', message: `${i}` } : undefined;
+        }),
+      ),
+    );
+    assert.equal(wins.filter(Boolean).length, 1);
+    assert.equal((await there.operation('team-a', anOperation().id))?.message, `${wins.indexOf(true)}`);
+  });
+
+  it('loses no change of an operation that many write at the same time', async (t) => {
+    const { all, here, there } = await withTeams(t);
+    await here.openOperation('team-a', anOperation());
+    const answers = await Promise.all(
+      Array.from({ length: 24 }, (_, i) =>
+        (all[i % all.length] ?? here).changeOperation('team-a', anOperation().id, (current) => ({
+          ...current,
+          progress: current.progress + 1,
+        })),
+      ),
+    );
+    assert.equal((await there.operation('team-a', anOperation().id))?.progress, 24);
+    assert.deepEqual(
+      answers.map((operation) => operation?.progress ?? 0).toSorted((a, b) => a - b),
+      Array.from({ length: 24 }, (_, i) => i + 1),
+    );
+  });
+
+  it('opens one after the other when one finishes while others ask', async (t) => {
+    const { all, here, there } = await withTeams(t);
+    await here.openOperation('team-a', anOperation({ id: 'op-0' }));
+    const [, ...answers] = await Promise.all([
+      there.changeOperation('team-a', 'op-0', finished),
+      ...Array.from({ length: 8 }, (_, i) =>
+        (all[i % all.length] ?? here).openOperation('team-a', anOperation({ id: `op-${i + 1}` })),
+      ),
+    ]);
+    const open = await there.openOperations('team-a');
+    const next = answers.filter((answer) => answer?.id !== 'op-0');
+    assert.equal(open.length, next.length === 0 ? 0 : 1);
+    for (const answer of next) assert.deepEqual(answer, open[0]);
+  });
+
+  it('writes no operation without a decision, and passes on what a decision throws', async (t) => {
+    const { here, there } = await withTeams(t);
+    const { id } = anOperation();
+    await here.openOperation('team-a', anOperation());
+    assert.deepEqual(await here.changeOperation('team-a', id, () => undefined), anOperation());
+    assert.deepEqual(
+      await here.changeOperation('team-a', id, (current) => structuredClone(current)),
+      anOperation(),
+    );
+    const refusal = new Error('not like this');
+    await assert.rejects(
+      here.changeOperation('team-a', id, () => {
+        throw refusal;
+      }),
+      (error) => error === refusal,
+    );
+    assert.deepEqual(await there.operation('team-a', id), anOperation());
+  });
+
+  it('refuses an operation with another name or subject, and one that is over or begins again', async (t) => {
+    const { here, there } = await withTeams(t);
+    const { id } = anOperation();
+    await here.openOperation('team-a', anOperation());
+    for (const other of [{ id: 'op-2' }, { user: 'ola' }, { user: null }]) {
+      const change = here.changeOperation('team-a', id, (current) => ({ ...current, ...other }));
+      await assert.rejects(change, TypeError);
+    }
+    assert.deepEqual(await there.operation('team-a', id), anOperation());
+    const over = here.openOperation('team-a', finished(anOperation({ id: 'op-2', user: 'ola' })));
+    await assert.rejects(over, TypeError);
+    await here.changeOperation('team-a', id, finished);
+    const again = here.changeOperation('team-a', id, (current) => ({ ...current, dueAt: at(1) }));
+    await assert.rejects(again, TypeError);
+    assert.deepEqual(await there.openOperations('team-a'), []);
+  });
+
+  it('says which operations are due, of every team, the longest due first', async (t) => {
+    const { here, there } = await withTeams(t);
+    const dueAt = { 'op-1': 30, 'op-2': 10, 'op-3': 20, 'op-4': 40 };
+    for (const [i, [id, minute]] of Object.entries(dueAt).entries()) {
+      const slug = i % 2 === 0 ? 'team-a' : 'team-b';
+      await here.openOperation(slug, anOperation({ id, user: id, dueAt: at(minute) }));
+    }
+    const due = async (minute: number, limit: number) =>
+      (await there.operationsDue(at(minute), limit)).map(({ slug, id }) => `${slug} ${id}`);
+    assert.deepEqual(await due(30, 10), ['team-b op-2', 'team-a op-3', 'team-a op-1']);
+    assert.deepEqual(await due(30, 2), ['team-b op-2', 'team-a op-3']);
+    assert.deepEqual(await due(9, 10), []);
+    await here.changeOperation('team-b', 'op-2', (current) => ({ ...current, dueAt: at(50) }));
+    await here.changeOperation('team-a', 'op-3', finished);
+    assert.deepEqual(await due(59, 10), ['team-a op-1', 'team-b op-4', 'team-b op-2']);
+  });
+
+  it('removes the operations of a team with it, and shows its heir none', async (t) => {
+    const { here, there } = await withTeams(t);
+    const open = anOperation({ id: 'op-1' });
+    await here.openOperation('team-a', open);
+    await here.openOperation('team-a', anOperation({ id: 'op-2', user: null }));
+    await here.changeOperation('team-a', 'op-2', finished);
+    await here.openOperation('team-b', open);
+    assert.equal(await here.remove('team-a', { id: 'team-a-3f9c', generation: 1 }), 'removed');
+
+    const forgotten = async () => {
+      assert.equal(await there.operation('team-a', 'op-1'), undefined);
+      assert.equal(await there.operation('team-a', 'op-2'), undefined);
+      assert.deepEqual(await there.openOperations('team-a'), []);
+      assert.deepEqual(await there.operationsDue(at(59), 10), [{ slug: 'team-b', id: 'op-1' }]);
+    };
+    await forgotten();
+    assert.equal(await there.changeOperation('team-a', 'op-1', finished), undefined);
+    assert.equal(await there.openOperation('team-a', open), undefined);
+    await here.create(aRecord({ id: 'team-a-77aa' }), anEvent());
+    await forgotten();
+    const next = anOperation({ id: 'op-3' });
+    assert.deepEqual(await there.openOperation('team-a', next), next);
+  });
+
+  it('leaves no operation behind when a team is removed while some are opened', async (t) => {
+    const { all, here, there } = await withTeams(t);
+    const [removal, ...answers] = await Promise.all([
+      there.remove('team-a', { id: 'team-a-3f9c', generation: 1 }),
+      ...Array.from({ length: 8 }, (_, i) =>
+        (all[i % all.length] ?? here).openOperation('team-a', anOperation({ id: `op-${i}`, user: `${i}` })),
+      ),
+    ]);
+    assert.equal(removal, 'removed');
+    for (const [i, answer] of answers.entries()) {
+      if (answer !== undefined) assert.equal(answer.id, `op-${i}`);
+    }
+    assert.deepEqual(await there.operationsDue(at(59), 10), []);
+    await here.create(aRecord({ id: 'team-a-77aa' }), anEvent());
+    assert.deepEqual(await there.openOperations('team-a'), []);
+    for (const i of answers.keys()) assert.equal(await there.operation('team-a', `op-${i}`), undefined);
+  });
+};

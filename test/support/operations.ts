@@ -1,0 +1,23 @@
+import type { OperationRecord } from '../../src/servers/operation.ts';
+import { aMoment } from './records.ts';
+
+/** An operation right after somebody asked for it: Kari’s server is to be started, and the tick looks at once. */
+export const anOperation = (overrides: Partial<OperationRecord> = {}): OperationRecord => ({
+  id: 'op-6f1c2a9be0d34c57',
+  kind: 'start',
+  user: 'kari.nordmann@nav.no',
+  step: 'start',
+  outcome: null,
+  progress: 0,
+  message: 'The notebook is starting.',
+  force: false,
+  profile: null,
+  formerPod: null,
+  by: 'kari.nordmann@nav.no',
+  createdAt: aMoment,
+  updatedAt: aMoment,
+  deadlineAt: '2026-11-23T09:10:00.000Z',
+  dueAt: aMoment,
+  expiresAt: '2026-11-24T09:00:00.000Z',
+  ...overrides,
+});
