@@ -1,0 +1,156 @@
+import {
+  type CullingSpec,
+  failingSince,
+  isBeingCulled,
+  type Run,
+  runOf,
+  type ServerFacts,
+  stopTakesMs,
+} from './activity.ts';
+
+/** No server is stopped this soon after its start: a hub may learn of activity five minutes late. */
+export const graceMs = 10 * 60_000;
+/** What the hub said longer ago than this decides nothing. */
+const staleMs = 60_000;
+/** Kernels that cannot be asked hold a stop up for so long, and are asked this often meanwhile. */
+const probePatienceMs = 6 * 3_600_000;
+const probeEveryMs = 5 * 60_000;
+/** While a server is on its way up or down, the hub is asked again after this. */
+const pendingMs = 60_000;
+
+const instant = (ms: number): string => new Date(ms).toISOString();
+
+export interface Stop {
+  /** The earliest instant (ISO 8601 UTC) at which it may be stopped; in the past for one that is due. */
+  readonly stopsAt: string;
+  /** What it is stopped for then; `extended`: somebody keeps it alive until then, past the time that it had. */
+  readonly stopsBecause: 'idle' | 'max_age' | 'extended';
+}
+
+/**
+ * When a running server may be stopped, as things stand: activity moves it. null for one that does not run, or of
+ * which nobody knows since when.
+ */
+export const stopOf = (facts: ServerFacts, culling: CullingSpec): Stop | null => {
+  const run = runOf(facts, culling);
+  return run && stopOfRun(facts, run, culling);
+};
+
+const stopOfRun = ({ extendedUntil }: ServerFacts, run: Run, culling: CullingSpec): Stop => {
+  const idleAt = run.active + culling.timeoutSeconds * 1000;
+  const oldAt = run.start + culling.maxAgeSeconds * 1000;
+  // The grace is no reason to stop: what it has put off is.
+  const stopsAt = Math.max(Math.min(idleAt, oldAt), run.start + graceMs);
+  if (extendedUntil !== null && Date.parse(extendedUntil) > stopsAt)
+    return { stopsAt: instant(Date.parse(extendedUntil)), stopsBecause: 'extended' };
+  return { stopsAt: instant(stopsAt), stopsBecause: idleAt <= oldAt ? 'idle' : 'max_age' };
+};
+
+/** Why a server is left alone. */
+export type KeepReason =
+  | 'look_failed'
+  | 'look_stale'
+  | 'not_running'
+  | 'pending'
+  | 'not_ready'
+  | 'start_unknown'
+  | 'being_culled'
+  | 'just_started'
+  | 'extended'
+  | 'active'
+  | 'busy'
+  | 'probe_failed';
+
+/**
+ * What to do about a server. `probe`: it is due but for its kernels, which have not been asked. `at`: when the answer
+ * may be another one, ISO 8601 UTC; null when only people can change it.
+ */
+export type Verdict =
+  | {
+      readonly verdict: 'stop';
+      readonly reason: 'idle' | 'max_age';
+      /** Why, as a sentence for its user. */
+      readonly message: string;
+      readonly run: Run;
+      readonly at: string;
+    }
+  | { readonly verdict: 'probe'; readonly reason: 'idle'; readonly at: string }
+  | { readonly verdict: 'keep'; readonly reason: KeepReason; readonly at: string | null };
+
+const keep = (reason: KeepReason, at: number | null): Verdict => ({
+  verdict: 'keep',
+  reason,
+  at: at === null ? null : instant(at),
+});
+
+const counted = (count: number, unit: string): string => `${count} ${unit}${count === 1 ? '' : 's'}`;
+
+/** A time as people say it, in its two largest units, rounded down: `62 minutes`, `7 days and 3 hours`. */
+const spoken = (ms: number): string => {
+  const minutes = Math.floor(ms / 60_000);
+  if (minutes < 120) return counted(minutes, 'minute');
+  const parts = [
+    [Math.floor(minutes / 1440), 'day'],
+    [Math.floor(minutes / 60) % 24, 'hour'],
+    [minutes % 60, 'minute'],
+  ] as const;
+  const largest = parts.findIndex(([count]) => count > 0);
+  return parts
+    .slice(largest, largest + 2)
+    .filter(([count]) => count > 0)
+    .map(([count, unit]) => counted(count, unit))
+    .join(' and ');
+};
+
+const tooOld = ({ start }: Run, { maxAgeSeconds }: CullingSpec, now: number): string =>
+  `It ran for ${spoken(now - start)}; the longest that this notebook allows is ${spoken(maxAgeSeconds * 1000)} (maxAgeSeconds).`;
+const tooIdle = ({ active }: Run, { timeoutSeconds }: CullingSpec, now: number): string =>
+  `No activity for ${spoken(now - active)}; the Cull Timeout is ${spoken(timeoutSeconds * 1000)}.`;
+const notFoundOut = `For ${spoken(probePatienceMs)}, its kernels did not say whether a computation was running.`;
+
+/**
+ * Whether a server is stopped at `now` (epoch milliseconds). The first rule that applies decides; silence of the hub
+ * is never idleness. Asked before the kernels are, it names those that need to be.
+ */
+export const decide = (facts: ServerFacts, culling: CullingSpec, now: number): Verdict => {
+  if (facts.lookedAt === null) return keep('look_failed', now);
+  if (now - Date.parse(facts.lookedAt) > staleMs) return keep('look_stale', now);
+  if (!facts.running) return keep('not_running', null);
+  const run = runOf(facts, culling);
+  const stop = run && stopOfRun(facts, run, culling);
+  if (facts.pending !== null || !facts.ready) {
+    const soon = now + pendingMs;
+    return keep(
+      facts.pending === null ? 'not_ready' : 'pending',
+      stop === null ? soon : Math.max(soon, Date.parse(stop.stopsAt)),
+    );
+  }
+  if (run === null || stop === null) return keep('start_unknown', null);
+  if (facts.culledAt !== null && isBeingCulled(facts.culledAt, run, now))
+    return keep('being_culled', Date.parse(facts.culledAt) + stopTakesMs);
+  const stopsAt = Date.parse(stop.stopsAt);
+  if (now < run.start + graceMs) return keep('just_started', stopsAt);
+  if (now < stopsAt) return keep(stop.stopsBecause === 'extended' ? 'extended' : 'active', stopsAt);
+
+  const oldAt = run.start + culling.maxAgeSeconds * 1000;
+  const { stopsAt: at } = stop;
+  if (now >= oldAt)
+    return { verdict: 'stop', reason: 'max_age', message: tooOld(run, culling, now), run, at };
+  const idle = { verdict: 'stop', reason: 'idle', message: tooIdle(run, culling, now), run, at } as const;
+  if (!culling.keepBusyKernels) return idle;
+  switch (facts.busy) {
+    case 'not asked':
+      return { verdict: 'probe', reason: 'idle', at };
+    case 'idle':
+      return idle;
+    case 'busy':
+      return keep('busy', Math.min(now + culling.timeoutSeconds * 1000, oldAt));
+    case 'unknown': {
+      const patientUntil = (failingSince(facts, run) ?? now) + probePatienceMs;
+      if (now >= patientUntil) return { ...idle, message: `${idle.message} ${notFoundOut}` };
+      return keep('probe_failed', Math.min(now + probeEveryMs, patientUntil, oldAt));
+    }
+    default:
+      return facts.busy satisfies never;
+  }
+};
