@@ -97,6 +97,8 @@ const visitHub = async (pass: Pass, team: TeamRecord): Promise<Visit> => {
   if (!isCulled(team)) return { dueAt, servers: new Map(), failed: false };
 
   const signal = AbortSignal.timeout(hubDeadlineMs);
+  // What is told is not newer than the question: activity during a slow answer may be missing from it.
+  const lookedAt = instant(pass);
   let users: readonly HubUser[];
   report.hubsAsked += 1;
   try {
@@ -105,7 +107,6 @@ const visitHub = async (pass: Pass, team: TeamRecord): Promise<Visit> => {
     log.warn({ team: team.slug, err: error }, 'hub silent about its servers');
     return { dueAt, servers: null, failed: true };
   }
-  const lookedAt = instant(pass);
   const running = users.flatMap(({ name: user, server }): Running[] =>
     server === null || server.stopped ? [] : [{ user, server, lookedAt }],
   );
@@ -170,6 +171,10 @@ const visitServer = async (call: Call, one: Running): Promise<SeenServer> => {
   return asked;
 };
 
+/**
+ * A request that is answered counts as activity at the hub, whose proxy does not tell who asked. One that is not does
+ * not, so that the time for which silent kernels hold a stop up runs out.
+ */
 const askKernels = async (call: Call, { user, server }: Running): Promise<Busy> => {
   const { hubs, log, team, signal } = call;
   try {
