@@ -47,7 +47,15 @@ const tasks = {
 };
 
 /** The real systems that suites take part with; a suite reports by appending a JSON line to REAL_PARTS_FILE. */
-const realParts = ['Firestore emulator', 'kube-apiserver', 'KubeSpawner', 'kubectl', 'docker-registry'];
+const realParts = [
+  'Firestore emulator',
+  'kube-apiserver',
+  'KubeSpawner',
+  'kubectl',
+  'docker-registry',
+  'JupyterHub 5.x',
+  'JupyterHub 6.x',
+];
 
 const say = (text) => process.stderr.write(`${text}\n`);
 

@@ -13,7 +13,7 @@ const driver = fileURLToPath(new URL('./hub.py', import.meta.url));
 
 /** The Python that has the real KubeSpawner, or why there is none. */
 export const hubPython = (): { readonly python: string } | { readonly absent: string } => {
-  const { status, stdout, stderr, error } = spawnSync(assets, ['--if-present'], { encoding: 'utf8' });
+  const { status, stdout, stderr, error } = spawnSync(assets, ['5', '--if-present'], { encoding: 'utf8' });
   return status === 0
     ? { python: join(stdout.trim(), 'bin', 'python') }
     : { absent: error?.message ?? stderr.trim() };

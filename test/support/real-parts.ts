@@ -5,6 +5,8 @@ export type RealPart =
   | 'Firestore emulator'
   | 'kube-apiserver'
   | 'KubeSpawner'
+  | 'JupyterHub 5.x'
+  | 'JupyterHub 6.x'
   | 'kubectl'
   | 'docker-registry';
 

@@ -1,0 +1,149 @@
+import Type, { type Static } from 'typebox';
+import { Value } from 'typebox/value';
+import { at } from '../json.ts';
+import type { HubPending, HubRefusal, HubServer, HubUser } from '../ports.ts';
+import { type HubAnswer, messageOf } from './jupyterhub-wire.ts';
+import { retryAfterMs } from './oci-registry-wait.ts';
+
+/** What we read of JupyterHub’s models (5 and 6); they hold more, and will hold other things. */
+const Server = Type.Object({
+  stopped: Type.Boolean(),
+  ready: Type.Boolean(),
+  pending: Type.Union([Type.String(), Type.Null(), Type.Literal(false)]),
+  started: Type.Union([Type.String(), Type.Null()]),
+  last_activity: Type.Union([Type.String(), Type.Null()]),
+});
+const User = Type.Object({
+  name: Type.String({ minLength: 1 }),
+  servers: Type.Record(Type.String(), Type.Unknown()),
+});
+const UserPage = Type.Object({
+  items: Type.Array(Type.Unknown()),
+  _pagination: Type.Object({
+    total: Type.Integer({ minimum: 0 }),
+    next: Type.Union([Type.Null(), Type.Object({ offset: Type.Integer({ minimum: 1 }) })]),
+  }),
+});
+const Minted = Type.Object({
+  id: Type.String({ minLength: 1 }),
+  token: Type.String({ pattern: '^[!-~]+$' }),
+});
+const Kernels = Type.Array(Type.Object({ execution_state: Type.String() }));
+const Version = Type.Object({ version: Type.String({ pattern: '^[0-9]+\\.[0-9]+' }) });
+
+/** Undefined where it is no JSON. */
+export const parsed = (body: string): unknown => {
+  try {
+    return JSON.parse(body);
+  } catch {
+    return undefined;
+  }
+};
+
+/** JupyterHub writes microseconds. */
+const instant = (text: string | null): string | null | undefined => {
+  if (text === null) return null;
+  const ms = Date.parse(text);
+  return Number.isNaN(ms) ? undefined : new Date(ms).toISOString();
+};
+
+const pendings: Readonly<Record<string, HubPending>> = { spawn: 'spawn', stop: 'stop', check: 'check' };
+
+const readServer = (value: unknown): HubServer | undefined => {
+  if (!Value.Check(Server, value)) return undefined;
+  const [startedAt, lastActivityAt] = [instant(value.started), instant(value.last_activity)];
+  if (startedAt === undefined || lastActivityAt === undefined) return undefined;
+  const profile = at(value, 'user_options', 'profile');
+  return {
+    stopped: value.stopped,
+    ready: value.ready,
+    // JupyterHub 6 has `rename`, and a later one may have more: the server is not to be touched until that is over.
+    pending: value.pending === null || value.pending === false ? null : (pendings[value.pending] ?? 'check'),
+    startedAt,
+    lastActivityAt,
+    profile: typeof profile === 'string' ? profile : null,
+  };
+};
+
+/** Undefined when it is not a user as JupyterHub describes one; only the default server counts. */
+export const readUser = (value: unknown): HubUser | undefined => {
+  if (!Value.Check(User, value)) return undefined;
+  const described = value.servers[''];
+  if (described === undefined) return { name: value.name, server: null };
+  const server = readServer(described);
+  if (server === undefined) return undefined;
+  return { name: value.name, server: isBlank(server) ? null : server };
+};
+
+/** JupyterHub makes the entry of a server when it first looks at a person, so this is one that never was started. */
+const isBlank = ({ stopped, pending, startedAt, lastActivityAt, profile }: HubServer): boolean =>
+  stopped && pending === null && startedAt === null && lastActivityAt === null && profile === null;
+
+export interface UsersPage {
+  readonly users: readonly HubUser[];
+  readonly total: number;
+  /** Where the next page starts; undefined on the last one. */
+  readonly next: number | undefined;
+}
+
+export const readUsersPage = (body: string): UsersPage | undefined => {
+  const value = parsed(body);
+  if (!Value.Check(UserPage, value)) return undefined;
+  const users = value.items.map(readUser).filter((user) => user !== undefined);
+  if (users.length !== value.items.length) return undefined;
+  const { total, next } = value._pagination;
+  return { users, total, next: next?.offset };
+};
+
+export const readMinted = (body: string): Static<typeof Minted> | undefined => {
+  const value = parsed(body);
+  return Value.Check(Minted, value) ? value : undefined;
+};
+
+/** Whether any kernel computes; undefined when these are no kernels. Terminals are not asked for. */
+export const readBusy = (body: string): boolean | undefined => {
+  const value = parsed(body);
+  if (!Value.Check(Kernels, value)) return undefined;
+  return value.some(({ execution_state }) => execution_state === 'busy');
+};
+
+export const readVersion = (body: string): string | undefined => {
+  const value = parsed(body);
+  return Value.Check(Version, value) ? value.version : undefined;
+};
+
+/** What a 400 is about, by its sentence: jupyterhub/apihandlers/users.py, UserServerAPIHandler, 5.5 and 6.1. */
+const sentences: readonly (readonly [RegExp, HubRefusal['refused']])[] = [
+  [/\balready running\b/i, 'already_running'],
+  [/\bpending stop\b/i, 'pending_stop'],
+  [/\bpending spawn\b/i, 'pending_spawn'],
+  [/\bpending (?:check|rename)\b|\bbeing renamed\b/i, 'pending_check'],
+];
+
+const tooMany = (answer: HubAnswer, now: number): HubRefusal => {
+  const message = messageOf(answer);
+  const waitMs = retryAfterMs(answer.headers.get('retry-after'), '', now);
+  return {
+    // handlers/base.py, spawn_single_user: only the limit of starts at once knows when to come back.
+    refused: /limit exceeded/i.test(message) ? 'too_many_servers' : 'too_many_starts',
+    message: message || 'The hub is asked for too much at once.',
+    ...(waitMs !== undefined && { retryAfterSeconds: Math.ceil(waitMs / 1000) }),
+  };
+};
+
+/** The hub’s no in our words; undefined for a status that is none. */
+export const refusalOf = (answer: HubAnswer, now: number): HubRefusal | undefined => {
+  const message = messageOf(answer);
+  switch (answer.status) {
+    case 404:
+      return { refused: 'no_such_user', message: message || 'The hub does not know this person.' };
+    case 429:
+      return tooMany(answer, now);
+    case 400: {
+      const refused = sentences.find(([sentence]) => sentence.test(message))?.[1] ?? 'refused';
+      return { refused, message: message || 'The hub refused.' };
+    }
+    default:
+      return undefined;
+  }
+};

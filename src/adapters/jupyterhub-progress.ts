@@ -1,0 +1,48 @@
+import { isObject } from '../json.ts';
+import type { SpawnProgress } from '../ports.ts';
+import { parsed } from './jupyterhub-model.ts';
+
+/** An event of KubeSpawner holds the whole Kubernetes event; more than this is nonsense. */
+const longestEvent = 1024 * 1024;
+
+/** The stream is not one of progress. */
+export class NotProgress extends Error {
+  override readonly name = 'NotProgress';
+}
+
+/** The data of server-sent events, however the stream was cut; comments and blank keep-alives are passed over. */
+export async function* eventData(stream: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
+  const decoder = new TextDecoder();
+  let rest = '';
+  let data: string[] = [];
+  for await (const chunk of stream) {
+    rest += decoder.decode(chunk, { stream: true });
+    // A carriage return at the very end may be half of a line end.
+    const lines = rest.split(/\r\n|\n|\r(?!$)/);
+    rest = lines.pop() ?? '';
+    for (const line of lines) {
+      if (line.startsWith('data:')) data.push(line.slice(line.startsWith('data: ') ? 6 : 5));
+      if (line === '' && data.length > 0) {
+        yield data.join('\n');
+        data = [];
+      }
+    }
+    const waiting = data.reduce((sum, line) => sum + line.length, rest.length);
+    if (waiting > longestEvent) throw new NotProgress('an event without an end');
+  }
+}
+
+/**
+ * One event of a start. Its HTML is left behind. `last`: how far the start was; events of some spawners do not
+ * say. Only the hub itself sets `ready` and `failed` (SpawnProgressAPIHandler).
+ */
+export const readProgress = (data: string, last: number): SpawnProgress => {
+  const event = parsed(data);
+  if (!isObject(event)) throw new NotProgress('an event that is no JSON object');
+  const { progress, message, ready, failed } = event;
+  return {
+    progress: typeof progress === 'number' ? Math.min(100, Math.max(0, progress)) : last,
+    message: typeof message === 'string' ? message : '',
+    ...(failed === true ? { outcome: 'failed' } : ready === true ? { outcome: 'ready' } : {}),
+  };
+};

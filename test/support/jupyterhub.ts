@@ -1,0 +1,317 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { randomBytes, randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import Type, { type TSchema } from 'typebox';
+import { Value } from 'typebox/value';
+import { WebSocket } from 'undici';
+import { openHubs } from '../../src/adapters/jupyterhub.ts';
+import { hubScopes } from '../../src/notebooks/values.ts';
+import type { HubUnderTest } from '../contracts/hub.ts';
+import { isAbsent, tookPart } from './real-parts.ts';
+
+/**
+ * A real JupyterHub on the loopback with nobody in it: the hub and configurable-http-proxy as processes, notebook
+ * servers as processes of the hub's, dummy logins, and our service with our scopes.
+ */
+export interface TestJupyterHub extends HubUnderTest {
+  readonly close: () => Promise<void>;
+}
+
+const file = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+const assets = file('../../.ci/python-assets');
+const proxyProgram = file('../../node_modules/configurable-http-proxy/bin/configurable-http-proxy');
+
+const part = (major: 5 | 6) => `JupyterHub ${major}.x` as const;
+
+const assetsOf = (major: 5 | 6) => {
+  const { status, stdout, stderr, error } = spawnSync(assets, [String(major), '--if-present'], {
+    encoding: 'utf8',
+  });
+  return status === 0 ? { folder: stdout.trim() } : { absent: error?.message ?? stderr.trim() };
+};
+
+/** Why it cannot be started here, for `skip`; false when it can. In CI that is an error. */
+export const absent = (major: 5 | 6): string | false => {
+  const found = assetsOf(major);
+  return found.absent === undefined ? false : isAbsent(part(major), found.absent);
+};
+
+const Kernels = Type.Array(Type.Object({ id: Type.String(), execution_state: Type.String() }));
+const Kernel = Type.Object({ id: Type.String() });
+const Tokens = Type.Object({ api_tokens: Type.Array(Type.Object({ note: Type.String() })) });
+const Users = Type.Array(
+  Type.Object({ name: Type.String(), servers: Type.Record(Type.String(), Type.Unknown()) }),
+);
+const Version = Type.Object({ version: Type.String() });
+const Recorded = Type.Object({ path: Type.String(), headers: Type.Record(Type.String(), Type.String()) });
+
+const patienceMs = 120_000;
+
+const until = async <T>(what: string, look: () => Promise<T | undefined>, ms = patienceMs): Promise<T> => {
+  const deadline = Date.now() + ms;
+  for (;;) {
+    const found = await look();
+    if (found !== undefined) return found;
+    if (Date.now() > deadline) throw new Error(`It did not happen: ${what}`);
+    await delay(100);
+  }
+};
+
+const freePort = async (): Promise<number> => {
+  const server = createServer();
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  if (typeof address !== 'object' || address === null) throw new Error('no port');
+  server.close();
+  await once(server, 'close');
+  return address.port;
+};
+
+const ended = async (child: ChildProcess, signal: NodeJS.Signals): Promise<void> => {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const exited = once(child, 'exit');
+  child.kill(signal);
+  const timer = setTimeout(() => child.kill('SIGKILL'), 20_000);
+  await exited;
+  clearTimeout(timer);
+};
+
+export const startJupyterHub = async (major: 5 | 6): Promise<TestJupyterHub> => {
+  const found = assetsOf(major);
+  if (found.folder === undefined) throw new Error(found.absent);
+  const bin = join(found.folder, 'bin');
+  const folder = mkdtempSync(join(tmpdir(), `jupyterhub-${major}-`));
+  for (const name of ['pids', 'fail', 'hold-start', 'hold-stop', 'requests', 'homes']) {
+    mkdirSync(join(folder, name));
+  }
+  const [port, apiPort, hubPort] = [await freePort(), await freePort(), await freePort()];
+  const url = `http://127.0.0.1:${port}`;
+  const [token, driverToken, proxyToken] = [secret(), secret(), secret()];
+  const settings = {
+    folder,
+    url,
+    hubUrl: `http://127.0.0.1:${hubPort}`,
+    proxyApiUrl: `http://127.0.0.1:${apiPort}`,
+    proxyToken,
+    token,
+    driverToken,
+    scopes: hubScopes,
+    singleuser: join(bin, 'jupyterhub-singleuser'),
+    notebookConfig: file('./notebook-server'),
+  };
+  const settingsFile = join(folder, 'settings.json');
+  writeFileSync(settingsFile, JSON.stringify(settings));
+  const logFile = join(folder, 'log');
+  const run = (command: string, args: readonly string[], env: Record<string, string>): ChildProcess => {
+    const log = openSync(logFile, 'a');
+    const child = spawn(command, args, {
+      cwd: folder,
+      env: { ...process.env, PATH: `${bin}${delimiter}${process.env.PATH ?? ''}`, ...env },
+      stdio: ['ignore', log, log],
+    });
+    closeSync(log);
+    return child;
+  };
+  const runHub = () =>
+    run(join(bin, 'jupyterhub'), ['--config', file('./jupyterhub_config.py')], {
+      KNADA_TEST_HUB: settingsFile,
+    });
+
+  const proxy = run(
+    process.execPath,
+    [
+      proxyProgram,
+      ...['--ip', '127.0.0.1', '--port', String(port)],
+      ...['--api-ip', '127.0.0.1', '--api-port', String(apiPort)],
+      ...['--default-target', settings.hubUrl, '--error-target', `${settings.hubUrl}/hub/error`],
+    ],
+    { CONFIGPROXY_AUTH_TOKEN: proxyToken },
+  );
+  let hub = runHub();
+
+  /** Each is the leader of its own process group; a file stays when a server was not stopped by the hub. */
+  const killServers = (): void => {
+    for (const pid of readdirSync(join(folder, 'pids'))) {
+      try {
+        process.kill(-Number(pid), 'SIGKILL');
+      } catch {
+        // It has ended by itself.
+      }
+    }
+  };
+  const killAll = (): void => {
+    hub.kill('SIGKILL');
+    proxy.kill('SIGKILL');
+    killServers();
+  };
+  process.once('exit', killAll);
+
+  const send = async (method: string, path: string, body?: unknown): Promise<Response> => {
+    const response = await fetch(`${url}${path}`, {
+      method,
+      headers: { authorization: `token ${driverToken}`, 'content-type': 'application/json' },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    });
+    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`);
+    return response;
+  };
+  const get = async <T extends TSchema>(schema: T, path: string) =>
+    Value.Parse(schema, await (await send('GET', path)).json());
+
+  const isUp = async () => {
+    if (hub.exitCode !== null) throw new Error('it ended');
+    const response = await fetch(`${url}/hub/api/`).catch(() => undefined);
+    return response?.ok === true ? Value.Parse(Version, await response.json()) : undefined;
+  };
+  const activeUsers = async () => {
+    const users = await get(Users, '/hub/api/users?state=active');
+    return users.filter(({ servers }) => Object.keys(servers).length > 0).map(({ name }) => name);
+  };
+  const close = async (): Promise<void> => {
+    try {
+      for (const held of ['hold-start', 'hold-stop']) {
+        for (const name of readdirSync(join(folder, held))) rmSync(join(folder, held, name));
+      }
+      await until('every notebook server is stopped', async () => {
+        const names = await activeUsers();
+        if (names.length === 0) return true;
+        await Promise.allSettled(
+          names.map((name) => send('DELETE', `/hub/api/users/${encodeURIComponent(name)}/server`)),
+        );
+        return undefined;
+      });
+    } finally {
+      await Promise.all([ended(hub, 'SIGTERM'), ended(proxy, 'SIGTERM')]);
+      killServers();
+      process.off('exit', killAll);
+      rmSync(folder, { recursive: true, force: true });
+    }
+  };
+
+  let version: string;
+  try {
+    ({ version } = await until('the hub answers', isUp));
+  } catch (cause) {
+    killAll();
+    const text = readFileSync(logFile, 'utf8').slice(-4000);
+    rmSync(folder, { recursive: true, force: true });
+    throw new Error(`JupyterHub did not start\n${text}`, { cause });
+  }
+  tookPart(part(major), version);
+
+  const team = { slug: 'team-a', id: 'team-a-1234' };
+  const clock = { now: Date.now };
+  const withTokens = (tokens: readonly string[]) =>
+    openHubs({ urlTemplate: url, tokens: () => tokens, clock });
+  // As the server knows its own address; what a browser would be sent to.
+  const serverPath = (user: string) => `/user/${encodeURIComponent(user).replace('%40', '@')}`;
+  const kernels = (user: string) => get(Kernels, `${serverPath(user)}/api/kernels`);
+  const becomes = (user: string, state: string) =>
+    until(`the kernel is ${state}`, async () =>
+      (await kernels(user)).some(({ execution_state }) => execution_state === state) ? true : undefined,
+    );
+
+  return {
+    team,
+    major,
+    hubs: withTokens([token]),
+    token,
+    scopes: settings.scopes,
+    withTokens,
+    offered: { profile: 'python-3-13', revision: 7 },
+    now: Date.now,
+    letTimePass: (ms) => delay(ms),
+    hold: async (user, what) => {
+      const held = join(folder, `hold-${what}`, user);
+      writeFileSync(held, '');
+      return async () => rmSync(held, { force: true });
+    },
+    failNextStart: async (user, message) => writeFileSync(join(folder, 'fail', user), message),
+    use: async (user) => void (await send('GET', `${serverPath(user)}/api/contents`)),
+    setBusy: async (user, busy) => {
+      if (busy) {
+        const path = `${serverPath(user)}/api/kernels`;
+        const { id } = Value.Parse(Kernel, await (await send('POST', path, {})).json());
+        await execute(
+          `${url.replace('http', 'ws')}${path}/${id}/channels`,
+          driverToken,
+          'import time; time.sleep(3600)',
+        );
+        await becomes(user, 'busy');
+      } else {
+        for (const { id } of await kernels(user)) {
+          await send('POST', `${serverPath(user)}/api/kernels/${id}/interrupt`);
+        }
+        await becomes(user, 'idle');
+      }
+    },
+    notebookRequests: async (user) => {
+      const path = join(folder, 'requests', user);
+      if (!existsSync(path)) return [];
+      const lines = readFileSync(path, 'utf8').trim().split('\n');
+      return lines.map((line) => Value.Parse(Recorded, JSON.parse(line)));
+    },
+    tokenNotes: async (user) => {
+      const { api_tokens } = await get(Tokens, `/hub/api/users/${encodeURIComponent(user)}/tokens`);
+      return api_tokens.map(({ note }) => note).filter((note) => !note.startsWith('Server at '));
+    },
+    goAway: () => ended(hub, 'SIGTERM'),
+    comeBack: async () => {
+      hub = runHub();
+      await until('the hub answers again', isUp);
+    },
+    close,
+  };
+};
+
+const secret = (): string => randomBytes(32).toString('hex');
+
+/** Hands code to a kernel and leaves, as somebody who closes the laptop. Answers once the kernel has taken it. */
+const execute = async (url: string, token: string, code: string): Promise<void> => {
+  const socket = new WebSocket(url, { headers: { authorization: `token ${token}` } });
+  const opened = Promise.withResolvers<void>();
+  const taken = Promise.withResolvers<void>();
+  const fail = () => {
+    opened.reject(new Error('the kernel has no socket'));
+    taken.reject(new Error('the kernel closed its socket'));
+  };
+  taken.promise.catch(() => undefined);
+  socket.addEventListener('open', () => opened.resolve());
+  socket.addEventListener('error', fail);
+  socket.addEventListener('close', fail);
+  socket.addEventListener('message', ({ data }) => {
+    if (String(data).includes('"execute_input"')) taken.resolve();
+  });
+  await opened.promise;
+  const header = {
+    msg_id: randomUUID(),
+    session: randomUUID(),
+    username: '',
+    date: new Date().toISOString(),
+    msg_type: 'execute_request',
+    version: '5.3',
+  };
+  const content = { code, silent: false, store_history: false, user_expressions: {}, allow_stdin: false };
+  socket.send(
+    JSON.stringify({ header, parent_header: {}, metadata: {}, content, channel: 'shell', buffers: [] }),
+  );
+  await taken.promise;
+  socket.close();
+};
