@@ -1,0 +1,213 @@
+import { eachAtOnce } from '../at-once.ts';
+import type { Clock, HostRecord, HostStore, NameAnswer, Names, Store } from '../ports.ts';
+import { addressesOf, isDue, isFresh, leased, looked, wanted } from './freshness.ts';
+
+export interface AddressDeps {
+  readonly store: HostStore & Pick<Store, 'change'>;
+  readonly names: Names;
+  readonly clock: Clock;
+  readonly log: {
+    info(fields: object, event: string): void;
+    warn(fields: object, event: string): void;
+    error(fields: object, event: string): void;
+  };
+  /** From 0 up to, but not including, 1. */
+  readonly random: () => number;
+}
+
+/** What a pass did, for the log and for whoever called it. */
+export interface AddressReport {
+  readonly looked: number;
+  /** Hosts whose addresses are others than before. */
+  readonly changed: number;
+  /** Hosts of which DNS did not say anything, or that could not be written. */
+  readonly failed: number;
+}
+
+/** Hosts of one pass at most, and at once. The rest is still due at the next one, longest due first. */
+const hostsPerPass = 500;
+const passAtOnce = 50;
+const passDeadlineMs = 45_000;
+/** Looks that somebody waits for. */
+const nowAtOnce = 20;
+const nowDeadlineMs = 3_000;
+const teamsAtOnce = 8;
+/** DNS is asked this often in one look, since many names have more addresses than one answer tells. */
+const samples = 2;
+/** Aged addresses go from the teams’ policies in batches. */
+const removalsWithinMs = 10 * 60_000;
+
+/** What became of the addresses of a host: more of them is urgent, fewer is not. */
+type Change = 'none' | 'shrunk' | 'grown';
+
+/**
+ * Looks at every host that is due, and has the teams reconciled that list one whose addresses have changed. For the
+ * scheduler, every minute. Two passes at once do not look twice. Costs one query when nothing is due.
+ */
+export const refreshHosts = async (
+  deps: AddressDeps,
+  signal: AbortSignal = AbortSignal.timeout(passDeadlineMs),
+): Promise<AddressReport> => {
+  const due = await deps.store.hostsDue(iso(deps.clock.now()), hostsPerPass);
+  const { looked, failed, grown, shrunk } = await lookAll(deps, due, {
+    atOnce: passAtOnce,
+    signal,
+    isWanted: isDue,
+  });
+  await tellTeams(deps, { grown, shrunk });
+  return { looked, failed, changed: grown.length + shrunk.length };
+};
+
+/**
+ * Says that a team lists these hosts (`live`: a notebook of it runs or is about to), and answers what is known of
+ * them. One query when nothing about that is new.
+ */
+export const wantHosts = async (
+  { store, clock }: Pick<AddressDeps, 'store' | 'clock'>,
+  names: readonly string[],
+  live: boolean,
+): Promise<ReadonlyMap<string, HostRecord>> => {
+  if (names.length === 0) return new Map();
+  const now = clock.now();
+  const known = new Map(await store.hosts(names));
+  const news = names.filter((name) => wanted(known.get(name), name, live, now) !== undefined);
+  await eachAtOnce(news, nowAtOnce, async (name) => {
+    const written = await store.changeHost(name, (current) => wanted(current, name, live, now));
+    if (written !== undefined) known.set(name, written);
+  });
+  return known;
+};
+
+/**
+ * Looks at these hosts right now, for a list that was just ordered or a notebook that starts, and answers what is
+ * known of them then. For 3 seconds at most, or `deadlineMs`; what has no answer by then counts as a failed look.
+ * Passed over: hosts that wantHosts was never told of, and those looked at in the last 30 seconds. `except`: the
+ * team that asks, which needs not be told.
+ */
+export const lookNow = async (
+  deps: AddressDeps,
+  names: readonly string[],
+  options: { readonly signal: AbortSignal; readonly except?: string; readonly deadlineMs?: number },
+): Promise<ReadonlyMap<string, HostRecord>> => {
+  if (names.length === 0) return new Map();
+  const { signal, except, deadlineMs = nowDeadlineMs } = options;
+  const known = await deps.store.hosts(names);
+  const now = deps.clock.now();
+  const old = [...known.values()].filter((host) => !isFresh(host, now)).map(({ name }) => name);
+  const looks = await lookAll(deps, old, {
+    atOnce: nowAtOnce,
+    signal,
+    deadline: AbortSignal.timeout(deadlineMs),
+    isWanted: (host, at) => !isFresh(host, at),
+  });
+  await tellTeams(deps, looks, except);
+  return new Map([...known, ...looks.records]);
+};
+
+const iso = (at: number): string => new Date(at).toISOString();
+
+interface Way {
+  readonly atOnce: number;
+  readonly signal: AbortSignal;
+  /** Its end is a failed look, where the signal’s end is none. */
+  readonly deadline?: AbortSignal;
+  readonly isWanted: (host: HostRecord, now: number) => boolean;
+}
+
+interface Looks {
+  looked: number;
+  failed: number;
+  readonly grown: string[];
+  readonly shrunk: string[];
+  readonly records: Map<string, HostRecord>;
+}
+
+const lookAll = async (deps: AddressDeps, names: readonly string[], way: Way): Promise<Looks> => {
+  const looks: Looks = { looked: 0, failed: 0, grown: [], shrunk: [], records: new Map() };
+  await eachAtOnce(names, way.atOnce, async (name) => {
+    if (way.signal.aborted || way.deadline?.aborted) return;
+    try {
+      const look = await lookAt(deps, name, way);
+      if (look === undefined) return;
+      looks.looked += 1;
+      looks.records.set(name, look.record);
+      if (look.record.failures > 0) looks.failed += 1;
+      if (look.change !== 'none') looks[look.change].push(name);
+    } catch (error) {
+      // Its lease ends within a minute, and the next pass looks again; out of time is nobody’s failure.
+      if (way.signal.aborted) return;
+      looks.failed += 1;
+      deps.log.error({ host: name, err: error }, 'look at a host failed');
+    }
+  });
+  return looks;
+};
+
+/** Undefined when the host is somebody else’s to look at, or nobody wants to know of it any more. */
+const lookAt = async (
+  { store, names, clock, log, random }: AddressDeps,
+  name: string,
+  way: Way,
+): Promise<{ readonly record: HostRecord; readonly change: Change } | undefined> => {
+  let isOurs = false;
+  await store.changeHost(name, (current) => {
+    const now = clock.now();
+    isOurs = current !== undefined && way.isWanted(current, now);
+    return current === undefined || !isOurs ? undefined : leased(current, now);
+  });
+  if (!isOurs) return undefined;
+
+  const answers = await Promise.all(Array.from({ length: samples }, () => ask(names, name, way)));
+  const jitter = random();
+  let change: Change = 'none';
+  let failure: string | undefined;
+  const record = await store.changeHost(name, (current) => {
+    if (current === undefined) return undefined;
+    const next = looked(current, name, answers, clock.now(), jitter);
+    change = changeOf(addressesOf(current), addressesOf(next));
+    failure = next.failures === 1 ? (next.lastError ?? undefined) : undefined;
+    return next;
+  });
+  // Only the first failure in a row is news.
+  if (failure !== undefined) log.warn({ host: name, message: failure }, 'host not resolved');
+  return record && { record, change };
+};
+
+const ask = async (names: Names, name: string, { signal, deadline }: Way): Promise<NameAnswer> => {
+  try {
+    return await names.resolve(name, deadline === undefined ? signal : AbortSignal.any([signal, deadline]));
+  } catch (error) {
+    if (signal.aborted || !deadline?.aborted) throw error;
+    return { answer: 'failed', message: 'DNS did not answer in time.' };
+  }
+};
+
+const changeOf = (before: readonly string[], after: readonly string[]): Change => {
+  const old = new Set(before);
+  if (after.some((address) => !old.has(address))) return 'grown';
+  return after.length < before.length ? 'shrunk' : 'none';
+};
+
+/** Has the teams that list these hosts reconciled: for new addresses now, for aged ones within ten minutes. */
+const tellTeams = async (
+  { store, clock, log }: AddressDeps,
+  { grown, shrunk }: Pick<Looks, 'grown' | 'shrunk'>,
+  except?: string,
+): Promise<void> => {
+  const urgent = new Set(grown.length === 0 ? [] : await store.listing(grown));
+  const rest = shrunk.length === 0 ? [] : await store.listing(shrunk);
+  const slugs = [...new Set([...urgent, ...rest])].filter((slug) => slug !== except);
+  await eachAtOnce(slugs, teamsAtOnce, async (slug) => {
+    const dueAt = iso(clock.now() + (urgent.has(slug) ? 0 : removalsWithinMs));
+    try {
+      await store.change(slug, (team) =>
+        team.reconcile.dueAt <= dueAt
+          ? undefined
+          : { next: { ...team, reconcile: { ...team.reconcile, dueAt } } },
+      );
+    } catch (error) {
+      // Its regular look takes the addresses in any case.
+      log.error({ team: slug, err: error }, 'team not told of new addresses');
+    }
+  });
+};

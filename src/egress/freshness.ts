@@ -1,0 +1,290 @@
+import type { HostRecord, NameAnswer } from '../ports.ts';
+import { byText, defaultEgressSettings } from './policy.ts';
+
+/**
+ * How long what DNS said of a host is good for (facts of egress, d). `now` is in epoch milliseconds everywhere.
+ *
+ * Addresses are a union: names rotate, and programs cache. An address goes once a look has not seen it and it was
+ * last seen longer ago than its grace. Time in which nobody looked although a look was due (we were down, or the
+ * clock jumped) does not count: a notebook that runs keeps what it had.
+ */
+
+const seconds = 1000;
+const minutes = 60 * seconds;
+const hours = 60 * minutes;
+
+/** How long an address stays after it was last seen, unless its TTL is longer. */
+export const graceMs = 60 * minutes;
+/** A longer TTL counts as this one: nothing in DNS is to hold for years. */
+export const maxTtlSeconds = 24 * 3600;
+/** Without an answer for this long, what was known ages after all. */
+const deafMs = 24 * hours;
+/** NXDOMAIN counts when it is told again this much later. */
+const absenceMs = minutes;
+
+const soonestSeconds = 30;
+const latestSeconds = 300;
+const idleSeconds = 3600;
+const jitterShare = 0.1;
+
+/** A team with a running notebook is looked at every 30 minutes at least and says so each time. */
+const liveMs = 45 * minutes;
+const wantedMs = 2 * hours;
+/** What is known to be wanted and live is written down again only after this long. */
+const wantedAgainMs = 10 * minutes;
+const liveAgainMs = minutes;
+
+/** A look later than this was missed; what lies beyond does not count. */
+const missedMs = 10 * minutes;
+/** A look that is due later than any look can be was planned by a clock that was wrong. */
+const tooFarMs = idleSeconds * seconds * (1 + jitterShare) + minutes;
+/** A lease: nobody else looks before it ends. */
+const leaseMs = minutes;
+
+/** The addresses of a host that are served at most, the newest first. */
+const servedAtMost = defaultEgressSettings.maxAddressesPerHost;
+/** More are kept than are served, so that it can be told that there are too many. */
+const keptAtMost = 2 * servedAtMost;
+
+type Known = HostRecord['addresses'];
+type Sighting = Known[string];
+
+/**
+ * The record after a look: `answers` are its samples, in any order; `jitter` from 0 up to 1 spreads the next
+ * looks. The addresses of all samples count; without any, the name is absent only if every sample says so.
+ */
+export const looked = (
+  record: HostRecord | undefined,
+  name: string,
+  answers: readonly NameAnswer[],
+  now: number,
+  jitter: number,
+): HostRecord => {
+  const before = notLater(caughtUp(record ?? newHost(name, now), now), now);
+  const after = { ...before, ...outcomeOf(before, answers, now), lastLookAt: iso(now) };
+  if (after.wantedAt === null || !isWithin(after.wantedAt, wantedMs, now)) return { ...after, dueAt: null };
+  const waitMs = nextLookSeconds(after, answers, now) * seconds * (1 + jitterShare * jitter);
+  return { ...after, dueAt: iso(now + Math.round(waitMs)) };
+};
+
+/**
+ * The record after a team has said that it lists this host; `live`: a notebook of it runs or starts. Undefined when
+ * that changes nothing worth writing. A host that nobody knows, or wanted for long, is due at once.
+ */
+export const wanted = (
+  record: HostRecord | undefined,
+  name: string,
+  live: boolean,
+  now: number,
+): HostRecord | undefined => {
+  if (record === undefined) return { ...newHost(name, now), liveAt: live ? iso(now) : null };
+  const dueAt = dueWhenWanted(record, live, now);
+  const isNews = (at: string | null, againMs: number) =>
+    at === null || at > iso(now) || !isWithin(at, againMs, now);
+  const wantedAt = isNews(record.wantedAt, wantedAgainMs) ? iso(now) : record.wantedAt;
+  const liveAt = live && isNews(record.liveAt, liveAgainMs) ? iso(now) : record.liveAt;
+  if (dueAt === record.dueAt && wantedAt === record.wantedAt && liveAt === record.liveAt) return undefined;
+  // No notebook has relied on what was known of a host that nobody wanted.
+  const addresses =
+    record.dueAt === null
+      ? kept(record.addresses, (seen) => now - Date.parse(seen.lastSeenAt) <= keepMs(seen))
+      : record.addresses;
+  return { ...record, addresses, wantedAt, liveAt, dueAt };
+};
+
+/** Whether a look is due. */
+export const isDue = ({ dueAt }: HostRecord, now: number): boolean =>
+  dueAt !== null && Date.parse(dueAt) <= now;
+
+/** The record while somebody looks: not due for a minute, so that nobody else does; then anybody may. */
+export const leased = (record: HostRecord, now: number): HostRecord => ({
+  ...caughtUp(record, now),
+  dueAt: iso(now + leaseMs),
+});
+
+/** Whether its addresses were looked at within the shortest time between two looks. */
+export const isFresh = ({ lastLookAt }: HostRecord, now: number): boolean =>
+  lastLookAt !== null && Math.abs(now - Date.parse(lastLookAt)) < soonestSeconds * seconds;
+
+/** The addresses to allow, sorted: whatever of it is forbidden is left out when it is compiled. */
+export const addressesOf = ({ addresses }: HostRecord): readonly string[] =>
+  newestFirst(addresses)
+    .slice(0, servedAtMost)
+    .map(([address]) => address)
+    .sort(byText);
+
+/** What is known of a host, for people. */
+export type HostState =
+  /** It was never looked up yet. */
+  | { readonly state: 'pending' }
+  | { readonly state: 'resolved' }
+  /** Only the newest of them are allowed. */
+  | { readonly state: 'too_many_addresses' }
+  /** No address is known; `message` says why. */
+  | { readonly state: 'unresolved'; readonly message: string }
+  /** What is known is old: it was last confirmed at `since`. */
+  | { readonly state: 'stale'; readonly since: string; readonly message: string };
+
+export const hostState = (record: HostRecord | undefined, now: number): HostState => {
+  if (record === undefined || record.lastLookAt === null) return { state: 'pending' };
+  const { addresses, absent, lastError, lastSuccessAt } = record;
+  const count = Object.keys(addresses).length;
+  if (count === 0 || lastSuccessAt === null) {
+    return { state: 'unresolved', message: lastError ?? 'The name does not exist, or has no address.' };
+  }
+  if (isConfirmed(absent)) {
+    return { state: 'stale', since: lastSuccessAt, message: 'The name does not exist any more.' };
+  }
+  const everySeconds = isLive(record, now) ? latestSeconds : idleSeconds;
+  if (now - Date.parse(lastSuccessAt) > 2 * everySeconds * seconds + missedMs) {
+    return {
+      state: 'stale',
+      since: lastSuccessAt,
+      message: lastError ?? 'It has not been looked up since.',
+    };
+  }
+  return { state: count > servedAtMost ? 'too_many_addresses' : 'resolved' };
+};
+
+const iso = (at: number): string => new Date(at).toISOString();
+
+const isWithin = (at: string, ms: number, now: number): boolean => now - Date.parse(at) <= ms;
+
+const isLive = ({ liveAt }: HostRecord, now: number): boolean =>
+  liveAt !== null && isWithin(liveAt, liveMs, now);
+
+const newHost = (name: string, now: number): HostRecord => ({
+  name,
+  addresses: {},
+  lastLookAt: null,
+  lastSuccessAt: null,
+  failures: 0,
+  lastError: null,
+  absent: null,
+  wantedAt: iso(now),
+  liveAt: null,
+  dueAt: iso(now),
+});
+
+const kept = (addresses: Known, stays: (seen: Sighting) => boolean): Known =>
+  Object.fromEntries(Object.entries(addresses).filter(([, seen]) => stays(seen)));
+
+const newestFirst = (addresses: Known): [string, Sighting][] =>
+  Object.entries(addresses).sort(
+    ([a, { lastSeenAt: seenA }], [b, { lastSeenAt: seenB }]) => byText(seenB, seenA) || byText(a, b),
+  );
+
+const keepMs = ({ ttlSeconds }: Sighting): number => Math.max(ttlSeconds * seconds, graceMs);
+
+const isConfirmed = (absent: HostRecord['absent']): boolean => absent !== null && absent.seen >= 2;
+
+type Outcome = Pick<HostRecord, 'addresses' | 'lastSuccessAt' | 'failures' | 'lastError' | 'absent'>;
+
+const outcomeOf = (before: HostRecord, answers: readonly NameAnswer[], now: number): Outcome => {
+  const { addresses } = before;
+  const found = ttlsOf(answers);
+  const hasAged = (seen: Sighting, from: number) =>
+    now - Math.max(Date.parse(seen.lastSeenAt), from) > keepMs(seen);
+  if (found.size > 0) {
+    const old = kept(addresses, (seen) => !hasAged(seen, 0));
+    const fresh = [...found].map(([address, ttlSeconds]): [string, Sighting] => [
+      address,
+      { firstSeenAt: addresses[address]?.firstSeenAt ?? iso(now), lastSeenAt: iso(now), ttlSeconds },
+    ]);
+    const union = newestFirst({ ...old, ...Object.fromEntries(fresh) }).slice(0, keptAtMost);
+    const known = Object.fromEntries(union);
+    return { addresses: known, lastSuccessAt: iso(now), failures: 0, lastError: null, absent: null };
+  }
+  const failed = answers.flatMap((answer) => (answer.answer === 'failed' ? [answer.message] : []));
+  if (failed.length > 0 || answers.length === 0) {
+    const isDeaf = before.lastSuccessAt === null || !isWithin(before.lastSuccessAt, deafMs, now);
+    return {
+      addresses: kept(addresses, (seen) => !isDeaf || isWithin(seen.lastSeenAt, deafMs, now)),
+      lastSuccessAt: before.lastSuccessAt,
+      failures: before.failures + 1,
+      lastError: failed.toSorted(byText)[0] ?? 'It was not asked.',
+      absent: before.absent,
+    };
+  }
+  const absent = stillAbsent(before.absent, now);
+  const since = Date.parse(absent.since);
+  return {
+    addresses: isConfirmed(absent) ? kept(addresses, (seen) => !hasAged(seen, since)) : addresses,
+    lastSuccessAt: before.lastSuccessAt,
+    failures: 0,
+    lastError: null,
+    absent,
+  };
+};
+
+/** The TTL of every address that any sample has, the longest one told. */
+const ttlsOf = (answers: readonly NameAnswer[]): ReadonlyMap<string, number> => {
+  const found = new Map<string, number>();
+  for (const answer of answers) {
+    if (answer.answer !== 'addresses') continue;
+    for (const { address, ttlSeconds } of answer.addresses) {
+      found.set(address, Math.max(found.get(address) ?? 0, Math.min(ttlSeconds, maxTtlSeconds)));
+    }
+  }
+  return found;
+};
+
+const stillAbsent = (absent: HostRecord['absent'], now: number): NonNullable<HostRecord['absent']> => {
+  if (absent === null) return { since: iso(now), seen: 1 };
+  return now - Date.parse(absent.since) < absenceMs ? absent : { ...absent, seen: absent.seen + 1 };
+};
+
+const nextLookSeconds = (after: HostRecord, answers: readonly NameAnswer[], now: number): number => {
+  const live = isLive(after, now);
+  if (after.failures > 0) {
+    // Past 2^10 every wait is at its bound.
+    const backoff = soonestSeconds * 2 ** Math.min(after.failures - 1, 10);
+    return Math.min(backoff, live ? latestSeconds : idleSeconds);
+  }
+  if (after.absent !== null && !isConfirmed(after.absent)) return absenceMs / seconds;
+  if (!live) return idleSeconds;
+  if (after.absent !== null) return latestSeconds;
+  const ttls = answers.flatMap((answer) =>
+    answer.answer === 'addresses' ? answer.addresses.map(({ ttlSeconds }) => ttlSeconds) : [],
+  );
+  return Math.min(Math.max(Math.min(...ttls), soonestSeconds), latestSeconds);
+};
+
+const dueWhenWanted = (record: HostRecord, live: boolean, now: number): string => {
+  const { dueAt, lastLookAt } = record;
+  if (dueAt === null || Date.parse(dueAt) > now + tooFarMs) return iso(now);
+  if (!live || isLive(record, now)) return dueAt;
+  const soonest = lastLookAt === null ? now : Date.parse(lastLookAt) + soonestSeconds * seconds;
+  return iso(Math.min(Date.parse(dueAt), Math.max(now, soonest)));
+};
+
+/** Moves everything on that ages by the time in which a look was missed. */
+const caughtUp = (record: HostRecord, now: number): HostRecord => {
+  const lostMs = record.dueAt === null ? 0 : now - Date.parse(record.dueAt) - missedMs;
+  return lostMs <= 0 ? record : instantsOf(record, (at) => iso(Date.parse(at) + lostMs));
+};
+
+/** Nothing was seen later than now, unless by a clock that was wrong. */
+const notLater = (record: HostRecord, now: number): HostRecord => {
+  const healed = (at: string) => (Date.parse(at) > now ? iso(now) : at);
+  return {
+    ...instantsOf(record, healed),
+    lastSuccessAt: record.lastSuccessAt && healed(record.lastSuccessAt),
+  };
+};
+
+const instantsOf = (record: HostRecord, moved: (at: string) => string): HostRecord => {
+  const { addresses, absent, wantedAt, liveAt } = record;
+  return {
+    ...record,
+    addresses: Object.fromEntries(
+      Object.entries(addresses).map(([address, seen]) => [
+        address,
+        { ...seen, lastSeenAt: moved(seen.lastSeenAt) },
+      ]),
+    ),
+    absent: absent && { ...absent, since: moved(absent.since) },
+    wantedAt: wantedAt && moved(wantedAt),
+    liveAt: liveAt && moved(liveAt),
+  };
+};

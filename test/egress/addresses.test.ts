@@ -1,0 +1,365 @@
+import assert from 'node:assert/strict';
+import { describe, it, type TestContext } from 'node:test';
+import { openSqliteStore } from '../../src/adapters/sqlite.ts';
+import { type AddressDeps, lookNow, refreshHosts, wantHosts } from '../../src/egress/addresses.ts';
+import { addressesOf } from '../../src/egress/freshness.ts';
+import type { NameAnswer, Store } from '../../src/ports.ts';
+import { aMoment, anEvent, aRecord } from '../support/records.ts';
+
+const start = Date.parse(aMoment);
+const minute = 60_000;
+const iso = (at: number): string => new Date(at).toISOString();
+const found = (...addresses: readonly string[]): NameAnswer => ({
+  answer: 'addresses',
+  addresses: addresses.map((address) => ({ address, ttlSeconds: 60 })),
+});
+const failed: NameAnswer = { answer: 'failed', message: 'SERVFAIL' };
+const signal = () => AbortSignal.timeout(20_000);
+
+/** A store of its own, with what it was asked; DNS as the test says; an hour that the test sets. */
+const aWorld = (t: TestContext) => {
+  const store = openSqliteStore({ file: ':memory:' });
+  t.after(() => store.close());
+  let now = start;
+  const calls: string[] = [];
+  const counted = new Proxy(store, {
+    get: (target, key: keyof Store) => {
+      const method = target[key];
+      return (...asked: never[]) => {
+        calls.push(key);
+        return Reflect.apply(method, target, asked);
+      };
+    },
+  });
+  const dns = new Map<string, NameAnswer | ((signal: AbortSignal) => Promise<NameAnswer>)>();
+  const resolved: string[] = [];
+  const events: { readonly event: string; readonly fields: object }[] = [];
+  const note = (fields: object, event: string) => void events.push({ event, fields });
+  const deps: AddressDeps = {
+    store: counted,
+    clock: { now: () => now },
+    log: { info: note, warn: note, error: note },
+    random: () => 0,
+    names: {
+      resolve: async (name, asked) => {
+        resolved.push(name);
+        const answer = dns.get(name) ?? { answer: 'absent' };
+        return typeof answer === 'function' ? answer(asked) : answer;
+      },
+    },
+  };
+  return {
+    deps,
+    store,
+    dns,
+    resolved,
+    events,
+    calls,
+    pass: (ms: number) => {
+      now += ms;
+    },
+    now: () => now,
+    want: (...names: readonly string[]) => wantHosts(deps, names, true),
+    async known(name: string): Promise<readonly string[]> {
+      const host = (await store.hosts([name])).get(name);
+      assert.ok(host !== undefined, `${name} is not known`);
+      return addressesOf(host);
+    },
+    /** A team with these hosts on its list, whose next look lies half an hour ahead. */
+    async team(slug: string, ...egressHosts: readonly string[]): Promise<void> {
+      const reconcile = { dueAt: iso(start + 30 * minute), failures: 0 };
+      const team = aRecord({ slug, egressHosts, reconcile, statusVersion: 4 });
+      assert.equal(await store.create(team, anEvent()), 'created');
+    },
+    async dueInMs(slug: string): Promise<number> {
+      const team = await store.team(slug);
+      assert.ok(team !== undefined);
+      assert.equal(team.statusVersion, 4, 'nobody who reads the team sees a difference');
+      return Date.parse(team.reconcile.dueAt) - now;
+    },
+  };
+};
+
+describe('a pass over the hosts', () => {
+  it('costs one query when nothing is due', async (t) => {
+    const world = aWorld(t);
+    assert.deepEqual(await refreshHosts(world.deps), { looked: 0, failed: 0, changed: 0 });
+    assert.deepEqual(world.calls, ['hostsDue']);
+    assert.deepEqual(world.resolved, []);
+  });
+
+  it('asks DNS twice for each host that is due, and for no other', async (t) => {
+    const world = aWorld(t);
+    world.dns.set('a.example.com', found('198.35.26.1'));
+    world.dns.set('b.example.com', found('198.35.26.2'));
+    await world.want('a.example.com', 'b.example.com');
+    assert.deepEqual(await refreshHosts(world.deps), { looked: 2, failed: 0, changed: 2 });
+    assert.deepEqual(world.resolved.toSorted(), [
+      'a.example.com',
+      'a.example.com',
+      'b.example.com',
+      'b.example.com',
+    ]);
+    assert.deepEqual(await refreshHosts(world.deps), { looked: 0, failed: 0, changed: 0 });
+    world.pass(minute);
+    assert.deepEqual(await refreshHosts(world.deps), { looked: 2, failed: 0, changed: 0 });
+    assert.deepEqual(await world.known('b.example.com'), ['198.35.26.2']);
+  });
+
+  it('joins what the two answers say', async (t) => {
+    const world = aWorld(t);
+    let turn = 0;
+    world.dns.set('a.example.com', async () => found(`198.35.26.${++turn}`));
+    await world.want('a.example.com');
+    await refreshHosts(world.deps);
+    assert.deepEqual(await world.known('a.example.com'), ['198.35.26.1', '198.35.26.2']);
+  });
+
+  it('that overlaps another looks at nothing twice', async (t) => {
+    const world = aWorld(t);
+    const names = Array.from({ length: 30 }, (_, i) => `h${i}.example.com`);
+    for (const name of names) world.dns.set(name, found('198.35.26.1'));
+    await world.want(...names);
+    const reports = await Promise.all([refreshHosts(world.deps), refreshHosts(world.deps)]);
+    assert.equal(
+      reports.reduce((sum, { looked }) => sum + looked, 0),
+      names.length,
+    );
+    assert.equal(world.resolved.length, 2 * names.length);
+  });
+
+  it('leaves a host to the next minute when the one who looked never came back', async (t) => {
+    const world = aWorld(t);
+    await world.want('a.example.com');
+    const gone = new AbortController();
+    world.dns.set('a.example.com', async (asked) => {
+      gone.abort();
+      throw asked.reason;
+    });
+    assert.deepEqual(await refreshHosts(world.deps, gone.signal), { looked: 0, failed: 0, changed: 0 });
+    world.dns.set('a.example.com', found('198.35.26.1'));
+    assert.equal((await refreshHosts(world.deps)).looked, 0);
+    world.pass(minute);
+    assert.equal((await refreshHosts(world.deps)).looked, 1);
+  });
+
+  it('has every team that lists a host with a new address reconciled now, and no other', async (t) => {
+    const world = aWorld(t);
+    await world.team('team-a', 'a.example.com', 'b.example.com');
+    await world.team('team-b', 'b.example.com');
+    world.dns.set('a.example.com', found('198.35.26.1'));
+    world.dns.set('b.example.com', found('198.35.26.2'));
+    await world.want('a.example.com', 'b.example.com');
+    await refreshHosts(world.deps);
+    assert.equal(await world.dueInMs('team-a'), 0);
+    assert.equal(await world.dueInMs('team-b'), 0);
+    for (const slug of ['team-a', 'team-b']) {
+      await world.store.change(slug, (team) => ({
+        next: { ...team, reconcile: { dueAt: iso(start + 30 * minute), failures: 2 } },
+      }));
+    }
+    world.pass(minute);
+    world.dns.set('a.example.com', found('198.35.26.1', '198.35.26.9'));
+    assert.equal((await refreshHosts(world.deps)).changed, 1);
+    assert.equal(await world.dueInMs('team-a'), 0);
+    assert.equal((await world.store.team('team-a'))?.reconcile.failures, 2);
+    assert.equal(await world.dueInMs('team-b'), 29 * minute);
+  });
+
+  it('writes no team that is due already', async (t) => {
+    const world = aWorld(t);
+    await world.team('team-a', 'a.example.com');
+    const early = iso(start - minute);
+    await world.store.change('team-a', (team) => ({
+      next: { ...team, reconcile: { ...team.reconcile, dueAt: early } },
+    }));
+    world.dns.set('a.example.com', found('198.35.26.1'));
+    await world.want('a.example.com');
+    await refreshHosts(world.deps);
+    assert.equal((await world.store.team('team-a'))?.reconcile.dueAt, early);
+  });
+
+  it('has aged addresses taken out within ten minutes', async (t) => {
+    const world = aWorld(t);
+    world.dns.set('a.example.com', found('198.35.26.1', '198.35.26.2'));
+    await world.want('a.example.com');
+    await refreshHosts(world.deps);
+    world.dns.set('a.example.com', found('198.35.26.1'));
+    for (let i = 0; i < 59; i += 1) {
+      world.pass(minute);
+      await world.want('a.example.com');
+      assert.equal((await refreshHosts(world.deps)).changed, 0);
+    }
+    await world.team('team-a', 'a.example.com');
+    await world.store.change('team-a', (team) => ({
+      next: { ...team, reconcile: { ...team.reconcile, dueAt: iso(world.now() + 30 * minute) } },
+    }));
+    world.pass(2 * minute);
+    assert.equal((await refreshHosts(world.deps)).changed, 1);
+    assert.deepEqual(await world.known('a.example.com'), ['198.35.26.1']);
+    assert.equal(await world.dueInMs('team-a'), 10 * minute);
+  });
+
+  it('takes nothing away when DNS is dead, tells it once, and goes on with the others', async (t) => {
+    const world = aWorld(t);
+    world.dns.set('a.example.com', found('198.35.26.1'));
+    world.dns.set('b.example.com', found('198.35.26.2'));
+    await world.want('a.example.com', 'b.example.com');
+    await refreshHosts(world.deps);
+    world.dns.set('a.example.com', failed);
+    world.dns.set('b.example.com', found('198.35.26.2', '198.35.26.3'));
+    for (let i = 0; i < 5; i += 1) {
+      world.pass(5 * minute);
+      const report = await refreshHosts(world.deps);
+      assert.equal(report.failed, 1);
+    }
+    assert.deepEqual(await world.known('a.example.com'), ['198.35.26.1']);
+    assert.deepEqual(await world.known('b.example.com'), ['198.35.26.2', '198.35.26.3']);
+    assert.deepEqual(
+      world.events.map(({ event }) => event),
+      ['host not resolved'],
+    );
+  });
+
+  it('counts a host whose look breaks, and looks at it again', async (t) => {
+    const world = aWorld(t);
+    world.dns.set('a.example.com', () => Promise.reject(new TypeError('nobody expected this')));
+    await world.want('a.example.com');
+    assert.deepEqual(await refreshHosts(world.deps), { looked: 0, failed: 1, changed: 0 });
+    assert.deepEqual(
+      world.events.map(({ event }) => event),
+      ['look at a host failed'],
+    );
+    world.dns.set('a.example.com', found('198.35.26.1'));
+    world.pass(minute);
+    assert.equal((await refreshHosts(world.deps)).looked, 1);
+  });
+
+  it('goes on when a team cannot be told', async (t) => {
+    const world = aWorld(t);
+    await world.team('team-a', 'a.example.com');
+    await world.team('team-b', 'a.example.com');
+    world.dns.set('a.example.com', found('198.35.26.1'));
+    await world.want('a.example.com');
+    const change: Store['change'] = (slug, decide) =>
+      slug === 'team-a' ? Promise.reject(new Error('busy')) : world.store.change(slug, decide);
+    await refreshHosts({ ...world.deps, store: { ...world.store, change } });
+    assert.equal(await world.dueInMs('team-b'), 0);
+    assert.deepEqual(
+      world.events.map(({ event }) => event),
+      ['team not told of new addresses'],
+    );
+  });
+
+  it('stops looking after hosts that nobody lists any more', async (t) => {
+    const world = aWorld(t);
+    world.dns.set('a.example.com', found('198.35.26.1'));
+    await world.want('a.example.com');
+    for (let i = 0; i < 40; i += 1) {
+      await refreshHosts(world.deps);
+      world.pass(5 * minute);
+    }
+    const asked = world.resolved.length;
+    world.pass(48 * 60 * minute);
+    assert.equal((await refreshHosts(world.deps)).looked, 0);
+    assert.equal(world.resolved.length, asked);
+  });
+});
+
+describe('telling that hosts are wanted', () => {
+  it('costs one query and no write while that is known', async (t) => {
+    const world = aWorld(t);
+    await world.want('a.example.com', 'b.example.com');
+    world.calls.length = 0;
+    const known = await world.want('a.example.com', 'b.example.com');
+    assert.deepEqual([...known.keys()].toSorted(), ['a.example.com', 'b.example.com']);
+    assert.deepEqual(world.calls, ['hosts']);
+    await world.want();
+    assert.deepEqual(world.calls, ['hosts']);
+  });
+
+  it('answers with hosts as they are from now on', async (t) => {
+    const world = aWorld(t);
+    const known = await world.want('a.example.com');
+    assert.deepEqual(known, await world.store.hosts(['a.example.com']));
+  });
+});
+
+describe('looking right now', () => {
+  it('answers with the addresses of a list that was just ordered', async (t) => {
+    const world = aWorld(t);
+    const names = Array.from({ length: 45 }, (_, i) => `h${i}.example.com`);
+    for (const [i, name] of names.entries()) world.dns.set(name, found(`198.35.26.${i}`));
+    await world.want(...names);
+    const known = await lookNow(world.deps, names, { signal: signal() });
+    for (const [i, name] of names.entries()) {
+      const host = known.get(name);
+      assert.ok(host !== undefined);
+      assert.deepEqual(addressesOf(host), [`198.35.26.${i}`]);
+    }
+    assert.equal((await refreshHosts(world.deps)).looked, 0);
+  });
+
+  it('asks nothing of hosts looked at in the last 30 seconds, nor of those nobody wants', async (t) => {
+    const world = aWorld(t);
+    world.dns.set('a.example.com', found('198.35.26.1'));
+    await world.want('a.example.com');
+    await lookNow(world.deps, ['a.example.com', 'unknown.example.com'], { signal: signal() });
+    world.calls.length = 0;
+    world.resolved.length = 0;
+    const known = await lookNow(world.deps, ['a.example.com'], { signal: signal() });
+    assert.deepEqual([...known.keys()], ['a.example.com']);
+    assert.deepEqual(world.resolved, []);
+    assert.deepEqual(world.calls, ['hosts']);
+    world.pass(31_000);
+    await lookNow(world.deps, ['a.example.com'], { signal: signal() });
+    assert.equal(world.resolved.length, 2);
+  });
+
+  it('ends when DNS does not, keeps what is known, and leaves the rest to the next pass', async (t) => {
+    const world = aWorld(t);
+    const never = (asked: AbortSignal) =>
+      new Promise<NameAnswer>((_, reject) => {
+        asked.addEventListener('abort', () => reject(asked.reason));
+      });
+    world.dns.set('a.example.com', found('198.35.26.1'));
+    await world.want('a.example.com', 'slow.example.com');
+    await refreshHosts(world.deps);
+    world.pass(minute);
+    world.dns.set('a.example.com', never);
+    const options = { signal: signal(), deadlineMs: 20 };
+    const known = await lookNow(world.deps, ['a.example.com', 'slow.example.com'], options);
+    assert.equal(known.get('a.example.com')?.lastError, 'DNS did not answer in time.');
+    assert.deepEqual(await world.known('a.example.com'), ['198.35.26.1']);
+    world.resolved.length = 0;
+    await lookNow(world.deps, ['a.example.com'], options);
+    assert.deepEqual(world.resolved, [], 'nobody waits for dead DNS twice in a row');
+    world.dns.set('a.example.com', found('198.35.26.1'));
+    world.pass(30_000);
+    assert.equal((await refreshHosts(world.deps)).looked, 1);
+  });
+
+  it('whose caller goes away says nothing of DNS', async (t) => {
+    const world = aWorld(t);
+    await world.want('a.example.com');
+    const caller = new AbortController();
+    world.dns.set('a.example.com', async (asked) => {
+      caller.abort();
+      throw asked.reason;
+    });
+    await lookNow(world.deps, ['a.example.com'], { signal: caller.signal });
+    const host = (await world.store.hosts(['a.example.com'])).get('a.example.com');
+    assert.partialDeepStrictEqual(host, { failures: 0, lastError: null, lastLookAt: null });
+  });
+
+  it('tells the other teams of new addresses, and not the one that asked', async (t) => {
+    const world = aWorld(t);
+    await world.team('team-a', 'a.example.com');
+    await world.team('team-b', 'a.example.com');
+    world.dns.set('a.example.com', found('198.35.26.1'));
+    await world.want('a.example.com');
+    await lookNow(world.deps, ['a.example.com'], { signal: signal(), except: 'team-a' });
+    assert.equal(await world.dueInMs('team-a'), 30 * minute);
+    assert.equal(await world.dueInMs('team-b'), 0);
+  });
+});
