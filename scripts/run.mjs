@@ -53,6 +53,7 @@ const realParts = [
   'KubeSpawner',
   'kubectl',
   'docker-registry',
+  'dnsmasq',
   'JupyterHub 5.x',
   'JupyterHub 6.x',
 ];

@@ -8,7 +8,8 @@ export type RealPart =
   | 'JupyterHub 5.x'
   | 'JupyterHub 6.x'
   | 'kubectl'
-  | 'docker-registry';
+  | 'docker-registry'
+  | 'dnsmasq';
 
 const report = (line: Record<string, string>): void => {
   const file = process.env.REAL_PARTS_FILE;
