@@ -1,14 +1,18 @@
 import { after, before, describe } from 'node:test';
-import { hubContract } from '../contracts/hub.ts';
+import { cullContract, hubContract } from '../contracts/hub.ts';
 import { absent, startJupyterHub, type TestJupyterHub } from '../support/jupyterhub.ts';
 
-for (const major of [5, 6] as const) {
-  describe(`hubs: the real JupyterHub ${major}`, { skip: absent(major) }, () => {
-    let hub: TestJupyterHub;
-    before(async () => {
-      hub = await startJupyterHub(major);
+// Both at once: they wait for processes more than they compute.
+describe('hubs: the real JupyterHub', { concurrency: true }, () => {
+  for (const major of [5, 6] as const) {
+    describe(String(major), { skip: absent(major) }, () => {
+      let hub: TestJupyterHub;
+      before(async () => {
+        hub = await startJupyterHub(major);
+      });
+      after(() => hub.close());
+      hubContract(async () => hub);
+      cullContract(async () => hub);
     });
-    after(() => hub.close());
-    hubContract(async () => hub);
-  });
-}
+  }
+});
