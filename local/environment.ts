@@ -46,6 +46,8 @@ export const environmentOf = (options: {
     ALLOW_INSECURE_HUB_AUTH: '1',
     REGISTRY_ENDPOINTS: registryEndpoints(`http://127.0.0.1:${portOf('registries', options.port)}`),
     RATE_LIMIT_PER_MINUTE: '0',
+    // A real cluster’s notebooks ask a real DNS.
+    ...(options.kubeconfig ? {} : { EGRESS_DNS_SERVERS: `127.0.0.1:${portOf('dns', options.port)}` }),
     // Google's clients would look for a metadata server, and wait.
     METADATA_SERVER_DETECTION: 'none',
   };

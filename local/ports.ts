@@ -1,3 +1,4 @@
+import { createSocket } from 'node:dgram';
 import { createServer } from 'node:net';
 
 /** What listens where, as an offset to LOCAL_PORT. */
@@ -16,7 +17,18 @@ export type Part = keyof typeof offsets;
 export const portOf = (part: Part, base: number): number => base + offsets[part];
 export const urlOf = (part: Part, base: number): string => `http://localhost:${portOf(part, base)}`;
 
-const isFree = (port: number): Promise<boolean> => {
+const isFree = async (part: Part, port: number): Promise<boolean> =>
+  (await isFreeForTcp(port)) && (part !== 'dns' || (await isFreeForUdp(port)));
+
+const isFreeForUdp = (port: number): Promise<boolean> => {
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  const socket = createSocket('udp4');
+  socket.once('error', () => socket.close(() => resolve(false)));
+  socket.bind(port, '127.0.0.1', () => socket.close(() => resolve(true)));
+  return promise;
+};
+
+const isFreeForTcp = (port: number): Promise<boolean> => {
   const { promise, resolve } = Promise.withResolvers<boolean>();
   const server = createServer();
   server.once('error', () => resolve(false));
@@ -28,7 +40,11 @@ const isFree = (port: number): Promise<boolean> => {
 export const takenPorts = async (base: number): Promise<readonly { part: Part; port: number }[]> => {
   const parts: Part[] = ['api', 'kubernetes', 'hubs', 'registries', 'issuer', 'functions', 'google', 'dns'];
   const checked = await Promise.all(
-    parts.map(async (part) => ({ part, port: portOf(part, base), free: await isFree(portOf(part, base)) })),
+    parts.map(async (part) => ({
+      part,
+      port: portOf(part, base),
+      free: await isFree(part, portOf(part, base)),
+    })),
   );
   return checked.filter(({ free }) => !free).map(({ part, port }) => ({ part, port }));
 };

@@ -4,6 +4,7 @@ import { startDeployments } from './cluster/deployments.ts';
 import { startKubelet } from './cluster/kubelet.ts';
 import { installPlatform } from './cluster/platform.ts';
 import { FolderInUse, openData } from './data.ts';
+import { type Dns, startDns } from './dns/server.ts';
 import { environmentOf } from './environment.ts';
 import { startHelmController } from './helm-controller/controller.ts';
 import { startHubs } from './hubs/server.ts';
@@ -38,6 +39,7 @@ export interface Sandbox {
   /** The simulated cluster; undefined with `kubeconfig`. */
   readonly kubernetes: Kubernetes | undefined;
   readonly registries: Registries;
+  readonly dns: Dns;
   /** Settles with a report when a part of it dies by itself. */
   readonly died: Promise<string>;
   /** Ends every part. Safe to call twice. */
@@ -159,6 +161,8 @@ export const startSandbox = async (options: SandboxOptions): Promise<Sandbox> =>
     }
     const registries = await startRegistries({ port: portOf('registries', port) });
     parts.push(registries);
+    const dns = await startDns({ port: portOf('dns', port) });
+    parts.push(dns);
     const environment = environmentOf({
       port,
       storeFile: data.path('store.sqlite'),
@@ -183,7 +187,7 @@ export const startSandbox = async (options: SandboxOptions): Promise<Sandbox> =>
       startSchedule(`${urlOf('functions', port)}/reconcile`, reconcileEveryMs, print),
       startSchedule(`${urlOf('functions', port)}/refresh`, refreshEveryMs, print),
     );
-    return { port, url: (part) => urlOf(part, port), issuer, kubernetes, registries, died, close };
+    return { port, url: (part) => urlOf(part, port), issuer, kubernetes, registries, dns, died, close };
   } catch (error) {
     await close();
     throw error;

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
 import Type, { type Static, type TSchema } from 'typebox';
 import { Value } from 'typebox/value';
 import { parse as parseYaml, YAMLParseError } from 'yaml';
@@ -201,6 +202,18 @@ const rangesOf = (read: Reader, name: string): readonly Cidr[] =>
     return range ?? [];
   });
 
+/** `address` or `address:port`, an IPv6 address with a port in brackets; none: the system’s resolvers. */
+const resolversOf = (read: Reader, name: string): readonly string[] => {
+  const servers = read.list(name);
+  for (const server of servers) {
+    const [, bracketed, plain, port = '53'] = /^(?:\[(.+)\]|([0-9.]+))(?::([0-9]{1,5}))?$/.exec(server) ?? [];
+    const isAddress = isIP(server) === 6 || isIP(bracketed ?? '') === 6 || isIP(plain ?? '') === 4;
+    if (isAddress && Number(port) >= 1 && Number(port) <= 65_535) continue;
+    read.fault(name, `"${server}" is not an address with or without a port, such as 10.0.0.10:53`);
+  }
+  return servers;
+};
+
 const issuersOf = (read: Reader) => {
   const issuers = read.json('AUTH_ISSUERS', Type.Array(Issuer, { minItems: 1 })) ?? [];
   if (new Set(issuers.map(({ issuer }) => issuer)).size !== issuers.length) {
@@ -287,6 +300,7 @@ const parse = (env: Environment, readFile: (path: string) => string) => {
       clusterRanges: rangesOf(read, 'EGRESS_CLUSTER_RANGES'),
       internalSuffixes: read.list('EGRESS_INTERNAL_SUFFIXES'),
       allowCidr: read.flag('EGRESS_ALLOW_CIDR'),
+      dnsServers: resolversOf(read, 'EGRESS_DNS_SERVERS'),
     },
     rolloutPerTick: read.integer('ROLLOUT_PER_TICK', 5),
     rateLimitPerMinute: read.integer('RATE_LIMIT_PER_MINUTE', 1200),

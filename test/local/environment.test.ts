@@ -22,6 +22,7 @@ describe('the environment of a sandbox', () => {
     assert.deepEqual(config.auth.platformAdminGroups, [adminGroup]);
     assert.equal(config.auth.issuers[0]?.issuer, 'http://localhost:8084');
     assert.equal(config.standardImages.length, 1);
+    assert.deepEqual(config.egress.dnsServers, ['127.0.0.1:8087']);
   });
 
   it('lets in a hub that needs no identity provider, which no other place does', () => {
@@ -38,6 +39,8 @@ describe('the environment of a sandbox', () => {
   });
 
   it('leads to kubectl’s current context when asked to', () => {
-    assert.deepEqual(loadConfig(environment({}, true)).cluster, { kind: 'kubeconfig' });
+    const real = loadConfig(environment({}, true));
+    assert.deepEqual(real.cluster, { kind: 'kubeconfig' });
+    assert.deepEqual(real.egress.dnsServers, [], 'whose notebooks ask a real DNS');
   });
 });
