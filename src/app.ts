@@ -12,6 +12,7 @@ import { registerOpenapi } from './http/openapi.ts';
 import { type App, createServer } from './http/server.ts';
 import { imageSchemas, registerImages } from './images/routes.ts';
 import { notebookSchemas, registerNotebooks } from './notebooks/routes.ts';
+import { registerServers, serverSchemas } from './servers/routes.ts';
 import { registerTeams, teamSchemas } from './teams/routes.ts';
 
 const description = `Orders and keeps the Jupyter notebooks of NAV’s data teams: one JupyterHub per team.
@@ -24,6 +25,7 @@ What \`pip install --user\` puts into a notebook’s home survives a stop; what 
 const tags = [
   { name: 'teams', description: 'Who has a notebook environment, and with whom.' },
   { name: 'notebooks', description: 'What a team has ordered, and how far it is.' },
+  { name: 'servers', description: 'The members’ notebook servers: see them, start and stop them.' },
   { name: 'environments', description: 'Which Pythons are offered.' },
   { name: 'images', description: 'What a team may bring itself.' },
   { name: 'egress', description: 'Where notebooks may connect to.' },
@@ -51,7 +53,14 @@ export const buildApp = async ({
     ...(logger === undefined ? {} : { logger }),
     ...(trustedProxies === undefined ? {} : { trustedProxies }),
   });
-  const schemas = [teamSchemas, notebookSchemas, environmentSchemas, imageSchemas, allowlistSchemas];
+  const schemas = [
+    teamSchemas,
+    notebookSchemas,
+    environmentSchemas,
+    imageSchemas,
+    allowlistSchemas,
+    serverSchemas,
+  ];
   for (const schema of schemas.flat()) app.addSchema(schema);
 
   await registerGuards(app, { corsOrigins: config.corsOrigins });
@@ -72,6 +81,7 @@ export const buildApp = async ({
 
   registerTeams(app, deps);
   registerNotebooks(app, deps);
+  registerServers(app, deps);
   registerEnvironments(app, deps);
   registerImages(app, deps);
   registerEgress(app, deps);

@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto';
+import { setTimeout as wait } from 'node:timers/promises';
 import type { Config } from './config.ts';
 import type { Deps } from './deps.ts';
+import type { AddressDeps } from './egress/addresses.ts';
 import { defaultEntryOptions, type EntryOptions } from './egress/entry.ts';
 import { defaultEgressSettings, type EgressSettings } from './egress/policy.ts';
 import { shippedCatalogue } from './environments/catalogue.ts';
@@ -9,7 +11,7 @@ import type { ImagePolicy } from './images/reference.ts';
 import { resolveImage } from './images/resolve.ts';
 import { platformHash, releaseSpec } from './notebooks/desired.ts';
 import type { Platform } from './notebooks/values.ts';
-import type { Clock, Cluster, PythonReleases, Registries, Store } from './ports.ts';
+import type { Clock, Cluster, Hubs, Names, PythonReleases, Registries, Store } from './ports.ts';
 import { boundedBy } from './reconcile/bounded.ts';
 import type { Log } from './reconcile/look.ts';
 import { reconcileWith } from './reconcile/reconcile.ts';
@@ -18,11 +20,15 @@ import { renderWith } from './reconcile/render.ts';
 import { hasHomes } from './reconcile/teardown.ts';
 import type { TickDeps } from './reconcile/tick.ts';
 import type { TeamRecord } from './record.ts';
+import type { Access } from './servers/advance.ts';
+import { serversWith } from './servers/servers.ts';
 
 /** The outside world, opened; closed by whoever opened it. */
 export interface Adapters {
   readonly store: Store;
   readonly cluster: Cluster;
+  readonly hubs: Hubs;
+  readonly names: Names;
   readonly registries: Registries;
   readonly pythonReleases: PythonReleases;
   readonly clock: Clock;
@@ -34,6 +40,7 @@ export interface Assembled {
   readonly deps: Deps;
   readonly tick: TickDeps;
   readonly refresh: RefreshDeps;
+  readonly addresses: AddressDeps;
 }
 
 const homesDeadlineMs = 5_000;
@@ -63,9 +70,22 @@ const asProfile = ({ python, image, digest, drivers, default: isDefault }: Envir
   default: isDefault,
 });
 
+/** How time passes for this process, whatever the clock says. */
+export interface Passing {
+  /** Monotonic milliseconds. */
+  readonly elapsedMs: () => number;
+  readonly pause: (ms: number) => Promise<void>;
+}
+
+const passing: Passing = { elapsedMs: () => performance.now(), pause: (ms) => wait(ms) };
+
 /** Puts configuration, adapters and rules together. Does no I/O and starts nothing. */
-export const assemble = (config: Config, adapters: Adapters): Assembled => {
-  const { store, cluster, registries, pythonReleases, clock, log } = adapters;
+export const assemble = (
+  config: Config,
+  adapters: Adapters,
+  { elapsedMs, pause }: Passing = passing,
+): Assembled => {
+  const { store, cluster, hubs, names, registries, pythonReleases, clock, log } = adapters;
   const { standardImages } = config;
   const platform = platformOf(config);
   const hash = platformHash(platform);
@@ -97,7 +117,27 @@ export const assemble = (config: Config, adapters: Adapters): Assembled => {
       egress: { settings, entries: allowlist },
     })(team);
   const reconcile = reconcileWith({ store, cluster, clock, render, log });
-  const bounded = boundedBy({ reconcile, elapsedMs: () => performance.now(), log });
+  const access: Access = {
+    async announce(slug, signal) {
+      await reconcile(slug, signal);
+    },
+    async confirm(slug, signal) {
+      const team = await reconcile(slug, signal);
+      if (team?.notebook?.spec.allowlist.enabled !== true) return true;
+      return team.status.conditions.some(({ type, status }) => type === 'Applied' && status === 'True');
+    },
+  };
+  const servers = serversWith(
+    { store, hubs, cluster, clock, access, log },
+    {
+      hubUrlTemplate: config.hub.urlTemplate,
+      render,
+      newId: () => `op-${randomBytes(8).toString('hex')}`,
+      elapsedMs,
+      pause,
+    },
+  );
+  const bounded = boundedBy({ reconcile, elapsedMs, log });
   return {
     deps: {
       store,
@@ -121,6 +161,7 @@ export const assemble = (config: Config, adapters: Adapters): Assembled => {
       render,
       reconcile: bounded.afterWrite,
       look: bounded.whileUnderWay,
+      servers,
       hasHomes: ({ id }) => hasHomes(cluster, id, AbortSignal.timeout(homesDeadlineMs)),
     },
     tick: {
@@ -128,9 +169,11 @@ export const assemble = (config: Config, adapters: Adapters): Assembled => {
       clock,
       log,
       reconcile,
+      advanceOperations: servers.tick,
       rolloutPerTick: config.rolloutPerTick,
       platform: { hash, releaseSpec: (team) => releaseSpec(team, platform) },
     },
+    addresses: { store, names, clock, log, random: Math.random },
     refresh: { store, clock, log, registries, pythonReleases, standardImages },
   };
 };

@@ -5,6 +5,7 @@ import type { Limits } from './notebooks/bounds.ts';
 import type { NotebookImage } from './notebooks/notebook.ts';
 import type { Clock, Manifest, Registries, Store } from './ports.ts';
 import type { Release, TeamRecord } from './record.ts';
+import type { Servers } from './servers/servers.ts';
 
 /** What routes are handed, and all that they may reach. */
 export interface Deps {
@@ -32,6 +33,7 @@ export interface Deps {
   readonly look: (team: TeamRecord) => Promise<TeamRecord | undefined>;
   /** Whether home volumes exist; throws Unavailable when the cluster does not say. */
   readonly hasHomes: (team: TeamRecord) => Promise<boolean>;
+  readonly servers: Servers;
   /** What the image’s tag points to now, pinned. Throws the Problem of whatever is wrong with it. */
   readonly pinImage: (image: string, team: TeamRecord) => Promise<NotebookImage>;
 }

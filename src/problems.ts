@@ -18,6 +18,11 @@ export const catalogue = {
   method_not_allowed: ['Method not allowed', 'This path does not answer that method.'],
   team_exists: ['Team exists', 'A team with this slug exists already; choose another slug.'],
   server_busy: ['Server busy', 'Another operation on this server is still open.'],
+  server_not_running: ['Server not running', 'The server does not run, so that there is nothing to extend.'],
+  no_environment: [
+    'No environment',
+    'There is nothing to start: the team has no image of its own, and no environment is offered.',
+  ],
   homes_exist: [
     'Home volumes exist',
     'The team has home volumes. Send deleteHomes=true to delete them for good.',

@@ -1,5 +1,8 @@
 import type { Config } from '../config.ts';
-import type { Clock, Cluster, PythonReleases, Registries, Store } from '../ports.ts';
+import { hubToken } from '../notebooks/keys.ts';
+import type { Clock, Cluster, Hubs, Names, PythonReleases, Registries, Store } from '../ports.ts';
+import { openNames } from './dns.ts';
+import { openHubs } from './jupyterhub.ts';
 import { openCluster } from './kubernetes.ts';
 import { openRegistries } from './oci-registry.ts';
 import { openPythonReleases } from './python-releases.ts';
@@ -8,6 +11,8 @@ import { openPythonReleases } from './python-releases.ts';
 export interface Outside {
   readonly store: Store;
   readonly cluster: Cluster;
+  readonly hubs: Hubs;
+  readonly names: Names;
   readonly registries: Registries;
   readonly pythonReleases: PythonReleases;
   readonly clock: Clock;
@@ -38,6 +43,12 @@ export const openOutside = async (config: Config): Promise<Outside> => {
   return {
     store,
     cluster,
+    hubs: openHubs({
+      urlTemplate: config.hub.apiUrlTemplate,
+      tokens: (id) => config.hub.masterKeys.map((key) => hubToken(id, key)),
+      clock: systemClock,
+    }),
+    names: openNames({ servers: config.egress.dnsServers }),
     registries: openRegistries({ ...wire, garProject: config.images.garProject }),
     pythonReleases: openPythonReleases(wire),
     clock: systemClock,

@@ -9,6 +9,8 @@ export interface TickDeps {
   readonly store: Store;
   readonly clock: Clock;
   readonly reconcile: Reconcile;
+  /** Takes on the operations that are due; answers how many. */
+  readonly advanceOperations: () => Promise<number>;
   readonly log: Log;
   /** The platform as it is configured now, and the release spec that it makes for a team. */
   readonly platform: { readonly hash: string; releaseSpec(team: TeamRecord): Values };
@@ -20,6 +22,8 @@ export interface TickDeps {
 export interface TickReport {
   readonly looked: number;
   readonly rolledOut: number;
+  /** Operations on servers and hubs that were taken on. */
+  readonly operations: number;
   /** Why no further team was moved to the platform of now, if so. */
   readonly rolloutStopped?: string;
 }
@@ -49,11 +53,16 @@ const rollOut = async ({ store, clock, platform, log }: TickDeps, slug: string):
 };
 
 /**
- * One call of the scheduler: moves a few teams to the platform of now, then looks at every team that is due. A
- * team that fails delays no other. Costs two queries when nothing is due.
+ * One call of the scheduler: moves a few teams to the platform of now, then looks at every team that is due, and
+ * meanwhile takes on the operations that are. A team that fails delays no other. Costs three queries when nothing is
+ * due.
  */
 export const tick = async (deps: TickDeps): Promise<TickReport> => {
   const { store, clock, platform, rolloutPerTick, log } = deps;
+  const advancing = deps.advanceOperations().catch((error: unknown) => {
+    log.error({ err: error }, 'operations not taken on');
+    return 0;
+  });
   const report = await rollOutSome();
   const due = await store.due(new Date(clock.now()).toISOString(), teamsPerTick);
   await eachAtOnce(due, atOnce, async (slug) => {
@@ -63,9 +72,9 @@ export const tick = async (deps: TickDeps): Promise<TickReport> => {
       log.error({ team: slug, err: error }, 'reconcile failed');
     }
   });
-  return { looked: due.length, ...report };
+  return { looked: due.length, ...report, operations: await advancing };
 
-  async function rollOutSome(): Promise<Omit<TickReport, 'looked'>> {
+  async function rollOutSome(): Promise<Omit<TickReport, 'looked' | 'operations'>> {
     if (rolloutPerTick === 0) return { rolledOut: 0 };
     const outdated = await store.outdated(platform.hash, rolloutPerTick);
     if (outdated.length === 0) return { rolledOut: 0 };

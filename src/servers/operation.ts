@@ -27,13 +27,14 @@ export type Operation = Static<typeof Operation>;
 
 /**
  * Where an operation stands. Each step is one outside call that is safe to repeat, or one wait; whoever takes it on
- * writes the next one by compare-and-set.
+ * writes the next one by compare-and-set. `cancel` takes a start back that cannot succeed.
  */
 export type OperationStep =
   | 'stop'
   | 'await_stopped'
   | 'start'
   | 'await_ready'
+  | 'cancel'
   | 'restart_hub'
   | 'await_hub'
   | 'done';
@@ -54,6 +55,10 @@ export interface OperationRecord {
   readonly profile: string | null;
   /** Uid of the pod that a start must not be mistaken for, while it goes away; null when there was none. */
   readonly formerPod: string | null;
+  /** Since when the new pod’s image could not be pulled; absent while it can. */
+  readonly pullFailingSince?: string;
+  /** Until when one instance alone makes the call of this step; absent while nobody does. */
+  readonly claimedUntil?: string;
   readonly by: string;
   readonly createdAt: string;
   readonly updatedAt: string;

@@ -6,6 +6,7 @@ import fc from 'fast-check';
 import { pointerToken } from '../../src/http/faults.ts';
 import { type Fault, Problem } from '../../src/problems.ts';
 import { kari, openApi } from '../support/api.ts';
+import { scriptedHub } from '../support/hubs.ts';
 import { fitting, spoilt } from './arbitrary.ts';
 
 /** FUZZ_RUNS and FUZZ_SEED ask for more, and for the same again; a failure prints its seed. */
@@ -113,7 +114,12 @@ describe('any request', () => {
       fc.asyncProperty(
         fc.array(fc.oneof(...operations), { minLength: 4, maxLength: 12 }),
         async (requests) => {
-          const team = await api.newTeam();
+          const team = await api.newTeam({ members: [{ email: kari, username: 'kari' }] });
+          const clock = { now: () => Date.parse(api.now()) };
+          const { hubs, cluster, ...hub } = scriptedHub({ clock, team: await api.record(team) });
+          await hub.add('kari');
+          if (requests.length % 2 > 0) hub.run('kari');
+          Object.assign(api.outside, { hubs, cluster });
           if (requests.length % 4 > 0) await asKari.put(`${team}/notebook`, {});
           for (const { method, segments, query, headers, body, bodyPointer } of requests) {
             const slug = team.replace('/v1/teams/', '');

@@ -54,6 +54,7 @@ const aTick = async (t: TestContext, teams: readonly TeamRecord[], overrides: Pa
     clock: { now: () => now },
     log: { info: note, warn: note, error: note },
     rolloutPerTick: 5,
+    advanceOperations: async () => 0,
     platform: { hash: hashToday, releaseSpec: (team) => releaseSpec(team, today) },
     async reconcile(slug) {
       looked.push(slug);
@@ -79,7 +80,7 @@ describe('a tick', () => {
   it('asks the store twice when nothing is due, however many teams there are', async (t) => {
     const teams = Array.from({ length: 40 }, (_, n) => settled(numbered(n)));
     const { run, asked, looked } = await aTick(t, teams);
-    assert.deepEqual(await run(), { looked: 0, rolledOut: 0 });
+    assert.deepEqual(await run(), { looked: 0, rolledOut: 0, operations: 0 });
     assert.deepEqual(asked, ['outdated', 'due']);
     assert.deepEqual(looked, []);
   });
@@ -102,6 +103,15 @@ describe('a tick', () => {
     assert.equal((await run()).looked, 0);
     pass(1800);
     assert.equal((await run()).looked, 4);
+  });
+
+  it('takes on operations meanwhile, and looks at the teams also when those cannot be', async (t) => {
+    const team = settled('team-a', { reconcile: { dueAt: aMoment, failures: 0 } });
+    const some = await aTick(t, [team], { advanceOperations: async () => 3 });
+    assert.deepEqual(await some.run(), { looked: 1, rolledOut: 0, operations: 3 });
+    const none = await aTick(t, [team], { advanceOperations: () => Promise.reject(new Error('broken')) });
+    assert.deepEqual(await none.run(), { looked: 1, rolledOut: 0, operations: 0 });
+    assert.ok(none.events.some(({ event }) => event === 'operations not taken on'));
   });
 
   it('is held up by no team that fails or hangs until its deadline', async (t) => {
@@ -158,13 +168,13 @@ describe('a platform roll-out', () => {
   it('moves at most so many teams in a tick, and looks at each of them', async (t) => {
     const teams = Array.from({ length: 12 }, (_, n) => settled(numbered(n)));
     const { run, looked, store } = await aTick(t, teams, { platform: rollOut });
-    assert.deepEqual(await run(), { looked: 5, rolledOut: 5 });
+    assert.deepEqual(await run(), { looked: 5, rolledOut: 5, operations: 0 });
     assert.equal(await outdated(store), 7);
     assert.equal(looked.length, 5);
     await run();
-    assert.deepEqual(await run(), { looked: 2, rolledOut: 2 });
+    assert.deepEqual(await run(), { looked: 2, rolledOut: 2, operations: 0 });
     assert.equal(await outdated(store), 0);
-    assert.deepEqual(await run(), { looked: 0, rolledOut: 0 });
+    assert.deepEqual(await run(), { looked: 0, rolledOut: 0, operations: 0 });
   });
 
   it('changes a team’s release and generation, and nothing that people asked for', async (t) => {
@@ -193,7 +203,7 @@ describe('a platform roll-out', () => {
   it('passes by teams without a notebook', async (t) => {
     const bare = aRecord({ reconcile: { dueAt: later, failures: 0 } });
     const { run, store } = await aTick(t, [bare], { platform: rollOut });
-    assert.deepEqual(await run(), { looked: 0, rolledOut: 0 });
+    assert.deepEqual(await run(), { looked: 0, rolledOut: 0, operations: 0 });
     assert.deepEqual(await store.team('team-a'), bare);
   });
 
@@ -246,7 +256,7 @@ describe('a platform roll-out', () => {
       platform: rollOut,
       reconcile: async () => undefined,
     });
-    assert.deepEqual(await run(), { looked: 1, rolledOut: 1 });
+    assert.deepEqual(await run(), { looked: 1, rolledOut: 1, operations: 0 });
     assert.ok(events.some(({ event }) => event === 'platform roll-out failed'));
     assert.equal((await inner.team('team-b'))?.release?.platformHash, hashTomorrow);
     assert.equal((await inner.team('team-a'))?.release?.platformHash, hashToday);
@@ -257,7 +267,7 @@ describe('a platform roll-out', () => {
       platform: rollOut,
       rolloutPerTick: 0,
     });
-    assert.deepEqual(await run(), { looked: 0, rolledOut: 0 });
+    assert.deepEqual(await run(), { looked: 0, rolledOut: 0, operations: 0 });
     assert.deepEqual(asked, ['due']);
     assert.equal(await outdated(store), 1);
   });

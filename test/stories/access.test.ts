@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { after, afterEach, describe, it } from 'node:test';
 import { exampleOf } from '../../src/http/example.ts';
 import { type Answer, admins, assertProblem, type Client, creators, kari, openApi } from '../support/api.ts';
+import { scriptedHub } from '../support/hubs.ts';
+import { anOperation } from '../support/operations.ts';
 
 const api = await openApi();
 after(() => api.close());
@@ -84,7 +86,10 @@ const seen = ({ statusCode, statusMessage, headers, body }: Answer) => {
   return JSON.stringify([statusCode, statusMessage, rest, body]).replaceAll(requestId, '<request id>');
 };
 
-/** A team with an image of its own and a notebook that is ready, so that streams end by themselves; its slug. */
+/**
+ * A team with an image of its own, a notebook that is ready and a server that runs, with every operation finished, so
+ * that streams end by themselves; its slug.
+ */
 const readyTeam = async (): Promise<string> => {
   api.outside.pinImage = async (reference) => ({
     reference,
@@ -99,8 +104,24 @@ const readyTeam = async (): Promise<string> => {
   };
   const team = await api.newTeam({ members: [{ email: kari, username: 'kari' }], garTeam: 'team-a' });
   assert.equal((await asKari.put(`${team}/notebook`, { image: 'ghcr.io/navikt/x:1' })).statusCode, 201);
-  await api.reach(await api.record(team), { phase: 'Ready', appliedRevision: 1 });
-  return team.replace('/v1/teams/', '');
+  const record = await api.record(team);
+  await api.reach(record, { phase: 'Ready', appliedRevision: 1 });
+  const { hubs, cluster, ...hub } = scriptedHub({
+    clock: { now: () => Date.parse(api.now()) },
+    team: record,
+  });
+  await hub.add('kari');
+  hub.run('kari');
+  Object.assign(api.outside, { hubs, cluster });
+  const operation = anOperation({ user: 'kari' });
+  await api.store.openOperation(record.slug, operation);
+  await api.store.changeOperation(record.slug, operation.id, (current) => ({
+    ...current,
+    step: 'done',
+    outcome: 'ready',
+    dueAt: null,
+  }));
+  return record.slug;
 };
 
 describe('who may', () => {

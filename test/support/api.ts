@@ -2,18 +2,25 @@ import assert from 'node:assert/strict';
 import type { InjectOptions, LightMyRequestResponse } from 'fastify';
 import { openSqliteStore } from '../../src/adapters/sqlite.ts';
 import { buildApp } from '../../src/app.ts';
-import { assemble } from '../../src/assemble.ts';
+import { type Adapters, assemble } from '../../src/assemble.ts';
 import { loadConfig } from '../../src/config.ts';
 import type { Deps } from '../../src/deps.ts';
 import { openapiDocument } from '../../src/http/openapi.ts';
 import { statusOf } from '../../src/http/problem.ts';
 import { createLogger } from '../../src/logging.ts';
 import type { HistoryItem } from '../../src/notebooks/notebook.ts';
-import type { Cluster, PythonReleases, Registries } from '../../src/ports.ts';
+import {
+  type Cluster,
+  type Hubs,
+  type PythonReleases,
+  type Registries,
+  Unavailable,
+} from '../../src/ports.ts';
 import type { Fault, ProblemCode } from '../../src/problems.ts';
 import type { TeamRecord } from '../../src/record.ts';
 import { startIssuer } from '../http/issuer.ts';
 import { contractOf } from '../openapi/contract.ts';
+import { namesOf } from './names.ts';
 import { aMoment } from './records.ts';
 
 export type Answer = LightMyRequestResponse;
@@ -34,7 +41,10 @@ export interface Client {
 type Everything = readonly { readonly team: TeamRecord; readonly history: readonly HistoryItem[] }[];
 
 /** The parts of the outside world that a test decides about; by default nothing happens and nothing is there. */
-export type Outside = Pick<Deps, 'reconcile' | 'look' | 'hasHomes' | 'pinImage' | 'registries'>;
+export interface Outside extends Pick<Deps, 'reconcile' | 'look' | 'hasHomes' | 'pinImage' | 'registries'> {
+  readonly hubs: Hubs;
+  readonly cluster: Cluster;
+}
 
 /** Groups of tokens, as the configuration below knows them. */
 export const admins = ['knada-admins'];
@@ -82,6 +92,19 @@ export const configFor = (issuer: { readonly url: string; readonly audience: str
 /** Nobody answers there. */
 const unknown = async () => ({ answer: 'unknown', message: 'The registry does not answer.' }) as const;
 const noRegistries: Registries = { digest: unknown, inspect: unknown, tags: unknown, garImages: unknown };
+const noHub = () => Promise.reject(new Unavailable('hub', 'The hub does not answer.'));
+export const noHubs: Hubs = {
+  version: noHub,
+  users: noHub,
+  user: noHub,
+  addUser: noHub,
+  removeUser: noHub,
+  start: noHub,
+  stop: noHub,
+  progress: () => assert.fail('a hub was asked for progress'),
+  reportActivity: noHub,
+  isBusy: noHub,
+};
 const noReleases: PythonReleases = {
   releaseCycle: () => assert.fail('Python was asked for its releases'),
   jupyterTags: () => assert.fail('Jupyter was asked for its images'),
@@ -97,22 +120,51 @@ export const openApi = async ({ environment = {} }: { readonly environment?: Hea
   const store = openSqliteStore({ file: ':memory:' });
   let now = Date.parse(aMoment);
   const clock = { now: () => now };
-  const assembled = assemble(config, {
-    store,
-    cluster: noCluster,
-    registries: noRegistries,
-    pythonReleases: noReleases,
-    clock,
-    log: createLogger('silent'),
-  }).deps;
   const untouched: Outside = {
     reconcile: async (team) => team,
     look: async (team) => team,
     hasHomes: async () => false,
     pinImage: () => assert.fail('a registry was asked'),
     registries: noRegistries,
+    hubs: noHubs,
+    cluster: noCluster,
   };
   const outside = { ...untouched };
+  const dns = new Map<string, readonly string[]>();
+  const adapters: Adapters = {
+    store,
+    cluster: {
+      read: (...asked) => outside.cluster.read(...asked),
+      list: (...asked) => outside.cluster.list(...asked),
+      apply: (...asked) => outside.cluster.apply(...asked),
+      patch: (...asked) => outside.cluster.patch(...asked),
+      remove: (...asked) => outside.cluster.remove(...asked),
+    },
+    hubs: {
+      version: (...asked) => outside.hubs.version(...asked),
+      users: (...asked) => outside.hubs.users(...asked),
+      user: (...asked) => outside.hubs.user(...asked),
+      addUser: (...asked) => outside.hubs.addUser(...asked),
+      removeUser: (...asked) => outside.hubs.removeUser(...asked),
+      start: (...asked) => outside.hubs.start(...asked),
+      stop: (...asked) => outside.hubs.stop(...asked),
+      progress: (...asked) => outside.hubs.progress(...asked),
+      reportActivity: (...asked) => outside.hubs.reportActivity(...asked),
+      isBusy: (...asked) => outside.hubs.isBusy(...asked),
+    },
+    names: namesOf(dns),
+    registries: noRegistries,
+    pythonReleases: noReleases,
+    clock,
+    log: createLogger('silent'),
+  };
+  const passing = {
+    elapsedMs: () => now,
+    pause: async (ms: number) => {
+      now += ms;
+    },
+  };
+  const assembled = assemble(config, adapters, passing).deps;
   const reconciled: string[] = [];
   const deps: Deps = {
     ...assembled,
@@ -194,6 +246,8 @@ export const openApi = async ({ environment = {} }: { readonly environment?: Hea
     document,
     issuer,
     outside,
+    /** The addresses of names; others do not exist. */
+    dns,
     render: assembled.render,
     /** Slugs in the order in which routes asked for a look right after a write. */
     reconciled,

@@ -7,7 +7,8 @@ import type { Cluster, Store } from '../../src/ports.ts';
 import type { Log } from '../../src/reconcile/look.ts';
 import { type RefreshDeps, refresh } from '../../src/reconcile/refresh.ts';
 import { tick } from '../../src/reconcile/tick.ts';
-import { openApi } from './api.ts';
+import { noHubs, openApi } from './api.ts';
+import { namesOf } from './names.ts';
 import { aMoment } from './records.ts';
 
 const noCluster: Cluster = {
@@ -50,7 +51,16 @@ export const openWithRegistries = async ({ cluster = noCluster }: { readonly clu
   const note = (fields: object, event: string) => void logged.push({ event, fields });
   const log: Log = { info: note, warn: note, error: note };
   const { written, counting } = counted(store);
-  const parts = assemble(config, { store: counting, cluster, registries, pythonReleases, clock, log });
+  const parts = assemble(config, {
+    store: counting,
+    cluster,
+    hubs: noHubs,
+    names: namesOf(api.dns),
+    registries,
+    pythonReleases,
+    clock,
+    log,
+  });
   Object.assign(api.outside, { registries, pinImage: parts.deps.pinImage });
 
   return {

@@ -278,9 +278,10 @@ export const applying = (open: () => Kubernetes): void => {
       log,
       reconcile: (_slug, deadline) => world.look(world.cluster, deadline),
       rolloutPerTick: 5,
+      advanceOperations: async () => 0,
       platform: { hash: platformHash(tomorrow), releaseSpec: (team) => releaseSpec(team, tomorrow) },
     };
-    assert.deepEqual(await tick(deps), { looked: 1, rolledOut: 1 });
+    assert.deepEqual(await tick(deps), { looked: 1, rolledOut: 1, operations: 0 });
     const after = await world.objects();
     const release = after.get('HelmRelease jupyterhub');
     assert.equal(release?.metadata.generation, 2);

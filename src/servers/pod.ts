@@ -1,0 +1,89 @@
+import { at } from '../json.ts';
+import { profileAnnotation, profileRevisionAnnotation } from '../notebooks/profiles.ts';
+import type { Manifest } from '../ports.ts';
+import { type Failure, podFailure } from './failure.ts';
+
+/** What the cluster knows of a member’s server. */
+export interface PodView {
+  readonly name: string;
+  readonly uid: string;
+  /** On its way out. */
+  readonly isLeaving: boolean;
+  readonly isReady: boolean;
+  /** With its digest, as far as known. */
+  readonly image: string | null;
+  readonly profile: string | null;
+  readonly profileRevision: string | null;
+  readonly startedAt: string | null;
+  readonly failure?: Failure;
+}
+
+/** Labels of the pods that KubeSpawner makes (facts of notebooks, b4). */
+export const notebookPodLabels = { component: 'singleuser-server' };
+
+const userAnnotation = 'hub.jupyter.org/username';
+const serverAnnotation = 'hub.jupyter.org/servername';
+
+const listAt = (value: unknown, ...path: readonly string[]): readonly unknown[] => {
+  const found = at(value, ...path);
+  return Array.isArray(found) ? found : [];
+};
+const textAt = (value: unknown, ...path: readonly string[]): string | null => {
+  const found = at(value, ...path);
+  return typeof found === 'string' && found !== '' ? found : null;
+};
+
+const notebookContainer = (containers: readonly unknown[]): unknown =>
+  containers.find((container) => at(container, 'name') === 'notebook') ?? containers[0];
+
+const imageOf = (pod: Manifest): string | null => {
+  const image = textAt(notebookContainer(listAt(pod, 'spec', 'containers')), 'image');
+  if (image === null || image.includes('@')) return image;
+  const id = textAt(notebookContainer(listAt(pod, 'status', 'containerStatuses')), 'imageID');
+  const [digest] = /sha256:[0-9a-f]{64}$/.exec(id ?? '') ?? [];
+  return digest === undefined ? image : `${image}@${digest}`;
+};
+
+/** Instants of Kubernetes have no milliseconds. */
+const instantOf = (text: string | null): string | null => {
+  const ms = Date.parse(text ?? '');
+  return Number.isNaN(ms) ? null : new Date(ms).toISOString();
+};
+
+const podView = (pod: Manifest, events: readonly Manifest[]): PodView => {
+  const { name, uid = '', annotations, deletionTimestamp } = pod.metadata;
+  const phase = textAt(pod, 'status', 'phase');
+  const isReady = listAt(pod, 'status', 'conditions').some(
+    (condition) => at(condition, 'type') === 'Ready' && at(condition, 'status') === 'True',
+  );
+  const failure = podFailure(pod, events);
+  return {
+    name,
+    uid,
+    isLeaving: deletionTimestamp !== undefined || phase === 'Succeeded' || phase === 'Failed',
+    isReady: isReady && deletionTimestamp === undefined,
+    image: imageOf(pod),
+    profile: annotations?.[profileAnnotation] ?? null,
+    profileRevision: annotations?.[profileRevisionAnnotation] ?? null,
+    startedAt: instantOf(textAt(pod, 'status', 'startTime')),
+    ...(failure === undefined ? {} : { failure }),
+  };
+};
+
+/**
+ * The pods of members’ default servers by hub user name, which only an annotation has as it is: the label is a slug.
+ * While one goes and the next one comes, the next one speaks.
+ */
+export const podsByUser = (
+  pods: readonly Manifest[],
+  events: readonly Manifest[] = [],
+): ReadonlyMap<string, PodView> => {
+  const found = new Map<string, PodView>();
+  for (const pod of pods) {
+    const user = pod.metadata.annotations?.[userAnnotation];
+    if (user === undefined || (pod.metadata.annotations?.[serverAnnotation] ?? '') !== '') continue;
+    const view = podView(pod, events);
+    if (found.get(user)?.isLeaving !== false) found.set(user, view);
+  }
+  return found;
+};
