@@ -1,0 +1,149 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it, type TestContext } from 'node:test';
+import { type Dns, startDns } from '../../local/dns/server.ts';
+import { openNames } from '../../src/adapters/dns.ts';
+import { openSqliteStore } from '../../src/adapters/sqlite.ts';
+import { type AddressDeps, refreshHosts, wantHosts } from '../../src/egress/addresses.ts';
+import { allowPolicy } from '../../src/egress/allow.ts';
+import { defaultEntryOptions, parseAllowlist } from '../../src/egress/entry.ts';
+import { addressesOf, hostState } from '../../src/egress/freshness.ts';
+import { defaultEgressSettings } from '../../src/egress/policy.ts';
+import { absent, type Dnsmasq, startDnsmasq } from '../support/dnsmasq.ts';
+import { aMoment } from '../support/records.ts';
+
+const minute = 60_000;
+const many = Array.from({ length: 300 }, (_, i) => `198.35.${i >> 8}.${i & 255}`);
+
+/** From real DNS to the peers of a policy, at an hour that the test sets. */
+describe('an allowlist and the real dnsmasq', { skip: absent() }, () => {
+  let upstream: Dns;
+  let dnsmasq: Dnsmasq;
+  before(async () => {
+    upstream = await startDns();
+    dnsmasq = await startDnsmasq({
+      records: {
+        'moving.example.com': { a: ['198.35.26.1', '198.35.26.2'] },
+        'mixed.example.com': { a: ['198.35.26.1', '10.0.0.1'] },
+        'private.example.com': { a: ['10.20.1.5', '169.254.169.254'] },
+        'many.example.com': { a: many },
+        'ipv6.example.com': { aaaa: ['2620:0:862:ed1a::1'] },
+        'turning.example.com': { a: ['198.35.26.7'] },
+      },
+      forward: [{ domain: 'failing.example.com', to: upstream }],
+    });
+  });
+  after(async () => {
+    await dnsmasq.close();
+    await upstream.close();
+  });
+
+  const aWorld = (t: TestContext, host: string) => {
+    const store = openSqliteStore({ file: ':memory:' });
+    t.after(() => store.close());
+    let now = Date.parse(aMoment);
+    const nothing = () => {};
+    const deps: AddressDeps = {
+      store,
+      names: openNames({ servers: [`127.0.0.1:${dnsmasq.port}`] }),
+      clock: { now: () => now },
+      log: { info: nothing, warn: nothing, error: nothing },
+      random: () => 0,
+    };
+    return {
+      /** A minute in the life of the scheduler: what is wanted is told, and what is due is looked at. */
+      async minutes(count: number): Promise<void> {
+        for (let i = 0; i < count; i += 1) {
+          await wantHosts(deps, [host], true);
+          await refreshHosts(deps);
+          now += minute;
+        }
+      },
+      /** What a policy compiled now opens, and what is told of the host. */
+      async compiled() {
+        const record = (await store.hosts([host])).get(host);
+        assert.ok(record !== undefined);
+        const { entries } = parseAllowlist([host], defaultEntryOptions);
+        const meta = { namespace: 'team-a', labels: {}, annotations: {} };
+        const addresses = new Map([[host, addressesOf(record)]]);
+        const { policy, hosts } = allowPolicy(meta, entries, addresses, defaultEgressSettings);
+        const peers = policy?.spec.egress?.flatMap(({ to }) => to?.map(({ ipBlock }) => ipBlock?.cidr) ?? []);
+        return { peers: peers ?? [], report: hosts[0], state: hostState(record, now) };
+      },
+    };
+  };
+
+  it('opens what a name had in the last hour, and no longer', async (t) => {
+    const world = aWorld(t, 'moving.example.com');
+    await world.minutes(1);
+    await dnsmasq.set('moving.example.com', ['198.35.26.3']);
+    await world.minutes(55);
+    assert.deepEqual((await world.compiled()).peers, ['198.35.26.1/32', '198.35.26.2/32', '198.35.26.3/32']);
+    await world.minutes(12);
+    assert.deepEqual((await world.compiled()).peers, ['198.35.26.3/32']);
+  });
+
+  it('opens the public part of an answer, and tells what it left out', async (t) => {
+    const world = aWorld(t, 'mixed.example.com');
+    await world.minutes(1);
+    const { peers, report } = await world.compiled();
+    assert.deepEqual(peers, ['198.35.26.1/32']);
+    assert.equal(report?.status, 'resolved');
+    assert.deepEqual(
+      report?.filtered.map(({ address }) => address),
+      ['10.0.0.1'],
+    );
+  });
+
+  it('opens nothing for a name that is private', async (t) => {
+    const world = aWorld(t, 'private.example.com');
+    await world.minutes(1);
+    const { peers, report } = await world.compiled();
+    assert.deepEqual(peers, []);
+    assert.equal(report?.status, 'blocked_private_answer');
+  });
+
+  it('never opens what a name turns to when that is private, while the public address ages', async (t) => {
+    const world = aWorld(t, 'turning.example.com');
+    await world.minutes(1);
+    await dnsmasq.set('turning.example.com', ['10.0.0.9']);
+    await world.minutes(30);
+    assert.deepEqual((await world.compiled()).peers, ['198.35.26.7/32']);
+    await world.minutes(36);
+    const { peers, report } = await world.compiled();
+    assert.deepEqual(peers, []);
+    assert.equal(report?.status, 'blocked_private_answer');
+  });
+
+  it('opens 128 of 300 addresses, and says that there are more', async (t) => {
+    const world = aWorld(t, 'many.example.com');
+    await world.minutes(1);
+    const first = await world.compiled();
+    assert.equal(first.peers.length, 128);
+    assert.deepEqual(first.state, { state: 'too_many_addresses' });
+    await world.minutes(10);
+    assert.deepEqual((await world.compiled()).peers, first.peers, 'the same ones every time');
+  });
+
+  it('opens nothing for a name that has IPv6 alone', async (t) => {
+    const world = aWorld(t, 'ipv6.example.com');
+    await world.minutes(1);
+    const { peers, report } = await world.compiled();
+    assert.deepEqual(peers, []);
+    assert.equal(report?.status, 'ipv6_only');
+  });
+
+  it('goes on with what it had while DNS fails, and takes what is new when it is back', async (t) => {
+    const world = aWorld(t, 'failing.example.com');
+    upstream.set('failing.example.com', { a: ['198.35.26.5'], ttlSeconds: 0 });
+    await world.minutes(1);
+    const over = upstream.fail('failing.example.com');
+    await world.minutes(5 * 60);
+    const dead = await world.compiled();
+    assert.deepEqual(dead.peers, ['198.35.26.5/32']);
+    assert.partialDeepStrictEqual(dead.state, { state: 'stale', since: aMoment });
+    over();
+    upstream.set('failing.example.com', { a: ['198.35.26.6'], ttlSeconds: 0 });
+    await world.minutes(7);
+    assert.ok((await world.compiled()).peers.includes('198.35.26.6/32'));
+  });
+});
