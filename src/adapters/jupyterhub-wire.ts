@@ -99,7 +99,7 @@ export class HubWire {
    */
   async send(team: TeamName, request: HubRequest, signal: AbortSignal): Promise<HubAnswer> {
     return this.#trying(team, async (token) => {
-      const response = await this.open(team, request, token, signal);
+      const response = await this.#open(team, request, token, signal);
       return { status: response.status, headers: response.headers, body: await read(team, response, signal) };
     });
   }
@@ -107,7 +107,7 @@ export class HubWire {
   /** As `send`, but the body is left to the caller while the answer is 200. */
   async stream(team: TeamName, request: HubRequest, signal: AbortSignal): Promise<HubAnswer | Response> {
     return this.#trying(team, async (token) => {
-      const response = await this.open(team, request, token, signal);
+      const response = await this.#open(team, request, token, signal);
       if (response.status === 200) return response;
       return { status: response.status, headers: response.headers, body: await read(team, response, signal) };
     });
@@ -115,7 +115,7 @@ export class HubWire {
 
   /** Without a token: what the hub tells everybody. */
   async ask(team: TeamName, path: string, signal: AbortSignal): Promise<HubAnswer> {
-    const response = await this.open(team, { method: 'GET', path }, undefined, signal);
+    const response = await this.#open(team, { method: 'GET', path }, undefined, signal);
     return { status: response.status, headers: response.headers, body: await read(team, response, signal) };
   }
 
@@ -147,7 +147,7 @@ export class HubWire {
   }
 
   /** One request to the REST API, answered by the hub: nobody on the way sends its version along. */
-  async open(
+  async #open(
     team: TeamName,
     { method, path, accept = 'application/json', body }: HubRequest,
     token: string | undefined,

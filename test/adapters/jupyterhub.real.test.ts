@@ -5,7 +5,7 @@ import { absent, startJupyterHub, type TestJupyterHub } from '../support/jupyter
 // Both at once: they wait for processes more than they compute.
 describe('hubs: the real JupyterHub', { concurrency: true }, () => {
   for (const major of [5, 6] as const) {
-    describe(String(major), { skip: absent(major) }, () => {
+    describe(String(major), { skip: absent(major), concurrency: false }, () => {
       let hub: TestJupyterHub;
       before(async () => {
         hub = await startJupyterHub(major);

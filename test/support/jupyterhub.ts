@@ -218,8 +218,9 @@ export const startJupyterHub = async (major: 5 | 6): Promise<TestJupyterHub> => 
 
   const team = { slug: 'team-a', id: 'team-a-1234' };
   const clock = { now: Date.now };
+  // A machine that tests much else at once is slow, not away.
   const withTokens = (tokens: readonly string[]) =>
-    openHubs({ urlTemplate: url, tokens: () => tokens, clock });
+    openHubs({ urlTemplate: url, tokens: () => tokens, clock, callMs: 60_000 });
   // As the server knows its own address; what a browser would be sent to.
   const serverPath = (user: string) => `/user/${encodeURIComponent(user).replace('%40', '@')}`;
   const kernels = (user: string) => get(Kernels, `${serverPath(user)}/api/kernels`);
