@@ -162,8 +162,12 @@ export const failed = (
   dueAt: null,
 });
 
-/** The same operation from its beginning, by force. */
-export const forced = (operation: OperationRecord, by: string, now: number): OperationRecord => ({
+/** The same operation from its beginning, by force; it waits for nobody’s call that is under way. */
+export const forced = (
+  { claimedUntil: _claim, ...operation }: OperationRecord,
+  by: string,
+  now: number,
+): OperationRecord => ({
   ...moved(operation, first[operation.kind], now),
   by,
   force: true,

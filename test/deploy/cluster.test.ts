@@ -54,14 +54,14 @@ describe('the cluster’s part of the deployment', { skip: await absent() }, () 
 
   it('lets the API do what it does in a team’s namespace, and nothing that would make it more', async (t) => {
     await asDeployed(t, server);
-    const may = async (verb: string, group: string, resource: string, subresource = '') => {
+    const may = async (verb: string, group: string, resource: string, subresource = '', name = '') => {
       const { body } = await send('POST', '/apis/authorization.k8s.io/v1/subjectaccessreviews', {
         apiVersion: 'authorization.k8s.io/v1',
         kind: 'SubjectAccessReview',
         spec: {
           user: deployedUser,
           groups: ['system:authenticated'],
-          resourceAttributes: { verb, group, resource, subresource, namespace: 'team-red-0000' },
+          resourceAttributes: { verb, group, resource, subresource, name, namespace: 'team-red-0000' },
         },
       });
       const Review = Type.Object({ status: Type.Object({ allowed: Type.Boolean() }) });
@@ -71,6 +71,9 @@ describe('the cluster’s part of the deployment', { skip: await absent() }, () 
     assert.ok(await may('patch', 'helm.toolkit.fluxcd.io', 'helmreleases'));
     assert.ok(await may('create', '', 'secrets'));
     assert.ok(await may('delete', '', 'pods'));
+    assert.ok(await may('list', '', 'events'));
+    assert.ok(await may('patch', 'apps', 'deployments', '', 'hub'));
+    assert.ok(!(await may('patch', 'apps', 'deployments', '', 'proxy')));
     for (const [verb, group, resource, subresource] of [
       ['create', '', 'pods'],
       ['create', '', 'pods', 'exec'],
