@@ -35,7 +35,9 @@ export interface TestJupyterHub extends HubUnderTest {
 
 const file = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 const assets = file('../../.ci/python-assets');
-const proxyProgram = file('../../node_modules/configurable-http-proxy/bin/configurable-http-proxy');
+const proxyProgram = fileURLToPath(
+  import.meta.resolve('configurable-http-proxy/bin/configurable-http-proxy'),
+);
 
 const part = (major: 5 | 6) => `JupyterHub ${major}.x` as const;
 
