@@ -4,6 +4,7 @@ import { createServer, type ServerHttp2Stream } from 'node:http2';
 import { describe, it, type TestContext } from 'node:test';
 import { openFirestoreStore } from '../../src/adapters/firestore.ts';
 import type { Store } from '../../src/ports.ts';
+import { anOperation } from '../support/operations.ts';
 import { anEvent, aRecord } from '../support/records.ts';
 
 // The client would prefer an emulator to the address that it is given here.
@@ -64,6 +65,18 @@ const calls: Readonly<Record<string, (store: Store) => Promise<unknown>>> = {
   degraded: (store) => store.degraded('hash', 1),
   history: (store) => store.history('team-a', { limit: 1 }),
   notebookRevision: (store) => store.notebookRevision('team-a', 1),
+  openOperation: (store) => store.openOperation('team-a', anOperation()),
+  operation: (store) => store.operation('team-a', 'op-1'),
+  changeOperation: (store) => store.changeOperation('team-a', 'op-1', () => assert.fail('nothing was read')),
+  openOperations: (store) => store.openOperations('team-a'),
+  operationsDue: (store) => store.operationsDue('2026-11-23T09:00:00.000Z', 1),
+  hosts: (store) => store.hosts(['nav.no']),
+  changeHost: (store) => store.changeHost('nav.no', () => assert.fail('nothing was read')),
+  hostsDue: (store) => store.hostsDue('2026-11-23T09:00:00.000Z', 1),
+  listing: (store) => store.listing(['nav.no']),
+  cullingDue: (store) => store.cullingDue('2026-11-23T09:00:00.000Z', 1),
+  catalogue: (store) => store.catalogue(),
+  changeCatalogue: (store) => store.changeCatalogue(() => assert.fail('nothing was read')),
 };
 
 describe('the Firestore store, when Firestore is away', () => {

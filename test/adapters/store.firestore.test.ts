@@ -2,13 +2,16 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { describe, it, type TestContext } from 'node:test';
-import { Firestore } from '@google-cloud/firestore';
-import { type FirestoreOptions, openFirestoreStore } from '../../src/adapters/firestore.ts';
+import { Firestore, Timestamp } from '@google-cloud/firestore';
+import { openFirestoreStore } from '../../src/adapters/firestore.ts';
+import type { FirestoreOptions } from '../../src/adapters/firestore-connection.ts';
 import { shippedCatalogue } from '../../src/environments/catalogue.ts';
-import type { Decide } from '../../src/ports.ts';
+import type { Decide, HostRecord } from '../../src/ports.ts';
+import type { OperationRecord } from '../../src/servers/operation.ts';
 import { storeContract } from '../contracts/store.ts';
 import { noEmulator, startFirestoreEmulator } from '../support/firestore-emulator.ts';
-import { anEvent, anOrderedRecord, aRecord, aSpec } from '../support/records.ts';
+import { anOperation } from '../support/operations.ts';
+import { aMoment, anEvent, anOrderedRecord, aRecord, aSpec } from '../support/records.ts';
 
 const emulator = await startFirestoreEmulator();
 const skip = emulator === undefined && noEmulator;
@@ -64,6 +67,21 @@ const revised: Decide = (current) => ({
   next: { ...current, revision: current.revision + 1, generation: current.generation + 1 },
   event: anEvent({ action: 'team_updated' }),
 });
+
+const finished = (current: OperationRecord): OperationRecord => ({ ...current, step: 'done', dueAt: null });
+
+const aHost: HostRecord = {
+  name: 'nav.no',
+  addresses: {},
+  lastLookAt: null,
+  lastSuccessAt: null,
+  failures: 0,
+  lastError: null,
+  absent: null,
+  wantedAt: null,
+  liveAt: null,
+  dueAt: aMoment,
+};
 
 const numbers = async (store: ReturnType<typeof openOn>) =>
   (await store.history('team-a', { limit: 1_000 })).items.map(({ n }) => n);
@@ -139,6 +157,77 @@ describe('the Firestore store, when a commit goes wrong', { skip }, () => {
     assert.equal(await sound.isTombstone('team-a-3f9c'), true);
   });
 
+  it('knows the operation that it opened when the answer was lost, even when it is over by then', async (t) => {
+    const { store, sound } = opened(t, async (commit) => {
+      await commit();
+      await sound.changeOperation('team-a', 'op-1', finished);
+      throw answer(failedPrecondition);
+    });
+    await sound.create(aRecord(), anEvent());
+    const operation = anOperation({ id: 'op-1' });
+    assert.deepEqual(await store.openOperation('team-a', operation), finished(operation));
+    assert.deepEqual(await sound.openOperations('team-a'), []);
+  });
+
+  it('knows its own change of an operation and of a host when the answer was lost', async (t) => {
+    const { store, sound } = opened(t, async (commit) => {
+      await commit();
+      throw answer(failedPrecondition);
+    });
+    await sound.create(aRecord(), anEvent());
+    await sound.openOperation('team-a', anOperation({ id: 'op-1' }));
+    const step = await store.changeOperation('team-a', 'op-1', (current) => ({
+      ...current,
+      progress: current.progress + 1,
+    }));
+    const host = await store.changeHost('nav.no', (current = aHost) => ({
+      ...current,
+      failures: current.failures + 1,
+    }));
+    assert.deepEqual([step?.progress, host?.failures], [1, 1]);
+    assert.deepEqual(await sound.operation('team-a', 'op-1'), step);
+  });
+
+  it('opens no operation in a team that is removed in between, nor in its heir', async (t) => {
+    for (const heir of [false, true]) {
+      const { store, sound, raw } = opened(t, async (commit, attempt) => {
+        if (attempt === 1) {
+          await sound.remove('team-a', { id: 'team-a-3f9c', generation: 1 });
+          if (heir) await sound.create(aRecord({ id: 'team-a-77aa' }), anEvent());
+        }
+        return commit();
+      });
+      await sound.create(aRecord(), anEvent());
+      const answered = await store.openOperation('team-a', anOperation());
+      const found = await Promise.all(
+        ['operations', 'open'].map(async (name) => (await raw.collection(`teams/team-a/${name}`).get()).size),
+      );
+      // The heir has the slug that was asked for; the operation is its own then.
+      assert.deepEqual([answered !== undefined, found], heir ? [true, [1, 1]] : [false, [0, 0]]);
+    }
+  });
+
+  it('is not locked by what somebody left who deleted an operation by hand', async (t) => {
+    const { store, raw } = opened(t);
+    await store.create(aRecord(), anEvent());
+    await store.openOperation('team-a', anOperation({ id: 'op-1' }));
+    await raw.doc('teams/team-a/operations/op-1').delete();
+    const next = anOperation({ id: 'op-2' });
+    assert.deepEqual(await store.openOperation('team-a', next), next);
+    assert.deepEqual(await store.openOperation('team-a', anOperation({ id: 'op-3' })), next);
+    await store.changeOperation('team-a', 'op-2', finished);
+    assert.equal((await raw.collection('teams/team-a/open').get()).size, 0);
+  });
+
+  it('leaves the version of a team alone when an operation is opened', async (t) => {
+    const { store, raw } = opened(t);
+    await store.create(aRecord(), anEvent());
+    const before = await raw.doc('teams/team-a').get();
+    await store.openOperation('team-a', anOperation());
+    const after = await raw.doc('teams/team-a').get();
+    assert.deepEqual([after.updateTime, after.data()], [before.updateTime, before.data()]);
+  });
+
   it('is Unavailable when Firestore is, and has written nothing', async (t) => {
     const { store, sound } = opened(t, async () => {
       throw answer(unavailable);
@@ -146,6 +235,28 @@ describe('the Firestore store, when a commit goes wrong', { skip }, () => {
     await sound.create(aRecord(), anEvent());
     await assert.rejects(store.change('team-a', revised), { name: 'Unavailable', system: 'firestore' });
     assert.deepEqual(await sound.team('team-a'), aRecord());
+  });
+});
+
+describe('what an earlier version left in Firestore', { skip }, () => {
+  it('is completed when it is read, and indexed once it is written', async (t) => {
+    const { store, raw } = opened(t);
+    await store.create(anOrderedRecord(), anEvent());
+    const team = raw.doc('teams/team-a');
+    const { record, egressHosts: _, ...older } = (await team.get()).data() ?? {};
+    const { culling: __, egressHosts: ___, ...olderRecord } = record;
+    await team.set({ ...older, record: olderRecord });
+
+    assert.deepEqual(await store.team('team-a'), anOrderedRecord());
+    assert.deepEqual(await store.teams({ limit: 5 }), { items: [anOrderedRecord()] });
+    assert.deepEqual(await store.listing(['nav.no']), []);
+    const known = await store.change('team-a', (next) => {
+      assert.deepEqual(next, anOrderedRecord());
+      return { next: { ...next, culling: { dueAt: aMoment, servers: {} }, egressHosts: ['nav.no'] } };
+    });
+    assert.deepEqual(await store.team('team-a'), known);
+    assert.deepEqual(await store.listing(['nav.no']), ['team-a']);
+    assert.deepEqual(await store.cullingDue(aMoment, 5), ['team-a']);
   });
 });
 
@@ -195,6 +306,25 @@ describe('the removal of a team from Firestore', { skip }, () => {
     assert.equal(await sound.notebookRevision('team-a', 1), undefined);
   });
 
+  it('leaves no operation due when it was interrupted', async (t) => {
+    const { store, sound, raw } = opened(t, (commit, attempt) => {
+      if (attempt === 2) throw answer(unavailable);
+      return commit();
+    });
+    await sound.create(aRecord(), anEvent());
+    for (const id of ['op-1', 'op-2']) await sound.openOperation('team-a', anOperation({ id, user: id }));
+    await assert.rejects(store.remove('team-a', { id: 'team-a-3f9c', generation: 1 }), {
+      name: 'Unavailable',
+    });
+    assert.equal(await sound.openOperation('team-a', anOperation({ id: 'op-3' })), undefined);
+    const [first] = await sound.operationsDue(aMoment, 5);
+    assert.deepEqual(first, { slug: 'team-a', id: 'op-1' });
+    assert.equal(await sound.changeOperation('team-a', 'op-1', finished), undefined);
+    assert.deepEqual(await sound.operationsDue(aMoment, 5), []);
+    assert.deepEqual(await raw.doc('teams/team-a').listCollections(), []);
+    assert.equal((await raw.doc('teams/team-a').get()).exists, false);
+  });
+
   it('is completed by asking for it again', async (t) => {
     const { store, sound, raw } = opened(t, (commit, attempt) => {
       if (attempt === 2) throw answer(unavailable);
@@ -236,34 +366,94 @@ interface IndexFile {
     readonly collectionGroup: string;
     readonly fields: readonly { readonly fieldPath: string }[];
   }[];
-  readonly fieldOverrides: readonly { readonly collectionGroup: string; readonly fieldPath: string }[];
+  readonly fieldOverrides: readonly {
+    readonly collectionGroup: string;
+    readonly fieldPath: string;
+    readonly ttl?: boolean;
+    readonly indexes: readonly { readonly queryScope: string; readonly order: string }[];
+  }[];
 }
 
 describe('the indexes of Firestore', { skip }, () => {
+  const read = async (): Promise<IndexFile> =>
+    JSON.parse(await readFile(new URL('../../deploy/firestore.indexes.json', import.meta.url), 'utf8'));
+  const named = (field: { readonly collectionGroup: string; readonly fieldPath: string }) =>
+    `${field.collectionGroup}.${field.fieldPath}`;
+
   it('name fields that are stored, and exempt every one that no query asks for', async (t) => {
     const { store, raw } = opened(t);
-    await store.create(anOrderedRecord(), anEvent({ revision: 1, spec: aSpec() }));
+    const culling = { dueAt: aMoment, servers: {} };
+    const status = { ...aRecord().status, phase: 'Degraded' as const };
+    await store.create(anOrderedRecord({ culling, status }), anEvent({ revision: 1, spec: aSpec() }));
     await store.changeCatalogue(() => shippedCatalogue([], 0));
+    await store.changeHost('nav.no', () => aHost);
+    await store.openOperation('team-a', anOperation({ id: 'op-1' }));
+    await store.openOperation('team-a', anOperation({ id: 'op-2', user: null }));
+    await store.changeOperation('team-a', 'op-2', finished);
     const stored = async (group: string, path: string) =>
       Object.keys((await raw.doc(path).get()).data() ?? {}).map((field) => `${group}.${field}`);
-    const fields = (
-      await Promise.all([
-        stored('teams', 'teams/team-a'),
-        stored('history', 'teams/team-a/history/1'),
-        stored('ids', 'ids/team-a-3f9c'),
-        stored('catalogue', 'catalogue/current'),
-      ])
-    ).flat();
+    const [open] = await raw.collection('teams/team-a/open').listDocuments();
+    const fields = await Promise.all([
+      stored('teams', 'teams/team-a'),
+      stored('history', 'teams/team-a/history/1'),
+      stored('operations', 'teams/team-a/operations/op-1'),
+      stored('operations', 'teams/team-a/operations/op-2'),
+      stored('open', open?.path ?? ''),
+      stored('hosts', 'hosts/nav.no'),
+      stored('ids', 'ids/team-a-3f9c'),
+      stored('catalogue', 'catalogue/current'),
+    ]);
 
-    const file: IndexFile = JSON.parse(
-      await readFile(new URL('../../deploy/firestore.indexes.json', import.meta.url), 'utf8'),
-    );
-    const exempt = file.fieldOverrides.map((field) => `${field.collectionGroup}.${field.fieldPath}`);
-    const asked = ['teams.slug', 'teams.memberEmails', 'teams.dueAt', 'teams.platformHash', 'history.n'];
-    assert.deepEqual(fields.toSorted(), [...exempt, ...asked].toSorted());
+    const { indexes, fieldOverrides } = await read();
+    const asked = [
+      'teams.slug',
+      'teams.memberEmails',
+      'teams.dueAt',
+      'teams.cullingDueAt',
+      'teams.egressHosts',
+      'teams.platformHash',
+      'teams.degradedOn',
+      'history.n',
+      'operations.dueAt',
+      'hosts.dueAt',
+    ];
+    const exempt = fieldOverrides.filter((field) => field.indexes.length === 0).map(named);
+    assert.deepEqual([...new Set(fields.flat())].toSorted(), [...exempt, ...asked].toSorted());
     assert.deepEqual(
-      file.indexes.map(({ collectionGroup, fields }) => [collectionGroup, ...fields.map((f) => f.fieldPath)]),
+      indexes.map(({ collectionGroup, fields }) => [collectionGroup, ...fields.map((f) => f.fieldPath)]),
       [['history', 'specRevision', 'n']],
     );
+  });
+
+  it('serve the one question that is asked of the operations of all teams', async () => {
+    const { fieldOverrides } = await read();
+    assert.deepEqual(
+      fieldOverrides.filter(({ indexes }) => indexes.length > 0),
+      [
+        {
+          collectionGroup: 'operations',
+          fieldPath: 'dueAt',
+          indexes: [
+            { queryScope: 'COLLECTION', order: 'ASCENDING' },
+            { queryScope: 'COLLECTION_GROUP', order: 'ASCENDING' },
+          ],
+        },
+      ],
+    );
+  });
+
+  it('let the database delete operations that are finished and expired, and no open one', async (t) => {
+    const { fieldOverrides } = await read();
+    assert.deepEqual(fieldOverrides.filter(({ ttl }) => ttl === true).map(named), ['operations.expiresAt']);
+    const { store, raw } = opened(t);
+    await store.create(aRecord(), anEvent());
+    await store.openOperation('team-a', anOperation({ id: 'op-1' }));
+    const stored = raw.doc('teams/team-a/operations/op-1');
+    assert.equal((await stored.get()).get('expiresAt'), undefined);
+    await store.changeOperation('team-a', 'op-1', finished);
+    const expiresAt: unknown = (await stored.get()).get('expiresAt');
+    assert.ok(expiresAt instanceof Timestamp);
+    assert.equal(expiresAt.toDate().toISOString(), anOperation().expiresAt);
+    assert.deepEqual(await store.operation('team-a', 'op-1'), finished(anOperation({ id: 'op-1' })));
   });
 });

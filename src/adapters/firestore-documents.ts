@@ -1,0 +1,102 @@
+import type { DocumentSnapshot } from '@google-cloud/firestore';
+import type { HistoryItem } from '../notebooks/notebook.ts';
+import type { HistoryEvent, TeamRecord } from '../record.ts';
+import { type StoredTeamRecord, upgraded } from '../upgrade.ts';
+
+/**
+ * `teams/{slug}`. Beside the record stand the fields that queries ask for, the number of history entries and
+ * `write`, which names the call that wrote last: a client that sends a commit again after its answer was lost
+ * is told that somebody else was faster, and finds out here that it was itself. `release` is JSON, because a
+ * chart’s values may nest arrays and name fields in ways that Firestore refuses.
+ */
+export interface TeamDocument {
+  readonly slug: string;
+  readonly record: Omit<StoredTeamRecord, 'release'>;
+  readonly release: string | null;
+  readonly memberEmails: readonly string[];
+  readonly dueAt: string;
+  readonly egressHosts: readonly string[];
+  /** Absent while nothing is to be asked. */
+  readonly cullingDueAt?: string;
+  /** Absent without a release. */
+  readonly platformHash?: string;
+  /** The platform’s hash while the team is Degraded, else absent. */
+  readonly degradedOn?: string;
+  readonly entries: number;
+  readonly write: string;
+}
+
+/**
+ * What stands in `teams/{slug}` while what is kept below a removed team is deleted: it keeps the slug taken, so that
+ * no new team meets the old one’s entries and operations, and is in no query’s index. A removal that was interrupted
+ * is completed by whoever meets its marker.
+ */
+export interface RemovalMarker {
+  readonly removing: string;
+  readonly write: string;
+}
+
+/** `teams/{slug}/history/{n}`. `specRevision` is set on entries that carry a spec, for restore to find them. */
+interface EntryDocument extends Omit<HistoryItem, 'changes' | 'spec'> {
+  readonly changes: string;
+  readonly spec?: string;
+  readonly specRevision?: number;
+  readonly write: string;
+}
+
+/** `ids/{id}`: taken for ever; `gone` once its team is. */
+export interface IdDocument {
+  readonly slug: string;
+  readonly gone: boolean;
+  readonly write: string;
+}
+
+/** Plain JSON, which is what the other adapter keeps too: Firestore refuses undefined and class instances. */
+export const plain = <T>(value: T): T => JSON.parse(JSON.stringify(value));
+
+export const teamDocument = (record: TeamRecord, entries: number, write: string): TeamDocument => {
+  const { release, ...rest } = record;
+  return {
+    slug: record.slug,
+    record: plain(rest),
+    release: release && JSON.stringify(release),
+    memberEmails: record.members.map(({ email }) => email),
+    dueAt: record.reconcile.dueAt,
+    egressHosts: record.egressHosts,
+    ...(record.culling.dueAt !== null && { cullingDueAt: record.culling.dueAt }),
+    ...(release && { platformHash: release.platformHash }),
+    ...(release && record.status.phase === 'Degraded' && { degradedOn: release.platformHash }),
+    entries,
+    write,
+  };
+};
+
+export const entryDocument = (n: number, event: HistoryEvent, write: string): EntryDocument => {
+  const { changes, spec, ...rest } = event;
+  return {
+    ...rest,
+    n,
+    changes: JSON.stringify(changes),
+    ...(spec && { spec: JSON.stringify(spec) }),
+    ...(spec && event.revision !== null && { specRevision: event.revision }),
+    write,
+  };
+};
+
+/** What nobody but this adapter writes is read back as what it wrote. */
+export const parsed = (snapshot: DocumentSnapshot): TeamDocument | RemovalMarker | undefined =>
+  snapshot.data() as TeamDocument | RemovalMarker | undefined;
+
+export const toRecord = ({ record, release }: TeamDocument): TeamRecord =>
+  upgraded({ ...record, release: release === null ? null : JSON.parse(release) });
+
+/** The team, as a list of one, unless there is none any more. */
+export const listed = (snapshot: DocumentSnapshot): TeamRecord[] => {
+  const found = parsed(snapshot);
+  return found === undefined || 'removing' in found ? [] : [toRecord(found)];
+};
+
+export const toItem = (snapshot: DocumentSnapshot): HistoryItem => {
+  const { changes, spec, specRevision: _, write: __, ...rest } = snapshot.data() as EntryDocument;
+  return { ...rest, changes: JSON.parse(changes), ...(spec !== undefined && { spec: JSON.parse(spec) }) };
+};
