@@ -241,18 +241,23 @@ describe('the Firestore store, when a commit goes wrong', { skip }, () => {
 describe('what an earlier version left in Firestore', { skip }, () => {
   it('is completed when it is read, and indexed once it is written', async (t) => {
     const { store, raw } = opened(t);
-    await store.create(anOrderedRecord(), anEvent());
-    const team = raw.doc('teams/team-a');
-    const { record, egressHosts: _, ...older } = (await team.get()).data() ?? {};
-    const { culling: __, egressHosts: ___, ...olderRecord } = record;
-    await team.set({ ...older, record: olderRecord });
+    const expected = anOrderedRecord({ culling: { dueAt: aMoment, servers: {} } });
+    const bare = aRecord({ slug: 'team-b' });
+    for (const wanted of [expected, bare]) {
+      await store.create(wanted, anEvent());
+      const document = raw.doc(`teams/${wanted.slug}`);
+      const { record, egressHosts: _, cullingDueAt: __, ...older } = (await document.get()).data() ?? {};
+      const { culling: ___, egressHosts: ____, ...olderRecord } = record;
+      await document.set({ ...older, record: olderRecord });
+    }
 
-    assert.deepEqual(await store.team('team-a'), anOrderedRecord());
-    assert.deepEqual(await store.teams({ limit: 5 }), { items: [anOrderedRecord()] });
+    assert.deepEqual(await store.team('team-a'), expected);
+    assert.deepEqual(await store.teams({ limit: 5 }), { items: [expected, bare] });
     assert.deepEqual(await store.listing(['nav.no']), []);
-    const known = await store.change('team-a', (next) => {
-      assert.deepEqual(next, anOrderedRecord());
-      return { next: { ...next, culling: { dueAt: aMoment, servers: {} }, egressHosts: ['nav.no'] } };
+    assert.deepEqual(await store.cullingDue(aMoment, 5), []);
+    const known = await store.change('team-a', (current) => {
+      assert.deepEqual(current, expected);
+      return { next: { ...current, egressHosts: ['nav.no'] } };
     });
     assert.deepEqual(await store.team('team-a'), known);
     assert.deepEqual(await store.listing(['nav.no']), ['team-a']);

@@ -9,6 +9,7 @@ import { text } from 'node:stream/consumers';
 import { after, describe, it, type TestContext } from 'node:test';
 import { openSqliteStore } from '../../src/adapters/sqlite.ts';
 import { migrations, statements } from '../../src/adapters/sqlite-schema.ts';
+import type { TeamRecord } from '../../src/record.ts';
 import { storeContract } from '../contracts/store.ts';
 import { anOperation } from '../support/operations.ts';
 import { aMoment, anEvent, anOrderedRecord, aRecord } from '../support/records.ts';
@@ -114,18 +115,21 @@ describe('the SQLite store', () => {
     const db = rawOn(t, file);
     db.exec(`${migrations[0]} PRAGMA user_version = 1`);
     const insert = db.prepare('INSERT INTO teams (slug, record) VALUES (?, ?)');
-    const { culling: _, egressHosts: __, ...old } = anOrderedRecord();
+    const expected = anOrderedRecord({ culling: { dueAt: aMoment, servers: {} } });
     const listing = aRecord({ slug: 'team-b', egressHosts: ['pypi.org', 'pypi.org', 'nav.no'] });
-    for (const record of [old, listing]) insert.run(record.slug, JSON.stringify(record));
+    const bare = aRecord({ slug: 'team-c' });
+    const older = ({ culling: _, egressHosts: __, ...record }: TeamRecord) => record;
+    for (const record of [older(expected), listing, older(bare)]) {
+      insert.run(record.slug, JSON.stringify(record));
+    }
 
     const store = opened(t, file);
-    assert.deepEqual(await store.team('team-a'), anOrderedRecord());
-    assert.deepEqual(await store.teams({ limit: 5 }), { items: [anOrderedRecord(), listing] });
+    assert.deepEqual(await store.team('team-a'), expected);
+    assert.deepEqual(await store.teams({ limit: 5 }), { items: [expected, listing, bare] });
     assert.deepEqual(await store.listing(['pypi.org', 'nav.no']), ['team-b']);
-    assert.deepEqual(await store.cullingDue('2030-01-01T00:00:00.000Z', 5), []);
-    const known = await store.change('team-a', (next) => {
-      assert.deepEqual(next, anOrderedRecord());
-      return { next: { ...next, culling: { dueAt: aMoment, servers: {} }, egressHosts: ['nav.no'] } };
+    const known = await store.change('team-a', (current) => {
+      assert.deepEqual(current, expected);
+      return { next: { ...current, egressHosts: ['nav.no'] } };
     });
     assert.deepEqual(await store.team('team-a'), known);
     assert.deepEqual(await store.listing(['nav.no']), ['team-a', 'team-b']);
