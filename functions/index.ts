@@ -1,6 +1,7 @@
 // What is not a request of a person: registered with the Functions Framework, one target per deployed function.
 import { http } from '@google-cloud/functions-framework';
-import { reconcileFunction, refreshFunction } from './targets.ts';
+import { cullFunction, reconcileFunction, refreshFunction } from './targets.ts';
 
+http('cull', cullFunction);
 http('reconcile', reconcileFunction);
 http('refresh', refreshFunction);

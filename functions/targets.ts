@@ -2,6 +2,8 @@ import type { HttpFunction } from '@google-cloud/functions-framework';
 import { openOutside } from '../src/adapters/open.ts';
 import { type Assembled, assemble } from '../src/assemble.ts';
 import { loadConfig } from '../src/config.ts';
+import { cull } from '../src/culling/cull.ts';
+import { refreshHosts } from '../src/egress/addresses.ts';
 import { createLogger } from '../src/logging.ts';
 import { refresh } from '../src/reconcile/refresh.ts';
 import { tick } from '../src/reconcile/tick.ts';
@@ -33,8 +35,20 @@ const scheduled =
     response.status(200).json(await work(await assembled()));
   };
 
-/** Every minute: brings every team that is due closer to what is wanted. */
-export const reconcileFunction = scheduled((parts) => tick(parts.tick));
+/**
+ * Every minute: looks up the hosts that are due, then brings every team that is due closer to what is wanted. In this
+ * order, so that a new address is open within the same call.
+ */
+export const reconcileFunction = scheduled(async (parts) => {
+  const hosts = await refreshHosts(parts.addresses);
+  return { ...(await tick(parts.tick)), hosts: hosts.looked };
+});
 
-/** Every hour: what environments there are, and whether the teams’ own images have moved or gone. */
-export const refreshFunction = scheduled((parts) => refresh(parts.refresh));
+/** Every minute: switches off the servers that are past their time. */
+export const cullFunction = scheduled((parts) => cull(parts.cull));
+
+/** Every hour: what environments there are, whether the teams’ own images have moved or gone, and hosts that are due. */
+export const refreshFunction = scheduled(async (parts) => {
+  const [hosts, report] = await Promise.all([refreshHosts(parts.addresses), refresh(parts.refresh)]);
+  return { ...report, hosts: hosts.looked };
+});

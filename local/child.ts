@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { prettyFactory } from 'pino-pretty';
+import type { ClockMessage } from './clock.ts';
 
 const keptLines = 20;
 const graceMs = 8_000;
@@ -12,6 +13,8 @@ export interface Child {
   readonly name: string;
   /** Settles when it ends by itself, with its last lines; never after `close`. */
   readonly died: Promise<string>;
+  /** Moves its clock forward; resolves when it has moved. */
+  moveClock(ms: number): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -92,6 +95,13 @@ export const startChild = (
   return {
     name,
     died,
+    moveClock(ms) {
+      const { promise, resolve: done } = Promise.withResolvers<void>();
+      const message: ClockMessage = { moveClockMs: ms };
+      child.once('message', () => done());
+      child.send(message);
+      return Promise.race([promise, ended(child)]);
+    },
     async close() {
       closing = true;
       child.kill('SIGTERM');

@@ -16,6 +16,7 @@ import { startSchedule } from './scheduler.ts';
 
 const startTimeoutMs = 60_000;
 const reconcileEveryMs = 1_000;
+const cullEveryMs = 5_000;
 const refreshEveryMs = 60_000;
 
 export interface SandboxOptions {
@@ -185,6 +186,7 @@ export const startSandbox = async (options: SandboxOptions): Promise<Sandbox> =>
     const died = Promise.race([functions.died, api.died]);
     schedules.push(
       startSchedule(`${urlOf('functions', port)}/reconcile`, reconcileEveryMs, print),
+      startSchedule(`${urlOf('functions', port)}/cull`, cullEveryMs, print),
       startSchedule(`${urlOf('functions', port)}/refresh`, refreshEveryMs, print),
     );
     return { port, url: (part) => urlOf(part, port), issuer, kubernetes, registries, dns, died, close };

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { Config } from './config.ts';
+import type { CullDeps } from './culling/cull.ts';
 import type { Deps } from './deps.ts';
 import type { AddressDeps } from './egress/addresses.ts';
 import { defaultEntryOptions, type EntryOptions } from './egress/entry.ts';
@@ -13,7 +14,8 @@ import { platformHash, releaseSpec } from './notebooks/desired.ts';
 import type { Platform } from './notebooks/values.ts';
 import type { Clock, Cluster, Hubs, Names, PythonReleases, Registries, Store } from './ports.ts';
 import { boundedBy } from './reconcile/bounded.ts';
-import type { Log } from './reconcile/look.ts';
+import { knownAddresses, namesOf } from './reconcile/egress.ts';
+import type { LiveEgress, Log } from './reconcile/look.ts';
 import { reconcileWith } from './reconcile/reconcile.ts';
 import type { RefreshDeps } from './reconcile/refresh.ts';
 import { renderWith } from './reconcile/render.ts';
@@ -41,6 +43,7 @@ export interface Assembled {
   readonly tick: TickDeps;
   readonly refresh: RefreshDeps;
   readonly addresses: AddressDeps;
+  readonly cull: CullDeps;
 }
 
 const homesDeadlineMs = 5_000;
@@ -109,17 +112,26 @@ export const assemble = (
     garTeam,
   });
   const catalogue = async () => (await store.catalogue()) ?? shippedCatalogue(standardImages, clock.now());
-  const render = async (team: TeamRecord) =>
+  const egress = { settings, entries: allowlist };
+  const renderLive = async (team: TeamRecord, live: LiveEgress) =>
     renderWith({
       googleProject: config.googleProject,
       masterKeys: config.hub.masterKeys,
       environments: team.notebook === null ? [] : (await catalogue()).items.map(asProfile),
-      egress: { settings, entries: allowlist },
-    })(team);
-  const reconcile = reconcileWith({ store, cluster, clock, render, log });
+      egress,
+    })(team, live);
+  /** As it is while a notebook runs: what is planned and shown is all that a team may get. */
+  const render = async (team: TeamRecord) =>
+    renderLive(team, {
+      addresses: await knownAddresses(store, namesOf(team, egress)),
+      podsAlive: true,
+      owners: [],
+    });
+  const addresses = { store, names, clock, log, random: Math.random };
+  const reconcile = reconcileWith({ ...addresses, cluster, hubs, render: renderLive, egress });
   const access: Access = {
     async announce(slug, signal) {
-      await reconcile(slug, signal);
+      await reconcile(slug, signal, { announced: true });
     },
     async confirm(slug, signal) {
       const team = await reconcile(slug, signal);
@@ -169,11 +181,14 @@ export const assemble = (
       clock,
       log,
       reconcile,
+      cluster,
+      hubs,
       advanceOperations: servers.tick,
       rolloutPerTick: config.rolloutPerTick,
       platform: { hash, releaseSpec: (team) => releaseSpec(team, platform) },
     },
-    addresses: { store, names, clock, log, random: Math.random },
+    addresses,
+    cull: { store, hubs, clock, log },
     refresh: { store, clock, log, registries, pythonReleases, standardImages },
   };
 };

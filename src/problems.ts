@@ -28,6 +28,10 @@ export const catalogue = {
     'The team has home volumes. Send deleteHomes=true to delete them for good.',
   ],
   secret_exists: ['Secret exists', 'The team has a secret. Send deleteSecret=true to delete it for good.'],
+  secret_version_destroyed: [
+    'Version destroyed',
+    'What this version held is gone for good; it can be neither enabled nor disabled.',
+  ],
   cannot_shrink: ['Storage cannot shrink', 'A home volume can only grow.'],
   deleting: ['Being deleted', 'This is being deleted; wait until it is gone.'],
   revision_mismatch: [

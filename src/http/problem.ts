@@ -26,6 +26,7 @@ export const statusOf = {
   no_environment: 409,
   homes_exist: 409,
   secret_exists: 409,
+  secret_version_destroyed: 409,
   cannot_shrink: 409,
   deleting: 409,
   revision_mismatch: 412,

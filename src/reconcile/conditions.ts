@@ -1,5 +1,7 @@
 import type { Condition, ConditionType, Phase } from '../notebooks/condition.ts';
 import type { TeamRecord, TeamStatus } from '../record.ts';
+import type { EgressFact } from './egress.ts';
+import type { MembersFact } from './members.ts';
 import type { ReleaseState } from './release.ts';
 
 /** What one look at a team’s objects came to. */
@@ -11,6 +13,9 @@ export interface Facts {
     | { readonly outcome: 'unknown'; readonly reason: string; readonly message: string };
   /** The hub’s HelmRelease; undefined when there is none or it could not be read. */
   readonly release: ReleaseState | undefined;
+  /** Undefined where this look did not ask: what was found out before stands. */
+  readonly members?: MembersFact | undefined;
+  readonly egress?: EgressFact | undefined;
 }
 
 type Finding = Omit<Condition, 'type' | 'lastTransitionTime'>;
@@ -54,15 +59,62 @@ const imageResolved = (team: TeamRecord): Finding | undefined => {
   return { status: 'True', reason: 'Pinned', message: `${image.reference} is pinned to ${image.digest}.` };
 };
 
+const listed = (names: readonly string[]): string => {
+  const some = names.slice(0, 5).join(', ');
+  return names.length > 5 ? `${some} and ${names.length - 5} more` : some;
+};
+
+const membersSynced = (fact: MembersFact): Finding => {
+  switch (fact.outcome) {
+    case 'in_step':
+      return { status: 'True', reason: 'InStep', message: 'The hub’s users are the team’s members.' };
+    case 'no_hub':
+      return { status: 'Unknown', reason: 'NoHub', message: 'Members are added once the hub runs.' };
+    case 'pending': {
+      const adding = fact.adding.length === 0 ? '' : ` Still to be added: ${listed(fact.adding)}.`;
+      const removing = fact.removing.length === 0 ? '' : ` Still to be removed: ${listed(fact.removing)}.`;
+      return { status: 'Unknown', reason: 'Pending', message: `${fact.message}${adding}${removing}` };
+    }
+  }
+};
+
+const egressEffective = (fact: EgressFact): Finding | undefined => {
+  switch (fact.outcome) {
+    case 'not_restricted':
+      return undefined;
+    case 'effective':
+      return { status: 'True', reason: 'Effective', message: fact.message };
+    case 'ineffective':
+      return { status: 'False', reason: fact.reason, message: fact.message };
+    case 'unknown':
+      return { status: 'Unknown', reason: 'NotSeen', message: fact.message };
+  }
+};
+
+/** As found now, or as it was found when it was last asked about. */
+const asBefore = (team: TeamRecord, type: ConditionType): Finding | undefined => {
+  const found = team.status.conditions.find((condition) => condition.type === type);
+  return found && { status: found.status, reason: found.reason, message: found.message };
+};
+
 const findings = (
   team: TeamRecord,
   facts: Facts,
 ): readonly (readonly [ConditionType, Finding | undefined])[] => {
-  const hasNotebook = team.notebook !== null;
+  const { members, egress } = facts;
+  const ofNotebook = (finding: () => Finding | undefined) => (team.notebook === null ? undefined : finding());
   return [
     ['ImageResolved', imageResolved(team)],
     ['Applied', applied(facts)],
-    ['HubReady', hasNotebook ? hubReady(facts) : undefined],
+    ['HubReady', ofNotebook(() => hubReady(facts))],
+    [
+      'MembersSynced',
+      ofNotebook(() => (members === undefined ? asBefore(team, 'MembersSynced') : membersSynced(members))),
+    ],
+    [
+      'EgressEffective',
+      ofNotebook(() => (egress === undefined ? asBefore(team, 'EgressEffective') : egressEffective(egress))),
+    ],
   ];
 };
 
@@ -106,5 +158,15 @@ export const statusAfter = (team: TeamRecord, facts: Facts, now: string): TeamSt
     appliedGeneration,
     appliedRevision,
     wasReady: team.status.wasReady || phase === 'Ready',
+    ...remembered(team, facts),
+  };
+};
+
+/** What the next look wants to know of this one. */
+const remembered = ({ status, notebook }: TeamRecord, { members }: Facts): Pick<TeamStatus, 'hubUsers'> => {
+  const seen = members === undefined || members.outcome === 'no_hub' ? undefined : members.hubUsers;
+  const hubUsers = notebook === null ? undefined : (seen ?? status.hubUsers);
+  return {
+    ...(hubUsers === undefined ? {} : { hubUsers }),
   };
 };

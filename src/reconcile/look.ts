@@ -1,4 +1,7 @@
-import type { Clock, Cluster, Manifest, ObjectRef, Store } from '../ports.ts';
+import type { Addresses } from '../egress/destinations.ts';
+import type { EntryOptions } from '../egress/entry.ts';
+import type { EgressSettings } from '../egress/policy.ts';
+import type { Clock, Cluster, Hubs, Manifest, Names, ObjectRef, OwnerReference, Store } from '../ports.ts';
 import type { TeamRecord } from '../record.ts';
 import { revisionAnnotation } from '../teams/desired.ts';
 
@@ -12,9 +15,27 @@ export interface ReconcileDeps {
   readonly store: Store;
   readonly cluster: Cluster;
   readonly clock: Clock;
+  readonly hubs: Hubs;
   /** The one list of what a team’s objects shall be, in the order in which to apply them. */
-  readonly render: (team: TeamRecord) => readonly Manifest[] | Promise<readonly Manifest[]>;
+  readonly render: (team: TeamRecord, live: LiveEgress) => readonly Manifest[] | Promise<readonly Manifest[]>;
+  readonly egress: {
+    readonly settings: EgressSettings;
+    readonly entries: EntryOptions;
+  };
+  readonly names: Names;
+  /** From 0 up to, but not including, 1. */
+  readonly random: () => number;
   readonly log: Log;
+}
+
+/** What the egress policies of a team are made from besides its list. */
+export interface LiveEgress {
+  /** What is known of the addresses of every name on the list, and of Google’s APIs. */
+  readonly addresses: Addresses;
+  /** Whether a notebook runs, or is about to. */
+  readonly podsAlive: boolean;
+  /** The notebook pods that were seen: with the last of them Kubernetes removes what is allowed. */
+  readonly owners: readonly OwnerReference[];
 }
 
 /** One look at one team: what was decided is decided about this record. */
@@ -22,6 +43,8 @@ export interface Look {
   readonly deps: ReconcileDeps;
   readonly team: TeamRecord;
   readonly signal: AbortSignal;
+  /** Whether a notebook pod of the team is about to be made, as far as somebody said. */
+  readonly announced: boolean;
 }
 
 /** Something moved while we looked: what we know is old, look again. */
@@ -66,3 +89,6 @@ export const nameOf = ({ kind, metadata }: Manifest): string => `${kind} ${metad
 export const assertNotNewer = ({ team }: Look, { metadata }: Manifest): void => {
   if (Number(metadata.annotations?.[revisionAnnotation] ?? 0) > team.generation) throw new Moved();
 };
+
+/** Of a team with no notebook running and of whose hosts nothing is known. */
+export const quiet: LiveEgress = { addresses: new Map(), podsAlive: false, owners: [] };

@@ -1,13 +1,16 @@
-import { desiredNotebookPolicies } from '../egress/desired.ts';
+import { airflowBaselinePolicy } from '../egress/baseline.ts';
+import { type DesiredPolicies, desiredNotebookPolicies, type EgressPolicy } from '../egress/desired.ts';
 import type { EntryOptions } from '../egress/entry.ts';
 import { parseAllowlist } from '../egress/entry.ts';
-import type { EgressSettings } from '../egress/policy.ts';
+import { type EgressSettings, PolicyName } from '../egress/policy.ts';
 import { helmRelease } from '../notebooks/desired.ts';
 import { hubSecret, type MasterKey } from '../notebooks/keys.ts';
 import { type Environment, profilesConfigMap } from '../notebooks/profiles.ts';
-import type { Manifest } from '../ports.ts';
-import type { TeamRecord } from '../record.ts';
+import type { Manifest, OwnerReference } from '../ports.ts';
+import type { NotebookRecord, TeamRecord } from '../record.ts';
 import { metaOf, namespace, serviceAccount } from '../teams/desired.ts';
+import { allowlistLabel, notebooksAnnotation, notebooksKnown } from './follow.ts';
+import type { LiveEgress } from './look.ts';
 
 /** What a team’s objects are made from besides the team. */
 export interface Rendering {
@@ -19,7 +22,43 @@ export interface Rendering {
 }
 
 /** The one list of what a team’s objects shall be: applied, planned and shown from here. */
-export type Render = (team: TeamRecord) => readonly Manifest[];
+export type Render = (team: TeamRecord, live: LiveEgress) => readonly Manifest[];
+
+/** The policies of a team’s notebooks; undefined for a team without one. */
+export const notebookPolicies = (
+  { spec }: Pick<NotebookRecord, 'spec'>,
+  team: TeamRecord,
+  { settings, entries: options }: Rendering['egress'],
+  { addresses, podsAlive }: Pick<LiveEgress, 'addresses' | 'podsAlive'>,
+): DesiredPolicies => {
+  const { entries } = parseAllowlist(spec.allowlist.hosts, options);
+  const base = metaOf(team);
+  const isFollowed = spec.allowlist.enabled && entries.length > 0;
+  const meta = isFollowed ? { ...base, labels: { ...base.labels, ...allowlistLabel } } : base;
+  const allowlistEnabled = spec.allowlist.enabled;
+  return desiredNotebookPolicies({ allowlistEnabled, entries, addresses, podsAlive, settings, meta });
+};
+
+const isAllow = ({ metadata }: EgressPolicy): boolean =>
+  metadata.name !== PolicyName.Open && metadata.name !== PolicyName.Baseline;
+
+/** The baseline tells the tick which notebooks what is allowed was made for. */
+const knowing = (policy: EgressPolicy, live: LiveEgress): Manifest =>
+  policy.metadata.name === PolicyName.Baseline && policy.metadata.labels['knada.io/allowlist'] !== undefined
+    ? {
+        ...policy,
+        metadata: {
+          ...policy.metadata,
+          annotations: { ...policy.metadata.annotations, [notebooksAnnotation]: notebooksKnown(live) },
+        },
+      }
+    : policy;
+
+/** What is allowed goes with the last notebook, by Kubernetes’ own garbage collection, also when we are away. */
+const owned = (policy: EgressPolicy, owners: readonly OwnerReference[]): Manifest =>
+  isAllow(policy) && owners.length > 0
+    ? { ...policy, metadata: { ...policy.metadata, ownerReferences: owners } }
+    : policy;
 
 /**
  * Pure: the same record gives the same bytes. In the order in which to apply: deny before hub, what the hub
@@ -27,22 +66,19 @@ export type Render = (team: TeamRecord) => readonly Manifest[];
  */
 export const renderWith =
   ({ googleProject, masterKeys, environments, egress }: Rendering): Render =>
-  (team) => {
+  (team, live) => {
     const base = [namespace(team), serviceAccount(team, googleProject)];
     const { notebook } = team;
     if (notebook === null || notebook.deletion !== null || team.deletion !== null) return base;
     const meta = metaOf(team);
-    const policies = desiredNotebookPolicies({
-      allowlistEnabled: notebook.spec.allowlist.enabled,
-      entries: parseAllowlist(notebook.spec.allowlist.hosts, egress.entries).entries,
-      addresses: new Map(),
-      podsAlive: false,
-      settings: egress.settings,
-      meta,
-    });
+    const [first, ...rest] = notebookPolicies(notebook, team, egress, live).apply;
     return [
       ...base,
-      ...policies.apply,
+      ...(first === undefined ? [] : [knowing(first, live)]),
+      ...(notebook.spec.allowlist.enabled
+        ? [airflowBaselinePolicy(meta, egress.settings, live.addresses)]
+        : []),
+      ...rest.map((policy) => owned(policy, live.owners)),
       profilesConfigMap(team, environments, meta),
       hubSecret(team.id, masterKeys, meta),
       helmRelease(team, meta),

@@ -1,13 +1,16 @@
 import { eachAtOnce } from '../at-once.ts';
 import type { Values } from '../notebooks/values.ts';
-import type { Clock, Store } from '../ports.ts';
+import { type Clock, type Cluster, type Hubs, type Store, Unavailable } from '../ports.ts';
 import type { TeamRecord } from '../record.ts';
+import { teamsOutOfStep } from './follow.ts';
 import type { Log } from './look.ts';
 import type { Reconcile } from './reconcile.ts';
 
 export interface TickDeps {
   readonly store: Store;
   readonly clock: Clock;
+  readonly cluster: Pick<Cluster, 'list'>;
+  readonly hubs: Pick<Hubs, 'users'>;
   readonly reconcile: Reconcile;
   /** Takes on the operations that are due; answers how many. */
   readonly advanceOperations: () => Promise<number>;
@@ -34,9 +37,30 @@ const atOnce = 8;
 /** A roll-out that leaves this many teams Degraded stops by itself (DESIGN 2). */
 const degradedAtMost = 2;
 const deadlineMs = 20_000;
+/** How long the cluster may take to list the notebooks, and a hub to say whether somebody is starting one. */
+const listMs = 10_000;
+const pendingMs = 5_000;
+
+/**
+ * Whether a server of the team is on its way up or down: the hub that sees to it must not be restarted now. A hub that
+ * does not answer has nobody waiting for it, and may need the new platform to get well.
+ */
+const isServerPending = async ({ store, hubs }: TickDeps, team: TeamRecord): Promise<boolean> => {
+  if ((await store.openOperations(team.slug)).length > 0) return true;
+  try {
+    const users = await hubs.users(team, AbortSignal.timeout(pendingMs), { active: true });
+    return users.some(({ server }) => server !== null && server.pending !== null);
+  } catch (error) {
+    if (error instanceof Unavailable) return false;
+    throw error;
+  }
+};
 
 /** Hands a team the release of the platform of now; nothing a team can change is in there. */
-const rollOut = async ({ store, clock, platform, log }: TickDeps, slug: string): Promise<void> => {
+const rollOut = async (deps: TickDeps, slug: string): Promise<boolean> => {
+  const { store, clock, platform, log } = deps;
+  const before = await store.team(slug);
+  if (before === undefined || (await isServerPending(deps, before))) return false;
   const now = new Date(clock.now()).toISOString();
   await store.change(slug, (team) => {
     if (team.release === null || team.release.platformHash === platform.hash) return undefined;
@@ -50,12 +74,13 @@ const rollOut = async ({ store, clock, platform, log }: TickDeps, slug: string):
       },
     };
   });
+  return true;
 };
 
 /**
- * One call of the scheduler: moves a few teams to the platform of now, then looks at every team that is due, and
- * meanwhile takes on the operations that are. A team that fails delays no other. Costs three queries when nothing is
- * due.
+ * One call of the scheduler: moves a few teams to the platform of now, then looks at every team that is due or whose
+ * notebooks have come or gone, and meanwhile takes on the operations that are due. A team that fails delays no other.
+ * Costs three queries and one list of the cluster when nothing is due.
  */
 export const tick = async (deps: TickDeps): Promise<TickReport> => {
   const { store, clock, platform, rolloutPerTick, log } = deps;
@@ -65,14 +90,25 @@ export const tick = async (deps: TickDeps): Promise<TickReport> => {
   });
   const report = await rollOutSome();
   const due = await store.due(new Date(clock.now()).toISOString(), teamsPerTick);
-  await eachAtOnce(due, atOnce, async (slug) => {
+  const slugs = [...new Set([...due, ...(await outOfStep())])];
+  await eachAtOnce(slugs, atOnce, async (slug) => {
     try {
       await deps.reconcile(slug, AbortSignal.timeout(deadlineMs));
     } catch (error) {
       log.error({ team: slug, err: error }, 'reconcile failed');
     }
   });
-  return { looked: due.length, ...report, operations: await advancing };
+  return { looked: slugs.length, ...report, operations: await advancing };
+
+  /** A cluster that cannot be listed is no reason to leave out the teams that are due. */
+  async function outOfStep(): Promise<readonly string[]> {
+    try {
+      return await teamsOutOfStep(deps.cluster, AbortSignal.timeout(listMs));
+    } catch (error) {
+      log.warn({ err: error }, 'notebooks not listed');
+      return [];
+    }
+  }
 
   async function rollOutSome(): Promise<Omit<TickReport, 'looked' | 'operations'>> {
     if (rolloutPerTick === 0) return { rolledOut: 0 };
@@ -87,8 +123,7 @@ export const tick = async (deps: TickDeps): Promise<TickReport> => {
     let rolledOut = 0;
     await eachAtOnce(outdated, atOnce, async (slug) => {
       try {
-        await rollOut(deps, slug);
-        rolledOut += 1;
+        if (await rollOut(deps, slug)) rolledOut += 1;
       } catch (error) {
         log.error({ team: slug, err: error }, 'platform roll-out failed');
       }

@@ -160,7 +160,8 @@ export const registerTeams = (app: App, deps: Deps): void => {
     schema: {
       operationId: 'deleteTeam',
       summary: 'Delete a team and everything it has',
-      description: 'Refused while there are home volumes or a secret, unless you say that they shall go too.',
+      description:
+        'Refused while there are home volumes, or a secret that holds something, unless you say that they shall go too.',
       tags,
       problems: ['homes_exist', 'secret_exists', 'revision_mismatch', 'busy'],
       params: TeamPath,

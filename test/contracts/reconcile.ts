@@ -2,9 +2,11 @@ import type { Moments } from '../support/intercepted.ts';
 import type { Kubernetes } from '../support/world.ts';
 import { applying } from './reconcile/applying.ts';
 import { drift } from './reconcile/drift.ts';
+import { liveEgress } from './reconcile/egress.ts';
 import { failures } from './reconcile/failures.ts';
 import { fencing } from './reconcile/fencing.ts';
 import { hubStatus } from './reconcile/hub-status.ts';
+import { membersAtTheHub } from './reconcile/members.ts';
 import { teardown } from './reconcile/teardown.ts';
 
 /** Every call of a look but the reads in the midst of others: those are sent at once. */
@@ -22,6 +24,8 @@ export const reconcileContract = (open: () => Kubernetes, moments: Moments = eve
   applying(open);
   drift(open);
   hubStatus(open);
+  membersAtTheHub(open);
+  liveEgress(open);
   teardown(open);
   failures(open, moments);
   fencing(open, moments);

@@ -82,7 +82,7 @@ const Service = Type.Object({
 });
 
 /** One file describes every function. */
-const functions = ['reconcile', 'refresh'];
+const functions = ['reconcile', 'cull', 'refresh'];
 
 const service = (file: string, called = 'reconcile'): Static<typeof Service> => {
   const value: unknown = parse(render([file], { ...operator, FUNCTION: called }));

@@ -76,7 +76,13 @@ describe('the function refresh', () => {
       assert.equal(revision, 1);
       assert.ok(items.length > 0);
       for (const { tag, digest } of items) assert.equal(digest, registries.digest(standard, tag));
-      assert.deepEqual(first, { environments: items.length, changed: true, silent: [], imagesChecked: 0 });
+      assert.deepEqual(first, {
+        environments: items.length,
+        changed: true,
+        silent: [],
+        imagesChecked: 0,
+        hosts: 0,
+      });
       assert.deepEqual(await call(), { ...Object(first), changed: false });
       assert.equal((await store.catalogue())?.revision, 2);
     } finally {
@@ -95,7 +101,7 @@ describe('the function refresh', () => {
     try {
       const notebook = aNotebook({ spec: aSpec({ image: reference }), image });
       await store.create(anOrderedRecord({ notebook }), anEvent());
-      assert.partialDeepStrictEqual(await call(), { imagesChecked: 1 });
+      assert.partialDeepStrictEqual(await call(), { imagesChecked: 1, hosts: 0 });
       const told = (await store.team('team-a'))?.notebook?.image;
       assert.deepEqual(told, { ...image, newerDigest: registries.digest(repository, 'main') });
     } finally {

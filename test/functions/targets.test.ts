@@ -38,7 +38,7 @@ describe('a function of the scheduler', () => {
     };
     Object.assign(process.env, environment);
     await import('../../functions/index.ts');
-    for (const name of ['reconcile', 'refresh']) {
+    for (const name of ['reconcile', 'cull', 'refresh']) {
       const server = getTestServer(name).listen(0, '127.0.0.1');
       await once(server, 'listening');
       urls.set(name, `http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
@@ -88,7 +88,13 @@ describe('a function of the scheduler', () => {
       assert.ok(!text.includes('postgres') && !text.includes(String(HUB_MASTER_KEYS)), text);
     }
     assert.match(JSON.stringify(reported.mock.calls.map(({ arguments: args }) => args.map(String))), /STORE/);
-    assert.deepEqual(await (await call()).json(), { looked: 0, rolledOut: 0, operations: 0 });
+    assert.deepEqual(await (await call()).json(), { looked: 0, rolledOut: 0, operations: 0, hosts: 0 });
+  });
+
+  it('of the culling says what it did, and costs a query when nothing is due', async () => {
+    const response = await call('cull');
+    assert.equal(response.status, 200);
+    assert.deepEqual(await response.json(), { hubsAsked: 0, stopped: 0, postponed: 0, failed: 0 });
   });
 
   it('brings a team that is due to the cluster, and says what it did', async () => {
@@ -98,14 +104,14 @@ describe('a function of the scheduler', () => {
       const response = await call();
       assert.equal(response.status, 200);
       assert.match(response.headers.get('content-type') ?? '', /^application\/json/);
-      assert.deepEqual(await response.json(), { looked: 1, rolledOut: 0, operations: 0 });
+      assert.deepEqual(await response.json(), { looked: 1, rolledOut: 0, operations: 0, hosts: 0 });
       const client = kubernetes.client('test');
       assert.ok(await client.get('namespaces', '', 'team-team-a-3f9c'));
       assert.ok(await client.get('serviceaccounts', 'team-team-a-3f9c', 'team-a-3f9c'));
       assert.equal((await store.team('team-a'))?.status.phase, 'Ready');
       assert.deepEqual(
         await (await call()).json(),
-        { looked: 0, rolledOut: 0, operations: 0 },
+        { looked: 0, rolledOut: 0, operations: 0, hosts: 0 },
         'nothing is due any more',
       );
     } finally {

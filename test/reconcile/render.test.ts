@@ -6,6 +6,7 @@ import { defaultEgressSettings } from '../../src/egress/policy.ts';
 import { releaseSpec } from '../../src/notebooks/desired.ts';
 import type { NotebookSpec } from '../../src/notebooks/notebook.ts';
 import type { Manifest } from '../../src/ports.ts';
+import { type LiveEgress, quiet } from '../../src/reconcile/look.ts';
 import { type Rendering, renderWith } from '../../src/reconcile/render.ts';
 import type { TeamRecord } from '../../src/record.ts';
 import { namespaceOf } from '../../src/teams/names.ts';
@@ -21,7 +22,7 @@ const rendering: Rendering = {
   environments: [],
   egress: { settings: defaultEgressSettings, entries: defaultEntryOptions },
 };
-const render = renderWith(rendering);
+const render = (team: TeamRecord, live: LiveEgress = quiet) => renderWith(rendering)(team, live);
 
 const ordered = (spec: NotebookSpec, overrides: Partial<TeamRecord> = {}): TeamRecord => {
   const team = anOrderedRecord({ notebook: aNotebook({ spec }), ...overrides });
@@ -49,6 +50,32 @@ describe('what a team’s objects shall be', () => {
     assert.deepEqual(named(render(ordered(spec))), [
       ...ground,
       'NetworkPolicy notebook-egress-baseline',
+      'NetworkPolicy airflow-egress-baseline',
+      ...hub,
+    ]);
+  });
+
+  it('opens what the list says while a notebook runs, for as long as its pod is there', () => {
+    const spec = aSpec({ allowlist: { enabled: true, hosts: ['pypi.org'] } });
+    const pod = { apiVersion: 'v1', kind: 'Pod', name: 'jupyter-kari', uid: 'u1' };
+    const live = { addresses: new Map([['pypi.org', ['151.101.0.223']]]), podsAlive: true, owners: [pod] };
+    const objects = render(ordered(spec), live);
+    assert.deepEqual(named(objects), [
+      ...ground,
+      'NetworkPolicy notebook-egress-baseline',
+      'NetworkPolicy airflow-egress-baseline',
+      'NetworkPolicy notebook-egress-allow',
+      ...hub,
+    ]);
+    const owners = objects.map(({ metadata }) => metadata.ownerReferences);
+    assert.deepEqual(
+      owners.filter((one) => one !== undefined),
+      [[pod]],
+    );
+    assert.deepEqual(named(render(ordered(spec), { ...live, podsAlive: false })), [
+      ...ground,
+      'NetworkPolicy notebook-egress-baseline',
+      'NetworkPolicy airflow-egress-baseline',
       ...hub,
     ]);
   });
@@ -74,7 +101,7 @@ describe('what a team’s objects shall be', () => {
   it('is the same bytes for the same record, plain JSON, in the team’s namespace, and marked as the team’s', () => {
     fc.assert(
       fc.property(anyOrdered, anyEnvironments, (team, environments) => {
-        const renderThese = renderWith({ ...rendering, environments });
+        const renderThese = (record: TeamRecord) => renderWith({ ...rendering, environments })(record, quiet);
         const objects = renderThese(team);
         assert.equal(JSON.stringify(renderThese(structuredClone(team))), JSON.stringify(objects));
         assert.deepEqual(JSON.parse(JSON.stringify(objects)), structuredClone(objects));

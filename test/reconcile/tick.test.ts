@@ -54,6 +54,8 @@ const aTick = async (t: TestContext, teams: readonly TeamRecord[], overrides: Pa
     clock: { now: () => now },
     log: { info: note, warn: note, error: note },
     rolloutPerTick: 5,
+    cluster: { list: async () => [] },
+    hubs: { users: async () => [] },
     advanceOperations: async () => 0,
     platform: { hash: hashToday, releaseSpec: (team) => releaseSpec(team, today) },
     async reconcile(slug) {

@@ -289,6 +289,7 @@ export const scriptedHub = ({ clock, team, startMs = 2_000, stopMs = 1_000 }: Op
 
   /** Pods, events and the hub’s Deployment. Everything else is absent, and taken when it is applied. */
   const cluster: Cluster = {
+    serves: async () => false,
     async read({ kind, name }) {
       await enteringCluster();
       return kind === 'Deployment' && name === 'hub' ? deployment : undefined;

@@ -10,8 +10,8 @@ import { defaultLimits } from '../../src/notebooks/bounds.ts';
 import { platformHash, releaseSpec } from '../../src/notebooks/desired.ts';
 import type { NotebookImage, NotebookOrder, NotebookSpec } from '../../src/notebooks/notebook.ts';
 import { complete, deleteNotebook, order, retry } from '../../src/notebooks/rules.ts';
-import type { Cluster, Decide, Manifest } from '../../src/ports.ts';
-import type { Log } from '../../src/reconcile/look.ts';
+import type { Cluster, Decide, Manifest, Names } from '../../src/ports.ts';
+import { type Log, quiet } from '../../src/reconcile/look.ts';
 import { reconcileWith } from '../../src/reconcile/reconcile.ts';
 import { renderWith } from '../../src/reconcile/render.ts';
 import type { TeamRecord } from '../../src/record.ts';
@@ -19,6 +19,7 @@ import { namespaceOf } from '../../src/teams/names.ts';
 import { deleteTeam, newTeam } from '../../src/teams/rules.ts';
 import { aPlatform } from '../notebooks/platform.ts';
 import type { Send } from './cluster-files.ts';
+import { aHub } from './hub-users.ts';
 import { aMoment } from './records.ts';
 
 /** A running API server: our adapter, opened, and a way past it for everybody else. */
@@ -64,7 +65,8 @@ export const pathOf = (namespace: string, kind: string, name = ''): string => {
 const furniture = ['kube-root-ca.crt', 'default'];
 
 export const platform = aPlatform();
-export const render = renderWith({
+const egress = { settings: defaultEgressSettings, entries: defaultEntryOptions };
+const renderLive = renderWith({
   googleProject: platform.googleProject,
   masterKeys: [{ id: platform.keyId, key: 'c0ffee'.repeat(11) }],
   environments: [
@@ -76,8 +78,10 @@ export const render = renderWith({
       default: true,
     },
   ],
-  egress: { settings: defaultEgressSettings, entries: defaultEntryOptions },
+  egress,
 });
+/** As it is for a team none of whose notebooks runs. */
+export const render = (team: TeamRecord): readonly Manifest[] => renderLive(team, quiet);
 
 const kari = 'kari.nordmann@nav.no';
 export const signal = (): AbortSignal => AbortSignal.timeout(60_000);
@@ -120,8 +124,31 @@ export const aWorld = async (t: After, { cluster, send }: Kubernetes) => {
     assert.ok(team !== undefined, 'there is no such team');
     return team;
   };
-  const look = (through: Cluster = cluster, deadline = signal()) =>
-    reconcileWith({ store, cluster: through, clock, render, log })(slug, deadline);
+  const hub = aHub();
+  const dns = new Map<string, readonly string[]>();
+  const names: Names = {
+    async resolve(name) {
+      const addresses = (dns.get(name) ?? []).map((address) => ({ address, ttlSeconds: 60 }));
+      return addresses.length === 0 ? { answer: 'absent' } : { answer: 'addresses', addresses };
+    },
+  };
+  const reconcileThrough = (through: Cluster) =>
+    reconcileWith({
+      store,
+      cluster: through,
+      clock,
+      render: renderLive,
+      hubs: hub.port,
+      egress,
+      names,
+      random: () => 0,
+      log,
+    });
+  const look = (
+    through: Cluster = cluster,
+    deadline = signal(),
+    options: { readonly announced?: boolean } = {},
+  ) => reconcileThrough(through)(slug, deadline, options);
   const namespace = async () => namespaceOf((await record()).id);
 
   const create = async (): Promise<TeamRecord> => {
@@ -175,6 +202,10 @@ export const aWorld = async (t: After, { cluster, send }: Kubernetes) => {
     send,
     clock,
     events,
+    /** The team’s hub: its users, and whether it answers. */
+    hub,
+    /** What names resolve to; others do not exist. */
+    dns,
     record,
     change,
     look,

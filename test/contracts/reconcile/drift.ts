@@ -228,7 +228,7 @@ export const drift = (open: () => Kubernetes): void => {
     assert.equal(conditionOf(blocked, 'Applied')?.reason, 'Conflict');
     assert.deepEqual(
       (await world.list('NetworkPolicy', `team-${id}`)).map(({ metadata }) => metadata.name),
-      ['notebook-egress-baseline'],
+      ['airflow-egress-baseline', 'notebook-egress-baseline'],
     );
   });
 

@@ -234,9 +234,9 @@ export const fencing = (open: () => Kubernetes, moments: Moments): void => {
       assert.equal((await world.record()).notebook, null);
       const { id } = await world.record();
       await world.order(restricted);
-      await otherInstance(world);
       await world.put('Pod', aPod('jupyter-kari', { component: 'singleuser-server' }));
       await world.put('PersistentVolumeClaim', aHome('claim-kari', id));
+      await otherInstance(world);
     };
     await fencedThroughout(t, open(), moments, deletion, again);
   });

@@ -1,0 +1,1 @@
+export const airflowLabel = 'knada.io/airflow';

@@ -1,0 +1,91 @@
+import { eachAtOnce } from '../at-once.ts';
+import { Unavailable } from '../ports.ts';
+import { hubUsersDiff } from '../teams/members.ts';
+import type { Look } from './look.ts';
+import { isSameWish, Moved } from './look.ts';
+import type { ReleaseState } from './release.ts';
+
+/** What became of making the hub’s users the team’s members. */
+export type MembersFact =
+  | { readonly outcome: 'in_step'; readonly hubUsers: readonly string[] }
+  /** There is no hub yet to tell. */
+  | { readonly outcome: 'no_hub' }
+  | {
+      readonly outcome: 'pending';
+      /** The hub’s users as last seen; absent when they were never seen. */
+      readonly hubUsers?: readonly string[];
+      readonly adding: readonly string[];
+      readonly removing: readonly string[];
+      /** Why, as the hub or the lack of it put it. */
+      readonly message: string;
+    };
+
+const atOnce = 8;
+/** A frozen hub must not use up the time of a look that has more to do. */
+const deadlineMs = 6_000;
+
+/**
+ * Adds who is missing and removes who left, at the hub itself, which restarts nothing. A leaver’s server is stopped
+ * on the way, tokens and sessions go, the home stays. What cannot be done now is pending, never an error.
+ */
+export const syncMembers = async (look: Look, release: ReleaseState | undefined): Promise<MembersFact> => {
+  const { deps, team } = look;
+  const { hubs } = deps;
+  const seen = team.status.hubUsers;
+  if (seen === undefined && release?.state !== 'applied') return { outcome: 'no_hub' };
+  const signal = AbortSignal.any([look.signal, AbortSignal.timeout(deadlineMs)]);
+  const known = new Set(seen ?? []);
+  try {
+    const users = await hubs.users(team, signal);
+    known.clear();
+    for (const { name } of users) known.add(name);
+    const { missing, leavers } = hubUsersDiff(team.members, [...known]);
+    await eachAtOnce(missing, atOnce, async (name) => {
+      await hubs.addUser(team, name, signal);
+      known.add(name);
+    });
+    if (leavers.length > 0) {
+      // Somebody may have become a member again since this look began.
+      const current = await deps.store.team(team.slug);
+      if (!isSameWish(current, team)) throw new Moved();
+    }
+    await eachAtOnce(leavers, atOnce, async (name) => {
+      if ((await hubs.removeUser(team, name, signal)) === 'stopping') return;
+      known.delete(name);
+      await tellRemoved(look, name);
+    });
+  } catch (error) {
+    if (!(error instanceof Unavailable) && !signal.aborted) throw error;
+    const message = error instanceof Unavailable ? error.message : 'The hub did not answer in time.';
+    return pending(message);
+  }
+  const { leavers } = hubUsersDiff(team.members, [...known]);
+  if (leavers.length > 0) return pending('Their servers are stopping.');
+  return { outcome: 'in_step', hubUsers: [...known].toSorted() };
+
+  function pending(message: string): MembersFact {
+    const { missing, leavers } = hubUsersDiff(team.members, [...known]);
+    const hubUsers = seen === undefined && known.size === 0 ? {} : { hubUsers: [...known].toSorted() };
+    return { outcome: 'pending', ...hubUsers, adding: missing, removing: leavers, message };
+  }
+};
+
+const tellRemoved = async ({ deps, team }: Look, name: string): Promise<void> => {
+  deps.log.info({ team: team.slug, user: name }, 'hub user removed');
+  await deps.store.change(team.slug, (current) => {
+    if (current.id !== team.id) return undefined;
+    const { [name]: _gone, ...servers } = current.culling.servers;
+    const pointer = name.replaceAll('~', '~0').replaceAll('/', '~1');
+    return {
+      next: { ...current, culling: { ...current.culling, servers } },
+      event: {
+        at: new Date(deps.clock.now()).toISOString(),
+        by: 'reconcile',
+        action: 'hub_user_removed',
+        revision: null,
+        changes: [{ path: `/hubUsers/${pointer}`, from: name, to: null }],
+        reason: 'No longer a member: the server was stopped, tokens and sessions are gone, the home is kept.',
+      },
+    };
+  });
+};

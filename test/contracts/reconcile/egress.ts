@@ -1,0 +1,175 @@
+import assert from 'node:assert/strict';
+import { it } from 'node:test';
+import type { Manifest } from '../../../src/ports.ts';
+import { outOfStep } from '../../../src/reconcile/follow.ts';
+import { isWrite, recorded, spoken } from '../../support/intercepted.ts';
+import { aPod, aWorld, conditionOf, eventually, type Kubernetes, type World } from '../../support/world.ts';
+
+const notebook = { component: 'singleuser-server' };
+const list = (...hosts: readonly string[]) => ({ allowlist: { enabled: true, hosts: [...hosts] } });
+const allow = (world: World) => world.raw('NetworkPolicy', 'notebook-egress-allow');
+const peersOf = (policy: Manifest | undefined): readonly string[] => {
+  const text = JSON.stringify(policy?.spec ?? {});
+  return [...text.matchAll(/"cidr":"([^"]+)"/g)].map(([, cidr = '']) => cidr);
+};
+const writesOf = async (world: World, options = {}): Promise<readonly string[]> => {
+  const { cluster, calls } = recorded(world.cluster);
+  await world.look(cluster, undefined, options);
+  return calls.filter(isWrite).map(spoken);
+};
+/** What the tick finds. */
+const stray = async (world: World): Promise<readonly string[]> => {
+  const namespace = await world.namespace();
+  return outOfStep(await world.list('Pod', namespace), await world.list('NetworkPolicy', namespace));
+};
+
+/** How what is allowed follows the notebooks; to be called inside a `describe` that names the API server. */
+export const liveEgress = (open: () => Kubernetes): void => {
+  it('opens the list while a notebook runs, owned by its pod, and closes it when the pod is gone', async (t) => {
+    const world = await aWorld(t, open());
+    world.dns.set('pypi.org', ['151.101.0.223', '151.101.64.223']);
+    await world.ordered(list('pypi.org'));
+    assert.equal(await allow(world), undefined);
+    const pod = await world.put('Pod', aPod('jupyter-kari', notebook));
+    assert.deepEqual(await stray(world), [world.slug]);
+    await world.look();
+    const policy = await allow(world);
+    assert.deepEqual(peersOf(policy), ['151.101.0.223/32', '151.101.64.223/32']);
+    assert.deepEqual(
+      policy?.metadata.ownerReferences?.map(({ uid }) => uid),
+      [pod.metadata.uid],
+    );
+    assert.deepEqual(await stray(world), []);
+    assert.deepEqual(await writesOf(world), []);
+    await world.delete('Pod', 'jupyter-kari');
+    await eventually(async () => (await world.raw('Pod', 'jupyter-kari')) === undefined);
+    assert.deepEqual(await stray(world), [world.slug]);
+    await world.look();
+    assert.equal(await allow(world), undefined);
+    assert.deepEqual(await stray(world), []);
+  });
+
+  it('opens for a start that was announced, and takes it back when nothing comes of it', async (t) => {
+    const world = await aWorld(t, open());
+    world.dns.set('pypi.org', ['151.101.0.223']);
+    await world.ordered(list('pypi.org'));
+    assert.deepEqual(await writesOf(world, { announced: true }), [
+      'apply NetworkPolicy notebook-egress-baseline',
+      'apply NetworkPolicy notebook-egress-allow',
+    ]);
+    assert.equal((await allow(world))?.metadata.ownerReferences, undefined);
+    assert.deepEqual(await stray(world), [world.slug], 'the next tick looks whether it has come');
+    await world.look();
+    assert.equal(await allow(world), undefined);
+    assert.deepEqual(await stray(world), []);
+  });
+
+  it('takes a pod that has ended for none: nobody is in it', async (t) => {
+    const world = await aWorld(t, open());
+    world.dns.set('pypi.org', ['151.101.0.223']);
+    await world.ordered(list('pypi.org'));
+    await world.put('Pod', aPod('jupyter-kari', notebook));
+    await world.look();
+    assert.notEqual(await allow(world), undefined);
+    const path = `/api/v1/namespaces/${await world.namespace()}/pods/jupyter-kari/status`;
+    await world.send('PATCH', path, { status: { phase: 'Failed' } }, 'application/merge-patch+json');
+    assert.deepEqual(await stray(world), [world.slug]);
+    await world.look();
+    assert.equal(await allow(world), undefined);
+  });
+
+  it('has a changed list reach a running notebook in the same look: what was taken off goes at once', async (t) => {
+    const world = await aWorld(t, open());
+    world.dns.set('pypi.org', ['151.101.0.223']).set('api.github.com', ['140.82.121.6']);
+    await world.ordered(list('pypi.org'));
+    await world.put('Pod', aPod('jupyter-kari', notebook));
+    await world.look();
+    await world.order(list('api.github.com'));
+    await world.look();
+    assert.deepEqual(peersOf(await allow(world)), ['140.82.121.6/32']);
+    await world.order(list());
+    await world.look();
+    assert.equal(await allow(world), undefined);
+  });
+
+  it('never opens more in between, whichever way the switch goes', async (t) => {
+    const world = await aWorld(t, open());
+    world.dns.set('pypi.org', ['151.101.0.223']);
+    await world.ordered();
+    await world.put('Pod', aPod('jupyter-kari', notebook));
+    await world.order(list('pypi.org'));
+    const policies = (calls: readonly string[]) => calls.filter((call) => call.includes('notebook-egress'));
+    assert.deepEqual(policies(await writesOf(world)), [
+      'apply NetworkPolicy notebook-egress-baseline',
+      'apply NetworkPolicy notebook-egress-allow',
+      'remove NetworkPolicy notebook-egress-open',
+    ]);
+    await world.order();
+    assert.deepEqual(policies(await writesOf(world)), [
+      'apply NetworkPolicy notebook-egress-open',
+      'remove NetworkPolicy notebook-egress-allow',
+      'remove NetworkPolicy notebook-egress-baseline',
+    ]);
+  });
+
+  it('takes `open` away even when the list cannot be opened', async (t) => {
+    const world = await aWorld(t, open());
+    world.dns.set('pypi.org', ['151.101.0.223']);
+    await world.ordered();
+    await world.put('Pod', aPod('jupyter-kari', notebook));
+    await world.put('NetworkPolicy', {
+      metadata: { name: 'notebook-egress-allow' },
+      spec: { podSelector: {}, policyTypes: ['Egress'] },
+    });
+    await world.order(list('pypi.org'));
+    const team = await world.look();
+    assert.equal(conditionOf(team, 'Applied')?.reason, 'Conflict');
+    assert.equal(await world.raw('NetworkPolicy', 'notebook-egress-open'), undefined);
+  });
+
+  it('remembers the names it needs, looks up new ones at once, and forgets them on opting out', async (t) => {
+    const world = await aWorld(t, open());
+    world.dns.set('pypi.org', ['151.101.0.223']);
+    const { egressHosts } = await world.ordered(list('pypi.org', '140.82.121.6:443'));
+    assert.deepEqual(egressHosts, ['pypi.org', 'secretmanager.googleapis.com']);
+    const hosts = await world.store.hosts(['pypi.org']);
+    assert.deepEqual(Object.keys(hosts.get('pypi.org')?.addresses ?? {}), ['151.101.0.223']);
+    await world.order();
+    await world.look();
+    assert.deepEqual((await world.record()).egressHosts, []);
+    assert.equal(conditionOf(await world.record(), 'EgressEffective'), undefined);
+  });
+
+  it('says that the restriction holds, and which host has no address to open', async (t) => {
+    const world = await aWorld(t, open());
+    world.dns.set('pypi.org', ['151.101.0.223']).set('private.example.com', ['10.1.2.3']);
+    await world.ordered(list('pypi.org', 'private.example.com', 'missing.example.com'));
+    const condition = conditionOf(await world.record(), 'EgressEffective');
+    assert.equal(condition?.status, 'True');
+    assert.match(
+      condition?.message ?? '',
+      /missing\.example\.com \(unresolved\), private\.example\.com \(blocked_private_answer\)/,
+    );
+  });
+
+  it('says so when a foreign policy opens more, and when Google’s APIs are not where the operator said', async (t) => {
+    const world = await aWorld(t, open());
+    await world.ordered(list('pypi.org'));
+    await world.put('NetworkPolicy', {
+      metadata: { name: 'everything' },
+      spec: { podSelector: {}, policyTypes: ['Egress'], egress: [{}] },
+    });
+    const widened = conditionOf(await world.look(), 'EgressEffective');
+    assert.equal(widened?.status, 'False');
+    assert.equal(widened?.reason, 'Widened');
+    assert.match(widened?.message ?? '', /everything/);
+    await world.delete('NetworkPolicy', 'everything');
+
+    const other = await aWorld(t, open());
+    other.dns.set('secretmanager.googleapis.com', ['142.250.74.42']);
+    await other.ordered(list('pypi.org'));
+    const uncovered = conditionOf(await other.record(), 'EgressEffective');
+    assert.equal(uncovered?.reason, 'GoogleApisNotCovered');
+    assert.match(uncovered?.message ?? '', /142\.250\.74\.42/);
+  });
+};

@@ -1,0 +1,103 @@
+import assert from 'node:assert/strict';
+import { it } from 'node:test';
+import { patchTeam } from '../../../src/teams/rules.ts';
+import { aWorld, conditionOf, type Kubernetes, type World } from '../../support/world.ts';
+
+const kari = 'kari.nordmann@nav.no';
+const ola = 'ola.nordmann@nav.no';
+
+/** Flux has installed the hub. */
+const installed = async (world: World): Promise<void> => {
+  const release = await world.raw('HelmRelease', 'jupyterhub');
+  const observedGeneration = release?.metadata.generation ?? 0;
+  const ready = { type: 'Ready', status: 'True', reason: 'InstallSucceeded', message: 'installed' };
+  const lastTransitionTime = '2026-11-23T09:00:00Z';
+  await world.report({
+    observedGeneration,
+    conditions: [{ ...ready, observedGeneration, lastTransitionTime }],
+  });
+};
+
+const members = (world: World, ...emails: readonly string[]) =>
+  world.change((team) => patchTeam(team, { members: emails.map((email) => ({ email })) }, world.act()));
+
+/** How the hub’s users are made the team’s members; to be called inside a `describe` that names the API server. */
+export const membersAtTheHub = (open: () => Kubernetes): void => {
+  it('adds the members once the hub runs, and asks nothing of a hub that is not there', async (t) => {
+    const world = await aWorld(t, open());
+    await world.ordered();
+    assert.deepEqual(world.hub.calls, []);
+    assert.equal(conditionOf(await world.record(), 'MembersSynced')?.reason, 'NoHub');
+    await installed(world);
+    const team = await world.look();
+    assert.deepEqual([...world.hub.users], [kari]);
+    assert.equal(conditionOf(team, 'MembersSynced')?.status, 'True');
+    assert.equal(team?.status.phase, 'Ready');
+  });
+
+  it('removes who left, with a line in the history, and restarts nothing', async (t) => {
+    const world = await aWorld(t, open());
+    await world.ordered();
+    await installed(world);
+    await members(world, kari, ola);
+    await world.look();
+    const before = await world.raw('HelmRelease', 'jupyterhub');
+    await members(world, kari);
+    const team = await world.look();
+    assert.deepEqual([...world.hub.users], [kari]);
+    assert.equal(conditionOf(team, 'MembersSynced')?.status, 'True');
+    const { items } = await world.store.history(world.slug, { limit: 1 });
+    assert.partialDeepStrictEqual(items[0], {
+      action: 'hub_user_removed',
+      changes: [{ path: `/hubUsers/${ola}`, from: ola, to: null }],
+    });
+    const after = await world.raw('HelmRelease', 'jupyterhub');
+    assert.equal(after?.metadata.generation, before?.metadata.generation);
+  });
+
+  it('removes whoever was let in by hand: only members may log in', async (t) => {
+    const world = await aWorld(t, open());
+    await world.ordered();
+    await installed(world);
+    world.hub.users.add('somebody@else.no');
+    await world.look();
+    assert.deepEqual([...world.hub.users], [kari]);
+  });
+
+  it('catches up with a hub that was away, and says meanwhile who is waited for', async (t) => {
+    const world = await aWorld(t, open());
+    await world.ordered();
+    await installed(world);
+    await members(world, kari, ola);
+    await world.look();
+    world.hub.state.away = true;
+    await members(world, kari, 'per.hansen@nav.no');
+    const away = await world.look();
+    const condition = conditionOf(away, 'MembersSynced');
+    assert.equal(condition?.status, 'Unknown');
+    assert.equal(
+      condition?.message,
+      `The hub does not answer. Still to be added: per.hansen@nav.no. Still to be removed: ${ola}.`,
+    );
+    assert.equal(away?.status.phase, 'Ready');
+    world.hub.state.away = false;
+    world.pass(60);
+    assert.deepEqual(await world.store.due(world.act().now, 10), [world.slug]);
+    await world.look();
+    assert.deepEqual([...world.hub.users].toSorted(), [kari, 'per.hansen@nav.no']);
+  });
+
+  it('waits for a leaver’s server to stop before the user goes', async (t) => {
+    const world = await aWorld(t, open());
+    await world.ordered();
+    await installed(world);
+    await members(world, kari, ola);
+    await world.look();
+    world.hub.stopping.add(ola);
+    await members(world, kari);
+    const team = await world.look();
+    assert.match(conditionOf(team, 'MembersSynced')?.message ?? '', /stopping.*removed: ola/);
+    await world.look();
+    assert.deepEqual([...world.hub.users], [kari]);
+  });
+};

@@ -1,0 +1,41 @@
+import assert from 'node:assert/strict';
+import { type Hubs, type HubUser, Unavailable } from '../../src/ports.ts';
+
+/** A hub as reconcile meets it: users come and go, it may be away, and a server may take its time to stop. */
+export const aHub = () => {
+  const users = new Set<string>();
+  /** Users whose server stops slowly: removing them is to be asked for again. */
+  const stopping = new Set<string>();
+  const calls: string[] = [];
+  const state = { away: false };
+  const answering = (call: string): void => {
+    calls.push(call);
+    if (state.away) throw new Unavailable('hub', 'The hub does not answer.');
+  };
+  const unasked = (): never => assert.fail('reconcile has no business with this');
+  const port: Hubs = {
+    version: unasked,
+    user: unasked,
+    start: unasked,
+    stop: unasked,
+    progress: unasked,
+    reportActivity: unasked,
+    isBusy: unasked,
+    async users() {
+      answering('list users');
+      return [...users].map((name): HubUser => ({ name, server: null }));
+    },
+    async addUser(_team, name) {
+      answering(`add ${name}`);
+      const known = users.has(name);
+      users.add(name);
+      return known ? 'exists' : 'added';
+    },
+    async removeUser(_team, name) {
+      answering(`remove ${name}`);
+      if (stopping.delete(name)) return 'stopping';
+      return users.delete(name) ? 'removed' : 'absent';
+    },
+  };
+  return { port, users, stopping, calls, state };
+};
