@@ -183,13 +183,17 @@ export interface ObjectRef {
  */
 export interface Cluster {
   read(ref: ObjectRef, signal: AbortSignal): Promise<Manifest | undefined>;
-  /** Every object of a kind in a namespace, all pages; `labels` are equality selectors. */
+  /**
+   * Every object of a kind in a namespace, all pages. `labels` are equality selectors; `withLabels` must be there with
+   * any value.
+   */
   list(
     query: {
       readonly apiVersion: string;
       readonly kind: string;
       readonly namespace?: string;
       readonly labels?: Readonly<Record<string, string>>;
+      readonly withLabels?: readonly string[];
     },
     signal: AbortSignal,
   ): Promise<readonly Manifest[]>;
@@ -212,6 +216,8 @@ export interface Cluster {
     ref: ObjectRef & { readonly uid: string; readonly resourceVersion?: string },
     signal: AbortSignal,
   ): Promise<'removed' | 'gone' | 'conflict'>;
+  /** Whether the cluster has this kind in this version. An answer is good for ten minutes. */
+  serves(apiVersion: string, kind: string, signal: AbortSignal): Promise<boolean>;
 }
 
 export type ApplyOutcome =

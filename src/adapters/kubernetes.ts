@@ -26,6 +26,8 @@ const kinds: Readonly<Record<string, { readonly plural: string; readonly scope?:
 
 const tries = 4;
 const firstPauseMs = 100;
+/** What is served changes with the cluster’s version, or when somebody installs a custom resource. */
+const discoveryMs = 10 * 60_000;
 /** A server that asks for more is not waited for: the tick comes again. */
 const longestPauseMs = 10_000;
 
@@ -69,6 +71,7 @@ const ListAnswer = Type.Object({
   metadata: Type.Object({ continue: Type.Optional(Type.String()) }),
   items: Type.Array(Answer),
 });
+const ResourcesAnswer = Type.Object({ resources: Type.Array(Type.Object({ kind: Type.String() })) });
 /** What the API server says when it does not do what was asked. Everything in it is optional. */
 const StatusAnswer = Type.Object({
   message: Type.Optional(Type.String()),
@@ -281,6 +284,22 @@ export const openCluster = (
     return outcomeOf(ref, reply);
   };
 
+  const served = new Map<string, { readonly kinds: ReadonlySet<string>; readonly until: number }>();
+
+  /** The kinds of a group in a version; none where it is not served. */
+  const discover = async (apiVersion: string, signal: AbortSignal): Promise<ReadonlySet<string>> => {
+    const [version = '', group = ''] = apiVersion.split('/').reverse();
+    const reply = await send(signal, ({ api, carrying }) =>
+      api.getAPIResources({ group, version }, carrying(signal)),
+    );
+    if ('body' in reply) {
+      if (!Value.Check(ResourcesAnswer, reply.body)) throw nonsense();
+      return new Set(reply.body.resources.map((resource) => resource.kind));
+    }
+    if (reply.code === 404) return new Set();
+    throw unexpected('look at', apiVersion, reply.code);
+  };
+
   return {
     async read(ref, signal) {
       const { object, namespace } = objectPathOf(ref);
@@ -296,9 +315,10 @@ export const openCluster = (
 
     async list(query, signal) {
       const { type, namespace } = pathOf(query);
-      const labelSelector = Object.entries(query.labels ?? {})
-        .map(([key, value]) => `${key}=${value}`)
-        .join(',');
+      const labelSelector = [
+        ...Object.entries(query.labels ?? {}).map(([key, value]) => `${key}=${value}`),
+        ...(query.withLabels ?? []),
+      ].join(',');
       const page = (start: string | undefined) =>
         send(signal, ({ api, carrying }) => {
           const parameters = {
@@ -370,6 +390,14 @@ export const openCluster = (
       if (reply.code === 404) return 'gone';
       if (reply.code === 409) return 'conflict';
       throw unexpected('delete', object.plural, reply.code);
+    },
+
+    async serves(apiVersion, kind, signal) {
+      const known = served.get(apiVersion);
+      if (known !== undefined && performance.now() < known.until) return known.kinds.has(kind);
+      const kinds = await discover(apiVersion, signal);
+      served.set(apiVersion, { kinds, until: performance.now() + discoveryMs });
+      return kinds.has(kind);
     },
 
     async close() {

@@ -251,6 +251,33 @@ export const clusterContract = (open: () => Promise<ClusterUnderTest>): void => 
     assert.deepEqual(await cluster.list({ ...ref, namespace: 'team-nobody-0000' }, signal()), []);
   });
 
+  it('lists what has a label, whatever its value', async (t) => {
+    const { cluster, namespace, put } = await opened(t);
+    for (const [name, labels] of [
+      ['one', { dag_id: 'a', team: 'red' }],
+      ['two', { dag_id: '' }],
+      ['three', { team: 'red' }],
+    ] as const) {
+      await put({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name, namespace, labels } });
+    }
+    const names = async (query: { labels?: Record<string, string>; withLabels: readonly string[] }) =>
+      (await cluster.list({ apiVersion: 'v1', kind: 'ConfigMap', namespace, ...query }, signal()))
+        .map((each) => each.metadata.name)
+        .sort();
+    assert.deepEqual(await names({ withLabels: ['dag_id'] }), ['one', 'two']);
+    assert.deepEqual(await names({ withLabels: ['dag_id'], labels: { team: 'red' } }), ['one']);
+    assert.deepEqual(await names({ withLabels: ['dag_id', 'run_id'] }), []);
+  });
+
+  it('says which kinds are served, and in which version', async (t) => {
+    const { cluster } = await opened(t);
+    const serves = (apiVersion: string, kind: string) => cluster.serves(apiVersion, kind, signal());
+    assert.equal(await serves('networking.k8s.io/v1', 'NetworkPolicy'), true);
+    assert.equal(await serves('networking.k8s.io/v1', 'NetworkRule'), false);
+    assert.equal(await serves('networking.gke.io/v1alpha1', 'FQDNNetworkPolicy'), false);
+    assert.equal(await serves('nobody.example/v1', 'NetworkPolicy'), false);
+  });
+
   it('lists all pages', async (t) => {
     const { cluster, ref, map, put } = await opened(t, { pageSize: 2 });
     const names = ['a', 'b', 'c', 'd', 'e'];

@@ -58,6 +58,7 @@ const noCluster: Cluster = {
   apply: () => assert.fail('something was applied'),
   patch: () => assert.fail('something was patched'),
   remove: () => assert.fail('something was removed'),
+  serves: () => assert.fail('the cluster was asked what it serves'),
 };
 
 /** The product’s configuration with one issuer. */
@@ -139,6 +140,7 @@ export const openApi = async ({ environment = {} }: { readonly environment?: Hea
       apply: (...asked) => outside.cluster.apply(...asked),
       patch: (...asked) => outside.cluster.patch(...asked),
       remove: (...asked) => outside.cluster.remove(...asked),
+      serves: (...asked) => outside.cluster.serves(...asked),
     },
     hubs: {
       version: (...asked) => outside.hubs.version(...asked),

@@ -2,7 +2,7 @@ import type { Cluster } from '../../src/ports.ts';
 
 /** One call of the Cluster port, as a test sees it go by. */
 export interface Call {
-  readonly verb: 'read' | 'list' | 'apply' | 'patch' | 'remove';
+  readonly verb: 'read' | 'list' | 'apply' | 'patch' | 'remove' | 'discover';
   readonly kind: string;
   /** Empty for a list. */
   readonly name: string;
@@ -37,6 +37,8 @@ export const intercepted = (cluster: Cluster, { before, after }: Hooks): Cluster
     patch: (ref, patch, signal) =>
       around({ verb: 'patch', ...nameOf(ref) }, () => cluster.patch(ref, patch, signal)),
     remove: (ref, signal) => around({ verb: 'remove', ...nameOf(ref) }, () => cluster.remove(ref, signal)),
+    serves: (apiVersion, kind, signal) =>
+      around({ verb: 'discover', kind, name: '' }, () => cluster.serves(apiVersion, kind, signal)),
   };
 };
 
@@ -53,7 +55,7 @@ export const recorded = (
 /** `apply NetworkPolicy notebook-egress-open`, for whoever reads a list of calls. */
 export const spoken = ({ verb, kind, name }: Call): string => `${verb} ${kind} ${name}`.trimEnd();
 
-export const isWrite = ({ verb }: Call): boolean => verb !== 'read' && verb !== 'list';
+export const isWrite = ({ verb }: Call): boolean => ['apply', 'patch', 'remove'].includes(verb);
 
 /** An instance that falls asleep right before the first call that fits, until it is told to go on. */
 export const asleepBefore = (cluster: Cluster, fits: (call: Call, index: number) => boolean) => {

@@ -17,6 +17,7 @@ const noCluster: Cluster = {
   apply: () => assert.fail('something was applied'),
   patch: () => assert.fail('something was patched'),
   remove: () => assert.fail('something was removed'),
+  serves: () => assert.fail('the cluster was asked what it serves'),
 };
 
 /** Slugs of the teams that were written, in their order. */
