@@ -49,15 +49,6 @@ export const segment = (name: string): string => {
   return encodeURIComponent(name);
 };
 
-/**
- * The same as JupyterHub writes it (`url_escape_path`): a notebook server knows its own paths in that form alone, with
- * the @ of an e-mail as it is.
- */
-export const serverSegment = (name: string): string =>
-  segment(name)
-    .replaceAll('%40', '@')
-    .replace(/[!'()*]/g, (sign) => `%${sign.charCodeAt(0).toString(16).toUpperCase()}`);
-
 /** The hub’s own words about an error; what it says in HTML is none. */
 export const messageOf = ({ body }: HubAnswer): string => {
   try {

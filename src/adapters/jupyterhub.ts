@@ -6,7 +6,7 @@ import {
   type SpawnProgress,
   Unavailable,
 } from '../ports.ts';
-import type { TeamName } from '../teams/names.ts';
+import { serverSegment, type TeamName } from '../teams/names.ts';
 import {
   parsed,
   readBusy,
@@ -26,7 +26,6 @@ import {
   messageOf,
   read,
   segment,
-  serverSegment,
   unavailable,
 } from './jupyterhub-wire.ts';
 

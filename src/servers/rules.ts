@@ -3,7 +3,7 @@ import { graceMs, type Stop, stopOf } from '../culling/rules.ts';
 import type { Decision, HubServer } from '../ports.ts';
 import { Problem } from '../problems.ts';
 import type { TeamRecord } from '../record.ts';
-import { hubUrl } from '../teams/names.ts';
+import { hubUrl, serverSegment } from '../teams/names.ts';
 import type { Act } from '../teams/rules.ts';
 import type { OperationKind, OperationRecord } from './operation.ts';
 import type { PodView } from './pod.ts';
@@ -126,7 +126,7 @@ export const serverView = (
     pendingRestart: !view.pods.answered
       ? null
       : pod !== undefined && !pod.isLeaving && isRestartPending(pod, context.offered),
-    url: `${hubUrl(context.hubUrlTemplate, team)}/user/${encodeURIComponent(user)}/`,
+    url: `${hubUrl(context.hubUrlTemplate, team)}/user/${serverSegment(user)}/`,
     ...(failure === undefined ? {} : { reason: failure.reason, message: failure.message }),
     operation: context.operation?.id ?? null,
   };

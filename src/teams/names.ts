@@ -28,3 +28,12 @@ export const hubUrl = (template: string, team: TeamName): string =>
     .replaceAll('{id}', team.id)
     .replaceAll('{namespace}', namespaceOf(team.id))
     .replace(/\/+$/, '');
+
+/**
+ * A hub user’s name in the path of their server, as JupyterHub writes it (`url_escape_path`): a notebook server knows
+ * its own paths in that form alone, with the @ of an e-mail as it is.
+ */
+export const serverSegment = (user: string): string =>
+  encodeURIComponent(user)
+    .replaceAll('%40', '@')
+    .replace(/[!'()*]/g, (sign) => `%${sign.charCodeAt(0).toString(16).toUpperCase()}`);

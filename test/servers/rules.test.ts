@@ -170,7 +170,7 @@ describe('a server as people see it', () => {
       stopsAt: iso(now - 600_000 + 3_600_000),
       stopsBecause: 'idle',
       pendingRestart: false,
-      url: 'https://team-a.jupyter.knada.io/user/kari.nordmann%40nav.no/',
+      url: 'https://team-a.jupyter.knada.io/user/kari.nordmann@nav.no/',
       operation: null,
     });
     const kept = {
