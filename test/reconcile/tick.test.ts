@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import { openSqliteStore } from '../../src/adapters/sqlite.ts';
 import { platformHash, releaseSpec } from '../../src/notebooks/desired.ts';
-import { type Store, Unavailable } from '../../src/ports.ts';
+import { type HubServer, type HubUser, type Manifest, type Store, Unavailable } from '../../src/ports.ts';
 import { type TickDeps, tick } from '../../src/reconcile/tick.ts';
 import type { TeamRecord } from '../../src/record.ts';
 import { aPlatform } from '../notebooks/platform.ts';
@@ -116,6 +116,59 @@ describe('a tick', () => {
     assert.ok(none.events.some(({ event }) => event === 'operations not taken on'));
   });
 
+  it('looks at a team whose notebook came or went, due or not, and at nobody twice', async (t) => {
+    const baseline = (slug: string, notebooks: string): Manifest => ({
+      apiVersion: 'networking.k8s.io/v1',
+      kind: 'NetworkPolicy',
+      metadata: {
+        name: 'notebook-egress-baseline',
+        namespace: `team-${slug}`,
+        labels: { 'knada.io/team': slug, 'knada.io/allowlist': 'wanted' },
+        annotations: { 'knada.io/notebooks': notebooks },
+      },
+    });
+    const pod: Manifest = {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name: 'jupyter-kari', namespace: 'team-team-a', uid: 'u1' },
+    };
+    const policies = ['team-a', 'team-b', 'team-c'].map((slug) =>
+      baseline(slug, slug === 'team-c' ? 'announced' : 'none'),
+    );
+    const { run, looked } = await aTick(
+      t,
+      [
+        settled('team-a', { reconcile: { dueAt: aMoment, failures: 0 } }),
+        settled('team-b'),
+        settled('team-c'),
+      ],
+      { cluster: { list: async ({ kind }) => (kind === 'Pod' ? [pod] : policies) } },
+    );
+    await run();
+    assert.deepEqual(looked, ['team-a', 'team-c']);
+  });
+
+  it('lists no pods while no team has opted in, and goes on when the cluster cannot be listed', async (t) => {
+    const listed: string[] = [];
+    const team = settled('team-a', { reconcile: { dueAt: aMoment, failures: 0 } });
+    const none = await aTick(t, [team], {
+      cluster: {
+        async list({ kind }) {
+          listed.push(kind);
+          return [];
+        },
+      },
+    });
+    await none.run();
+    assert.deepEqual(listed, ['NetworkPolicy']);
+    const away = await aTick(t, [team], {
+      cluster: { list: () => Promise.reject(new Unavailable('Kubernetes', 'It is away.')) },
+    });
+    await away.run();
+    assert.deepEqual(away.looked, ['team-a']);
+    assert.ok(away.events.some(({ event }) => event === 'notebooks not listed'));
+  });
+
   it('is held up by no team that fails or hangs until its deadline', async (t) => {
     const slugs = Array.from({ length: 30 }, (_, n) => numbered(n));
     const free = Promise.withResolvers<void>();
@@ -200,6 +253,32 @@ describe('a platform roll-out', () => {
       events.map(({ event }) => event),
       ['platform rolled out'],
     );
+  });
+
+  it('waits for servers that are on their way, and for nobody at a hub that is away', async (t) => {
+    const server = (pending: HubServer['pending']): HubUser => ({
+      name: 'kari',
+      server: {
+        stopped: false,
+        ready: pending === null,
+        pending,
+        startedAt: null,
+        lastActivityAt: null,
+        profile: null,
+      },
+    });
+    const hubs: Readonly<Record<string, () => Promise<readonly HubUser[]>>> = {
+      'team-a': async () => [server('spawn')],
+      'team-b': async () => [server(null)],
+      'team-c': () => Promise.reject(new Unavailable('hub', 'It is away.')),
+    };
+    const teams = Object.keys(hubs).map((slug) => settled(slug));
+    const { run, looked } = await aTick(t, teams, {
+      platform: rollOut,
+      hubs: { users: ({ slug }) => hubs[slug]?.() ?? Promise.resolve([]) },
+    });
+    assert.equal((await run()).rolledOut, 2);
+    assert.deepEqual(looked.toSorted(), ['team-b', 'team-c']);
   });
 
   it('passes by teams without a notebook', async (t) => {
