@@ -4,6 +4,7 @@ import { type Assembled, assemble } from '../src/assemble.ts';
 import { loadConfig } from '../src/config.ts';
 import { cull } from '../src/culling/cull.ts';
 import { refreshHosts } from '../src/egress/addresses.ts';
+import { type RunDeps, reconcileRuns } from '../src/egress/runs.ts';
 import { createLogger } from '../src/logging.ts';
 import { refresh } from '../src/reconcile/refresh.ts';
 import { tick } from '../src/reconcile/tick.ts';
@@ -41,8 +42,31 @@ const scheduled =
  */
 export const reconcileFunction = scheduled(async (parts) => {
   const hosts = await refreshHosts(parts.addresses);
-  return { ...(await tick(parts.tick)), hosts: hosts.looked };
+  const [report, runs] = await Promise.all([tick(parts.tick), runsOf(parts.runs)]);
+  return { ...report, hosts: hosts.looked, runs };
 });
+
+/** Airflow runs with access of their own; what fails there is no reason to call the whole tick failed. */
+const runsOf = async (deps: RunDeps): Promise<number> => {
+  try {
+    return (await reconcileRuns(deps)).runs;
+  } catch (error) {
+    deps.log.error({ err: error }, 'Airflow runs not looked at');
+    return 0;
+  }
+};
+
+/** The API server’s question before it makes a pod, by whoever knows the path (deploy/README.md). */
+export const admissionFunction: HttpFunction = async (request, response) => {
+  const { admission } = await assembled();
+  const { status, body } = await admission({
+    method: request.method,
+    path: request.path,
+    // The framework has read a body of any kind by now, up to what Cloud Run lets through.
+    body: request.rawBody ?? new Uint8Array(),
+  });
+  response.status(status).json(body);
+};
 
 /** Every minute: switches off the servers that are past their time. */
 export const cullFunction = scheduled((parts) => cull(parts.cull));

@@ -2,7 +2,7 @@ import type { FastifyBaseLogger } from 'fastify';
 import packageJson from '../package.json' with { type: 'json' };
 import type { Config } from './config.ts';
 import type { Deps } from './deps.ts';
-import { allowlistSchemas, registerEgress } from './egress/routes.ts';
+import { egressSchemas, registerEgress } from './egress/routes.ts';
 import { environmentSchemas, registerEnvironments } from './environments/routes.ts';
 import { registerAuth } from './http/auth.ts';
 import { registerEvents } from './http/events.ts';
@@ -58,7 +58,7 @@ export const buildApp = async ({
     notebookSchemas,
     environmentSchemas,
     imageSchemas,
-    allowlistSchemas,
+    egressSchemas,
     serverSchemas,
   ];
   for (const schema of schemas.flat()) app.addSchema(schema);

@@ -4,8 +4,14 @@ import type { Config } from './config.ts';
 import type { CullDeps } from './culling/cull.ts';
 import type { Deps } from './deps.ts';
 import type { AddressDeps } from './egress/addresses.ts';
+import { lookNow, wantHosts } from './egress/addresses.ts';
+import { type AdmissionAnswer, type AdmissionRequest, admissionWith } from './egress/admission.ts';
 import { defaultEntryOptions, type EntryOptions } from './egress/entry.ts';
+import { chooseBackend } from './egress/fqdn.ts';
+import { addressesOf } from './egress/freshness.ts';
+import { lookAtEgress } from './egress/look.ts';
 import { defaultEgressSettings, type EgressSettings } from './egress/policy.ts';
+import type { RunDeps } from './egress/runs.ts';
 import { shippedCatalogue } from './environments/catalogue.ts';
 import type { Environment } from './environments/environment.ts';
 import type { ImagePolicy } from './images/reference.ts';
@@ -43,11 +49,14 @@ export interface Assembled {
   readonly tick: TickDeps;
   readonly refresh: RefreshDeps;
   readonly addresses: AddressDeps;
+  readonly runs: RunDeps;
+  readonly admission: (request: AdmissionRequest) => Promise<AdmissionAnswer>;
   readonly cull: CullDeps;
 }
 
 const homesDeadlineMs = 5_000;
 const registryDeadlineMs = 10_000;
+const discoveryDeadlineMs = 5_000;
 
 const platformOf = (config: Config): Platform => ({
   chartVersion: config.hub.chartVersion,
@@ -104,6 +113,21 @@ export const assemble = (
     ...defaultEgressSettings,
     ...ranges,
     googleApis: config.egress.googleApis,
+    backend: config.egress.backend,
+    hostMap: new Map(Object.entries(config.egress.hostMap)),
+    dnsServiceRanges: config.egress.dnsServiceRanges,
+    airflowDestinations: config.egress.airflowDestinations,
+    ...(config.egress.googleApiHosts.length === 0 ? {} : { googleApiHosts: config.egress.googleApiHosts }),
+  };
+  /** GKE’s own policies are used where they are asked for and there. */
+  const settingsNow = async (): Promise<EgressSettings> => {
+    if (settings.backend === 'ip') return settings;
+    const isServed = await cluster.serves(
+      'networking.gke.io/v1alpha1',
+      'FQDNNetworkPolicy',
+      AbortSignal.timeout(discoveryDeadlineMs),
+    );
+    return { ...settings, backend: chooseBackend(settings.backend, isServed ? ['v1alpha1'] : []) };
   };
   const imagePolicy = (garTeam: string | null): ImagePolicy => ({
     ghcrOwner: config.images.ghcrOwner,
@@ -118,7 +142,7 @@ export const assemble = (
       googleProject: config.googleProject,
       masterKeys: config.hub.masterKeys,
       environments: team.notebook === null ? [] : (await catalogue()).items.map(asProfile),
-      egress,
+      egress: { ...egress, settings: await settingsNow() },
     })(team, live);
   /** As it is while a notebook runs: what is planned and shown is all that a team may get. */
   const render = async (team: TeamRecord) =>
@@ -149,6 +173,19 @@ export const assemble = (
       pause,
     },
   );
+  const runs: RunDeps = {
+    cluster,
+    clock,
+    log,
+    settings,
+    entries: allowlist,
+    async addresses(hosts, signal) {
+      const known = await wantHosts(addresses, hosts, true);
+      const unknown = hosts.filter((host) => (known.get(host)?.lastLookAt ?? null) === null);
+      const found = await lookNow(addresses, unknown, { signal });
+      return new Map([...known, ...found].map(([host, record]) => [host, addressesOf(record)]));
+    },
+  };
   const bounded = boundedBy({ reconcile, elapsedMs, log });
   return {
     deps: {
@@ -174,6 +211,10 @@ export const assemble = (
       reconcile: bounded.afterWrite,
       look: bounded.whileUnderWay,
       servers,
+      egress: {
+        settings,
+        look: (namespace, hosts, signal) => lookAtEgress({ cluster, store }, namespace, hosts, signal),
+      },
       hasHomes: ({ id }) => hasHomes(cluster, id, AbortSignal.timeout(homesDeadlineMs)),
     },
     tick: {
@@ -188,6 +229,13 @@ export const assemble = (
       platform: { hash, releaseSpec: (team) => releaseSpec(team, platform) },
     },
     addresses,
+    runs,
+    admission: admissionWith({
+      ...runs,
+      store,
+      secrets: config.admissionSecrets,
+      announce: (slug, signal) => reconcile(slug, signal, { announced: true }),
+    }),
     cull: { store, hubs, clock, log },
     refresh: { store, clock, log, registries, pythonReleases, standardImages },
   };

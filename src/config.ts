@@ -3,7 +3,8 @@ import { isIP } from 'node:net';
 import Type, { type Static, type TSchema } from 'typebox';
 import { Value } from 'typebox/value';
 import { parse as parseYaml, YAMLParseError } from 'yaml';
-import { type Cidr, parseCidr } from './egress/ranges.ts';
+import { parseName } from './egress/name.ts';
+import { type Cidr, parseCidr, parseIpv4 } from './egress/ranges.ts';
 import { StandardImage } from './environments/environment.ts';
 import { knadaImages } from './environments/standard-images.ts';
 import { defaultLimits, Limits } from './notebooks/bounds.ts';
@@ -32,6 +33,10 @@ const Issuer = closed({
 const Origins = Type.Record(Type.String(), Type.String({ pattern: '^https?://[a-zA-Z0-9.-]+(:[0-9]+)?$' }));
 
 const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
+/** Addresses by host name. */
+const HostMap = Type.Record(Type.String(), Type.Array(Type.String(), { minItems: 1 }));
+
+const backends = ['ip', 'gke-fqdn'] as const;
 const apiAlternatives = ['private', 'restricted', 'resolve'] as const;
 
 /** Collects every fault before it gives up, so that an operator fixes the environment in one go. */
@@ -214,6 +219,56 @@ const resolversOf = (read: Reader, name: string): readonly string[] => {
   return servers;
 };
 
+const isName = (name: string): boolean => {
+  const parsed = parseName(name);
+  return parsed.ok && parsed.name === name;
+};
+
+const namesOf = (read: Reader, name: string): readonly string[] =>
+  read.list(name).filter((text) => {
+    if (!isName(text)) read.fault(name, `"${text}" is not a full host name in lower case`);
+    return isName(text);
+  });
+
+/** Names by their static addresses, which replace DNS: `{"dm08-scan.adeo.no": ["10.53.0.1"]}`. */
+const hostMapOf = (read: Reader): Readonly<Record<string, readonly string[]>> => {
+  const name = 'EGRESS_HOST_MAP';
+  const map = read.json(name, HostMap, {}) ?? {};
+  for (const [host, addresses] of Object.entries(map)) {
+    if (!isName(host)) read.fault(name, `"${host}" is not a full host name in lower case`);
+    for (const address of addresses) {
+      if (parseIpv4(address) === undefined) read.fault(name, `"${address}" is not an IPv4 address`);
+    }
+  }
+  return map;
+};
+
+/** A comma list of `range:port`. */
+const destinationsOf = (
+  read: Reader,
+  name: string,
+): readonly { readonly cidr: Cidr; readonly port: number }[] =>
+  read.list(name).flatMap((text) => {
+    const [, range = '', port = ''] = /^([0-9./]+):([1-9][0-9]{0,4})$/.exec(text) ?? [];
+    const cidr = parseCidr(range);
+    if (cidr === undefined || Number(port) > 65_535) {
+      read.fault(name, `"${text}" is not a range with a port such as 10.20.0.0/16:5432`);
+      return [];
+    }
+    return { cidr, port: Number(port) };
+  });
+
+/** Two while they are being replaced. Without any, the admission function answers nobody. */
+const admissionSecretsOf = (read: Reader): readonly string[] => {
+  const name = 'ADMISSION_SECRETS';
+  const secrets = read.list(name);
+  if (secrets.length > 2) read.fault(name, 'takes two secrets at most');
+  if (secrets.some((secret) => !/^[0-9a-f]{64}$/.test(secret))) {
+    read.fault(name, 'each secret is 64 hexadecimal digits in lower case');
+  }
+  return secrets;
+};
+
 const issuersOf = (read: Reader) => {
   const issuers = read.json('AUTH_ISSUERS', Type.Array(Issuer, { minItems: 1 })) ?? [];
   if (new Set(issuers.map(({ issuer }) => issuer)).size !== issuers.length) {
@@ -294,8 +349,14 @@ const parse = (env: Environment, readFile: (path: string) => string) => {
       garProject: read.text('GAR_PROJECT', 'nais-management-233d'),
       ghcrOwner: read.text('GHCR_OWNER', 'navikt'),
     },
+    admissionSecrets: admissionSecretsOf(read),
     egress: {
+      backend: read.oneOf('EGRESS_BACKEND', backends, 'ip'),
+      hostMap: hostMapOf(read),
+      dnsServiceRanges: rangesOf(read, 'EGRESS_DNS_SERVICE_RANGES'),
+      airflowDestinations: destinationsOf(read, 'EGRESS_AIRFLOW_DESTINATIONS'),
       googleApis: read.oneOf('EGRESS_GOOGLE_APIS', apiAlternatives, 'private'),
+      googleApiHosts: namesOf(read, 'EGRESS_GOOGLE_API_HOSTS'),
       privateRanges: rangesOf(read, 'EGRESS_PRIVATE_RANGES'),
       clusterRanges: rangesOf(read, 'EGRESS_CLUSTER_RANGES'),
       internalSuffixes: read.list('EGRESS_INTERNAL_SUFFIXES'),

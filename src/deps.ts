@@ -1,4 +1,6 @@
 import type { EntryOptions } from './egress/entry.ts';
+import type { EgressLook } from './egress/look.ts';
+import type { EgressSettings } from './egress/policy.ts';
 import type { Catalogue } from './environments/catalogue.ts';
 import type { ImagePolicy } from './images/reference.ts';
 import type { Limits } from './notebooks/bounds.ts';
@@ -34,6 +36,11 @@ export interface Deps {
   /** Whether home volumes exist; throws Unavailable when the cluster does not say. */
   readonly hasHomes: (team: TeamRecord) => Promise<boolean>;
   readonly servers: Servers;
+  /** What the operator decides about egress, and a look at what a namespace’s policies and these hosts are now. */
+  readonly egress: {
+    readonly settings: EgressSettings;
+    readonly look: (namespace: string, names: readonly string[], signal: AbortSignal) => Promise<EgressLook>;
+  };
   /** What the image’s tag points to now, pinned. Throws the Problem of whatever is wrong with it. */
   readonly pinImage: (image: string, team: TeamRecord) => Promise<NotebookImage>;
 }

@@ -58,6 +58,14 @@ export function destinationOf(
   return fromAnswers(host, mapped, { ...settings, privateRanges: [...settings.privateRanges, ...opened] });
 }
 
+/** A sentence about hosts that nothing is opened for; undefined when there are none. */
+export function closedSentence(hosts: readonly HostReport[]): string | undefined {
+  const shut = hosts.filter(({ addresses }) => addresses.length === 0);
+  if (shut.length === 0) return undefined;
+  const named = shut.map(({ host, status }) => `${host} (${status})`).join(', ');
+  return `${shut.length} of ${hosts.length} hosts have no address to open now: ${named}.`;
+}
+
 function literal(host: string, settings: EgressSettings): Destination {
   const cidr = parseCidr(host);
   const range = cidr === undefined ? 'not an address' : forbiddenWithin(cidr, settings);

@@ -71,6 +71,8 @@ export interface EntryOptions extends RangeSettings {
   readonly maxEntries: number;
   /** The most ports one entry may have. */
   readonly maxPortRangeWidth: number;
+  /** Also takes what may never be opened (forbidden ranges, internal names): for a question, not for a list. */
+  readonly takesForbidden?: true;
 }
 
 export const defaultEntryOptions: EntryOptions = {
@@ -267,7 +269,7 @@ function withoutTrailingDot(host: string): string {
 function parseNamedHost(text: string, parts: Parts, options: EntryOptions): HostResult {
   const result = parseName(text);
   if (!result.ok) return result;
-  if (isInternalName(result.name, options.internalSuffixes)) {
+  if (options.takesForbidden !== true && isInternalName(result.name, options.internalSuffixes)) {
     return refuse(
       EntryProblem.InternalName,
       `${shown(result.name)} is a name inside the cluster, the cloud project or a local network. Write the public name; what the notebook itself needs is open anyway.`,
@@ -334,7 +336,7 @@ function checkNumericHost(text: string): Refusal {
 function withinRange(cidr: Cidr, parts: Parts, options: EntryOptions): HostResult {
   const isAddress = cidr.length === 32;
   const host = isAddress ? printIpv4(cidr.first) : printCidr(cidr);
-  const range = forbiddenWithin(cidr, options);
+  const range = options.takesForbidden === true ? undefined : forbiddenWithin(cidr, options);
   if (range !== undefined) {
     return refuse(
       EntryProblem.ForbiddenRange,

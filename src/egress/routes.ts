@@ -1,8 +1,19 @@
 import Type from 'typebox';
 import type { Deps } from '../deps.ts';
 import type { App } from '../http/server.ts';
+import { Problem } from '../problems.ts';
+import type { NotebookRecord, TeamRecord } from '../record.ts';
 import { closed, ref } from '../schema.ts';
+import { teamOf } from '../teams/access.ts';
+import { isOwned } from '../teams/desired.ts';
+import { namespaceOf } from '../teams/names.ts';
+import { TeamPath } from '../teams/team.ts';
+import { namesIn } from './airflow.ts';
 import { AllowlistEntry, AllowlistError, ParsedAllowlist, parseAllowlist } from './entry.ts';
+import { explain, parseDestination } from './explain.ts';
+import { chooseBackend } from './fqdn.ts';
+import { addressesOf } from './freshness.ts';
+import { Egress, egressView, egressSchemas as viewSchemas } from './view.ts';
 
 const AllowlistOrder = closed(
   {
@@ -13,19 +24,127 @@ const AllowlistOrder = closed(
   { $id: 'AllowlistOrder' },
 );
 
-export const allowlistSchemas = [AllowlistEntry, AllowlistError, AllowlistOrder, ParsedAllowlist];
+const EgressQuestion = closed(
+  {
+    destination: Type.String({
+      maxLength: 2048,
+      description: 'A host with a port, 443 when there is none; a URL will do.',
+      examples: ['dm08-scan.adeo.no:1521'],
+    }),
+  },
+  { $id: 'EgressQuestion' },
+);
 
-export const registerEgress = (app: App, { allowlist }: Pick<Deps, 'allowlist'>): void => {
+const EgressAnswer = closed(
+  {
+    allowed: Type.Boolean({ description: 'Whether a notebook that runs now may connect there.' }),
+    because: Type.String({ examples: ['dm08-scan.adeo.no:1521 opens it, at 198.35.26.96.'] }),
+    entry: Type.Optional(
+      Type.String({ description: 'The entry that opens it.', examples: ['dm08-scan.adeo.no:1521'] }),
+    ),
+  },
+  { $id: 'EgressAnswer' },
+);
+
+export const egressSchemas = [
+  AllowlistEntry,
+  AllowlistError,
+  AllowlistOrder,
+  ParsedAllowlist,
+  EgressQuestion,
+  EgressAnswer,
+  ...viewSchemas,
+];
+
+const tags = ['egress'];
+const deadlineMs = 5_000;
+
+export const registerEgress = (
+  app: App,
+  { allowlist, egress, store, clock }: Pick<Deps, 'allowlist' | 'egress' | 'store' | 'clock'>,
+): void => {
   app.route({
     method: 'POST',
     url: '/v1/allowlist/validate',
     schema: {
       operationId: 'validateAllowlist',
       summary: 'Which entries an allowlist would take; writes nothing',
-      tags: ['egress'],
+      tags,
       body: ref(AllowlistOrder),
       response: { 200: ref(ParsedAllowlist) },
     },
     handler: async ({ body }) => parseAllowlist(body.entries, allowlist),
+  });
+
+  const notebookOf = ({ notebook }: TeamRecord): NotebookRecord => {
+    if (notebook === null) throw new Problem('not_found', { detail: 'No notebook is ordered.' });
+    return notebook;
+  };
+
+  /** The list, and what is known of it; `besides`: a host that is asked for. */
+  const sightOf = async (team: TeamRecord, besides: readonly string[] = []) => {
+    const { enabled, hosts: listed } = notebookOf(team).spec.allowlist;
+    const { entries } = parseAllowlist(listed, allowlist);
+    const google = egress.settings.googleApis === 'resolve' ? egress.settings.googleApiHosts : [];
+    const names = [...new Set([...namesIn(entries, egress.settings), ...google, ...besides])];
+    const { hosts, policies, servesFqdn } = await egress.look(
+      namespaceOf(team.id),
+      enabled ? names : [],
+      AbortSignal.timeout(deadlineMs),
+    );
+    const backend = chooseBackend(egress.settings.backend, servesFqdn ? ['v1alpha1'] : []);
+    return { enabled, entries, hosts, policies, settings: { ...egress.settings, backend } };
+  };
+
+  app.route({
+    method: 'GET',
+    url: '/v1/teams/:team/egress',
+    schema: {
+      operationId: 'getEgress',
+      summary: 'What the allowlist opens now, entry by entry, and whether it holds',
+      tags,
+      params: TeamPath,
+      response: { 200: ref(Egress) },
+    },
+    handler: async ({ params, caller }) => {
+      const team = await teamOf(store, params.team, caller);
+      const sight = await sightOf(team);
+      return egressView({
+        ...sight,
+        settings: egress.settings,
+        isOurs: (policy) => isOwned(policy, team),
+        now: clock.now(),
+      });
+    },
+  });
+
+  app.route({
+    method: 'POST',
+    url: '/v1/teams/:team/egress/check',
+    schema: {
+      operationId: 'checkEgress',
+      summary: 'Whether a notebook may connect to a destination, and by what; writes nothing',
+      tags,
+      params: TeamPath,
+      body: ref(EgressQuestion),
+      response: { 200: ref(EgressAnswer) },
+    },
+    handler: async ({ params, body, caller }) => {
+      const team = await teamOf(store, params.team, caller);
+      const asked = parseDestination(body.destination, allowlist);
+      if (!asked.ok) {
+        const { code, message } = asked;
+        throw new Problem('validation_failed', { errors: [{ pointer: '/destination', code, message }] });
+      }
+      const { destination } = asked;
+      const sight = await sightOf(team, destination.kind === 'name' ? [destination.host] : []);
+      return explain(destination, {
+        ...sight,
+        addresses: new Map([...sight.hosts].map(([name, host]) => [name, addressesOf(host)])),
+        settings: egress.settings,
+        internalSuffixes: allowlist.internalSuffixes,
+        foreign: sight.policies?.filter((policy) => !isOwned(policy, team)) ?? [],
+      });
+    },
   });
 };

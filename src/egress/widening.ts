@@ -49,7 +49,7 @@ const mayFulfil = (expression: unknown): boolean => {
 };
 
 /** Whether a pod selector may reach a notebook. */
-const maySelectNotebooks = (selector: unknown): boolean => {
+export const maySelectNotebooks = (selector: unknown): boolean => {
   if (!isObject(selector)) return true;
   const labels = isObject(selector.matchLabels) ? Object.entries(selector.matchLabels) : [];
   return (

@@ -88,7 +88,13 @@ describe('a function of the scheduler', () => {
       assert.ok(!text.includes('postgres') && !text.includes(String(HUB_MASTER_KEYS)), text);
     }
     assert.match(JSON.stringify(reported.mock.calls.map(({ arguments: args }) => args.map(String))), /STORE/);
-    assert.deepEqual(await (await call()).json(), { looked: 0, rolledOut: 0, operations: 0, hosts: 0 });
+    assert.deepEqual(await (await call()).json(), {
+      looked: 0,
+      rolledOut: 0,
+      operations: 0,
+      hosts: 0,
+      runs: 0,
+    });
   });
 
   it('of the culling says what it did, and costs a query when nothing is due', async () => {
@@ -104,14 +110,14 @@ describe('a function of the scheduler', () => {
       const response = await call();
       assert.equal(response.status, 200);
       assert.match(response.headers.get('content-type') ?? '', /^application\/json/);
-      assert.deepEqual(await response.json(), { looked: 1, rolledOut: 0, operations: 0, hosts: 0 });
+      assert.deepEqual(await response.json(), { looked: 1, rolledOut: 0, operations: 0, hosts: 0, runs: 0 });
       const client = kubernetes.client('test');
       assert.ok(await client.get('namespaces', '', 'team-team-a-3f9c'));
       assert.ok(await client.get('serviceaccounts', 'team-team-a-3f9c', 'team-a-3f9c'));
       assert.equal((await store.team('team-a'))?.status.phase, 'Ready');
       assert.deepEqual(
         await (await call()).json(),
-        { looked: 0, rolledOut: 0, operations: 0, hosts: 0 },
+        { looked: 0, rolledOut: 0, operations: 0, hosts: 0, runs: 0 },
         'nothing is due any more',
       );
     } finally {

@@ -1,0 +1,300 @@
+import { at, isObject, type JsonObject } from '../json.ts';
+import type { Manifest } from '../ports.ts';
+import { allowPolicy } from './allow.ts';
+import { baselinePolicy } from './baseline.ts';
+import { type Addresses, destinationOf, type HostReport, HostStatus } from './destinations.ts';
+import { type AllowlistEntry, type EntryOptions, parseEntry } from './entry.ts';
+import { EntryProblem, type Refusal, refuse, shown } from './entry-problem.ts';
+import { isFqdnEntry } from './fqdn.ts';
+import { isInternalName } from './name.ts';
+import type { EgressSettings } from './policy.ts';
+import { contains, forbiddenWithin, parseIpv4, sizeOf } from './ranges.ts';
+import { maySelectNotebooks } from './widening.ts';
+
+/** Where somebody would connect to, over TCP. */
+export interface Destination {
+  readonly host: string;
+  readonly kind: 'name' | 'ipv4';
+  readonly port: number;
+}
+
+/** All that decides what a running notebook of a team may reach. */
+export interface EgressFacts {
+  readonly enabled: boolean;
+  readonly entries: readonly AllowlistEntry[];
+  readonly addresses: Addresses;
+  readonly settings: EgressSettings;
+  readonly internalSuffixes: readonly string[];
+  /** Policies in the team’s namespace that are not ours; what they open adds to it. */
+  readonly foreign: readonly Manifest[];
+}
+
+export interface Explanation {
+  readonly allowed: boolean;
+  /** A sentence or two. */
+  readonly because: string;
+  /** The entry that opens it. */
+  readonly entry?: string;
+}
+
+/** Reads a destination as an entry is read, with one port: 443 when none is given. It may lie anywhere. */
+export function parseDestination(
+  text: string,
+  options: EntryOptions,
+): { readonly ok: true; readonly destination: Destination } | Refusal {
+  const parsed = parseEntry(text, { ...options, allowCidr: false, takesForbidden: true });
+  if (!parsed.ok) return parsed;
+  const { host, kind, portStart, portEnd } = parsed.entry;
+  if (portStart !== portEnd) {
+    return refuse(EntryProblem.InvalidPort, `${shown(text)} has several ports. Ask for one.`);
+  }
+  return { ok: true, destination: { host, kind: kind === 'name' ? 'name' : 'ipv4', port: portStart } };
+}
+
+/** Whether a running notebook may connect there, and by what; or what would have to be added. */
+export function explain(destination: Destination, facts: EgressFacts): Explanation {
+  if (!facts.enabled) {
+    return yes('The team has not opted in to an allowlist: its notebooks may connect anywhere.');
+  }
+  const { problem } = compiled(facts);
+  const opening = problem === undefined ? facts.entries : [];
+  return destination.kind === 'ipv4'
+    ? explainAddress(destination, facts, opening, problem)
+    : explainName(destination, facts, opening, problem);
+}
+
+const yes = (because: string, entry?: AllowlistEntry): Explanation => ({
+  allowed: true,
+  because,
+  ...(entry === undefined ? {} : { entry: entry.entry }),
+});
+const no = (because: string): Explanation => ({ allowed: false, because });
+
+const alwaysOpen = 'It is open for every notebook, as DNS, its Google identity and Google’s APIs are.';
+
+/** What is opened as addresses; a list that comes to too many is not opened at all. */
+function compiled({ entries, addresses, settings }: EgressFacts): { readonly problem: string | undefined } {
+  const literal =
+    settings.backend === 'ip' ? entries : entries.filter((entry) => !isFqdnEntry(entry, settings));
+  return { problem: allowPolicy(nobody, literal, addresses, settings).problem?.message };
+}
+
+const nobody = { namespace: '', labels: {}, annotations: {} };
+
+function explainAddress(
+  { host, port }: Destination,
+  facts: EgressFacts,
+  opening: readonly AllowlistEntry[],
+  problem: string | undefined,
+): Explanation {
+  const address = parseIpv4(host) ?? 0;
+  const way = wayTo(address, port, facts, opening);
+  if (way !== undefined) return sentenceOf(way);
+  const listed = facts.entries.find((entry) => entry.host === host && hasPort(entry, port));
+  if (listed !== undefined && problem !== undefined) return no(problem);
+  const range = forbiddenWithin({ first: address, length: 32 }, facts.settings);
+  if (range !== undefined) return no(`${host} lies in a range that notebooks may not reach (${range}).`);
+  return no(`Nothing on the list opens it. Add ${host}:${port}.${otherPorts(host, facts)}`);
+}
+
+function explainName(
+  { host, port }: Destination,
+  facts: EgressFacts,
+  opening: readonly AllowlistEntry[],
+  problem: string | undefined,
+): Explanation {
+  const { settings, addresses, entries } = facts;
+  const { report } = destinationOf(host, 'name', addresses, settings);
+  const onList = entries.find((entry) => entry.host === host && hasPort(entry, port));
+  const own = opening.find((entry) => entry.host === host && hasPort(entry, port));
+  if (own !== undefined && isFqdn(own, settings)) {
+    return report.filtered.length === 0
+      ? yes(`${own.entry} opens it, at whatever addresses it has.`, own)
+      : no(closedBy(host, report));
+  }
+  if (own !== undefined && report.addresses.length > 0) return yes(openedBy(own, report), own);
+
+  const answers = (settings.hostMap.get(host) ?? addresses.get(host) ?? []).flatMap(
+    (answer) => parseIpv4(answer) ?? [],
+  );
+  for (const answer of answers) {
+    const way = wayTo(answer, port, facts, opening);
+    if (way === undefined) continue;
+    return 'entry' in way && onList === undefined
+      ? yes(
+          `It is not on the list, but ${way.entry.entry} opens an address that it shares now. That may end at any time: add ${host}:${port}.`,
+          way.entry,
+        )
+      : sentenceOf(way);
+  }
+  if (answers.length === 0 && isGoogleApi(host, port, settings)) return yes(alwaysOpen);
+  const foreign = facts.foreign.find((policy) => opensName(policy, host, port));
+  if (foreign !== undefined) return sentenceOf({ foreign });
+
+  if (onList !== undefined) return no(problem ?? closedBy(host, report));
+  if (isInternalName(host, facts.internalSuffixes)) {
+    return no(
+      `${shown(host)} is a name inside the cluster, the cloud project or a local network, which no list can open.`,
+    );
+  }
+  return no(`Nothing on the list opens it. Add ${host}:${port}.${otherPorts(host, facts)}`);
+}
+
+/** What lets a connection to an address through. */
+type Way = { readonly baseline: true } | { readonly entry: AllowlistEntry } | { readonly foreign: Manifest };
+
+function wayTo(
+  address: number,
+  port: number,
+  facts: EgressFacts,
+  opening: readonly AllowlistEntry[],
+): Way | undefined {
+  const { settings, addresses } = facts;
+  if (opensAddress(baselinePolicy(nobody, settings, addresses).spec, address, port))
+    return { baseline: true };
+  const entry = opening.find(
+    (each) =>
+      hasPort(each, port) &&
+      !isFqdn(each, settings) &&
+      destinationOf(each.host, each.kind, addresses, settings).cidrs.some((cidr) =>
+        contains(cidr, { first: address, length: 32 }),
+      ),
+  );
+  if (entry !== undefined) return { entry };
+  const foreign = facts.foreign.find(
+    ({ spec }) => isObject(spec) && maySelectNotebooks(spec.podSelector) && opensAddress(spec, address, port),
+  );
+  return foreign && { foreign };
+}
+
+function sentenceOf(way: Way): Explanation {
+  if ('baseline' in way) return yes(alwaysOpen);
+  if ('entry' in way) return yes(`${way.entry.entry} opens it.`, way.entry);
+  const { kind, metadata } = way.foreign;
+  return yes(
+    `${kind} ${metadata.name} opens it, which is not part of the list: remove it, or its egress rules, for the list to hold.`,
+  );
+}
+
+const hasPort = ({ portStart, portEnd }: AllowlistEntry, port: number): boolean =>
+  portStart <= port && port <= portEnd;
+
+const isFqdn = (entry: AllowlistEntry, settings: EgressSettings): boolean =>
+  settings.backend === 'gke-fqdn' && isFqdnEntry(entry, settings);
+
+/** Names that DNS is to map to Google’s virtual addresses. */
+function isGoogleApi(host: string, port: number, settings: EgressSettings): boolean {
+  return port === 443 && settings.googleApis !== 'resolve' && host.endsWith('.googleapis.com');
+}
+
+function openedBy({ entry }: AllowlistEntry, { addresses, filtered }: HostReport): string {
+  const shownAddresses = addresses.length > 3 ? `${addresses.length} addresses` : addresses.join(', ');
+  const kept =
+    filtered.length === 0
+      ? ''
+      : ` Not at ${filtered.map(({ address, range }) => `${address} (${range})`).join(', ')}, which notebooks may not reach.`;
+  return `${entry} opens it, at ${shownAddresses}.${kept}`;
+}
+
+/** Why a host that is on the list is not open. */
+function closedBy(host: string, { status, filtered }: HostReport): string {
+  const answered = filtered.map(({ address, range }) => `${address} (${range})`).join(', ');
+  if (filtered.length > 0) {
+    return `It is on the list, but DNS answers ${answered}, which notebooks may not reach.`;
+  }
+  return status === HostStatus.Ipv6Only
+    ? 'It is on the list, but has IPv6 addresses alone, and the cluster has IPv4 only.'
+    : `It is on the list, but no address of ${host} is known now; it is opened as soon as DNS answers.`;
+}
+
+function otherPorts(host: string, { entries }: EgressFacts): string {
+  const others = entries.filter((entry) => entry.host === host).map(({ entry }) => entry);
+  return others.length === 0 ? '' : ` On the list so far: ${others.join(', ')}.`;
+}
+
+const listOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
+
+/** Whether a NetworkPolicy’s egress lets TCP through to an address outside of the cluster (its API reference). */
+function opensAddress(spec: unknown, address: number, port: number): boolean {
+  if (!isObject(spec)) return false;
+  if (spec.policyTypes !== undefined && !listOf(spec.policyTypes).includes('Egress')) return false;
+  return listOf(spec.egress)
+    .filter(isObject)
+    .some((rule) => {
+      // GKE’s FQDNNetworkPolicy: by name, not by address.
+      if (rule.matches !== undefined) return false;
+      const peers = listOf(rule.to);
+      return opensPort(rule, port) && (peers.length === 0 || peers.some((peer) => isPeer(peer, address)));
+    });
+}
+
+function opensPort(rule: JsonObject, port: number): boolean {
+  const ports = listOf(rule.ports);
+  return (
+    ports.length === 0 ||
+    ports.filter(isObject).some((item) => {
+      if ((item.protocol ?? 'TCP') !== 'TCP' && item.protocol !== 'ALL') return false;
+      if (item.port === undefined) return true;
+      // A port by name is a pod’s.
+      if (typeof item.port !== 'number') return false;
+      const end = typeof item.endPort === 'number' ? item.endPort : item.port;
+      return item.port <= port && port <= end;
+    })
+  );
+}
+
+function isPeer(peer: unknown, address: number): boolean {
+  const cidr = at(peer, 'ipBlock', 'cidr');
+  return (
+    isWithin(cidr, address) && !listOf(at(peer, 'ipBlock', 'except')).some((part) => isWithin(part, address))
+  );
+}
+
+/** Others write ranges with bits set after the prefix, too. */
+function isWithin(cidr: unknown, address: number): boolean {
+  if (typeof cidr !== 'string') return false;
+  const [host = '', length = ''] = cidr.split('/', 2);
+  const first = parseIpv4(host);
+  if (first === undefined || !/^[0-9]{1,2}$/.test(length) || Number(length) > 32) return false;
+  const size = sizeOf(Number(length));
+  return Math.floor(first / size) === Math.floor(address / size);
+}
+
+/** Whether somebody’s FQDNNetworkPolicy names the host; its wildcards stay within a label. */
+function opensName({ kind, spec }: Manifest, host: string, port: number): boolean {
+  if (kind !== 'FQDNNetworkPolicy' || !isObject(spec) || !maySelectNotebooks(spec.podSelector)) return false;
+  return listOf(spec.egress)
+    .filter(isObject)
+    .some((rule) => {
+      const isNamed = listOf(rule.matches).some((match) => {
+        const pattern = at(match, 'pattern');
+        if (pattern === '*') return true;
+        return typeof pattern === 'string' ? fits(host, pattern) : at(match, 'name') === host;
+      });
+      return isNamed && opensPort(rule, port);
+    });
+}
+
+function fits(host: string, pattern: string): boolean {
+  const [labels, patterns] = [host.split('.'), pattern.toLowerCase().split('.')];
+  return (
+    labels.length === patterns.length &&
+    labels.every((label, index) => fitsLabel(label, patterns[index] ?? ''))
+  );
+}
+
+/** `*` stands for any number of characters: what stands around it comes in order. */
+function fitsLabel(label: string, pattern: string): boolean {
+  const parts = pattern.split('*');
+  const [first = '', last = ''] = [parts[0], parts.at(-1)];
+  if (parts.length === 1) return label === pattern;
+  if (!label.startsWith(first) || !label.endsWith(last) || label.length < first.length + last.length)
+    return false;
+  let from = first.length;
+  for (const part of parts.slice(1, -1)) {
+    const found = label.indexOf(part, from);
+    if (found < 0 || found + part.length > label.length - last.length) return false;
+    from = found + part.length;
+  }
+  return true;
+}

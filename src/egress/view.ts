@@ -1,0 +1,179 @@
+import Type, { type Static } from 'typebox';
+import type { HostRecord, Manifest } from '../ports.ts';
+import { closed, Instant, nullable, oneOf, ref } from '../schema.ts';
+import { allowPolicy } from './allow.ts';
+import type { HostReport } from './destinations.ts';
+import type { AllowlistEntry } from './entry.ts';
+import { addressesOf, hostState } from './freshness.ts';
+import { byText, type EgressSettings, PolicyName } from './policy.ts';
+import { widenedBy } from './widening.ts';
+
+const FilteredAddress = closed(
+  {
+    address: Type.String({ examples: ['10.0.0.1'] }),
+    range: Type.String({ description: 'Why it is not opened.', examples: ['private'] }),
+  },
+  { $id: 'FilteredAddress' },
+);
+
+/** An entry of the list and what it opens now. */
+export const EgressEntry = closed(
+  {
+    entry: Type.String({ examples: ['pypi.org:443'] }),
+    host: Type.String({ examples: ['pypi.org'] }),
+    ports: Type.String({
+      description: 'One port, or the first and the last.',
+      examples: ['443', '6005-6010'],
+    }),
+    status: oneOf(
+      ['resolved', 'unresolved', 'blocked_private_answer', 'too_many_addresses', 'ipv6_only', 'stale'],
+      {
+        description:
+          'stale: what is open is what was known at `since`. too_many_addresses: only some are open. With the others but resolved nothing is.',
+      },
+    ),
+    addresses: Type.Array(Type.String(), {
+      description: 'What is open while a notebook runs.',
+      examples: [['151.101.0.223']],
+    }),
+    filtered: Type.Array(ref(FilteredAddress), {
+      description: 'What DNS answers and no notebook may reach.',
+    }),
+    message: Type.Optional(Type.String({ examples: ['DNS did not answer in time.'] })),
+    since: Type.Optional(Instant),
+  },
+  { $id: 'EgressEntry' },
+);
+export type EgressEntry = Static<typeof EgressEntry>;
+
+const EgressPolicyRef = closed(
+  {
+    kind: Type.String({ examples: ['NetworkPolicy'] }),
+    name: Type.String({ examples: ['notebook-egress-baseline'] }),
+  },
+  { $id: 'EgressPolicyRef' },
+);
+
+/** Where a team’s notebooks may connect to. */
+export const Egress = closed(
+  {
+    enabled: Type.Boolean({ description: 'Whether the team has opted in; if not, everything is open.' }),
+    effective: nullable(
+      Type.Boolean({
+        description: 'Whether the restriction holds; null without one, and when the cluster does not say.',
+      }),
+    ),
+    because: Type.String({ examples: ['Notebooks reach the allowlist and nothing else.'] }),
+    widenedBy: Type.Array(Type.String(), {
+      description: 'Policies of others that open more than the list.',
+      examples: [['allow-all']],
+    }),
+    entries: Type.Array(ref(EgressEntry)),
+    policies: nullable(
+      Type.Array(ref(EgressPolicyRef), {
+        description: 'Ours that are in force for notebooks; null when the cluster does not say.',
+      }),
+    ),
+  },
+  { $id: 'Egress' },
+);
+export type Egress = Static<typeof Egress>;
+
+export const egressSchemas = [FilteredAddress, EgressEntry, EgressPolicyRef, Egress];
+
+/** What was found out for an answer. */
+export interface EgressSight {
+  readonly enabled: boolean;
+  readonly entries: readonly AllowlistEntry[];
+  readonly hosts: ReadonlyMap<string, HostRecord>;
+  readonly settings: EgressSettings;
+  /** Every policy in the team’s namespace; undefined when the cluster did not say. */
+  readonly policies: readonly Manifest[] | undefined;
+  /** Whether a policy is this team’s. */
+  readonly isOurs: (policy: Manifest) => boolean;
+  /** Epoch milliseconds. */
+  readonly now: number;
+}
+
+const nobody = { namespace: '', labels: {}, annotations: {} };
+
+export function egressView(sight: EgressSight): Egress {
+  const { enabled, policies, isOurs } = sight;
+  const addresses = new Map([...sight.hosts].map(([name, host]) => [name, addressesOf(host)]));
+  const { hosts, problem } = allowPolicy(nobody, sight.entries, addresses, sight.settings);
+  const reports = new Map(hosts.map((report) => [report.host, report]));
+  const widened = policies === undefined || !enabled ? [] : widenedBy(policies, isOurs);
+  const shown = policies?.filter((policy) => isOurs(policy) && isForNotebooks(policy));
+  return {
+    enabled,
+    ...verdict(sight, shown, widened, problem?.message),
+    widenedBy: [...widened],
+    entries: sight.entries.map((entry) => entryView(entry, reports.get(entry.host), sight)),
+    policies:
+      shown
+        ?.map(({ kind, metadata }) => ({ kind, name: metadata.name }))
+        .toSorted((a, b) => byText(a.name, b.name)) ?? null,
+  };
+}
+
+const isForNotebooks = ({ metadata }: Manifest): boolean =>
+  [PolicyName.Open, PolicyName.Baseline].some((name) => name === metadata.name) ||
+  metadata.name.startsWith(PolicyName.Allow);
+
+function verdict(
+  { enabled, policies }: EgressSight,
+  ours: readonly Manifest[] | undefined,
+  widened: readonly string[],
+  problem: string | undefined,
+): Pick<Egress, 'effective' | 'because'> {
+  const has = (name: string) => ours?.some(({ metadata }) => metadata.name === name) === true;
+  if (!enabled) {
+    const because = 'The team has not opted in to an allowlist: its notebooks may connect anywhere.';
+    return { effective: null, because };
+  }
+  if (policies === undefined) {
+    return {
+      effective: null,
+      because: 'The cluster does not answer, so nobody knows whether the list holds.',
+    };
+  }
+  if (!has(PolicyName.Baseline)) {
+    return { effective: false, because: 'The restriction is not applied yet.' };
+  }
+  if (has(PolicyName.Open)) {
+    return { effective: false, because: 'The policy from before the opt-in is still there.' };
+  }
+  if (widened.length > 0) {
+    const because = `${widened.join(', ')} in the namespace opens more than the list. Remove it, or take its egress rules out.`;
+    return { effective: false, because };
+  }
+  if (problem !== undefined) return { effective: false, because: problem };
+  return { effective: true, because: 'Notebooks reach the allowlist and nothing else.' };
+}
+
+function entryView(
+  { entry, host, kind, portStart, portEnd }: AllowlistEntry,
+  report: HostReport | undefined,
+  { hosts, settings, now }: EgressSight,
+): EgressEntry {
+  const ports = portStart === portEnd ? String(portStart) : `${portStart}-${portEnd}`;
+  const { status = 'unresolved', addresses = [], filtered = [] } = report ?? {};
+  const base = {
+    entry,
+    host,
+    ports,
+    addresses: [...addresses],
+    filtered: filtered.map(({ address, range }) => ({ address, range })),
+  };
+  if (kind !== 'name' || settings.hostMap.has(host)) return { ...base, status };
+  const known = hostState(hosts.get(host), now);
+  const isOpen = addresses.length > 0;
+  if (known.state === 'stale' && isOpen) {
+    return { ...base, status: 'stale', since: known.since, message: known.message };
+  }
+  if (known.state === 'too_many_addresses' && isOpen) return { ...base, status: 'too_many_addresses' };
+  if (status !== 'unresolved') return { ...base, status };
+  const message =
+    'message' in known ? known.message : 'It has not been looked up yet; that takes a minute at most.';
+  return { ...base, status, message };
+}
