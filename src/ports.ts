@@ -446,6 +446,14 @@ export interface SecretVersion {
   readonly createdAt: string;
 }
 
+/** What a secret is, apart from its versions. */
+export interface SecretMetadata {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly annotations: Readonly<Record<string, string>>;
+  /** Another one after every change of labels or annotations. */
+  readonly etag: string;
+}
+
 /** Who may do what: Google’s IAM, in one form for secrets and service accounts. Conditions are others’ and kept. */
 export interface IamBinding {
   readonly role: string;
@@ -475,15 +483,19 @@ export class QuotaExceeded extends Unavailable {}
 
 /** Google Secret Manager. Throws Unavailable('secret-manager'); `id` is the secret’s, in the configured project. */
 export interface Vault {
-  secret(
-    id: string,
-    signal: AbortSignal,
-  ): Promise<{ readonly labels: Readonly<Record<string, string>> } | undefined>;
+  secret(id: string, signal: AbortSignal): Promise<SecretMetadata | undefined>;
   createSecret(
     id: string,
     labels: Readonly<Record<string, string>>,
     signal: AbortSignal,
   ): Promise<'created' | 'exists'>;
+  /** Replaces the annotations of the secret that was read. `conflict`: it is another one by now, or gone. */
+  annotate(
+    id: string,
+    secret: Pick<SecretMetadata, 'annotations' | 'etag'>,
+    signal: AbortSignal,
+  ): Promise<SecretMetadata | 'conflict'>;
+  /** With all its versions, for good. Does nothing when it is gone. */
   deleteSecret(id: string, signal: AbortSignal): Promise<void>;
   policy(id: string, signal: AbortSignal): Promise<IamPolicy | undefined>;
   setPolicy(id: string, policy: IamPolicy, signal: AbortSignal): Promise<IamOutcome>;
@@ -512,6 +524,7 @@ export interface Identities {
     display: { readonly name: string; readonly description: string },
     signal: AbortSignal,
   ): Promise<'created' | 'exists'>;
+  /** Does nothing when it is gone. */
   deleteAccount(id: string, signal: AbortSignal): Promise<void>;
   policy(id: string, signal: AbortSignal): Promise<IamPolicy | undefined>;
   setPolicy(id: string, policy: IamPolicy, signal: AbortSignal): Promise<IamOutcome>;
