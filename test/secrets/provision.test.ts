@@ -1,0 +1,536 @@
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, describe, it } from 'node:test';
+import fc from 'fast-check';
+import { type Fault, googleEndpoints, startGoogle } from '../../local/google/server.ts';
+import { openIdentities } from '../../src/adapters/iam.ts';
+import { openVault } from '../../src/adapters/secret-manager.ts';
+import { Unavailable, type Vault } from '../../src/ports.ts';
+import { memberRoles } from '../../src/secrets/bindings.ts';
+import { goodForMs, memoryAnnotation } from '../../src/secrets/memory.ts';
+import {
+  dismantleWith,
+  type Provisioned,
+  provisionWith,
+  type SecretTeam,
+  secretExistsWith,
+} from '../../src/secrets/provision.ts';
+
+const project = 'knada-gcp';
+const id = 'team-a-3f9c';
+const account = `${id}@${project}.iam.gserviceaccount.com`;
+const [accessor, manager, viewer] = memberRoles;
+const [kari, ola, per] = ['kari@nav.no', 'ola@nav.no', 'per@nav.no'];
+const workload = `serviceAccount:${project}.svc.id.goog[team-${id}/${id}]`;
+/** After this nobody is about to bind any more. */
+const later = goodForMs + 60_000;
+
+const teamOf = (...emails: readonly string[]): SecretTeam => ({
+  id,
+  slug: 'team-a',
+  members: emails.map((email) => ({ email, username: email })),
+});
+
+/** A project of its own, and the product’s adapters on it. */
+const open = async () => {
+  const google = await startGoogle({ project });
+  const endpoints = JSON.parse(googleEndpoints(google.url));
+  let now = Date.parse('2026-11-23T09:00:00.000Z');
+  const deps = {
+    vault: openVault({ project, region: 'europe-north1', endpoints }),
+    identities: openIdentities({ project, endpoints }),
+    clock: { now: () => now },
+    googleProject: project,
+    workloadPool: `${project}.svc.id.goog`,
+    wait: async () => {},
+  };
+  const signal = () => AbortSignal.timeout(20_000);
+  /** Writes since a moment, as `METHOD path`. */
+  const writesSince = (start: number) =>
+    google
+      .calls()
+      .slice(start)
+      .filter(({ method, path }) => method !== 'GET' && !path.endsWith(':getIamPolicy'))
+      .map(({ method, path }) => `${method} ${path.split('/').at(-1)}`);
+  const provision = (...emails: readonly string[]) => provisionWith(deps)(teamOf(...emails), signal());
+  return {
+    google,
+    deps,
+    provision,
+    dismantle: (deleteSecret: boolean) => dismantleWith(deps)(teamOf(kari), { deleteSecret }, signal()),
+    secretExists: () => secretExistsWith(deps)({ id }, signal()),
+    addVersion: (text: string) => deps.vault.addVersion(id, Buffer.from(text), signal()),
+    advance: (ms: number) => {
+      now += ms;
+    },
+    /** Role by role, who holds it on the secret. */
+    holders: (): Record<string, readonly string[]> =>
+      Object.fromEntries(
+        (google.policies.secret(id)?.bindings ?? [])
+          .filter(({ condition }) => condition === undefined)
+          .map(({ role, members }) => [role, members.toSorted()] as const)
+          .toSorted(),
+      ),
+    async writes(work: () => Promise<unknown>): Promise<readonly string[]> {
+      const start = google.calls().length;
+      await work();
+      return writesSince(start);
+    },
+  };
+};
+
+const wanted = (...emails: readonly string[]): Record<string, readonly string[]> => {
+  const users = emails.map((email) => `user:${email}`).toSorted();
+  return Object.fromEntries([
+    [accessor, [`serviceAccount:${account}`, ...users]] as const,
+    ...(users.length === 0 ? [] : [[manager, users] as const, [viewer, users] as const]),
+  ]);
+};
+
+const reasonOf = (result: Provisioned): string => (result.state === 'ready' ? 'ready' : result.reason);
+
+describe('a team’s secret and identity', () => {
+  let world: Awaited<ReturnType<typeof open>>;
+  beforeEach(async () => {
+    world = await open();
+  });
+  afterEach(() => world.google.close());
+
+  describe('when all goes well', () => {
+    it('are an account, a secret in the region, everybody’s access, and the way from the notebooks', async () => {
+      const { google, provision, holders } = world;
+      assert.deepEqual(await provision(kari, ola), { state: 'ready' });
+      assert.deepEqual(holders(), wanted(kari, ola));
+      const secret = google.secret(id);
+      assert.deepEqual(secret?.labels, {
+        'managed-by': 'knada-notebooks',
+        'knada-team-id': id,
+        'knada-team': 'team-a',
+      });
+      assert.deepEqual(secret.replication, { userManaged: { replicas: [{ location: 'europe-north1' }] } });
+      assert.deepEqual(secret.versions, []);
+      assert.deepEqual(google.policies.account(account)?.bindings, [
+        { role: 'roles/iam.workloadIdentityUser', members: [workload] },
+      ]);
+    });
+
+    it('are not written a second time', async () => {
+      const { provision, writes } = world;
+      await provision(kari, ola);
+      assert.deepEqual(await writes(() => provision(kari, ola)), []);
+    });
+
+    it('follow the team: who joined gets in, who left does not stay', async () => {
+      const { provision, holders, writes } = world;
+      await provision(kari, ola);
+      assert.deepEqual(await provision(ola, per), { state: 'ready' });
+      assert.deepEqual(holders(), wanted(ola, per));
+      assert.deepEqual(await writes(() => provision(ola, per)), []);
+      assert.deepEqual(await provision(), { state: 'ready' });
+      assert.deepEqual(holders(), wanted());
+      await provision(kari);
+      assert.deepEqual(holders(), wanted(kari), 'and back');
+    });
+
+    it('let a member in who is a service account', async () => {
+      const { provision, holders } = world;
+      const robot = 'robot@other-project.iam.gserviceaccount.com';
+      await provision(robot);
+      assert.deepEqual(holders()[manager], [`serviceAccount:${robot}`]);
+    });
+
+    it('give back what somebody took away', async () => {
+      const { google, provision, holders } = world;
+      await provision(kari);
+      google.policies.changeSecret(id, () => []);
+      google.policies.changeAccount(account, () => []);
+      await provision(kari);
+      assert.deepEqual(holders(), wanted(kari));
+      assert.equal(google.policies.account(account)?.bindings.length, 1);
+    });
+  });
+
+  describe('with bindings of others', () => {
+    const foreign = [
+      { role: accessor, members: ['group:ops@nav.no', `user:${per}`] },
+      { role: accessor, members: [`user:${kari}`], condition: { title: 'x', expression: 'false' } },
+      { role: 'roles/secretmanager.admin', members: ['group:admins@nav.no'] },
+    ];
+
+    it('leave them as they are, whoever joins or leaves', async () => {
+      const { google, provision } = world;
+      await provision(kari);
+      google.policies.changeSecret(id, (bindings) => [...foreign.slice(1), ...bindings]);
+      google.policies.changeSecret(id, (bindings) =>
+        bindings.map((one) =>
+          one.role === accessor && one.condition === undefined
+            ? { ...one, members: ['group:ops@nav.no', ...one.members, `user:${per}`] }
+            : one,
+        ),
+      );
+      await provision(kari, ola, per);
+      await provision();
+      const left = google.policies.secret(id)?.bindings ?? [];
+      assert.deepEqual(left.slice(0, 2), foreign.slice(1));
+      assert.deepEqual(left[2]?.members.toSorted(), [
+        'group:ops@nav.no',
+        `serviceAccount:${account}`,
+        `user:${per}`,
+      ]);
+      assert.equal(left.length, 3);
+    });
+
+    it('lose none that is made in the very moment of ours', async () => {
+      const { google, provision, holders } = world;
+      await provision(kari);
+      google.before(/POST .*secrets.*:setIamPolicy/, () =>
+        google.policies.changeSecret(id, (bindings) => [...bindings, ...foreign.slice(2)]),
+      );
+      assert.deepEqual(await provision(ola), { state: 'ready' });
+      assert.deepEqual(holders(), {
+        'roles/secretmanager.admin': ['group:admins@nav.no'],
+        ...wanted(ola),
+      });
+    });
+
+    it('give up after some lost races, and say why', async () => {
+      const { google, provision, holders } = world;
+      await provision(kari);
+      const interfere = () => {
+        google.policies.changeSecret(id, (bindings) => bindings);
+        google.before(/POST .*secrets.*:setIamPolicy/, interfere);
+      };
+      google.before(/POST .*secrets.*:setIamPolicy/, interfere);
+      const result = await provision(ola);
+      assert.equal(reasonOf(result), 'Unavailable');
+      assert.deepEqual(holders(), wanted(kari));
+    });
+  });
+
+  describe('changed by several at once', () => {
+    it('end as the last team wants them, and lose nobody', async () => {
+      const { provision, holders, writes } = world;
+      await provision(kari);
+      const both = await Promise.all([provision(kari, ola), provision(kari, ola, per)]);
+      for (const result of both) assert.notEqual(reasonOf(result), 'UnknownMembers');
+      assert.deepEqual(await provision(kari, ola, per), { state: 'ready' });
+      assert.deepEqual(holders(), wanted(kari, ola, per));
+      assert.deepEqual(await writes(() => provision(kari, ola, per)), []);
+    });
+
+    it('forget nobody whom an outdated pass is about to let in', async () => {
+      const { deps, provision, holders } = world;
+      await provision(ola);
+      const slow: Vault = {
+        ...deps.vault,
+        async setPolicy(...args) {
+          assert.deepEqual(await provision(ola), { state: 'ready' });
+          return deps.vault.setPolicy(...args);
+        },
+      };
+      const outdated = provisionWith({ ...deps, vault: slow });
+      await outdated(teamOf(kari, ola), AbortSignal.timeout(20_000));
+      assert.deepEqual(holders(), wanted(kari, ola));
+      await provision(ola);
+      assert.deepEqual(holders(), wanted(ola));
+    });
+
+    it('forget no leaver whom an outdated pass lets in again, in whatever order calls come and crashes', async () => {
+      const crash = fc.option(fc.record({ nth: fc.nat(8), isDone: fc.boolean() }));
+      const pass = fc.record({ members: fc.subarray([kari, ola, per]), crash });
+      const passes = fc.array(pass, { minLength: 1, maxLength: 3 });
+      await fc.assert(
+        fc.asyncProperty(
+          fc.scheduler(),
+          fc.subarray([kari, ola]),
+          passes,
+          async (scheduler, before, others) => {
+            const one = await open();
+            try {
+              await one.provision(...before);
+              const under = [{ members: [ola], crash: null }, ...others].map(
+                ({ members, crash: crashes }) => {
+                  let calls = 0;
+                  // A crash is an answer on its way: a rejection would be nobody’s while it waits for its turn.
+                  const scheduled = <A extends unknown[], T>(call: (...args: A) => Promise<T>) => {
+                    const inTurn = scheduler.scheduleFunction(async (...args: A) => {
+                      const isLast = calls === crashes?.nth;
+                      calls += 1;
+                      if (isLast && crashes?.isDone === false) return 'crash' as const;
+                      const answer = await call(...args);
+                      return isLast ? 'crash' : { answer };
+                    });
+                    return async (...args: A): Promise<T> => {
+                      const result = await inTurn(...args);
+                      if (result === 'crash') throw new Unavailable('secret-manager', 'crash');
+                      return result.answer;
+                    };
+                  };
+                  const { vault } = one.deps;
+                  const interleaved: Vault = {
+                    ...vault,
+                    secret: scheduled(vault.secret),
+                    annotate: scheduled(vault.annotate),
+                    policy: scheduled(vault.policy),
+                    setPolicy: scheduled(vault.setPolicy),
+                  };
+                  const signal = AbortSignal.timeout(20_000);
+                  return provisionWith({ ...one.deps, vault: interleaved })(teamOf(...members), signal);
+                },
+              );
+              await scheduler.waitFor(Promise.all(under));
+              assert.deepEqual(await one.provision(ola), { state: 'ready' });
+              assert.deepEqual(one.holders(), wanted(ola));
+              one.advance(later);
+              await one.provision(ola);
+              const remembered = JSON.parse(one.google.secret(id)?.annotations[memoryAnnotation] ?? '{}');
+              assert.equal(Object.keys(remembered.bound).length, 2, 'Ola and the account');
+            } finally {
+              await one.google.close();
+            }
+          },
+        ),
+        { numRuns: 60 },
+      );
+    });
+  });
+
+  describe('with somebody whom Google does not know', () => {
+    it('are there for the others, and say whom', async () => {
+      const { google, provision, holders } = world;
+      google.principals.unknown(ola);
+      const result = await provision(kari, ola, per);
+      assert.equal(reasonOf(result), 'UnknownMembers');
+      assert.match(result.state === 'incomplete' ? result.message : '', /^ola@nav\.no has no access/);
+      assert.deepEqual(holders(), wanted(kari, per));
+    });
+
+    it('ask again after ten minutes, and not before', async () => {
+      const { google, provision, holders, writes, advance } = world;
+      google.principals.unknown(ola);
+      const first = await provision(kari, ola);
+      assert.deepEqual(await writes(() => provision(kari, ola)), []);
+      assert.deepEqual(await provision(kari, ola), first, 'the same is said');
+      google.principals.known(ola);
+      assert.equal(reasonOf(await provision(kari, ola)), 'UnknownMembers');
+      advance(600_000);
+      assert.deepEqual(await provision(kari, ola), { state: 'ready' });
+      assert.deepEqual(holders(), wanted(kari, ola));
+    });
+
+    it('do the same for people whom the organisation does not let in', async () => {
+      const { google, provision, holders } = world;
+      for (const email of [ola, per]) google.principals.forbid(email);
+      const result = await provision(kari, ola, per);
+      assert.match(result.state === 'incomplete' ? result.message : '', /^ola@nav\.no, per@nav\.no have no/);
+      assert.deepEqual(holders(), wanted(kari));
+    });
+
+    it('find out who it is when Google does not say', async () => {
+      const { google, provision, holders, deps } = world;
+      google.principals.unknown(ola);
+      const { setPolicy } = deps.vault;
+      deps.vault.setPolicy = async (...args) => {
+        const result = await setPolicy(...args);
+        return result.outcome === 'unknown_member' ? { ...result, member: undefined } : result;
+      };
+      const result = await provision(kari, ola, per);
+      assert.match(result.state === 'incomplete' ? result.message : '', /^ola@nav\.no has no access/);
+      assert.deepEqual(holders(), wanted(kari, per));
+    });
+
+    it('forget about who left before Google knew them', async () => {
+      const { google, provision, writes } = world;
+      google.principals.unknown(ola);
+      await provision(kari, ola);
+      assert.deepEqual(await provision(kari), { state: 'ready' });
+      assert.deepEqual(await writes(() => provision(kari)), []);
+    });
+
+    it('wait for the team’s own account, which is new everywhere', async () => {
+      const { google, provision, holders } = world;
+      google.principals.spreadSlowly(2);
+      const result = await provision(kari);
+      assert.equal(reasonOf(result), 'AccountPending');
+      assert.deepEqual(holders()[viewer], [`user:${kari}`], 'members do not wait for it');
+      await provision(kari);
+      assert.deepEqual(await provision(kari), { state: 'ready' });
+      assert.deepEqual(holders(), wanted(kari));
+    });
+  });
+
+  describe('with something in the way', () => {
+    it('leave a secret alone that is not the team’s', async () => {
+      const { google, provision, dismantle, secretExists, addVersion } = world;
+      google.putSecret(id, { owner: 'somebody' });
+      await addVersion('theirs');
+      const result = await provision(kari);
+      assert.equal(reasonOf(result), 'Conflict');
+      assert.match(result.state === 'failed' ? result.message : '', /left alone/);
+      assert.deepEqual(google.policies.secret(id)?.bindings, []);
+      assert.equal(await secretExists(), false);
+      await dismantle(true);
+      assert.equal(google.secret(id)?.versions.length, 1);
+    });
+
+    it('leave an account alone that is not the team’s', async () => {
+      const { google, provision, dismantle } = world;
+      google.putAccount(account, 'made by somebody');
+      assert.equal(reasonOf(await provision(kari)), 'Conflict');
+      assert.deepEqual(google.policies.account(account)?.bindings, []);
+      assert.deepEqual(await dismantle(true), { state: 'gone' });
+      assert.ok(google.account(account));
+    });
+
+    it('say which quota is used up, and go on once there is room', async () => {
+      const { google, provision } = world;
+      google.quotas.serviceAccounts = 0;
+      const result = await provision(kari);
+      assert.equal(reasonOf(result), 'QuotaExceeded');
+      assert.match(result.state === 'failed' ? result.message : '', /Maximum number of service accounts/);
+      google.quotas.serviceAccounts = 100;
+      assert.deepEqual(await provision(kari), { state: 'ready' });
+    });
+
+    it('take nothing away by a memory that somebody else wrote', async () => {
+      const { deps, provision, holders } = world;
+      await provision(kari, ola);
+      const signal = AbortSignal.timeout(5_000);
+      const read = await deps.vault.secret(id, signal);
+      assert.ok(read);
+      await deps.vault.annotate(id, { ...read, annotations: { [memoryAnnotation]: '{}' } }, signal);
+      assert.equal(reasonOf(await provision(kari)), 'Conflict');
+      assert.deepEqual(holders(), wanted(kari, ola));
+    });
+  });
+
+  describe('when a call fails', () => {
+    const faults: readonly Fault[] = ['reset', 'lost', { status: 503 }, 'garbage', 'quota'];
+
+    /** What stands at the end, but for etags and times. */
+    const standing = ({ google, holders }: typeof world) => ({
+      holders: holders(),
+      account: google.policies.account(account)?.bindings,
+      labels: google.secret(id)?.labels,
+      remembered: JSON.parse(google.secret(id)?.annotations[memoryAnnotation] ?? '{}').bound,
+    });
+
+    const foreign = {
+      role: accessor,
+      members: [`user:${per}`],
+      condition: { title: 'x', expression: 'false' },
+    };
+
+    for (const fault of faults) {
+      const named = typeof fault === 'string' ? fault : `status ${fault.status}`;
+      it(`whichever it is (${named}), the next pass finishes, doubles nothing and takes nothing of others`, async () => {
+        const run = async (nth: number | undefined) => {
+          const one = await open();
+          try {
+            await one.provision(kari, per);
+            one.google.policies.changeSecret(id, (bindings) => [foreign, ...bindings]);
+            const start = one.google.calls().length;
+            const end = one.google.fault(/./, fault, { after: nth ?? Number.POSITIVE_INFINITY, times: 1 });
+            const first = await one.provision(kari, ola);
+            const calls = one.google.calls().length - start;
+            end();
+            const second = await one.provision(kari, ola);
+            // Whoever is to be forgotten is, an hour later at the latest.
+            one.advance(later);
+            await one.provision(kari, ola);
+            assert.deepEqual(await one.writes(() => one.provision(kari, ola)), []);
+            return { first, second, calls, standing: standing(one), policy: one.google.policies.secret(id) };
+          } finally {
+            await one.google.close();
+          }
+        };
+        const undisturbed = await run(undefined);
+        assert.ok(undisturbed.calls >= 6);
+        for (let nth = 0; nth < undisturbed.calls; nth++) {
+          const { first, second, standing: end, policy } = await run(nth);
+          assert.ok(
+            ['QuotaExceeded', 'Unavailable'].includes(reasonOf(first)),
+            `${nth}: ${JSON.stringify(first)}`,
+          );
+          assert.deepEqual(second, { state: 'ready' }, String(nth));
+          assert.deepEqual(end, undisturbed.standing, String(nth));
+          assert.deepEqual(policy?.bindings[0], foreign);
+        }
+      });
+
+      it(`whichever it is (${named}) at a team’s first, the next pass finishes`, async () => {
+        for (let nth = 0; ; nth++) {
+          const one = await open();
+          try {
+            const end = one.google.fault(/./, fault, { after: nth, times: 1 });
+            const first = await one.provision(kari);
+            end();
+            if (first.state === 'ready') return;
+            assert.deepEqual(await one.provision(kari), { state: 'ready' }, String(nth));
+            assert.deepEqual(one.holders(), wanted(kari));
+          } finally {
+            await one.google.close();
+          }
+        }
+      });
+
+      it(`whichever it is (${named}) at the end of a team, the next try takes the rest away`, async () => {
+        for (let nth = 0; ; nth++) {
+          const one = await open();
+          try {
+            await one.provision(kari);
+            await one.addVersion('kept');
+            one.google.policies.changeSecret(id, (bindings) => [foreign, ...bindings]);
+            const end = one.google.fault(/./, fault, { after: nth, times: 1 });
+            const first = await one.dismantle(false);
+            end();
+            assert.deepEqual(await one.dismantle(false), { state: 'gone' }, String(nth));
+            assert.equal(one.google.account(account), undefined);
+            assert.deepEqual(one.google.policies.secret(id)?.bindings, [foreign]);
+            if (first.state === 'gone') return;
+          } finally {
+            await one.google.close();
+          }
+        }
+      });
+    }
+
+    it('gives up when the time is up', async () => {
+      const { google, deps } = world;
+      google.fault(/./, 'hang');
+      const result = await provisionWith(deps)(teamOf(kari), AbortSignal.timeout(50));
+      assert.equal(reasonOf(result), 'Unavailable');
+      assert.match(result.state === 'failed' ? result.message : '', /did not answer in time/);
+    });
+  });
+
+  describe('at the end of a team', () => {
+    it('go with everything when that was asked for', async () => {
+      const { google, provision, dismantle, addVersion, secretExists } = world;
+      await provision(kari);
+      await addVersion('x');
+      assert.equal(await secretExists(), true);
+      assert.deepEqual(await dismantle(true), { state: 'gone' });
+      assert.equal(google.secret(id), undefined);
+      assert.equal(google.account(account), undefined);
+      assert.deepEqual(await dismantle(true), { state: 'gone' });
+    });
+
+    it('keep a secret that has a version, and let nobody of the team in any more', async () => {
+      const { google, provision, dismantle, addVersion } = world;
+      await provision(kari, ola);
+      await addVersion('x');
+      assert.deepEqual(await dismantle(false), { state: 'gone' });
+      assert.equal(google.secret(id)?.versions.length, 1);
+      assert.deepEqual(google.policies.secret(id)?.bindings, []);
+      assert.equal(google.account(account), undefined);
+    });
+
+    it('keep no secret that never had a version: nothing is lost with it', async () => {
+      const { google, provision, dismantle, secretExists } = world;
+      await provision(kari);
+      assert.equal(await secretExists(), false);
+      assert.deepEqual(await dismantle(false), { state: 'gone' });
+      assert.equal(google.secret(id), undefined);
+    });
+  });
+});

@@ -1,0 +1,125 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { after, before, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { type Google, googleEndpoints, startGoogle } from '../../local/google/server.ts';
+import { openIdentities } from '../../src/adapters/iam.ts';
+import { openVault } from '../../src/adapters/secret-manager.ts';
+import type { Vault } from '../../src/ports.ts';
+import { provisionWith } from '../../src/secrets/provision.ts';
+import { googleServiceAccount, namespaceOf, secretName, serviceAccountOf } from '../../src/teams/names.ts';
+
+const project = 'knada-gcp';
+const ours = 'team-a-3f9c';
+const theirs = 'team-b-0000';
+const fixture = fileURLToPath(new URL('reader.fixture.ts', import.meta.url));
+const run = promisify(execFile);
+const signal = () => AbortSignal.timeout(20_000);
+
+describe('a notebook', () => {
+  let google: Google;
+  let vault: Vault;
+
+  before(async () => {
+    google = await startGoogle({ project });
+    const endpoints = JSON.parse(googleEndpoints(google.url));
+    vault = openVault({ project, region: 'europe-north1', endpoints });
+    const provision = provisionWith({
+      vault,
+      identities: openIdentities({ project, endpoints }),
+      clock: { now: () => Date.now() },
+      googleProject: project,
+      workloadPool: `${project}.svc.id.goog`,
+    });
+    for (const id of [ours, theirs]) {
+      const members = [{ email: `kari-${id}@nav.no`, username: 'kari' }];
+      assert.deepEqual(await provision({ id, slug: id.slice(0, -5), members }, signal()), { state: 'ready' });
+    }
+    await vault.addVersion(ours, Buffer.from('old'), signal());
+    await vault.addVersion(ours, Buffer.from('pässord'), signal());
+  });
+  after(() => google.close());
+
+  /** Runs the code of the user documentation in a pod of a team, asking for the secret of another or the same one. */
+  const read = async (team: string, secretOf: string, pod: { readonly namespace?: string } = {}) => {
+    const metadata = await google.metadataFor({
+      namespace: pod.namespace ?? namespaceOf(team),
+      serviceAccount: serviceAccountOf(team),
+      googleServiceAccount: googleServiceAccount(team, project),
+    });
+    const { stdout } = await run(process.execPath, [fixture], {
+      env: {
+        GCE_METADATA_HOST: metadata.host,
+        KNADA_TEAM_SECRET: secretName(secretOf, project),
+        SIMULATOR: google.url,
+      },
+      timeout: 30_000,
+    });
+    return JSON.parse(stdout);
+  };
+
+  it('reads the newest version of its team’s secret as the team’s service account', async () => {
+    assert.deepEqual(await read(ours, ours), { payload: 'pässord' });
+    const { caller } = google.calls().at(-1) ?? {};
+    assert.equal(caller, `serviceAccount:${googleServiceAccount(ours, project)}`);
+  });
+
+  it('is denied the secret of another team', async () => {
+    const { code, message } = await read(theirs, ours);
+    assert.equal(code, 7, 'PERMISSION_DENIED');
+    assert.match(message, /secretmanager\.versions\.access/);
+  });
+
+  it('is told that its secret has no version yet, and not that it may not read it', async () => {
+    assert.equal((await read(theirs, theirs)).code, 5, 'NOT_FOUND');
+  });
+
+  it('cannot be the team’s service account from another namespace', async () => {
+    const { payload, message } = await read(ours, ours, { namespace: 'team-elsewhere' });
+    assert.equal(payload, undefined);
+    assert.match(message, /getAccessToken/);
+  });
+});
+
+describe('a member', () => {
+  it('adds, disables and reads versions, and can change neither who may nor the secret itself', async () => {
+    const google = await startGoogle({ project });
+    try {
+      const endpoints = JSON.parse(googleEndpoints(google.url));
+      const owner = openVault({ project, region: 'europe-north1', endpoints });
+      const identities = openIdentities({ project, endpoints });
+      const clock = { now: () => Date.now() };
+      const workloadPool = `${project}.svc.id.goog`;
+      const provision = provisionWith({
+        vault: owner,
+        identities,
+        clock,
+        googleProject: project,
+        workloadPool,
+      });
+      const email = 'kari@nav.no';
+      await provision({ id: ours, slug: 'team-a', members: [{ email, username: 'kari' }] }, signal());
+      const vaultOf = (who: string) => {
+        const token = google.tokenFor(who);
+        return openVault({ project, region: 'europe-north1', endpoints, accessToken: async () => token });
+      };
+
+      const kari = vaultOf(email);
+      assert.equal((await kari.addVersion(ours, Buffer.from('x'), signal()))?.version, '1');
+      assert.equal((await kari.versions(ours, signal()))?.length, 1);
+      await kari.setEnabled(ours, '1', false, signal());
+      const policy = await kari.policy(ours, signal());
+      assert.ok(policy, 'and sees who else may');
+      await assert.rejects(kari.setPolicy(ours, policy, signal()), {
+        name: 'Unavailable',
+        message: /denied/,
+      });
+      await assert.rejects(kari.deleteSecret(ours, signal()), { name: 'Unavailable', message: /denied/ });
+
+      await assert.rejects(vaultOf('eve@nav.no').versions(ours, signal()), { name: 'Unavailable' });
+    } finally {
+      await google.close();
+    }
+  });
+});
