@@ -8,6 +8,7 @@ const kept = [
   'store.sqlite',
   'kubernetes.sqlite',
   'hubs.json',
+  'google.json',
   'issuer-key.json',
   'hub-master-keys',
 ] as const;

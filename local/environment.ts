@@ -1,4 +1,5 @@
 import { fileURLToPath } from 'node:url';
+import { googleEndpoints } from './google/server.ts';
 import { authIssuers } from './issuer/server.ts';
 import { portOf, urlOf } from './ports.ts';
 import { registryEndpoints } from './registries/server.ts';
@@ -23,6 +24,9 @@ const tunable = [
 /** The group whose members are platform admins here. */
 export const adminGroup = 'knada-admins';
 
+/** The Google Cloud project that is simulated. */
+export const googleProject = 'knada-local';
+
 /** The environment of the API and the functions (DESIGN 8): production's, with the simulators' addresses. */
 export const environmentOf = (options: {
   readonly port: number;
@@ -35,7 +39,7 @@ export const environmentOf = (options: {
   const own = {
     HOST: '127.0.0.1',
     STORE: `sqlite:${options.storeFile}`,
-    GOOGLE_CLOUD_PROJECT: 'knada-local',
+    GOOGLE_CLOUD_PROJECT: googleProject,
     CLUSTER: options.kubeconfig ? 'kubeconfig' : `http://127.0.0.1:${portOf('kubernetes', options.port)}`,
     AUTH_ISSUERS: authIssuers(options.issuer),
     PLATFORM_ADMIN_GROUPS: adminGroup,
@@ -45,6 +49,7 @@ export const environmentOf = (options: {
     HUB_VALUES_FILE: fileURLToPath(new URL('hub-values.yaml', import.meta.url)),
     ALLOW_INSECURE_HUB_AUTH: '1',
     REGISTRY_ENDPOINTS: registryEndpoints(`http://127.0.0.1:${portOf('registries', options.port)}`),
+    GOOGLE_ENDPOINTS: googleEndpoints(`http://127.0.0.1:${portOf('google', options.port)}`),
     RATE_LIMIT_PER_MINUTE: '0',
     // A real cluster’s notebooks ask a real DNS.
     ...(options.kubeconfig ? {} : { EGRESS_DNS_SERVERS: `127.0.0.1:${portOf('dns', options.port)}` }),

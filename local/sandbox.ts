@@ -5,7 +5,8 @@ import { startKubelet } from './cluster/kubelet.ts';
 import { installPlatform } from './cluster/platform.ts';
 import { FolderInUse, openData } from './data.ts';
 import { type Dns, startDns } from './dns/server.ts';
-import { environmentOf } from './environment.ts';
+import { environmentOf, googleProject } from './environment.ts';
+import { type Google, startGoogle } from './google/server.ts';
 import { startHelmController } from './helm-controller/controller.ts';
 import { startHubs } from './hubs/server.ts';
 import { type Issuer, startIssuer } from './issuer/server.ts';
@@ -40,6 +41,8 @@ export interface Sandbox {
   /** The simulated cluster; undefined with `kubeconfig`. */
   readonly kubernetes: Kubernetes | undefined;
   readonly registries: Registries;
+  /** Secret Manager and IAM; gives tokens of teams’ service accounts. */
+  readonly google: Google;
   readonly dns: Dns;
   /** Settles with a report when a part of it dies by itself. */
   readonly died: Promise<string>;
@@ -164,6 +167,12 @@ export const startSandbox = async (options: SandboxOptions): Promise<Sandbox> =>
     parts.push(registries);
     const dns = await startDns({ port: portOf('dns', port) });
     parts.push(dns);
+    const google = await startGoogle({
+      port: portOf('google', port),
+      project: googleProject,
+      file: data.path('google.json'),
+    });
+    parts.push(google);
     const environment = environmentOf({
       port,
       storeFile: data.path('store.sqlite'),
@@ -189,7 +198,17 @@ export const startSandbox = async (options: SandboxOptions): Promise<Sandbox> =>
       startSchedule(`${urlOf('functions', port)}/cull`, cullEveryMs, print),
       startSchedule(`${urlOf('functions', port)}/refresh`, refreshEveryMs, print),
     );
-    return { port, url: (part) => urlOf(part, port), issuer, kubernetes, registries, dns, died, close };
+    return {
+      port,
+      url: (part) => urlOf(part, port),
+      issuer,
+      kubernetes,
+      registries,
+      google,
+      dns,
+      died,
+      close,
+    };
   } catch (error) {
     await close();
     throw error;

@@ -18,7 +18,17 @@ import type { ImagePolicy } from './images/reference.ts';
 import { resolveImage } from './images/resolve.ts';
 import { platformHash, releaseSpec } from './notebooks/desired.ts';
 import type { Platform } from './notebooks/values.ts';
-import type { Clock, Cluster, Hubs, Names, PythonReleases, Registries, Store } from './ports.ts';
+import type {
+  Clock,
+  Cluster,
+  Hubs,
+  Identities,
+  Names,
+  PythonReleases,
+  Registries,
+  Store,
+  Vault,
+} from './ports.ts';
 import { boundedBy } from './reconcile/bounded.ts';
 import { knownAddresses, namesOf } from './reconcile/egress.ts';
 import type { LiveEgress, Log } from './reconcile/look.ts';
@@ -39,6 +49,8 @@ export interface Adapters {
   readonly names: Names;
   readonly registries: Registries;
   readonly pythonReleases: PythonReleases;
+  readonly vault: Vault;
+  readonly identities: Identities;
   readonly clock: Clock;
   readonly log: Log;
 }

@@ -32,6 +32,15 @@ const Issuer = closed({
 /** Other origins for the hosts that images and Python’s versions come from; for the sandbox and tests. */
 const Origins = Type.Record(Type.String(), Type.String({ pattern: '^https?://[a-zA-Z0-9.-]+(:[0-9]+)?$' }));
 
+/** Simulators of Google’s APIs, on this machine only: nothing of ours is shown to them. */
+const LocalOrigin = Type.Optional(
+  Type.String({ pattern: '^http://(127\\.0\\.0\\.1|localhost):[0-9]{1,5}$' }),
+);
+const GoogleEndpoints = closed({
+  'secretmanager.googleapis.com': LocalOrigin,
+  'iam.googleapis.com': LocalOrigin,
+});
+
 const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 /** Addresses by host name. */
 const HostMap = Type.Record(Type.String(), Type.Array(Type.String(), { minItems: 1 }));
@@ -322,6 +331,7 @@ const parse = (env: Environment, readFile: (path: string) => string) => {
     logLevel: read.oneOf('LOG_LEVEL', logLevels, 'info'),
     googleProject: read.matching('GOOGLE_CLOUD_PROJECT', /^[a-z][a-z0-9-]{4,28}[a-z0-9]$/, 'a project id'),
     region: read.text('REGION', 'europe-north1'),
+    googleEndpoints: read.json('GOOGLE_ENDPOINTS', GoogleEndpoints, {}) ?? {},
     store: storeOf(read),
     cluster: clusterOf(read),
     workloadPool: read.text('WORKLOAD_POOL', `${read.optional('GOOGLE_CLOUD_PROJECT') ?? ''}.svc.id.goog`),

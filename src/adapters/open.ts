@@ -1,11 +1,23 @@
 import type { Config } from '../config.ts';
 import { hubToken } from '../notebooks/keys.ts';
-import type { Clock, Cluster, Hubs, Names, PythonReleases, Registries, Store } from '../ports.ts';
+import type {
+  Clock,
+  Cluster,
+  Hubs,
+  Identities,
+  Names,
+  PythonReleases,
+  Registries,
+  Store,
+  Vault,
+} from '../ports.ts';
 import { openNames } from './dns.ts';
+import { openIdentities } from './iam.ts';
 import { openHubs } from './jupyterhub.ts';
 import { openCluster } from './kubernetes.ts';
 import { openRegistries } from './oci-registry.ts';
 import { openPythonReleases } from './python-releases.ts';
+import { openVault } from './secret-manager.ts';
 
 /** The outside world as the configuration names it. */
 export interface Outside {
@@ -15,6 +27,8 @@ export interface Outside {
   readonly names: Names;
   readonly registries: Registries;
   readonly pythonReleases: PythonReleases;
+  readonly vault: Vault;
+  readonly identities: Identities;
   readonly clock: Clock;
   close(): Promise<void>;
 }
@@ -39,6 +53,7 @@ const openStore = async ({ store, googleProject }: Config): Promise<Store> => {
 export const openOutside = async (config: Config): Promise<Outside> => {
   const store = await openStore(config);
   const cluster = openCluster(config.cluster);
+  const google = { project: config.googleProject, endpoints: config.googleEndpoints };
   const wire = { clock: systemClock, garRegion: config.region, origins: config.images.origins };
   return {
     store,
@@ -51,6 +66,8 @@ export const openOutside = async (config: Config): Promise<Outside> => {
     names: openNames({ servers: config.egress.dnsServers }),
     registries: openRegistries({ ...wire, garProject: config.images.garProject }),
     pythonReleases: openPythonReleases(wire),
+    vault: openVault({ ...google, region: config.region }),
+    identities: openIdentities(google),
     clock: systemClock,
     async close() {
       await cluster.close();

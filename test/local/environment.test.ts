@@ -19,6 +19,10 @@ describe('the environment of a sandbox', () => {
     assert.deepEqual(config.store, { kind: 'sqlite', file: '/somewhere/store.sqlite' });
     assert.deepEqual(config.cluster, { kind: 'url', url: 'http://127.0.0.1:8081' });
     assert.equal(config.rateLimitPerMinute, 0);
+    assert.deepEqual(config.googleEndpoints, {
+      'secretmanager.googleapis.com': 'http://127.0.0.1:8086',
+      'iam.googleapis.com': 'http://127.0.0.1:8086',
+    });
     assert.deepEqual(config.auth.platformAdminGroups, [adminGroup]);
     assert.equal(config.auth.issuers[0]?.issuer, 'http://localhost:8084');
     assert.equal(config.standardImages.length, 1);

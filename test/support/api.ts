@@ -12,9 +12,11 @@ import type { HistoryItem } from '../../src/notebooks/notebook.ts';
 import {
   type Cluster,
   type Hubs,
+  type Identities,
   type PythonReleases,
   type Registries,
   Unavailable,
+  type Vault,
 } from '../../src/ports.ts';
 import type { Fault, ProblemCode } from '../../src/problems.ts';
 import type { TeamRecord } from '../../src/record.ts';
@@ -44,6 +46,8 @@ type Everything = readonly { readonly team: TeamRecord; readonly history: readon
 export interface Outside extends Pick<Deps, 'reconcile' | 'look' | 'hasHomes' | 'pinImage' | 'registries'> {
   readonly hubs: Hubs;
   readonly cluster: Cluster;
+  readonly vault: Vault;
+  readonly identities: Identities;
 }
 
 /** Groups of tokens, as the configuration below knows them. */
@@ -106,6 +110,27 @@ export const noHubs: Hubs = {
   reportActivity: noHub,
   isBusy: noHub,
 };
+const noVaultCall = () =>
+  Promise.reject(new Unavailable('secret-manager', 'Secret Manager does not answer.'));
+export const noVault: Vault = {
+  secret: noVaultCall,
+  createSecret: noVaultCall,
+  annotate: noVaultCall,
+  deleteSecret: noVaultCall,
+  policy: noVaultCall,
+  setPolicy: noVaultCall,
+  versions: noVaultCall,
+  addVersion: noVaultCall,
+  setEnabled: noVaultCall,
+};
+const noIdentity = () => Promise.reject(new Unavailable('iam', 'IAM does not answer.'));
+export const noIdentities: Identities = {
+  account: noIdentity,
+  createAccount: noIdentity,
+  deleteAccount: noIdentity,
+  policy: noIdentity,
+  setPolicy: noIdentity,
+};
 const noReleases: PythonReleases = {
   releaseCycle: () => assert.fail('Python was asked for its releases'),
   jupyterTags: () => assert.fail('Jupyter was asked for its images'),
@@ -129,6 +154,8 @@ export const openApi = async ({ environment = {} }: { readonly environment?: Hea
     registries: noRegistries,
     hubs: noHubs,
     cluster: noCluster,
+    vault: noVault,
+    identities: noIdentities,
   };
   const outside = { ...untouched };
   const dns = new Map<string, readonly string[]>();
@@ -157,6 +184,24 @@ export const openApi = async ({ environment = {} }: { readonly environment?: Hea
     names: namesOf(dns),
     registries: noRegistries,
     pythonReleases: noReleases,
+    vault: {
+      secret: (...asked) => outside.vault.secret(...asked),
+      createSecret: (...asked) => outside.vault.createSecret(...asked),
+      annotate: (...asked) => outside.vault.annotate(...asked),
+      deleteSecret: (...asked) => outside.vault.deleteSecret(...asked),
+      policy: (...asked) => outside.vault.policy(...asked),
+      setPolicy: (...asked) => outside.vault.setPolicy(...asked),
+      versions: (...asked) => outside.vault.versions(...asked),
+      addVersion: (...asked) => outside.vault.addVersion(...asked),
+      setEnabled: (...asked) => outside.vault.setEnabled(...asked),
+    },
+    identities: {
+      account: (...asked) => outside.identities.account(...asked),
+      createAccount: (...asked) => outside.identities.createAccount(...asked),
+      deleteAccount: (...asked) => outside.identities.deleteAccount(...asked),
+      policy: (...asked) => outside.identities.policy(...asked),
+      setPolicy: (...asked) => outside.identities.setPolicy(...asked),
+    },
     clock,
     log: createLogger('silent'),
   };

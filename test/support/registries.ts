@@ -7,7 +7,7 @@ import type { Cluster, Store } from '../../src/ports.ts';
 import type { Log } from '../../src/reconcile/look.ts';
 import { type RefreshDeps, refresh } from '../../src/reconcile/refresh.ts';
 import { tick } from '../../src/reconcile/tick.ts';
-import { noHubs, openApi } from './api.ts';
+import { noHubs, noIdentities, noVault, openApi } from './api.ts';
 import { namesOf } from './names.ts';
 import { aMoment } from './records.ts';
 
@@ -59,6 +59,8 @@ export const openWithRegistries = async ({ cluster = noCluster }: { readonly clu
     names: namesOf(api.dns),
     registries,
     pythonReleases,
+    vault: noVault,
+    identities: noIdentities,
     clock,
     log,
   });
