@@ -11,6 +11,7 @@ const kept = [
   'google.json',
   'issuer-key.json',
   'hub-master-keys',
+  'admission-secret',
 ] as const;
 type Kept = (typeof kept)[number];
 
@@ -18,6 +19,8 @@ export interface Data {
   path(file: Kept): string;
   /** HUB_MASTER_KEYS of this sandbox: made once, then kept. */
   readonly hubMasterKeys: string;
+  /** ADMISSION_SECRETS of this sandbox: made once, then kept. */
+  readonly admissionSecret: string;
   close(): void;
 }
 
@@ -26,12 +29,14 @@ export class FolderInUse extends Error {
   override readonly name = 'FolderInUse';
 }
 
-const masterKeys = (file: string): string => {
+const secretIn = (file: string, made: () => string): string => {
   if (existsSync(file)) return readFileSync(file, 'utf8').trim();
-  const keys = `local:${randomBytes(32).toString('hex')}`;
-  writeFileSync(file, `${keys}\n`, { mode: 0o600 });
-  return keys;
+  const secret = made();
+  writeFileSync(file, `${secret}\n`, { mode: 0o600 });
+  return secret;
 };
+
+const key = (): string => randomBytes(32).toString('hex');
 
 /**
  * Opens a sandbox’s folder for one sandbox alone. The lock is the operating system’s, on a SQLite file, so that it
@@ -55,7 +60,8 @@ export const openData = (folder: string, options: { readonly fresh: boolean }): 
   }
   return {
     path: (file) => join(folder, file),
-    hubMasterKeys: masterKeys(join(folder, 'hub-master-keys')),
+    hubMasterKeys: secretIn(join(folder, 'hub-master-keys'), () => `local:${key()}`),
+    admissionSecret: secretIn(join(folder, 'admission-secret'), key),
     close: () => lock.close(),
   };
 };

@@ -18,6 +18,9 @@ const tunable = [
   'EGRESS_CLUSTER_RANGES',
   'EGRESS_INTERNAL_SUFFIXES',
   'EGRESS_ALLOW_CIDR',
+  'EGRESS_BACKEND',
+  'EGRESS_HOST_MAP',
+  'EGRESS_AIRFLOW_DESTINATIONS',
   'ROLLOUT_PER_TICK',
 ] as const;
 
@@ -32,6 +35,7 @@ export const environmentOf = (options: {
   readonly port: number;
   readonly storeFile: string;
   readonly hubMasterKeys: string;
+  readonly admissionSecret?: string;
   readonly issuer: string;
   readonly kubeconfig: boolean;
   readonly given: Readonly<Record<string, string | undefined>>;
@@ -46,6 +50,7 @@ export const environmentOf = (options: {
     HUB_URL_TEMPLATE: `${urlOf('hubs', options.port)}/{slug}`,
     HUB_API_URL_TEMPLATE: `http://127.0.0.1:${portOf('hubs', options.port)}/{slug}`,
     HUB_MASTER_KEYS: options.hubMasterKeys,
+    ...(options.admissionSecret === undefined ? {} : { ADMISSION_SECRETS: options.admissionSecret }),
     HUB_VALUES_FILE: fileURLToPath(new URL('hub-values.yaml', import.meta.url)),
     ALLOW_INSECURE_HUB_AUTH: '1',
     REGISTRY_ENDPOINTS: registryEndpoints(`http://127.0.0.1:${portOf('registries', options.port)}`),

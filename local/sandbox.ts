@@ -158,7 +158,10 @@ export const startSandbox = async (options: SandboxOptions): Promise<Sandbox> =>
       const file = data.path('kubernetes.sqlite');
       kubernetes = await startKubernetes({ port: portOf('kubernetes', port), file, log: onFailure });
       parts.push(kubernetes);
-      await installPlatform(kubernetes.client('platform'));
+      await installPlatform(kubernetes.client('platform'), {
+        PROJECT_ID: 'knada-local',
+        ADMISSION_URL: `http://127.0.0.1:${portOf('functions', port)}/admission/${data.admissionSecret}`,
+      });
       parts.push(...startControllers(kubernetes, onFailure));
       const client = kubernetes.client('hub');
       parts.push(await startHubs({ port: portOf('hubs', port), client, file: data.path('hubs.json') }));
@@ -177,6 +180,7 @@ export const startSandbox = async (options: SandboxOptions): Promise<Sandbox> =>
       port,
       storeFile: data.path('store.sqlite'),
       hubMasterKeys: data.hubMasterKeys,
+      admissionSecret: data.admissionSecret,
       issuer: issuer.url,
       kubeconfig,
       given: process.env,

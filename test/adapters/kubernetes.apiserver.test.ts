@@ -91,8 +91,8 @@ describe('the cluster: the real API server', { skip: await absent() }, () => {
     const listed = await cluster.list({ apiVersion: 'v1', kind: 'ConfigMap', namespace }, signal());
     assert.ok(listed.some(({ metadata }) => metadata.name === 'profiles'));
     await assert.rejects(
-      cluster.list({ apiVersion: 'v1', kind: 'Event', namespace }, signal()),
-      (error) => error instanceof Unavailable && /does not let this service list events/.test(error.message),
+      cluster.list({ apiVersion: 'v1', kind: 'Namespace' }, signal()),
+      (error) => error instanceof Unavailable && /does not let this service list namespaces/.test(error.message),
     );
     const deployment: Manifest = {
       apiVersion: 'apps/v1',

@@ -265,6 +265,8 @@ function controllerFlags(folder: string, url: string, caFile: string, token: str
     `--kubeconfig=${kubeconfig}`,
     `--controllers=${CONTROLLERS.join(',')}`,
     `--root-ca-file=${caFile}`,
+    // Each as itself, as in a real cluster: an admission policy that stands in their way is noticed.
+    '--use-service-account-credentials=true',
     '--leader-elect=false',
     '--secure-port=0',
   ];
