@@ -92,7 +92,8 @@ describe('the cluster: the real API server', { skip: await absent() }, () => {
     assert.ok(listed.some(({ metadata }) => metadata.name === 'profiles'));
     await assert.rejects(
       cluster.list({ apiVersion: 'v1', kind: 'Namespace' }, signal()),
-      (error) => error instanceof Unavailable && /does not let this service list namespaces/.test(error.message),
+      (error) =>
+        error instanceof Unavailable && /does not let this service list namespaces/.test(error.message),
     );
     const deployment: Manifest = {
       apiVersion: 'apps/v1',

@@ -91,7 +91,7 @@ const service = (file: string, called = 'reconcile'): Static<typeof Service> => 
   return Value.Parse(Service, value);
 };
 const containerOf = (file: string) => service(file).spec.template.spec.containers[0];
-const files = ['service.yaml', 'deploy/functions.yaml'];
+const files = ['service.yaml', 'deploy/functions.yaml', 'deploy/admission.yaml'];
 
 /** Every variable that the configuration looks at, and those that it cannot do without. */
 const configuration = () => {
@@ -182,6 +182,27 @@ describe('what is deployed on Cloud Run', () => {
     }
   });
 
+  it('gives the admission function the same, and the secret of its path', () => {
+    const api = service('service.yaml').spec.template.spec;
+    const { metadata, spec } = service('deploy/admission.yaml');
+    const [container] = spec.template.spec.containers;
+    const own = container.env.filter(({ name }) => name === 'ADMISSION_SECRETS');
+    assert.equal(metadata.name, 'knada-notebooks-admission');
+    assert.deepEqual(container.env, [...api.containers[0].env, ...own]);
+    assert.equal(own.length, 1);
+    assert.deepEqual(container.volumeMounts, api.containers[0].volumeMounts);
+    assert.deepEqual(spec.template.spec.volumes, api.volumes);
+    assert.equal(container.image, api.containers[0].image);
+    assert.equal(spec.template.spec.serviceAccountName, api.serviceAccountName);
+    assert.deepEqual(container.args, ['--target=admission', '--signature-type=http']);
+  });
+
+  it('keeps an admission function warm, and calls every service by what is deployed', () => {
+    const { metadata } = service('deploy/admission.yaml').spec.template;
+    assert.equal(metadata.annotations['autoscaling.knative.dev/minScale'], '1');
+    for (const file of files) assert.match(text('cloudbuild.yaml'), new RegExp(`^ +replace ${file}$`, 'm'));
+  });
+
   it('has each function called by the clock, and waited for as long as it may take', () => {
     const readme = text('deploy/README.md');
     const deadlineSeconds = Number(/--attempt-deadline (\d+)s/.exec(readme)?.[1]);
@@ -193,11 +214,10 @@ describe('what is deployed on Cloud Run', () => {
     assert.match(readme, /^schedule refresh '\d+ \* \* \* \*'$/m);
   });
 
-  it('leaves callers to the API, and the functions to nobody but the scheduler', () => {
-    assert.equal(
-      service('service.yaml').metadata.annotations['run.googleapis.com/invoker-iam-disabled'],
-      'true',
-    );
+  it('leaves callers to the API and to the admission function, the others to nobody but the scheduler', () => {
+    for (const file of ['service.yaml', 'deploy/admission.yaml']) {
+      assert.equal(service(file).metadata.annotations['run.googleapis.com/invoker-iam-disabled'], 'true');
+    }
     assert.ok(
       !('run.googleapis.com/invoker-iam-disabled' in service('deploy/functions.yaml').metadata.annotations),
     );

@@ -35,7 +35,7 @@ describe('the cluster’s part of the deployment', { skip: await absent() }, () 
       });
     const fluxSystem = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'flux-system' } };
     kubectl(['apply', '-f', '-'], JSON.stringify(fluxSystem));
-    const files = ['rbac.yaml', 'admission-policies.yaml', 'helm-repository.yaml'];
+    const files = ['rbac.yaml', 'admission-policies.yaml', 'helm-repository.yaml', 'admission-webhook.yaml'];
     const said = kubectl(['apply', '--dry-run=server', '-f', '-'], render(...files))
       .trim()
       .split('\n');
