@@ -12,6 +12,7 @@ import { registerOpenapi } from './http/openapi.ts';
 import { type App, createServer } from './http/server.ts';
 import { imageSchemas, registerImages } from './images/routes.ts';
 import { notebookSchemas, registerNotebooks } from './notebooks/routes.ts';
+import { registerSecrets, secretSchemas } from './secrets/routes.ts';
 import { registerServers, serverSchemas } from './servers/routes.ts';
 import { registerTeams, teamSchemas } from './teams/routes.ts';
 
@@ -26,6 +27,7 @@ const tags = [
   { name: 'teams', description: 'Who has a notebook environment, and with whom.' },
   { name: 'notebooks', description: 'What a team has ordered, and how far it is.' },
   { name: 'servers', description: 'The members’ notebook servers: see them, start and stop them.' },
+  { name: 'secrets', description: 'What a team keeps in Secret Manager for its notebooks.' },
   { name: 'environments', description: 'Which Pythons are offered.' },
   { name: 'images', description: 'What a team may bring itself.' },
   { name: 'egress', description: 'Where notebooks may connect to.' },
@@ -60,6 +62,7 @@ export const buildApp = async ({
     imageSchemas,
     egressSchemas,
     serverSchemas,
+    secretSchemas,
   ];
   for (const schema of schemas.flat()) app.addSchema(schema);
 
@@ -82,6 +85,7 @@ export const buildApp = async ({
   registerTeams(app, deps);
   registerNotebooks(app, deps);
   registerServers(app, deps);
+  registerSecrets(app, deps);
   registerEnvironments(app, deps);
   registerImages(app, deps);
   registerEgress(app, deps);

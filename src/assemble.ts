@@ -38,6 +38,7 @@ import { renderWith } from './reconcile/render.ts';
 import { hasHomes } from './reconcile/teardown.ts';
 import type { TickDeps } from './reconcile/tick.ts';
 import type { TeamRecord } from './record.ts';
+import { dismantleWith, provisionWith, secretExistsWith } from './secrets/provision.ts';
 import type { Access } from './servers/advance.ts';
 import { serversWith } from './servers/servers.ts';
 
@@ -109,7 +110,7 @@ export const assemble = (
   adapters: Adapters,
   { elapsedMs, pause }: Passing = passing,
 ): Assembled => {
-  const { store, cluster, hubs, names, registries, pythonReleases, clock, log } = adapters;
+  const { store, cluster, hubs, names, registries, pythonReleases, vault, identities, clock, log } = adapters;
   const { standardImages } = config;
   const platform = platformOf(config);
   const hash = platformHash(platform);
@@ -163,8 +164,17 @@ export const assemble = (
       podsAlive: true,
       owners: [],
     });
+  const googleDeps = {
+    vault,
+    identities,
+    clock,
+    googleProject: config.googleProject,
+    workloadPool: config.workloadPool,
+  };
+  const google = { provision: provisionWith(googleDeps), dismantle: dismantleWith(googleDeps) };
+  const secretExists = secretExistsWith(googleDeps);
   const addresses = { store, names, clock, log, random: Math.random };
-  const reconcile = reconcileWith({ ...addresses, cluster, hubs, render: renderLive, egress });
+  const reconcile = reconcileWith({ ...addresses, cluster, hubs, render: renderLive, egress, google });
   const access: Access = {
     async announce(slug, signal) {
       await reconcile(slug, signal, { announced: true });
@@ -227,6 +237,8 @@ export const assemble = (
         settings,
         look: (namespace, hosts, signal) => lookAtEgress({ cluster, store }, namespace, hosts, signal),
       },
+      vault,
+      hasSecret: (team) => secretExists(team, AbortSignal.timeout(homesDeadlineMs)),
       hasHomes: ({ id }) => hasHomes(cluster, id, AbortSignal.timeout(homesDeadlineMs)),
     },
     tick: {

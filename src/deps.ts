@@ -5,7 +5,7 @@ import type { Catalogue } from './environments/catalogue.ts';
 import type { ImagePolicy } from './images/reference.ts';
 import type { Limits } from './notebooks/bounds.ts';
 import type { NotebookImage } from './notebooks/notebook.ts';
-import type { Clock, Manifest, Registries, Store } from './ports.ts';
+import type { Clock, Manifest, Registries, Store, Vault } from './ports.ts';
 import type { Release, TeamRecord } from './record.ts';
 import type { Servers } from './servers/servers.ts';
 
@@ -35,6 +35,9 @@ export interface Deps {
   readonly look: (team: TeamRecord) => Promise<TeamRecord | undefined>;
   /** Whether home volumes exist; throws Unavailable when the cluster does not say. */
   readonly hasHomes: (team: TeamRecord) => Promise<boolean>;
+  /** Whether the team’s secret holds anything; throws Unavailable when Secret Manager does not say. */
+  readonly hasSecret: (team: TeamRecord) => Promise<boolean>;
+  readonly vault: Vault;
   readonly servers: Servers;
   /** What the operator decides about egress, and a look at what a namespace’s policies and these hosts are now. */
   readonly egress: {

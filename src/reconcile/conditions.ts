@@ -1,5 +1,6 @@
 import type { Condition, ConditionType, Phase } from '../notebooks/condition.ts';
 import type { TeamRecord, TeamStatus } from '../record.ts';
+import type { Provisioned } from '../secrets/provision.ts';
 import type { EgressFact } from './egress.ts';
 import type { MembersFact } from './members.ts';
 import type { ReleaseState } from './release.ts';
@@ -16,6 +17,7 @@ export interface Facts {
   /** Undefined where this look did not ask: what was found out before stands. */
   readonly members?: MembersFact | undefined;
   readonly egress?: EgressFact | undefined;
+  readonly secret?: Provisioned | undefined;
 }
 
 type Finding = Omit<Condition, 'type' | 'lastTransitionTime'>;
@@ -78,6 +80,24 @@ const membersSynced = (fact: MembersFact): Finding => {
   }
 };
 
+const secretReady = (fact: Provisioned): Finding => {
+  if (fact.state === 'ready') {
+    const message = 'The team’s secret and service account are there, and the members may use the secret.';
+    return { status: 'True', reason: 'InPlace', message };
+  }
+  const { reason, message } = fact;
+  switch (reason) {
+    // One member whom Google does not know keeps nobody else from anything.
+    case 'UnknownMembers':
+      return { status: 'True', reason, message };
+    // A system that gave no answer says nothing about the secret.
+    case 'Unavailable':
+      return { status: 'Unknown', reason, message };
+    default:
+      return { status: 'False', reason, message };
+  }
+};
+
 const egressEffective = (fact: EgressFact): Finding | undefined => {
   switch (fact.outcome) {
     case 'not_restricted':
@@ -101,10 +121,11 @@ const findings = (
   team: TeamRecord,
   facts: Facts,
 ): readonly (readonly [ConditionType, Finding | undefined])[] => {
-  const { members, egress } = facts;
+  const { members, secret, egress } = facts;
   const ofNotebook = (finding: () => Finding | undefined) => (team.notebook === null ? undefined : finding());
   return [
     ['ImageResolved', imageResolved(team)],
+    ['SecretReady', secret === undefined ? asBefore(team, 'SecretReady') : secretReady(secret)],
     ['Applied', applied(facts)],
     ['HubReady', ofNotebook(() => hubReady(facts))],
     [
@@ -158,15 +179,26 @@ export const statusAfter = (team: TeamRecord, facts: Facts, now: string): TeamSt
     appliedGeneration,
     appliedRevision,
     wasReady: team.status.wasReady || phase === 'Ready',
-    ...remembered(team, facts),
+    ...remembered(team, facts, now),
   };
 };
 
 /** What the next look wants to know of this one. */
-const remembered = ({ status, notebook }: TeamRecord, { members }: Facts): Pick<TeamStatus, 'hubUsers'> => {
+const remembered = (
+  { status, generation, notebook }: TeamRecord,
+  { members, secret }: Facts,
+  now: string,
+): Pick<TeamStatus, 'hubUsers' | 'provisioned'> => {
   const seen = members === undefined || members.outcome === 'no_hub' ? undefined : members.hubUsers;
   const hubUsers = notebook === null ? undefined : (seen ?? status.hubUsers);
+  const provisioned =
+    secret === undefined
+      ? status.provisioned
+      : secret.state === 'ready'
+        ? { generation, at: now }
+        : undefined;
   return {
     ...(hubUsers === undefined ? {} : { hubUsers }),
+    ...(provisioned === undefined ? {} : { provisioned }),
   };
 };

@@ -3,6 +3,7 @@ import type { EntryOptions } from '../egress/entry.ts';
 import type { EgressSettings } from '../egress/policy.ts';
 import type { Clock, Cluster, Hubs, Manifest, Names, ObjectRef, OwnerReference, Store } from '../ports.ts';
 import type { TeamRecord } from '../record.ts';
+import type { Dismantled, Provisioned } from '../secrets/provision.ts';
 import { revisionAnnotation } from '../teams/desired.ts';
 
 export interface Log {
@@ -21,6 +22,15 @@ export interface ReconcileDeps {
   readonly egress: {
     readonly settings: EgressSettings;
     readonly entries: EntryOptions;
+  };
+  /** Google’s side of a team: its secret, its account, and who may use them. Neither throws for the outside. */
+  readonly google: {
+    provision(team: TeamRecord, signal: AbortSignal): Promise<Provisioned>;
+    dismantle(
+      team: TeamRecord,
+      options: { readonly deleteSecret: boolean },
+      signal: AbortSignal,
+    ): Promise<Dismantled>;
   };
   readonly names: Names;
   /** From 0 up to, but not including, 1. */

@@ -4,6 +4,7 @@ import { PolicyName } from '../egress/policy.ts';
 import { growth, homeLabels } from '../notebooks/home.ts';
 import { type Manifest, Unavailable } from '../ports.ts';
 import type { TeamRecord, TeamStatus } from '../record.ts';
+import type { Provisioned } from '../secrets/provision.ts';
 import { isOwned, metaOf, revisionAnnotation } from '../teams/desired.ts';
 import { type Facts, statusAfter } from './conditions.ts';
 import { differs, intrusion } from './drift.ts';
@@ -304,8 +305,20 @@ const inCluster = async (look: Look): Promise<Facts> => {
   }
 };
 
+/** Google is asked when something was asked for, when it was not in order, and every half hour. */
+const isProvisioned = ({ generation, status }: TeamRecord, now: number): boolean =>
+  status.provisioned?.generation === generation &&
+  Math.abs(now - Date.parse(status.provisioned.at)) < lookAgainSeconds * 1000;
+
+/** Asks the store once more, so that a look which was held up does not bring back what a deletion has taken away. */
+const provision = async (look: Look): Promise<Provisioned | undefined> => {
+  const { deps, team, signal } = look;
+  if (!isSameWish(await deps.store.team(team.slug), team)) return undefined;
+  return deps.google.provision(team, signal);
+};
+
 const pass = async (look: Look): Promise<Outcome> => {
-  const { team } = look;
+  const { team, deps } = look;
   if (team.deletion !== null || team.notebook?.deletion) {
     try {
       if (team.deletion !== null) {
@@ -319,11 +332,16 @@ const pass = async (look: Look): Promise<Outcome> => {
       return { facts: factsOf(look, error) };
     }
   }
-  return { facts: await inCluster(look) };
+  const [facts, secret] = await Promise.all([
+    inCluster(look),
+    isProvisioned(team, deps.clock.now()) ? undefined : provision(look),
+  ]);
+  return { facts: { ...facts, secret } };
 };
 
 /** Whether another look may find what this one could not. */
-const hasFailed = ({ applied }: Facts): boolean => applied.outcome === 'unknown';
+const hasFailed = ({ applied, secret }: Facts): boolean =>
+  applied.outcome === 'unknown' || (secret !== undefined && secret.state !== 'ready');
 
 /** When to look again, in seconds from now. */
 const waitSeconds = (phase: TeamRecord['status']['phase'], facts: Facts, failures: number): number => {
@@ -336,7 +354,7 @@ const waitSeconds = (phase: TeamRecord['status']['phase'], facts: Facts, failure
 };
 
 /** The part of a status that people see. */
-const shown = ({ hubUsers: _hubUsers, ...rest }: TeamStatus) => rest;
+const shown = ({ provisioned: _provisioned, hubUsers: _hubUsers, ...rest }: TeamStatus) => rest;
 
 const recorded = async (
   deps: ReconcileDeps,

@@ -1,5 +1,5 @@
 import { homeLabels } from '../notebooks/home.ts';
-import type { Cluster, Manifest, ObjectRef } from '../ports.ts';
+import { type Cluster, type Manifest, type ObjectRef, Unavailable } from '../ports.ts';
 import type { Deletion, NotebookDeletion } from '../record.ts';
 import { isOwned, teamIdLabel } from '../teams/desired.ts';
 import { namespaceOf, releaseNameOf } from '../teams/names.ts';
@@ -144,7 +144,7 @@ export const tearDownTeam = async (look: Look, deletion: Deletion): Promise<void
   const name = namespaceOf(look.team.id);
   const ref = { ...kinds.namespace, name };
   const namespace = await look.deps.cluster.read(ref, look.signal);
-  if (namespace === undefined) return;
+  if (namespace === undefined) return tearDownGoogle(look, deletion);
   if (!isOwned(namespace, look.team)) {
     throw new Halt('blocked', 'Conflict', `Namespace ${name} is not this team’s any more; it is left alone.`);
   }
@@ -169,4 +169,13 @@ export const tearDownTeam = async (look: Look, deletion: Deletion): Promise<void
   if ((await look.deps.cluster.read(ref, look.signal)) !== undefined) {
     throw new Halt('waiting', 'Deleting', `Waiting for namespace ${name} to go.`);
   }
+  await tearDownGoogle(look, deletion);
+};
+
+/** Last, so that what still runs keeps its account until it is gone. */
+const tearDownGoogle = async ({ deps, team, signal }: Look, { deleteSecret }: Deletion): Promise<void> => {
+  const outcome = await deps.google.dismantle(team, { deleteSecret }, signal);
+  if (outcome.state === 'gone') return;
+  if (outcome.reason === 'Conflict') throw new Halt('blocked', outcome.reason, outcome.message);
+  throw new Unavailable('Google', outcome.message);
 };

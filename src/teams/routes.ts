@@ -179,6 +179,8 @@ export const registerTeams = (app: App, deps: Deps): void => {
       demand(preconditions, before);
       if (!deleteHomes && before.deletion === null && (await deps.hasHomes(before)))
         throw new Problem('homes_exist');
+      if (!deleteSecret && before.deletion === null && (await deps.hasSecret(before)))
+        throw new Problem('secret_exists');
       const changed = await store.change(params.team, (current) => {
         const team = seen(current, caller);
         demand(preconditions, team);

@@ -7,6 +7,7 @@ import { failures } from './reconcile/failures.ts';
 import { fencing } from './reconcile/fencing.ts';
 import { hubStatus } from './reconcile/hub-status.ts';
 import { membersAtTheHub } from './reconcile/members.ts';
+import { secretOfTheTeam } from './reconcile/secret.ts';
 import { teardown } from './reconcile/teardown.ts';
 
 /** Every call of a look but the reads in the midst of others: those are sent at once. */
@@ -26,6 +27,7 @@ export const reconcileContract = (open: () => Kubernetes, moments: Moments = eve
   hubStatus(open);
   membersAtTheHub(open);
   liveEgress(open);
+  secretOfTheTeam(open);
   teardown(open);
   failures(open, moments);
   fencing(open, moments);

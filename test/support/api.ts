@@ -43,7 +43,8 @@ export interface Client {
 type Everything = readonly { readonly team: TeamRecord; readonly history: readonly HistoryItem[] }[];
 
 /** The parts of the outside world that a test decides about; by default nothing happens and nothing is there. */
-export interface Outside extends Pick<Deps, 'reconcile' | 'look' | 'hasHomes' | 'pinImage' | 'registries'> {
+export interface Outside
+  extends Pick<Deps, 'reconcile' | 'look' | 'hasHomes' | 'hasSecret' | 'pinImage' | 'registries'> {
   readonly hubs: Hubs;
   readonly cluster: Cluster;
   readonly vault: Vault;
@@ -150,6 +151,7 @@ export const openApi = async ({ environment = {} }: { readonly environment?: Hea
     reconcile: async (team) => team,
     look: async (team) => team,
     hasHomes: async () => false,
+    hasSecret: async () => false,
     pinImage: () => assert.fail('a registry was asked'),
     registries: noRegistries,
     hubs: noHubs,
@@ -221,6 +223,7 @@ export const openApi = async ({ environment = {} }: { readonly environment?: Hea
     },
     look: (team) => outside.look(team),
     hasHomes: (team) => outside.hasHomes(team),
+    hasSecret: (team) => outside.hasSecret(team),
     pinImage: (...asked) => outside.pinImage(...asked),
     registries: {
       digest: (...asked) => outside.registries.digest(...asked),

@@ -15,6 +15,7 @@ import { type Log, quiet } from '../../src/reconcile/look.ts';
 import { reconcileWith } from '../../src/reconcile/reconcile.ts';
 import { renderWith } from '../../src/reconcile/render.ts';
 import type { TeamRecord } from '../../src/record.ts';
+import type { Provisioned } from '../../src/secrets/provision.ts';
 import { namespaceOf } from '../../src/teams/names.ts';
 import { deleteTeam, newTeam } from '../../src/teams/rules.ts';
 import { aPlatform } from '../notebooks/platform.ts';
@@ -132,6 +133,11 @@ export const aWorld = async (t: After, { cluster, send }: Kubernetes) => {
       return addresses.length === 0 ? { answer: 'absent' } : { answer: 'addresses', addresses };
     },
   };
+  const google: { answer: Provisioned; asked: number; dismantled: { deleteSecret: boolean }[] } = {
+    answer: { state: 'ready' },
+    asked: 0,
+    dismantled: [],
+  };
   const reconcileThrough = (through: Cluster) =>
     reconcileWith({
       store,
@@ -142,6 +148,16 @@ export const aWorld = async (t: After, { cluster, send }: Kubernetes) => {
       egress,
       names,
       random: () => 0,
+      google: {
+        async provision() {
+          google.asked++;
+          return google.answer;
+        },
+        async dismantle(_team, options) {
+          google.dismantled.push(options);
+          return { state: 'gone' };
+        },
+      },
       log,
     });
   const look = (
@@ -206,6 +222,8 @@ export const aWorld = async (t: After, { cluster, send }: Kubernetes) => {
     hub,
     /** What names resolve to; others do not exist. */
     dns,
+    /** What becomes of the team’s secret and account. */
+    google,
     record,
     change,
     look,

@@ -99,7 +99,7 @@ export const applying = (open: () => Kubernetes): void => {
     assert.equal(team?.status.phase, 'Ready');
     assert.deepEqual(
       team?.status.conditions.map(({ type }) => type),
-      ['Applied'],
+      ['SecretReady', 'Applied'],
     );
   });
 
