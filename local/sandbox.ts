@@ -8,7 +8,7 @@ import { type Dns, startDns } from './dns/server.ts';
 import { environmentOf, googleProject } from './environment.ts';
 import { type Google, startGoogle } from './google/server.ts';
 import { startHelmController } from './helm-controller/controller.ts';
-import { startHubs } from './hubs/server.ts';
+import { type Hubs, startHubs } from './hubs/server.ts';
 import { type Issuer, startIssuer } from './issuer/server.ts';
 import { type Kubernetes, startKubernetes } from './kubernetes/server.ts';
 import { type Part, portOf, takenPorts, urlOf } from './ports.ts';
@@ -19,6 +19,8 @@ const startTimeoutMs = 60_000;
 const reconcileEveryMs = 1_000;
 const cullEveryMs = 5_000;
 const refreshEveryMs = 60_000;
+/** The one node’s cores and bytes: a notebook that asks for more stays unscheduled. */
+const room = { cpu: 8, memory: 64 * 1024 ** 3 };
 
 export interface SandboxOptions {
   /** LOCAL_PORT: the API's port; the other parts follow it (local/ports.ts). */
@@ -40,6 +42,8 @@ export interface Sandbox {
   readonly issuer: Issuer;
   /** The simulated cluster; undefined with `kubeconfig`. */
   readonly kubernetes: Kubernetes | undefined;
+  /** The simulated hubs; undefined with `kubeconfig`. */
+  readonly hubs: Hubs | undefined;
   readonly registries: Registries;
   /** Secret Manager and IAM; gives tokens of teams’ service accounts. */
   readonly google: Google;
@@ -108,14 +112,14 @@ const refreshOnce = async (url: string): Promise<void> => {
 type Report = (what: string, error?: unknown) => void;
 
 /** What runs in a real cluster besides its API server. */
-const startControllers = (kubernetes: Kubernetes, onFailure: Report): Closeable[] => {
+const startControllers = (kubernetes: Kubernetes, registries: Registries, onFailure: Report): Closeable[] => {
   const client = kubernetes.client('sandbox');
   const flux = kubernetes.client('helm-controller', {
     username: 'system:serviceaccount:flux-system:helm-controller',
     groups: ['system:serviceaccounts', 'system:serviceaccounts:flux-system', 'system:authenticated'],
   });
   return [
-    startKubelet({ client, onFailure }),
+    startKubelet({ client, pullable: (image) => registries.pullable(image), room, onFailure }),
     startDeployments({ client, onFailure }),
     startHelmController({ client: flux, onFailure }),
   ];
@@ -151,7 +155,10 @@ export const startSandbox = async (options: SandboxOptions): Promise<Sandbox> =>
   try {
     const issuer = await startIssuer({ port: portOf('issuer', port), keyFile: data.path('issuer-key.json') });
     parts.push(issuer);
+    const registries = await startRegistries({ port: portOf('registries', port) });
+    parts.push(registries);
     let kubernetes: Kubernetes | undefined;
+    let hubs: Hubs | undefined;
     if (!kubeconfig) {
       const onFailure: Report = (what, error) =>
         print(`cluster  ${what}: ${error instanceof Error ? error.message : String(error)}`);
@@ -162,12 +169,16 @@ export const startSandbox = async (options: SandboxOptions): Promise<Sandbox> =>
         PROJECT_ID: 'knada-local',
         ADMISSION_URL: `http://127.0.0.1:${portOf('functions', port)}/admission/${data.admissionSecret}`,
       });
-      parts.push(...startControllers(kubernetes, onFailure));
+      parts.push(...startControllers(kubernetes, registries, onFailure));
       const client = kubernetes.client('hub');
-      parts.push(await startHubs({ port: portOf('hubs', port), client, file: data.path('hubs.json') }));
+      hubs = await startHubs({
+        port: portOf('hubs', port),
+        client,
+        file: data.path('hubs.json'),
+        onFailure,
+      });
+      parts.push(hubs);
     }
-    const registries = await startRegistries({ port: portOf('registries', port) });
-    parts.push(registries);
     const dns = await startDns({ port: portOf('dns', port) });
     parts.push(dns);
     const google = await startGoogle({
@@ -207,6 +218,7 @@ export const startSandbox = async (options: SandboxOptions): Promise<Sandbox> =>
       url: (part) => urlOf(part, port),
       issuer,
       kubernetes,
+      hubs,
       registries,
       google,
       dns,

@@ -1,20 +1,32 @@
+import { createHash } from 'node:crypto';
 import { brokenAnnotation } from '../annotations.ts';
 import type { Client } from '../kubernetes/client.ts';
-import type { JsonMap } from '../kubernetes/json.ts';
+import type { Json, JsonMap } from '../kubernetes/json.ts';
 import { asList, asMap, asText, at, isMap } from '../kubernetes/json.ts';
 import type { KubeObject } from '../kubernetes/object.ts';
 import { isBeingDeleted, nameOf, namespaceOf, uidOf } from '../kubernetes/object.ts';
 import { seconds } from '../time.ts';
 import { type Outcome, startWorkQueue } from '../work-queue.ts';
+import { type PodEvent, recordEvent, removeOldEvents } from './events.ts';
+import { type Room, whyUnschedulable } from './scheduling.ts';
 
 const node = 'sandbox';
+const oldEventsEveryMs = 600_000;
+/** The kubelet's longest pause between two tries to pull an image. */
+const longestBackOffMs = 300_000;
 
 export interface KubeletOptions {
   readonly client: Client;
-  /** From the moment a pod is first seen until it is ready, or crashes. */
+  /** From the moment a pod has a node until it is ready, or crashes. */
   readonly podReadyMs?: number;
   /** How long a pod takes to stop once it is deleted. */
   readonly podStopMs?: number;
+  /** Whether this image can be had; asked at every try to pull it. Every one can, when left out. */
+  readonly pullable?: (image: string) => boolean;
+  /** The pause after the first failed pull; it doubles with each one, up to five minutes. */
+  readonly pullBackOffMs?: number;
+  /** A pod that asks for more than this stays unscheduled. */
+  readonly room?: Room;
   readonly onFailure?: (what: string, error: unknown) => void;
 }
 
@@ -24,51 +36,94 @@ export const isReady = (pod: KubeObject): boolean =>
     (condition) => isMap(condition) && condition.type === 'Ready' && condition.status === 'True',
   );
 
+const waitsFor = (pod: KubeObject, reason: string): boolean =>
+  asList(at(pod, 'status', 'containerStatuses')).some(
+    (container) => at(container, 'state', 'waiting', 'reason') === reason,
+  );
+
 /** Whether a container of it ends again and again. */
 export const isCrashing = (pod: KubeObject): boolean =>
-  !isBeingDeleted(pod) &&
-  asList(at(pod, 'status', 'containerStatuses')).some(
-    (container) => at(container, 'state', 'waiting', 'reason') === 'CrashLoopBackOff',
-  );
+  !isBeingDeleted(pod) && waitsFor(pod, 'CrashLoopBackOff');
+
+const conditionsOf = (holds: Readonly<Record<string, boolean>>, now: string): JsonMap[] =>
+  Object.entries(holds).map(([type, value]) => ({
+    type,
+    status: value ? 'True' : 'False',
+    lastTransitionTime: now,
+  }));
+
+const unscheduledStatus = (message: string, now: string): JsonMap => ({
+  phase: 'Pending',
+  conditions: [
+    { type: 'PodScheduled', status: 'False', reason: 'Unschedulable', message, lastTransitionTime: now },
+  ],
+});
+
+/** Every container of the pod with the state that the function gives it. */
+const containersOf = (pod: KubeObject, state: (image: string) => JsonMap, counts: JsonMap): JsonMap[] =>
+  asList(at(pod, 'spec', 'containers')).map((container) => {
+    const image = asText(at(container, 'image'));
+    return { name: asText(at(container, 'name')), image, imageID: '', ...counts, state: state(image) };
+  });
+
+const waitingStatus = (pod: KubeObject, why: (image: string) => JsonMap, now: string): JsonMap => ({
+  phase: 'Pending',
+  startTime: asText(pod.metadata.creationTimestamp),
+  conditions: conditionsOf(
+    { PodScheduled: true, Initialized: true, ContainersReady: false, Ready: false },
+    now,
+  ),
+  containerStatuses: containersOf(pod, (image) => ({ waiting: why(image) }), {
+    ready: false,
+    started: false,
+    restartCount: 0,
+  }),
+});
+
+/** An address of its own for each pod, the same at every look. */
+const addressOf = (pod: KubeObject): string => {
+  const [high = 0, low = 0] = createHash('sha256').update(uidOf(pod)).digest();
+  return `10.244.${high}.${low}`;
+};
 
 const startedStatus = (pod: KubeObject, works: boolean, now: string): JsonMap => {
   const state: JsonMap = works
     ? { running: { startedAt: now } }
     : { waiting: { reason: 'CrashLoopBackOff', message: 'back-off 10s restarting failed container' } };
-  const conditions: readonly (readonly [string, boolean])[] = [
-    ['PodScheduled', true],
-    ['Initialized', true],
-    ['ContainersReady', works],
-    ['Ready', works],
-  ];
   return {
     phase: 'Running',
     startTime: asText(pod.metadata.creationTimestamp),
-    conditions: conditions.map(([type, holds]) => ({
-      type,
-      status: holds ? 'True' : 'False',
-      lastTransitionTime: now,
-    })),
-    containerStatuses: asList(at(pod, 'spec', 'containers')).map((container) => ({
-      name: asText(at(container, 'name')),
-      image: asText(at(container, 'image')),
-      imageID: '',
+    podIP: addressOf(pod),
+    conditions: conditionsOf(
+      { PodScheduled: true, Initialized: true, ContainersReady: works, Ready: works },
+      now,
+    ),
+    containerStatuses: containersOf(pod, () => state, {
       ready: works,
       started: works,
       restartCount: works ? 0 : 1,
-      state,
-    })),
+    }),
   };
 };
 
+const imagesOf = (pod: KubeObject): readonly string[] =>
+  asList(at(pod, 'spec', 'containers')).map((container) => asText(at(container, 'image')));
+
+/** What containerd says of an image that the registry does not have. */
+const pullFault = (image: string): string =>
+  `rpc error: code = NotFound desc = failed to pull and unpack image "${image}": failed to resolve reference "${image}": ${image}: not found`;
+
 /**
  * Plays the scheduler, the kubelet and the volume provisioner: pods get a node, become ready after a while and are
- * gone a while after they were deleted; volume claims are bound.
+ * gone a while after they were deleted; volume claims are bound. What happens to a pod is told by Events as well.
  */
 export const startKubelet = ({
   client,
   podReadyMs = 500,
   podStopMs = 200,
+  pullable = () => true,
+  pullBackOffMs = 10_000,
+  room = { cpu: Number.POSITIVE_INFINITY, memory: Number.POSITIVE_INFINITY },
   onFailure = () => {},
 }: KubeletOptions): { close(): Promise<void> } => {
   /** When something about a pod was first seen, by uid: Kubernetes' own times have whole seconds only. */
@@ -77,6 +132,92 @@ export const startKubelet = ({
     const start = since.get(key) ?? Date.now();
     since.set(key, start);
     return Math.max(0, start + ms - Date.now());
+  };
+  /** Images that could not be pulled and when that is tried again, by the pod's uid. */
+  const pulls = new Map<string, { image: string; failures: number; nextAt: number }>();
+
+  const setStatus = async (pod: KubeObject, status: JsonMap): Promise<void> => {
+    // The uid: its name may be another pod's by now.
+    const patch: Json = { metadata: { uid: uidOf(pod) }, status };
+    await client.patch('pods', namespaceOf(pod), nameOf(pod), patch, { subresource: 'status' });
+  };
+  const tell = (
+    pod: KubeObject,
+    type: PodEvent['type'],
+    reason: string,
+    message: string,
+    from: PodEvent['from'] = 'kubelet',
+  ): Promise<void> => recordEvent(client, pod, { type, reason, message, from });
+
+  const schedule = async (pod: KubeObject): Promise<undefined> => {
+    const [namespace, name] = [namespaceOf(pod), nameOf(pod)];
+    const why = whyUnschedulable(pod, room);
+    if (why === undefined) {
+      await client.bind(namespace, name, node);
+      const assigned = `Successfully assigned ${namespace}/${name} to ${node}`;
+      await tell(pod, 'Normal', 'Scheduled', assigned, 'default-scheduler');
+      return undefined;
+    }
+    if (asList(at(pod, 'status', 'conditions')).length > 0) return undefined;
+    await setStatus(pod, unscheduledStatus(why, seconds(new Date())));
+    await tell(pod, 'Warning', 'FailedScheduling', why, 'default-scheduler');
+    return undefined;
+  };
+
+  const failPull = async (pod: KubeObject, image: string): Promise<Outcome> => {
+    const known = pulls.get(uidOf(pod));
+    const now = seconds(new Date());
+    const fault = pullFault(image);
+    const creating = { reason: 'ContainerCreating' };
+    const waitingFor = (why: JsonMap) => (one: string) => (one === image ? why : creating);
+    if (known === undefined || known.nextAt <= Date.now()) {
+      const failures = (known?.failures ?? 0) + 1;
+      const pauseMs = Math.min(pullBackOffMs * 2 ** (failures - 1), longestBackOffMs);
+      pulls.set(uidOf(pod), { image, failures, nextAt: Date.now() + pauseMs });
+      const why = { reason: 'ErrImagePull', message: fault };
+      await setStatus(pod, waitingStatus(pod, waitingFor(why), now));
+      await tell(pod, 'Warning', 'Failed', `Failed to pull image "${image}": ${fault}`);
+      await tell(pod, 'Warning', 'Failed', 'Error: ErrImagePull');
+      return { againMs: 0 };
+    }
+    if (!waitsFor(pod, 'ImagePullBackOff')) {
+      const message = `Back-off pulling image "${image}": ErrImagePull: ${fault}`;
+      await setStatus(pod, waitingStatus(pod, waitingFor({ reason: 'ImagePullBackOff', message }), now));
+      await tell(pod, 'Normal', 'BackOff', `Back-off pulling image "${image}"`);
+      await tell(pod, 'Warning', 'Failed', 'Error: ImagePullBackOff');
+    }
+    return { againMs: Math.max(0, known.nextAt - Date.now()) };
+  };
+
+  const run = async (pod: KubeObject): Promise<Outcome> => {
+    if (!since.has(uidOf(pod))) {
+      waited(uidOf(pod), podReadyMs);
+      await setStatus(
+        pod,
+        waitingStatus(pod, () => ({ reason: 'ContainerCreating' }), seconds(new Date())),
+      );
+      for (const image of imagesOf(pod)) await tell(pod, 'Normal', 'Pulling', `Pulling image "${image}"`);
+    }
+    const backOff = pulls.get(uidOf(pod));
+    const waits = backOff !== undefined && backOff.nextAt > Date.now();
+    const missing = waits ? backOff.image : imagesOf(pod).find((image) => !pullable(image));
+    if (missing !== undefined) return failPull(pod, missing);
+    const left = waited(uidOf(pod), podReadyMs);
+    if (left > 0) return { againMs: left };
+    const works = asMap(pod.metadata.annotations)[brokenAnnotation] === undefined;
+    for (const container of asList(at(pod, 'spec', 'containers'))) {
+      const name = asText(at(container, 'name'));
+      await tell(
+        pod,
+        'Normal',
+        'Pulled',
+        `Successfully pulled image "${asText(at(container, 'image'))}" in ${podReadyMs}ms`,
+      );
+      await tell(pod, 'Normal', 'Created', `Created container: ${name}`);
+      await tell(pod, 'Normal', 'Started', `Started container ${name}`);
+    }
+    await setStatus(pod, startedStatus(pod, works, seconds(new Date())));
+    return undefined;
   };
 
   const look = async (key: string): Promise<Outcome> => {
@@ -92,17 +233,8 @@ export const startKubelet = ({
       });
       return undefined;
     }
-    if (asText(at(pod, 'spec', 'nodeName')) === '') {
-      await client.bind(namespace, name, node);
-      return undefined;
-    }
-    if (isReady(pod) || isCrashing(pod)) return undefined;
-    const left = waited(uidOf(pod), podReadyMs);
-    if (left > 0) return { againMs: left };
-    const works = asMap(pod.metadata.annotations)[brokenAnnotation] === undefined;
-    const status = startedStatus(pod, works, seconds(new Date()));
-    await client.patch('pods', namespace, name, { status }, { subresource: 'status' });
-    return undefined;
+    if (asText(at(pod, 'spec', 'nodeName')) === '') return schedule(pod);
+    return isReady(pod) || isCrashing(pod) ? undefined : run(pod);
   };
 
   const bindClaim = async (claim: KubeObject): Promise<void> => {
@@ -121,10 +253,18 @@ export const startKubelet = ({
   };
 
   const queue = startWorkQueue(look, (key, error) => onFailure(`Pod ${key}`, error));
+  const forgetOldEvents = (): void => {
+    removeOldEvents(client).catch((error: unknown) => onFailure('Old events', error));
+  };
+  forgetOldEvents();
+  const cleaning = setInterval(forgetOldEvents, oldEventsEveryMs);
   const stops = [
     client.watch('pods', {}, (type, pod) => {
       if (type !== 'DELETED') queue.add(`${namespaceOf(pod)}/${nameOf(pod)}`);
-      else for (const key of [uidOf(pod), `stop ${uidOf(pod)}`]) since.delete(key);
+      else {
+        for (const key of [uidOf(pod), `stop ${uidOf(pod)}`]) since.delete(key);
+        pulls.delete(uidOf(pod));
+      }
     }),
     client.watch('persistentvolumeclaims', {}, (type, claim) => {
       const isNew = type !== 'DELETED' && !isBeingDeleted(claim) && at(claim, 'status', 'phase') !== 'Bound';
@@ -133,6 +273,7 @@ export const startKubelet = ({
   ];
   return {
     async close() {
+      clearInterval(cleaning);
       for (const stop of stops) stop();
       await queue.close();
     },

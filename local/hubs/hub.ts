@@ -4,16 +4,16 @@ import type { Client } from '../kubernetes/client.ts';
 import type { Json } from '../kubernetes/json.ts';
 import { asMap, asText, asTexts, at, isMap } from '../kubernetes/json.ts';
 import type { KubeObject } from '../kubernetes/object.ts';
-import { nameOf, uidOf } from '../kubernetes/object.ts';
+import { labelsOf, nameOf, namespaceOf, uidOf } from '../kubernetes/object.ts';
 import { expandScopes } from './scopes.ts';
+import { type HubSettings, settingsOf } from './settings.ts';
 
-/** A hub process: what it read when it started. A token that changes afterwards means nothing to it. */
-export interface Hub {
-  readonly pod: string;
-  readonly version: string;
+/** What a hub read when it started. A token that changes afterwards means nothing to it. */
+export interface HubConfiguration {
   /** The volume claim that its database lives on, by uid. */
   readonly claim: string;
   readonly services: readonly Service[];
+  readonly settings: HubSettings;
 }
 
 export interface Service {
@@ -25,23 +25,30 @@ export interface Service {
 const decoded = (secret: KubeObject | undefined, key: string): string =>
   Buffer.from(asText(at(secret, 'data', key)), 'base64').toString();
 
+export const isHub = (pod: KubeObject): boolean =>
+  labelsOf(pod).app === 'jupyterhub' && labelsOf(pod).component === 'hub';
+
+/** The team whose hub this pod is; undefined for a namespace that is nobody’s. */
+export const slugOf = async (client: Client, pod: KubeObject): Promise<string | undefined> => {
+  const namespace = await client.get('namespaces', '', namespaceOf(pod));
+  const slug = asText(at(namespace?.metadata, 'labels', 'knada.io/team'));
+  return slug === '' ? undefined : slug;
+};
+
 /** The pod that answers for a team’s hub; undefined while there is none, as behind any Service without endpoints. */
-export const hubPodOf = async (
-  client: Client,
-  slug: string,
-): Promise<{ namespace: string; pod: KubeObject } | undefined> => {
+export const hubPodOf = async (client: Client, slug: string): Promise<KubeObject | undefined> => {
   const namespaces = await client.list('namespaces', { labelSelector: `knada.io/team=${slug}` });
   for (const found of namespaces) {
-    const namespace = nameOf(found);
-    const pods = await client.list('pods', { namespace, labelSelector: 'app=jupyterhub,component=hub' });
-    const pod = pods.find(isReady);
-    if (pod !== undefined) return { namespace, pod };
+    const selection = { namespace: nameOf(found), labelSelector: 'app=jupyterhub,component=hub' };
+    const pod = (await client.list('pods', selection)).find(isReady);
+    if (pod !== undefined) return pod;
   }
   return undefined;
 };
 
-/** Starts a hub as z2jh.py does: values from Secret `hub`, keys from `hub.existingSecret` before the chart’s own. */
-export const readHub = async (client: Client, namespace: string, pod: KubeObject): Promise<Hub> => {
+/** Configures a hub as z2jh.py does: values from Secret `hub`, keys from `hub.existingSecret` before the chart’s own. */
+export const readConfiguration = async (client: Client, pod: KubeObject): Promise<HubConfiguration> => {
+  const namespace = namespaceOf(pod);
   const secret = (name: string) => client.get('secrets', namespace, name);
   const own = await secret('hub');
   const values: Json = parseYaml(decoded(own, 'values.yaml')) ?? {};
@@ -59,9 +66,8 @@ export const readHub = async (client: Client, namespace: string, pod: KubeObject
     };
   });
   return {
-    pod: uidOf(pod),
-    version: '5.5.0',
     claim: claim === undefined ? uidOf(pod) : uidOf(claim),
     services: services.filter(({ token }) => token !== ''),
+    settings: settingsOf(asMap(values), pod),
   };
 };

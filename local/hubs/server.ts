@@ -1,142 +1,54 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { isReady } from '../cluster/kubelet.ts';
 import type { Client } from '../kubernetes/client.ts';
-import { uidOf } from '../kubernetes/object.ts';
-import { HubDatabases, type HubUser } from './database.ts';
-import { type Hub, hubPodOf, readHub, type Service } from './hub.ts';
+import { isBeingDeleted, type KubeObject, uidOf } from '../kubernetes/object.ts';
+import { type Answer, Refused } from './answer.ts';
+import { answerCall } from './api.ts';
+import { callerOf } from './caller.ts';
+import { answerControl, NotThere, type ServerSettings, setServer } from './control.ts';
+import { Controls } from './controls.ts';
+import { HubDatabases } from './database.ts';
+import { hubPodOf, isHub, readConfiguration, slugOf } from './hub.ts';
+import { Notebooks, type ServerRequest, unavailable } from './notebooks.ts';
+import { Pods } from './pods.ts';
+import { HubProcess } from './process.ts';
+import { type Timings, usualTimings } from './timings.ts';
 
 export interface Hubs {
   readonly port: number;
+  /** When a server was last used, ISO 8601; it may move back. Throws NotThere. */
+  setActivity(slug: string, user: string, at: string): void;
+  /** When a running server was started. Throws NotThere. */
+  setStarted(slug: string, user: string, at: string): void;
+  /** Whether a kernel of a running server computes. Throws NotThere. */
+  setBusy(slug: string, user: string, busy: boolean): void;
+  /** The next start of this server fails with this sentence. */
+  failNextSpawn(slug: string, user: string, message: string): void;
+  /** Starts, or stops, of this server stay pending until the answer is called. */
+  hold(slug: string, user: string, what: 'start' | 'stop'): () => void;
+  /** How many servers of a hub may be starting at once, in place of what its values say. */
+  limitSpawns(slug: string, limit: number): void;
+  /** The hub takes connections and never answers, until its pod is another one. Throws NotThere. */
+  freeze(slug: string): void;
+  /** What reached the notebook servers, the oldest first. */
+  serverRequests(): readonly ServerRequest[];
   close(): Promise<void>;
 }
 
-interface Answer {
-  readonly status: number;
-  readonly body?: unknown;
+export interface HubsOptions {
+  readonly port: number;
+  readonly host?: string;
+  readonly client: Client;
+  /** Where the hubs’ databases are kept; without it they are forgotten. */
+  readonly file?: string;
+  /** JupyterHub’s version: the chart’s 5.5.0, or one of the 6 that has its bodies. */
+  readonly hubVersion?: string;
+  /** Epoch milliseconds: what the hubs take for the time. What takes a while takes it in real time. */
+  readonly now?: () => number;
+  readonly timings?: Partial<Timings>;
+  readonly onFailure?: (what: string, error: unknown) => void;
 }
-
-/** JupyterHub’s own form of an error. */
-const refusal = (status: number, message: string): Answer => ({ status, body: { status, message } });
-
-interface Call {
-  readonly method: string;
-  /** Below /hub/api, decoded. */
-  readonly path: readonly string[];
-  readonly query: URLSearchParams;
-  readonly accept: string;
-  readonly body: unknown;
-  readonly hub: Hub;
-  readonly caller: Service | undefined;
-}
-
-const paginated = 'application/jupyterhub-pagination+json';
-/** JupyterHub’s api_page_default_limit and api_page_max_limit. */
-const pageLimit = { usual: 50, most: 200 };
-
-const modelOf = ({ name, created }: HubUser, { scopes }: Service): Record<string, unknown> => ({
-  kind: 'user',
-  name,
-  ...(scopes.has('read:users') ? { admin: false, roles: ['user'], groups: [], created } : {}),
-  ...(scopes.has('read:users:activity') ? { last_activity: null } : {}),
-  ...(scopes.has('read:servers') ? { server: null, pending: null, servers: {} } : {}),
-});
-
-const whole = (text: string | null, fallback: number): number | undefined => {
-  const value = text === null ? fallback : Number(text);
-  return Number.isInteger(value) && value >= 0 ? value : undefined;
-};
-
-const listUsers = (call: Call, caller: Service, users: readonly HubUser[]): Answer => {
-  const asPages = call.accept.includes(paginated);
-  const offset = whole(call.query.get('offset'), 0);
-  const asked = whole(call.query.get('limit'), asPages ? pageLimit.usual : pageLimit.most);
-  if (offset === undefined || asked === undefined)
-    return refusal(400, 'Invalid argument type, offset and limit must be integers');
-  const limit = Math.min(Math.max(asked, 1), pageLimit.most);
-  const state = call.query.get('state');
-  if (state !== null && !['active', 'ready', 'inactive'].includes(state)) {
-    return refusal(400, `Unrecognized state filter: '${state}'`);
-  }
-  const wanted = call.query.get('name_filter') ?? '';
-  // Nobody's server runs here, so everybody is inactive.
-  const found =
-    state === 'active' || state === 'ready' ? [] : users.filter(({ name }) => name.includes(wanted));
-  const items = found.slice(offset, offset + limit).map((user) => modelOf(user, caller));
-  if (!asPages) return { status: 200, body: items };
-  const after = offset + limit;
-  const next = new URLSearchParams(call.query);
-  next.set('offset', String(after));
-  next.set('limit', String(limit));
-  const nextPage = { offset: after, limit, url: `/hub/api/users?${next}` };
-  return {
-    status: 200,
-    body: {
-      items,
-      _pagination: { offset, limit, total: found.length, next: after < found.length ? nextPage : null },
-    },
-  };
-};
-
-const needed = (caller: Service | undefined, ...anyOf: readonly string[]): Answer | undefined => {
-  if (caller === undefined) return refusal(403, 'Missing or invalid credentials.');
-  if (anyOf.some((scope) => caller.scopes.has(scope))) return undefined;
-  return refusal(403, `Action is not authorized with current scopes; requires any of [${anyOf.join(', ')}]`);
-};
-
-/** One call of JupyterHub’s REST API, version 5. Servers are not simulated yet. */
-const answer = (call: Call, databases: HubDatabases): Answer => {
-  const { method, path, hub, caller } = call;
-  const [noun, name, ...rest] = path;
-  if (noun === undefined && method === 'GET') return { status: 200, body: { version: hub.version } };
-
-  if (noun === 'info' && name === undefined && method === 'GET') {
-    return (
-      needed(caller, 'read:hub') ?? {
-        status: 200,
-        body: {
-          version: hub.version,
-          python: '3.12.11',
-          sys_executable: '/usr/local/bin/python3',
-          spawner: { class: 'kubespawner.spawner.KubeSpawner', version: '7.0.0' },
-          authenticator: { class: 'jupyterhub.auth.DummyAuthenticator', version: hub.version },
-        },
-      }
-    );
-  }
-  if (noun !== 'users' || rest.length > 0) return refusal(404, 'Not Found');
-
-  const users = databases.users(hub.claim);
-  if (name === undefined) {
-    if (method !== 'GET') return refusal(405, 'Method Not Allowed');
-    const refused = needed(caller, 'list:users');
-    return refused ?? (caller === undefined ? refusal(403, '') : listUsers(call, caller, users));
-  }
-  const userName = name.toLowerCase();
-  const user = users.find((candidate) => candidate.name === userName);
-  switch (method) {
-    case 'GET': {
-      const refused = needed(caller, 'read:users', 'read:users:name', 'read:servers');
-      if (refused !== undefined || caller === undefined) return refused ?? refusal(403, '');
-      return user === undefined ? refusal(404, 'Not Found') : { status: 200, body: modelOf(user, caller) };
-    }
-    case 'POST': {
-      const refused = needed(caller, 'admin:users');
-      if (refused !== undefined || caller === undefined) return refused ?? refusal(403, '');
-      if (user !== undefined) return refusal(409, `User ${userName} already exists`);
-      const created = { name: userName, created: new Date().toISOString() };
-      databases.add(hub.claim, created);
-      return { status: 201, body: modelOf(created, caller) };
-    }
-    case 'DELETE': {
-      const refused = needed(caller, 'delete:users');
-      if (refused !== undefined) return refused;
-      if (user === undefined) return refusal(404, 'Not Found');
-      databases.remove(hub.claim, userName);
-      return { status: 204 };
-    }
-    default:
-      return refusal(405, 'Method Not Allowed');
-  }
-};
 
 const bodyOf = async (request: IncomingMessage): Promise<string> => {
   const parts: Buffer[] = [];
@@ -152,117 +64,252 @@ const decode = (segment: string): string | undefined => {
   }
 };
 
-const send = (response: ServerResponse, { status, body }: Answer): void => {
-  const text = body === undefined ? '' : JSON.stringify(body);
-  response.writeHead(status, {
-    'x-jupyterhub-version': '5.5.0',
-    ...(text === '' ? {} : { 'content-type': 'application/json' }),
-  });
-  response.end(text);
+const send = async (response: ServerResponse, { status, headers, body, stream }: Answer): Promise<void> => {
+  const json = body === undefined ? {} : { 'content-type': 'application/json' };
+  response.writeHead(status, { ...json, ...headers });
+  if (stream === undefined) {
+    response.end(body === undefined ? '' : JSON.stringify(body));
+    return;
+  }
+  const closed = new AbortController();
+  response.once('close', () => closed.abort());
+  for await (const part of stream(closed.signal)) response.write(part);
+  response.end();
 };
 
-const listen = (server: Server, port: number, host: string): Promise<number> => {
-  const { promise, resolve, reject } = Promise.withResolvers<number>();
-  server.once('error', reject);
-  server.listen(port, host, () => {
-    const address = server.address();
-    resolve(typeof address === 'object' && address !== null ? address.port : port);
-  });
-  return promise;
-};
+const page = (text: string): Answer => ({
+  status: 200,
+  headers: { 'content-type': 'text/plain; charset=utf-8' },
+  stream: async function* () {
+    yield text;
+  },
+});
+
+const refusalOf = (error: unknown): Answer | undefined =>
+  error instanceof Refused ? error.answer : undefined;
 
 /**
- * Plays every team’s JupyterHub, each below `/<slug>`. A hub answers while its pod is ready in the simulated
- * cluster, knows the tokens that it read when that pod started, and keeps its users as long as its volume claim.
+ * Plays every team’s JupyterHub, each below `/<slug>`, with its proxy and notebook servers. A hub answers while its
+ * pod is ready in the simulated cluster, knows the tokens that it read when that pod started, and keeps its users as
+ * long as its volume claim. What a hub does not have is below `/_sandbox` (control.ts).
  */
-export const startHubs = async (options: {
-  readonly port: number;
-  readonly host?: string;
-  readonly client: Client;
-  /** Where the hubs’ databases are kept; without it they are forgotten. */
-  readonly file?: string;
-}): Promise<Hubs> => {
-  const { client } = options;
+export const startHubs = async (options: HubsOptions): Promise<Hubs> => {
+  const { client, hubVersion = '5.5.0', now = Date.now, onFailure = () => {} } = options;
+  const timings = { ...usualTimings, ...options.timings };
   const databases = new HubDatabases(options.file);
-  const hubs = new Map<string, Promise<Hub>>();
+  const pods = new Pods(client);
+  const notebooks = new Notebooks(now);
+  const controls = new Controls();
+  /** By the uid of their pods. */
+  const processes = new Map<string, Promise<HubProcess>>();
+  /** The last one of each team; it may be gone. */
+  const latest = new Map<string, HubProcess>();
+  const goneEarly = new Set<string>();
 
-  const hubOf = async (slug: string): Promise<Hub | undefined> => {
-    const found = await hubPodOf(client, slug);
-    if (found === undefined) return undefined;
-    const uid = uidOf(found.pod);
-    const known = hubs.get(uid) ?? readHub(client, found.namespace, found.pod);
-    hubs.set(uid, known);
-    return known;
+  const begin = async (slug: string, pod: KubeObject): Promise<HubProcess> => {
+    const configuration = await readConfiguration(client, pod);
+    const hub = await HubProcess.start({
+      slug,
+      pod,
+      version: hubVersion,
+      configuration,
+      database: databases.of(configuration.claim),
+      client,
+      pods,
+      notebooks,
+      controls,
+      timings,
+      now,
+      onFailure,
+    });
+    if (goneEarly.delete(hub.pod)) hub.end();
+    else latest.set(slug, hub);
+    return hub;
+  };
+
+  const processOf = (slug: string, pod: KubeObject): Promise<HubProcess> => {
+    const uid = uidOf(pod);
+    const known = processes.get(uid);
+    if (known !== undefined) return known;
+    const started = begin(slug, pod);
+    processes.set(uid, started);
+    // Asked again, it may start.
+    started.catch(() => processes.delete(uid));
+    return started;
+  };
+
+  const hubOf = async (slug: string): Promise<HubProcess | undefined> => {
+    const pod = await hubPodOf(client, slug);
+    return pod === undefined ? undefined : processOf(slug, pod);
+  };
+
+  const podChanged = async (pod: KubeObject): Promise<void> => {
+    const known = processes.get(uidOf(pod));
+    if (known !== undefined) return (await known).podChanged();
+    const slug = await slugOf(client, pod);
+    if (slug !== undefined) await processOf(slug, pod);
+  };
+
+  const podGone = async (pod: KubeObject): Promise<void> => {
+    const uid = uidOf(pod);
+    const known = processes.get(uid);
+    if (known === undefined) return;
+    processes.delete(uid);
+    goneEarly.add(uid);
+    (await known).end();
+    goneEarly.delete(uid);
+  };
+
+  const toHub = async (slug: string, below: readonly string[], request: IncomingMessage, url: URL) => {
+    const body = await bodyOf(request);
+    const hub = await hubOf(slug);
+    if (hub === undefined) return unavailable;
+    // Whoever asked first is let go when the process ends.
+    if (hub.isFrozen) return hub;
+    const version = { 'x-jupyterhub-version': hub.version };
+    const answered = ({ headers, ...answer }: Answer): Answer => ({
+      ...answer,
+      headers: { ...version, ...headers },
+    });
+    if (below[0] === 'health') return answered({ status: 200 });
+    if (below.join('') === '') {
+      return answered(page(`The hub of ${slug}. It is simulated: its REST API answers, its pages do not.\n`));
+    }
+    const trimmed = below.at(-1) === '' ? below.slice(1, -1) : below.slice(1);
+    const path = trimmed.map(decode).filter((segment) => segment !== undefined);
+    if (below[0] !== 'api' || path.length !== trimmed.length) {
+      return answered(new Refused(404, 'Not Found').answer);
+    }
+    try {
+      return answered(
+        await answerCall({
+          hub,
+          path,
+          method: request.method ?? 'GET',
+          query: url.searchParams,
+          accept: request.headers.accept ?? '',
+          body,
+          origin: `http://${request.headers.host ?? ''}`,
+          caller: callerOf(hub, request.headers.authorization),
+        }),
+      );
+    } catch (error) {
+      const refusal = refusalOf(error);
+      // The process ended in the middle of it.
+      if (refusal === undefined && hub.gone.aborted) return hub;
+      if (refusal === undefined) onFailure(`${request.method} ${url.pathname}`, error);
+      return answered(refusal ?? new Refused(500, 'Internal Server Error').answer);
+    }
+  };
+
+  const toNotebook = async (slug: string, below: readonly string[], request: IncomingMessage, url: URL) => {
+    await bodyOf(request);
+    const current = await hubOf(slug);
+    const hub = current ?? latest.get(slug);
+    const user = decode(below[0] ?? '');
+    if (hub === undefined || user === undefined) return unavailable;
+    const whenHubAnswers = async (): Promise<boolean> => {
+      if (hub.isFrozen) await once(hub.gone, 'abort');
+      return !hub.gone.aborted;
+    };
+    const origin = `http://${request.headers.host ?? ''}`;
+    return notebooks.answer(
+      hub,
+      {
+        method: request.method ?? 'GET',
+        user,
+        rest: `/${below.slice(1).join('/')}`,
+        path: `${url.pathname}${url.search}`,
+        headers: request.headers,
+        origin,
+      },
+      whenHubAnswers,
+    );
+  };
+
+  /** An answer, or a hub that gives none before it is gone. */
+  const answerTo = async (request: IncomingMessage): Promise<Answer | HubProcess> => {
+    const url = new URL(request.url ?? '/', 'http://localhost');
+    const [, slug = '', what = '', ...below] = url.pathname.split('/');
+    if (slug === '_sandbox') {
+      const [noun, name] = below;
+      const user = decode(name ?? '');
+      if (noun !== 'users' || user === undefined || below.length !== 2) {
+        return { status: 404, body: { message: 'Here is /_sandbox/<slug>/users/<user>.' } };
+      }
+      const body = await bodyOf(request);
+      return answerControl(await hubOf(what), notebooks, {
+        slug: what,
+        user,
+        method: request.method ?? 'GET',
+        body,
+      });
+    }
+    if (what === 'user') return toNotebook(slug, below, request, url);
+    if (what === 'hub') return toHub(slug, below, request, url);
+    const isThere = what === '' && (await hubOf(slug)) !== undefined;
+    return isThere ? { status: 302, headers: { location: `/${slug}/hub/` } } : unavailable;
   };
 
   const handle = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
-    const url = new URL(request.url ?? '/', 'http://localhost');
-    const [, slug, hubSegment, ...below] = url.pathname.split('/');
-    const body = await bodyOf(request);
-    const hub = slug === undefined ? undefined : await hubOf(slug);
-    if (hub !== undefined && (hubSegment ?? '') === '') {
-      response.writeHead(302, { location: `/${slug}/hub/` }).end();
-      return;
-    }
-    if (hub === undefined || hubSegment !== 'hub') {
-      // What an ingress says of a Service without endpoints.
-      response.writeHead(503, { 'content-type': 'text/plain' }).end('503 Service Temporarily Unavailable\n');
-      return;
-    }
-    if (below[0] === 'health') {
-      response.writeHead(200).end();
-      return;
-    }
-    if (below.join('') === '') {
-      response.writeHead(200, { 'content-type': 'text/plain; charset=utf-8' });
-      response.end(`The hub of ${slug}. It is simulated: its REST API answers, its pages do not.\n`);
-      return;
-    }
-    const path = below
-      .slice(1)
-      .filter((segment) => segment !== '')
-      .map(decode);
-    const isApi = below[0] === 'api' && path.every((segment) => segment !== undefined);
-    if (!isApi) {
-      send(response, refusal(404, 'Not Found'));
-      return;
-    }
-    const [, token] = /^(?:token|bearer)\s+(\S+)$/i.exec(request.headers.authorization ?? '') ?? [];
-    const call: Call = {
-      method: request.method ?? 'GET',
-      path: path.filter((segment) => segment !== undefined),
-      query: url.searchParams,
-      accept: request.headers.accept ?? '',
-      body,
-      hub,
-      caller: hub.services.find((service) => service.token === token),
-    };
-    send(response, answer(call, databases));
+    const answer = await answerTo(request);
+    if (!(answer instanceof HubProcess)) return send(response, answer);
+    if (!answer.gone.aborted) await once(answer.gone, 'abort');
+    response.destroy();
   };
 
   const server = createServer((request, response) => {
     handle(request, response).catch((error: unknown) => {
+      onFailure(`${request.method} ${request.url}`, error);
       if (!response.headersSent) response.writeHead(500, { 'content-type': 'text/plain' });
       response.end(error instanceof Error ? error.message : 'error');
     });
   });
+  const report = (pod: KubeObject, work: Promise<void>): void => {
+    work.catch((error: unknown) => onFailure(`Hub in ${pod.metadata.namespace}`, error));
+  };
   const stops = [
     client.watch('persistentvolumeclaims', {}, (type, claim) => {
       if (type === 'DELETED') databases.forget(uidOf(claim));
     }),
-    client.watch('pods', {}, (type, pod) => {
-      if (type === 'DELETED') hubs.delete(uidOf(pod));
+    client.watch('pods', { labelSelector: 'app=jupyterhub,component=hub' }, (type, pod) => {
+      if (!isHub(pod)) return;
+      if (type === 'DELETED' || isBeingDeleted(pod)) report(pod, podGone(pod));
+      else if (isReady(pod)) report(pod, podChanged(pod));
     }),
   ];
-  const port = await listen(server, options.port, options.host ?? '127.0.0.1');
+  server.listen(options.port, options.host ?? '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  if (typeof address !== 'object' || address === null) throw new Error('The hubs have no port.');
+
+  const running = (slug: string): HubProcess => {
+    const hub = latest.get(slug);
+    if (hub === undefined || hub.gone.aborted) throw new NotThere(404, `No hub of ${slug} runs.`);
+    return hub;
+  };
+  const set = (slug: string, user: string, settings: ServerSettings): void =>
+    setServer(running(slug), notebooks, user, settings);
+
   return {
-    port,
-    close() {
+    port: address.port,
+    setActivity: (slug, user, at) => set(slug, user, { lastActivityAt: at }),
+    setStarted: (slug, user, at) => set(slug, user, { startedAt: at }),
+    setBusy: (slug, user, busy) => set(slug, user, { busyKernel: busy }),
+    failNextSpawn: (slug, user, message) => controls.failNextSpawn(slug, user, message),
+    hold: (slug, user, what) => controls.hold(slug, user, what),
+    limitSpawns: (slug, limit) => controls.limitSpawns(slug, limit),
+    freeze: (slug) => running(slug).freeze(),
+    serverRequests: () => notebooks.requests,
+    async close() {
       for (const stop of stops) stop();
-      const { promise, resolve } = Promise.withResolvers<void>();
-      server.close(() => resolve());
+      for (const process of await Promise.all(processes.values())) process.end();
+      pods.close();
+      const closed = once(server, 'close');
+      server.close();
       server.closeAllConnections();
-      return promise;
+      await closed;
+      databases.close();
     },
   };
 };

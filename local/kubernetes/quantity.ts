@@ -39,3 +39,12 @@ function scaled(digits: string, factor: bigint): bigint | undefined {
   const denominator = 10n ** BigInt(fraction.length);
   return numerator % denominator === 0n ? numerator / denominator : undefined;
 }
+
+/** What a quantity amounts to in its base unit (cores, bytes); 0 for what is not a quantity. */
+export function quantityValue(value: Json | undefined): number {
+  const [, digits = '', suffix = ''] = /^([0-9.]+)([KMGTPE]i|[numkMGTPE]|)$/.exec(String(value ?? '')) ?? [];
+  const power = suffix.endsWith('i')
+    ? 1024 ** BINARY.indexOf(suffix)
+    : 10 ** ((DECIMAL.indexOf(suffix) - 3) * 3);
+  return Number(digits) * power;
+}

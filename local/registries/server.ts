@@ -5,6 +5,7 @@ import { type DockerOptions, docker, fromStorage, issueToken, Tokens, Uploads } 
 import { google } from './google.ts';
 import { type Answer, type Call, json, readCall } from './http.ts';
 import type { Image } from './image.ts';
+import { isPullable } from './pull.ts';
 import { quayTags, releaseCycle } from './releases.ts';
 import { seed } from './seed.ts';
 
@@ -26,6 +27,8 @@ export interface Registries {
   push(path: string, image: Image, options?: PushOptions): string;
   /** What a tag points to. Throws when there is none. */
   digest(path: string, tag: string): string;
+  /** Whether a node of the cluster can pull an image, given with its host. */
+  pullable(image: string): boolean;
   /** Points a tag elsewhere. */
   moveTag(path: string, tag: string, digest: string): void;
   /** Takes a tag, or a manifest by its digest, away. */
@@ -133,6 +136,7 @@ export const startRegistries = async (
       if (found === undefined) throw new Error(`${path} has no tag ${tag}.`);
       return found;
     },
+    pullable: (image) => isPullable(content, image),
     moveTag: (path, tag, digest) => {
       content.ensure(path).tags.set(tag, digest);
     },

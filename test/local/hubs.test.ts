@@ -120,10 +120,18 @@ describe('the simulated hubs', () => {
     assert.equal((await api('/users/kari', { token: reader, method: 'POST' })).status, 403);
   });
 
-  it('make, show and remove users, by names in lower case', async () => {
-    assert.partialDeepStrictEqual(await api('/users/Kari%40nav.no', { method: 'POST' }), {
+  it('make, show and remove users, by names as they come', async () => {
+    assert.partialDeepStrictEqual(await api('/users/kari%40nav.no', { method: 'POST' }), {
       status: 201,
       body: { kind: 'user', name: 'kari@nav.no', servers: {}, pending: null },
+    });
+    assert.deepEqual(await api('/users/Kari%40nav.no'), {
+      status: 404,
+      body: { status: 404, message: 'Not Found' },
+    });
+    assert.deepEqual(await api('/users/%20kari', { method: 'POST' }), {
+      status: 400,
+      body: { status: 400, message: 'Failed to create user:  kari' },
     });
     assert.equal((await api('/users/kari@nav.no', { method: 'POST' })).status, 409);
     assert.partialDeepStrictEqual(await api('/users/kari@nav.no'), {
@@ -146,7 +154,8 @@ describe('the simulated hubs', () => {
         offset: 0,
         limit: 50,
         total: 205,
-        next: { offset: 50, url: '/hub/api/users?offset=50&limit=50' },
+        // The hub knows nothing of the path at which it is found here.
+        next: { offset: 50, url: `http://127.0.0.1:${hubs.port}/hub/api/users?offset=50&limit=50` },
       },
     });
     const last = await api('/users?offset=200&limit=200', { headers });
@@ -155,6 +164,10 @@ describe('the simulated hubs', () => {
       _pagination: { next: null },
     });
     assert.equal((await api('/users?limit=many', { headers })).status, 400);
+    assert.partialDeepStrictEqual((await api('/users?sort=-name&limit=1&name_filter=USER-20')).body, [
+      { name: 'user-204' },
+    ]);
+    assert.equal((await api('/users?sort=age')).status, 400);
   });
 
   it('keep their users over a restart, and read a new token only then', async () => {

@@ -1,0 +1,32 @@
+/** What a hub answers to a request of its REST API. */
+export interface Answer {
+  readonly status: number;
+  readonly body?: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Sent as it comes, in place of a body. */
+  readonly stream?: (signal: AbortSignal) => AsyncIterable<string>;
+}
+
+/** A request that is refused, in JupyterHub’s own form. */
+export class Refused extends Error {
+  readonly answer: Answer;
+
+  constructor(status: number, message: string, headers: Readonly<Record<string, string>> = {}) {
+    super(message);
+    this.answer = { status, body: { status, message }, headers };
+  }
+}
+
+/** `isoformat` of jupyterhub/utils.py: microseconds, left out when there are none. */
+export const isoformat = (instant: string | null): string | null =>
+  instant === null
+    ? null
+    : new Date(instant)
+        .toISOString()
+        .replace(/\.(\d{3})Z$/, (_all, ms) => (ms === '000' ? 'Z' : `.${ms}000Z`));
+
+/** A name in a URL, as `url_escape_path` writes it. */
+export const escapePath = (name: string): string =>
+  encodeURIComponent(name)
+    .replace(/[!'()*]/g, (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`)
+    .replaceAll('%40', '@');

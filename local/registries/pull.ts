@@ -1,0 +1,15 @@
+import type { RegistryContent } from './content.ts';
+
+const played = /^(ghcr\.io|[a-z0-9-]+-docker\.pkg\.dev)\/([^:@]+)(?::([^@]+))?(?:@(sha256:[0-9a-f]{64}))?$/;
+
+/**
+ * Whether a node can pull this image. A digest decides over the tag beside it; GHCR hands out what is public, and the
+ * nodes may read Artifact Registry. Of registries that are not played here, every image is there.
+ */
+export const isPullable = (content: RegistryContent, image: string): boolean => {
+  const [, host, path = '', tag = 'latest', digest] = played.exec(image) ?? [];
+  if (host === undefined) return true;
+  const repository = content.get(path);
+  if (repository === undefined || (host === 'ghcr.io' && repository.visibility === 'private')) return false;
+  return repository.manifests.has(digest ?? repository.tags.get(tag) ?? '');
+};
