@@ -5,12 +5,14 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { http } from '@google-cloud/functions-framework';
 import { getTestServer } from '@google-cloud/functions-framework/testing';
 import { environmentOf } from '../../local/environment.ts';
 import { type Kubernetes, startKubernetes } from '../../local/kubernetes/server.ts';
 import { openSqliteStore } from '../../src/adapters/sqlite.ts';
 import { heavyPackages, importing } from '../support/imports.ts';
 import { anEvent, aRecord } from '../support/records.ts';
+import { aReview } from '../support/reviews.ts';
 
 describe('a function of the scheduler', () => {
   let folder: string;
@@ -123,6 +125,88 @@ describe('a function of the scheduler', () => {
     } finally {
       await store.close();
     }
+  });
+});
+
+describe('the admission function', () => {
+  const secret = 'ab'.repeat(32);
+  const givenBefore = { ...process.env };
+  let folder: string;
+  let kubernetes: Kubernetes;
+  let url: string;
+  let close: () => Promise<void>;
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'knada-admission-'));
+    kubernetes = await startKubernetes();
+    Object.assign(process.env, {
+      ...environmentOf({
+        port: 8080,
+        storeFile: join(folder, 'store.sqlite'),
+        hubMasterKeys: `local:${'5ec0'.repeat(16)}`,
+        admissionSecret: secret,
+        issuer: 'http://localhost:8084',
+        kubeconfig: false,
+        given: {},
+      }),
+      CLUSTER: kubernetes.url,
+      LOG_LEVEL: 'silent',
+      // As the image says: errors of the framework tell nothing then.
+      NODE_ENV: 'production',
+    });
+    // A module of its own: the other one’s process has the environment of before.
+    const { admissionFunction } = await import(`../../functions/targets.ts?${secret}`);
+    http('admission-here', admissionFunction);
+    const server = getTestServer('admission-here').listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    close = async () => {
+      server.closeAllConnections();
+      server.close();
+      await once(server, 'close');
+    };
+  });
+  after(async () => {
+    await close();
+    await kubernetes.close();
+    await rm(folder, { recursive: true, force: true });
+    for (const name of Object.keys(process.env)) if (!(name in givenBefore)) delete process.env[name];
+    Object.assign(process.env, givenBefore);
+  });
+
+  const post = (path: string, body: string, contentType = 'application/json') =>
+    fetch(`${url}${path}`, { method: 'POST', body, headers: { 'content-type': contentType } });
+  const review = JSON.stringify(aReview({ labels: { component: 'singleuser-server' } }));
+
+  it('answers the API server, with its query, and nobody who does not know the path', async () => {
+    const answer = await post(`/${secret}?timeout=5s`, review);
+    assert.equal(answer.status, 200);
+    assert.match(answer.headers.get('content-type') ?? '', /^application\/json/);
+    assert.deepEqual(await answer.json(), {
+      apiVersion: 'admission.k8s.io/v1',
+      kind: 'AdmissionReview',
+      response: { uid: 'b6e6f9a0-0000-4000-8000-000000000001', allowed: true },
+    });
+    for (const path of ['/', `/${'0'.repeat(64)}`, `/x/${secret}`]) {
+      const refused = await post(path, review);
+      assert.deepEqual([refused.status, await refused.json()], [404, { error: 'There is nothing here.' }]);
+    }
+    assert.equal((await fetch(`${url}/${secret}`)).status, 405);
+  });
+
+  it('A2: answers 400 to what it cannot read, whatever it is called, and goes on', async () => {
+    for (const [body, contentType] of [
+      ['{', 'application/json'],
+      ['{', 'text/plain'],
+      ['', 'application/json'],
+      ['[]', 'application/json'],
+      [`{"x":"${'y'.repeat(3 * 1024 * 1024)}"}`, 'application/json'],
+    ] as const) {
+      const answer = await post(`/${secret}`, body, contentType);
+      const text = await answer.text();
+      assert.equal(answer.status, 400, body.slice(0, 20));
+      assert.doesNotMatch(text, /node_modules|\bat /);
+    }
+    assert.equal((await post(`/${secret}`, review)).status, 200);
   });
 });
 

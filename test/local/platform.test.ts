@@ -33,6 +33,8 @@ describe('what the platform team has installed in the sandbox’s cluster', () =
       client.create({ apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels } });
     await space('team-red', { 'team-namespace': 'true', 'knada.io/egress': 'restricted' });
     await space('team-blue', { 'team-namespace': 'true' });
+    // Gives each namespace the account that its pods run as.
+    await kubernetes.settled();
     const pod = (namespace: string, name: string, labels: Record<string, string>, annotations = {}) =>
       client.create({
         apiVersion: 'v1',
