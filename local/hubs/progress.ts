@@ -28,13 +28,13 @@ const failedEvent = (end: SpawnEnd): Event => ({
 
 /** What happened to the pod since this start began, the oldest first. */
 const podEvents = async (hub: HubProcess, name: string, attempt: Attempt): Promise<readonly KubeObject[]> => {
+  const { formerEvents } = attempt;
+  if (formerEvents === undefined) return [];
   const fieldSelector = `involvedObject.kind=Pod,involvedObject.name=${hub.server(name).podName}`;
   const { namespace } = hub.settings.spawner;
   const events = await hub.client.list('events', { namespace, fieldSelector });
   const order = (event: KubeObject): number => Number(event.metadata.resourceVersion);
-  return events
-    .filter((event) => !attempt.formerEvents.has(uidOf(event)))
-    .toSorted((a, b) => order(a) - order(b));
+  return events.filter((event) => !formerEvents.has(uidOf(event))).toSorted((a, b) => order(a) - order(b));
 };
 
 /** KubeSpawner’s progress: a line for each of the pod’s events, each a third closer to 90 %. */

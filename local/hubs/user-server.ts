@@ -44,15 +44,15 @@ export interface Attempt {
   readonly done: Promise<SpawnEnd>;
   /** undefined while it is under way. */
   readonly end: SpawnEnd | undefined;
-  /** Events that were there before it, by uid. */
-  readonly formerEvents: ReadonlySet<string>;
+  /** Events that were there before its pod, by uid; undefined while it has come to none. */
+  readonly formerEvents: ReadonlySet<string> | undefined;
 }
 
 interface OpenAttempt extends Attempt {
   readonly cancel: AbortController;
   done: Promise<SpawnEnd>;
   end: SpawnEnd | undefined;
-  formerEvents: ReadonlySet<string>;
+  formerEvents: ReadonlySet<string> | undefined;
 }
 
 export type Pending = 'spawn' | 'stop' | 'check';
@@ -117,7 +117,7 @@ export class UserServer {
     const attempt: OpenAttempt = {
       cancel,
       end: undefined,
-      formerEvents: new Set(),
+      formerEvents: undefined,
       done: Promise.resolve({ kind: 'cancelled' }),
     };
     this.#attempt = attempt;
