@@ -75,6 +75,11 @@ export const RESOURCES: readonly Resource[] = [
     generation: true,
     schema: 'core.Pod',
   }),
+  row('v1', 'resourcequotas', 'ResourceQuota', {
+    short: ['quota'],
+    status: true,
+    schema: 'core.ResourceQuota',
+  }),
   row('v1', 'secrets', 'Secret', { schema: 'core.Secret' }),
   row('v1', 'serviceaccounts', 'ServiceAccount', { short: ['sa'], schema: 'core.ServiceAccount' }),
   row('v1', 'services', 'Service', {

@@ -19,6 +19,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Admit, User } from './admission.ts';
 import { inOrder } from './admission.ts';
 import { admissionPolicies } from './admission-policies.ts';
+import { admissionQuota } from './admission-quota.ts';
 import { admissionWebhooks } from './admission-webhooks.ts';
 import { Api } from './api.ts';
 import { Background } from './background.ts';
@@ -106,7 +107,9 @@ export async function startKubernetes(options: KubernetesOptions = {}): Promise<
   const registry = new Registry({ keep: options.keepChanges ?? 10_000, file: options.file });
   const resources =
     options.fqdnPolicies === undefined ? RESOURCES : [...RESOURCES, FQDN_POLICIES[options.fqdnPolicies]];
-  const checks = [admissionPolicies(registry, resources), admissionWebhooks(registry, resources)];
+  const checks = [admissionPolicies, admissionWebhooks, admissionQuota].map((one) =>
+    one(registry, resources),
+  );
   const admit = inOrder(...checks, ...(options.admit === undefined ? [] : [options.admit]));
   const api = new Api({
     registry,

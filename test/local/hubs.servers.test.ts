@@ -349,6 +349,19 @@ describe('a simulated notebook server', () => {
       kind: 'ServiceAccount',
       metadata: { name: account, namespace: simulated.namespace },
     });
+
+    await simulated.client.create({
+      apiVersion: 'v1',
+      kind: 'ResourceQuota',
+      metadata: { name: 'compute', namespace: simulated.namespace },
+      spec: { hard: { 'limits.cpu': '400m' } },
+    });
+    await start(user);
+    assert.match(
+      (await messages(user)).at(-1) ?? '',
+      /exceeded quota: compute, requested: limits\.cpu=500m, used: limits\.cpu=0, limited: limits\.cpu=400m/,
+    );
+    await simulated.client.delete('resourcequotas', simulated.namespace, 'compute');
   });
 
   it('is told apart by tokens: its own user’s, not expired, not deleted, and never the service’s', async () => {
