@@ -104,6 +104,7 @@ describe('reconciling over the wire', () => {
       core,
       `${core}/serviceaccounts/${id}`,
       `/apis/networking.k8s.io/v1/namespaces/team-${id}/networkpolicies/notebook-egress-baseline`,
+      `/apis/networking.k8s.io/v1/namespaces/team-${id}/networkpolicies/airflow-egress-baseline`,
       `${core}/configmaps/notebook-profiles`,
       `${core}/secrets/notebook-hub`,
       `/apis/helm.toolkit.fluxcd.io/v2/namespaces/team-${id}/helmreleases/jupyterhub`,

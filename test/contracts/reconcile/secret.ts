@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { aWorld, conditionOf, type Kubernetes } from '../../support/world.ts';
+import { aWorld, conditionOf, eventually, type Kubernetes } from '../../support/world.ts';
 
 /** How Google’s side of a team is kept in order; to be called inside a `describe` that names the API server. */
 export const secretOfTheTeam = (open: () => Kubernetes): void => {
@@ -67,14 +67,15 @@ export const secretOfTheTeam = (open: () => Kubernetes): void => {
     await world.look();
     assert.deepEqual(world.google.dismantled, []);
     await world.deleteTeam();
-    const { namespace } = world;
-    const where = await namespace();
-    for (let look = 0; look < 20 && (await world.store.team(world.slug)) !== undefined; look++) {
-      if ((await world.raw('Namespace', where, where)) !== undefined) {
+    const where = await world.namespace();
+    await eventually(async () => {
+      const isThere = (await world.raw('Namespace', where, where)) !== undefined;
+      await world.look();
+      if (isThere && (await world.raw('Namespace', where, where)) !== undefined) {
         assert.deepEqual(world.google.dismantled, [], 'not while the namespace is there');
       }
-      await world.look();
-    }
+      return (await world.store.team(world.slug)) === undefined;
+    });
     assert.equal(await world.store.team(world.slug), undefined);
     assert.deepEqual(world.google.dismantled.at(-1), { deleteSecret: false });
   });
