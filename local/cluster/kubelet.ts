@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { brokenAnnotation } from '../annotations.ts';
 import type { Client } from '../kubernetes/client.ts';
 import type { Json, JsonMap } from '../kubernetes/json.ts';
@@ -8,6 +7,7 @@ import { isBeingDeleted, nameOf, namespaceOf, uidOf } from '../kubernetes/object
 import { seconds } from '../time.ts';
 import { type Outcome, startWorkQueue } from '../work-queue.ts';
 import { type PodEvent, recordEvent, removeOldEvents } from './events.ts';
+import { imagesOf, pullFault, startedStatus, unscheduledStatus, waitingStatus } from './pod-status.ts';
 import { type Room, whyUnschedulable } from './scheduling.ts';
 
 const node = 'sandbox';
@@ -44,74 +44,6 @@ const waitsFor = (pod: KubeObject, reason: string): boolean =>
 /** Whether a container of it ends again and again. */
 export const isCrashing = (pod: KubeObject): boolean =>
   !isBeingDeleted(pod) && waitsFor(pod, 'CrashLoopBackOff');
-
-const conditionsOf = (holds: Readonly<Record<string, boolean>>, now: string): JsonMap[] =>
-  Object.entries(holds).map(([type, value]) => ({
-    type,
-    status: value ? 'True' : 'False',
-    lastTransitionTime: now,
-  }));
-
-const unscheduledStatus = (message: string, now: string): JsonMap => ({
-  phase: 'Pending',
-  conditions: [
-    { type: 'PodScheduled', status: 'False', reason: 'Unschedulable', message, lastTransitionTime: now },
-  ],
-});
-
-/** Every container of the pod with the state that the function gives it. */
-const containersOf = (pod: KubeObject, state: (image: string) => JsonMap, counts: JsonMap): JsonMap[] =>
-  asList(at(pod, 'spec', 'containers')).map((container) => {
-    const image = asText(at(container, 'image'));
-    return { name: asText(at(container, 'name')), image, imageID: '', ...counts, state: state(image) };
-  });
-
-const waitingStatus = (pod: KubeObject, why: (image: string) => JsonMap, now: string): JsonMap => ({
-  phase: 'Pending',
-  startTime: asText(pod.metadata.creationTimestamp),
-  conditions: conditionsOf(
-    { PodScheduled: true, Initialized: true, ContainersReady: false, Ready: false },
-    now,
-  ),
-  containerStatuses: containersOf(pod, (image) => ({ waiting: why(image) }), {
-    ready: false,
-    started: false,
-    restartCount: 0,
-  }),
-});
-
-/** An address of its own for each pod, the same at every look. */
-const addressOf = (pod: KubeObject): string => {
-  const [high = 0, low = 0] = createHash('sha256').update(uidOf(pod)).digest();
-  return `10.244.${high}.${low}`;
-};
-
-const startedStatus = (pod: KubeObject, works: boolean, now: string): JsonMap => {
-  const state: JsonMap = works
-    ? { running: { startedAt: now } }
-    : { waiting: { reason: 'CrashLoopBackOff', message: 'back-off 10s restarting failed container' } };
-  return {
-    phase: 'Running',
-    startTime: asText(pod.metadata.creationTimestamp),
-    podIP: addressOf(pod),
-    conditions: conditionsOf(
-      { PodScheduled: true, Initialized: true, ContainersReady: works, Ready: works },
-      now,
-    ),
-    containerStatuses: containersOf(pod, () => state, {
-      ready: works,
-      started: works,
-      restartCount: works ? 0 : 1,
-    }),
-  };
-};
-
-const imagesOf = (pod: KubeObject): readonly string[] =>
-  asList(at(pod, 'spec', 'containers')).map((container) => asText(at(container, 'image')));
-
-/** What containerd says of an image that the registry does not have. */
-const pullFault = (image: string): string =>
-  `rpc error: code = NotFound desc = failed to pull and unpack image "${image}": failed to resolve reference "${image}": ${image}: not found`;
 
 /**
  * Plays the scheduler, the kubelet and the volume provisioner: pods get a node, become ready after a while and are

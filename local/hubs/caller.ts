@@ -1,4 +1,4 @@
-import type { Answer } from './answer.ts';
+import { type Json, parseJson } from '../kubernetes/json.ts';
 import { Refused } from './answer.ts';
 import type { TokenRow } from './database.ts';
 import type { HubProcess } from './process.ts';
@@ -24,8 +24,6 @@ export interface Call {
   readonly origin: string;
   readonly caller: Caller | undefined;
 }
-
-export type Handler = (call: Call) => Answer | Promise<Answer>;
 
 export const isExpired = ({ expiresAt }: TokenRow, now: number): boolean =>
   expiresAt !== null && Date.parse(expiresAt) <= now;
@@ -57,10 +55,10 @@ export const needs = ({ caller }: Pick<Call, 'caller'>, anyOf: readonly string[]
 };
 
 /** The body as JSON; undefined without one. Throws Refused. */
-export const jsonOf = ({ body }: Pick<Call, 'body'>): unknown => {
+export const jsonOf = ({ body }: Pick<Call, 'body'>): Json | undefined => {
   if (body.trim() === '') return undefined;
   try {
-    return JSON.parse(body);
+    return parseJson(body);
   } catch {
     throw new Refused(400, 'Invalid JSON in body of request');
   }

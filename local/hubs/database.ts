@@ -48,7 +48,7 @@ const newServer: ServerRow = {
   token: null,
 };
 
-export const hashOf = (token: string): string => createHash('sha256').update(token).digest('hex');
+const hashOf = (token: string): string => createHash('sha256').update(token).digest('hex');
 
 /** One hub’s database. */
 export class HubDatabase {

@@ -1,8 +1,8 @@
 import type { Client } from '../kubernetes/client.ts';
 import type { KubeObject } from '../kubernetes/object.ts';
 import { uidOf } from '../kubernetes/object.ts';
-import type { Controls } from './controls.ts';
 import type { HubDatabase, UserRow } from './database.ts';
+import type { Faults } from './faults.ts';
 import type { HubConfiguration, Service } from './hub.ts';
 import { Mount } from './mount.ts';
 import type { Notebooks } from './notebooks.ts';
@@ -24,7 +24,7 @@ export interface HubOptions {
   readonly client: Client;
   readonly pods: Pods;
   readonly notebooks: Notebooks;
-  readonly controls: Controls;
+  readonly faults: Faults;
   readonly timings: Timings;
   readonly now: () => number;
   readonly onFailure: (what: string, error: unknown) => void;
@@ -104,7 +104,7 @@ export class HubProcess {
 
   /** How many servers may be starting at once; 0: any number. */
   get spawnLimit(): number {
-    return this.#options.controls.spawnLimit(this.slug) ?? this.settings.concurrentSpawnLimit;
+    return this.#options.faults.spawnLimit(this.slug) ?? this.settings.concurrentSpawnLimit;
   }
 
   /** Ends with the process. */

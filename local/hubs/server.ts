@@ -7,8 +7,8 @@ import { type Answer, Refused } from './answer.ts';
 import { answerCall } from './api.ts';
 import { callerOf } from './caller.ts';
 import { answerControl, NotThere, type ServerSettings, setServer } from './control.ts';
-import { Controls } from './controls.ts';
 import { HubDatabases } from './database.ts';
+import { Faults } from './faults.ts';
 import { hubPodOf, isHub, readConfiguration, slugOf } from './hub.ts';
 import { Notebooks, type ServerRequest, unavailable } from './notebooks.ts';
 import { Pods } from './pods.ts';
@@ -99,7 +99,7 @@ export const startHubs = async (options: HubsOptions): Promise<Hubs> => {
   const databases = new HubDatabases(options.file);
   const pods = new Pods(client);
   const notebooks = new Notebooks(now);
-  const controls = new Controls();
+  const faults = new Faults();
   /** By the uid of their pods. */
   const processes = new Map<string, Promise<HubProcess>>();
   /** The last one of each team; it may be gone. */
@@ -117,7 +117,7 @@ export const startHubs = async (options: HubsOptions): Promise<Hubs> => {
       client,
       pods,
       notebooks,
-      controls,
+      faults,
       timings,
       now,
       onFailure,
@@ -296,9 +296,9 @@ export const startHubs = async (options: HubsOptions): Promise<Hubs> => {
     setActivity: (slug, user, at) => set(slug, user, { lastActivityAt: at }),
     setStarted: (slug, user, at) => set(slug, user, { startedAt: at }),
     setBusy: (slug, user, busy) => set(slug, user, { busyKernel: busy }),
-    failNextSpawn: (slug, user, message) => controls.failNextSpawn(slug, user, message),
-    hold: (slug, user, what) => controls.hold(slug, user, what),
-    limitSpawns: (slug, limit) => controls.limitSpawns(slug, limit),
+    failNextSpawn: (slug, user, message) => faults.failNextSpawn(slug, user, message),
+    hold: (slug, user, what) => faults.hold(slug, user, what),
+    limitSpawns: (slug, limit) => faults.limitSpawns(slug, limit),
     freeze: (slug) => running(slug).freeze(),
     serverRequests: () => notebooks.requests,
     async close() {

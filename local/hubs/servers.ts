@@ -24,7 +24,7 @@ export const stopServer = async (hub: HubProcess, server: UserServer): Promise<v
 
 /** What a start is asked for; undefined: what the last one was. JupyterHub 5 takes the whole body. */
 const optionsOf = (call: Call): Json | undefined => {
-  const body = jsonOf(call) as Json | undefined;
+  const body = jsonOf(call);
   if (call.hub.major < 6) return body ?? undefined;
   if (!body || (isMap(body) && Object.keys(body).length === 0)) return undefined;
   if (!isMap(body)) throw new Refused(400, 'Body must be a JSON object');

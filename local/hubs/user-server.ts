@@ -7,8 +7,8 @@ import type { Json, JsonMap } from '../kubernetes/json.ts';
 import { uidOf } from '../kubernetes/object.ts';
 import { ApiError } from '../kubernetes/status.ts';
 import { escapePath } from './answer.ts';
-import type { Controls } from './controls.ts';
 import type { HubDatabase, ServerRow } from './database.ts';
+import type { Faults } from './faults.ts';
 import { claimNameOf, claimOf, podNameOf, podOf, type Spawn, withProfile } from './kubespawner.ts';
 import type { Pods } from './pods.ts';
 import { type NotebookProfiles, SpawnRefused } from './profiles.ts';
@@ -24,7 +24,7 @@ export interface Surroundings {
   readonly client: Client;
   readonly pods: Pods;
   readonly profiles: NotebookProfiles;
-  readonly controls: Controls;
+  readonly faults: Faults;
   readonly timings: Timings;
   readonly now: () => number;
   /** Ends with the hub’s process; from then on nothing is done and nothing is written. */
@@ -143,7 +143,7 @@ export class UserServer {
 
   /** JupyterHub’s `user.stop`: takes the pod away, and notes that the server does not run. */
   async stop(): Promise<void> {
-    const { pods, client, controls, timings, ended, slug } = this.#hub;
+    const { pods, client, faults, timings, ended, slug } = this.#hub;
     this.#isSpawning = false;
     this.#isChecking = false;
     this.#isStopping = true;
@@ -156,7 +156,7 @@ export class UserServer {
         const inTime = AbortSignal.any([ended, AbortSignal.timeout(timings.startMs)]);
         await pods.until(this.#namespace, this.podName, isGone, inTime);
       }
-      await controls.free(slug, this.user, 'stop', ended);
+      await faults.free(slug, this.user, 'stop', ended);
     } finally {
       if (!ended.aborted) this.#noteStopped();
     }
@@ -229,7 +229,7 @@ export class UserServer {
   }
 
   async #bringUp(attempt: OpenAttempt, options: Json, signal: AbortSignal): Promise<void> {
-    const { database, settings, profiles, controls, timings, slug, pods } = this.#hub;
+    const { database, settings, profiles, faults, timings, slug, pods } = this.#hub;
     const token = randomUUID().replaceAll('-', '');
     const now = this.#iso();
     const row = database.addToken(token, {
@@ -243,7 +243,7 @@ export class UserServer {
       lastActivity: now,
       server: { options, active: true, started: now, lastActivity: now, token: row.id },
     });
-    const fault = controls.takeFailure(slug, this.user);
+    const fault = faults.takeFailure(slug, this.user);
     if (fault !== undefined) throw new SpawnRefused(fault);
     const override = settings.readsProfiles ? (await profiles.choose(options, signal)).override : {};
     const traits = withProfile(this.#spawn, override);
@@ -257,7 +257,7 @@ export class UserServer {
       const isUp = (pod: Parameters<typeof isReady>[0] | undefined): boolean =>
         pod !== undefined && isReady(pod);
       await pods.until(this.#namespace, this.podName, isUp, inTime);
-      await controls.free(slug, this.user, 'start', inTime);
+      await faults.free(slug, this.user, 'start', inTime);
     } catch (error) {
       if (!deadline.aborted || signal.aborted) throw error;
       throw new Error(

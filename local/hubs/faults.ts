@@ -1,5 +1,5 @@
 /** What somebody who plays with a hub has asked for, by team and user. */
-export class Controls {
+export class Faults {
   readonly #failures = new Map<string, string>();
   readonly #limits = new Map<string, number>();
   readonly #holds = new Map<string, PromiseWithResolvers<void>>();
