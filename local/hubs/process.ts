@@ -15,7 +15,7 @@ import { type Surroundings, UserServer } from './user-server.ts';
 /** Where hub.extraConfig reads the profiles (src/notebooks/hub-config.ts). */
 const profilesFolder = '/etc/knada-notebooks';
 
-export interface HubOptions {
+interface HubOptions {
   readonly slug: string;
   readonly pod: KubeObject;
   readonly version: string;
