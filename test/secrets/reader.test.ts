@@ -13,7 +13,7 @@ import { googleServiceAccount, namespaceOf, secretName, serviceAccountOf } from 
 const project = 'knada-gcp';
 const ours = 'team-a-3f9c';
 const theirs = 'team-b-0000';
-const fixture = fileURLToPath(new URL('reader.fixture.ts', import.meta.url));
+const fixture = fileURLToPath(new URL('../../local/demo/notebook.ts', import.meta.url));
 const run = promisify(execFile);
 const signal = () => AbortSignal.timeout(20_000);
 

@@ -1,0 +1,57 @@
+import assert from 'node:assert/strict';
+import { at } from '../kubernetes/json.ts';
+import { expectStatus, notebook, type Step, untilStatus } from './story.ts';
+
+/** Homes that grow, and what stays when a notebook and its team go. */
+export const leaving: readonly Step[] = [
+  {
+    says: 'a larger home is ordered, and the volume that exists grows',
+    async run(story) {
+      const { cluster, kari, namespace } = story;
+      // As KubeSpawner makes it at a member's first start.
+      const claim = {
+        apiVersion: 'v1',
+        kind: 'PersistentVolumeClaim',
+        metadata: {
+          name: 'claim-kari',
+          namespace,
+          labels: { component: 'singleuser-storage', 'hub.jupyter.org/username': 'kari' },
+        },
+        spec: { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '10Gi' } } },
+      };
+      await cluster.create(claim);
+      await cluster.updateStatus({ ...claim, status: { phase: 'Bound', capacity: { storage: '10Gi' } } });
+      const body = { storage: { home: '20Gi' } };
+      const plan = expectStatus(await kari.call('POST', `${notebook}/plan`, { body }), 200);
+      assert.equal(at(plan, 'restartsHub'), false);
+      expectStatus(await kari.call('PATCH', notebook, { body }), 200);
+      const grown = await cluster.get('persistentvolumeclaims', namespace, 'claim-kari');
+      assert.equal(at(grown, 'spec', 'resources', 'requests', 'storage'), '20Gi');
+      const shrunk = await kari.call('PATCH', notebook, { body: { storage: { home: '5Gi' } } });
+      assert.equal(at(expectStatus(shrunk, 409), 'code'), 'cannot_shrink');
+    },
+  },
+  {
+    says: 'deleting the notebook takes the hub away and keeps the homes',
+    async run(story) {
+      const { cluster, kari, namespace } = story;
+      expectStatus(await kari.call('DELETE', notebook), 202);
+      await untilStatus(kari, notebook, 404);
+      assert.equal(await cluster.get('helmreleases', namespace, 'jupyterhub'), undefined);
+      assert.ok(await cluster.get('persistentvolumeclaims', namespace, 'claim-kari'));
+      expectStatus(await kari.call('GET', '/teams/team-a'), 200);
+    },
+  },
+  {
+    says: 'a team with homes is deleted only when told to, and then leaves nothing behind',
+    async run(story) {
+      const { cluster, kari, namespace } = story;
+      const refused = expectStatus(await kari.call('DELETE', '/teams/team-a'), 409);
+      assert.equal(at(refused, 'code'), 'homes_exist');
+      const told = await kari.call('DELETE', '/teams/team-a?deleteHomes=true&deleteSecret=true');
+      expectStatus(told, 202);
+      await untilStatus(kari, '/teams/team-a', 404);
+      assert.equal(await cluster.get('namespaces', '', namespace), undefined);
+    },
+  },
+];

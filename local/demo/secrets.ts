@@ -1,0 +1,85 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import type { Json } from '../kubernetes/json.ts';
+import { asList, asText, at, parseJson } from '../kubernetes/json.ts';
+import { expectStatus, type Step, type Story } from './story.ts';
+
+const notebook = fileURLToPath(new URL('notebook.ts', import.meta.url));
+const run = promisify(execFile);
+
+/** What a notebook of this team reads in a secret, in a process of its own with Google’s client, or why not. */
+const readBy = async ({ sandbox }: Story, teamId: string, secret: string): Promise<Json> => {
+  const metadata = await sandbox.google.metadataFor({
+    namespace: `team-${teamId}`,
+    serviceAccount: teamId,
+    googleServiceAccount: `${teamId}@knada-local.iam.gserviceaccount.com`,
+  });
+  const { stdout } = await run(process.execPath, [notebook], {
+    env: { GCE_METADATA_HOST: metadata.host, KNADA_TEAM_SECRET: secret, SIMULATOR: sandbox.google.url },
+    timeout: 30_000,
+  });
+  return parseJson(stdout);
+};
+
+const idOf = ({ namespace }: Story): string => namespace.replace(/^team-/, '');
+
+/** The team’s own secret. */
+export const secrets: readonly Step[] = [
+  {
+    says: 'the team has a secret, named as its notebooks find it, without a version yet',
+    async run(story) {
+      const { kari } = story;
+      const id = idOf(story);
+      const secret = expectStatus(await kari.call('GET', '/teams/team-a/secret'), 200);
+      assert.partialDeepStrictEqual(secret, {
+        name: `projects/knada-local/secrets/${id}`,
+        env: 'KNADA_TEAM_SECRET',
+        serviceAccount: `${id}@knada-local.iam.gserviceaccount.com`,
+        versions: [],
+      });
+      assert.match(asText(at(secret, 'grantCommand')), new RegExp(`serviceAccount:${id}@`));
+    },
+  },
+  {
+    says: "a version that is added is read by the team's service account, with Google's own client",
+    async run(story) {
+      const { kari } = story;
+      const path = '/teams/team-a/secret/versions';
+      const added = expectStatus(await kari.call('POST', path, { body: { data: 'correct horse' } }), 201);
+      assert.partialDeepStrictEqual(added, { version: '1', state: 'enabled' });
+      assert.ok(!JSON.stringify(added).includes('correct'));
+      const id = idOf(story);
+      const read = await readBy(story, id, `projects/knada-local/secrets/${id}`);
+      assert.deepEqual(read, { payload: 'correct horse' });
+    },
+  },
+  {
+    says: "another team's account is denied",
+    async run(story) {
+      const { kari } = story;
+      const other = expectStatus(await kari.call('POST', '/teams', { body: { slug: 'team-c' } }), 201);
+      const stranger = asText(at(other, 'id'));
+      const denied = await readBy(story, stranger, `projects/knada-local/secrets/${idOf(story)}`);
+      assert.equal(at(denied, 'code'), 7, `PERMISSION_DENIED, not ${JSON.stringify(denied)}`);
+    },
+  },
+  {
+    says: 'a version is switched off and on again, and the history knows of it but not what it holds',
+    async run({ kari }) {
+      const version = '/teams/team-a/secret/versions/1';
+      const off = expectStatus(await kari.call('POST', `${version}/disable`), 200);
+      assert.equal(at(off, 'state'), 'disabled');
+      expectStatus(await kari.call('POST', `${version}/enable`), 200);
+      const { body } = await kari.call('GET', '/teams/team-a/history');
+      const actions = asList(at(body, 'items')).map((item) => at(item, 'action'));
+      assert.deepEqual(actions.slice(0, 3), [
+        'secret_version_enabled',
+        'secret_version_disabled',
+        'secret_version_added',
+      ]);
+      assert.ok(!JSON.stringify(body).includes('correct horse'));
+    },
+  },
+];

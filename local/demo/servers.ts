@@ -1,0 +1,170 @@
+import assert from 'node:assert/strict';
+import type { Json } from '../kubernetes/json.ts';
+import { asList, asText, at, parseJson } from '../kubernetes/json.ts';
+import { nameOf, uidOf } from '../kubernetes/object.ts';
+import { apiAt } from './api.ts';
+import { expectStatus, hubPods, type Step, type Story, until } from './story.ts';
+
+const kari = 'kari.nordmann@nav.no';
+const path = '/teams/team-a/servers';
+const server = `${path}/${kari}`;
+const hour = 3600;
+
+/** Follows an operation by its stream to the end. */
+export const followed = async ({ kari: api }: Story, operation: Json): Promise<readonly Json[]> => {
+  const events: Json[] = [];
+  for await (const event of api.events(`/teams/team-a/operations/${asText(at(operation, 'id'))}/events`)) {
+    events.push(event);
+  }
+  assert.equal(at(events.at(-1) ?? null, 'phase'), 'ready', JSON.stringify(events));
+  return events;
+};
+
+export const started = async (story: Story): Promise<readonly Json[]> =>
+  followed(story, expectStatus(await story.kari.call('POST', `${server}/start`), 202));
+
+const shown = async ({ kari: api }: Story): Promise<Json> => {
+  const { body } = await api.call('GET', path);
+  const found = asList(at(body, 'items')).find((one) => at(one, 'user') === kari);
+  assert.ok(found !== undefined, JSON.stringify(body));
+  return found;
+};
+
+const notebookPods = async ({ cluster, namespace }: Story) =>
+  cluster.list('pods', { namespace, labelSelector: 'component=singleuser-server' });
+
+/** Who may log in, as the hub tells our service. */
+const hubUsers = async ({ sandbox, cluster, namespace }: Story): Promise<readonly string[]> => {
+  const secret = await cluster.get('secrets', namespace, 'notebook-hub');
+  const token = Buffer.from(asText(at(secret, 'data', 'hub.services.knada-notebooks.apiToken')), 'base64');
+  const headers = { authorization: `token ${token}` };
+  const response = await fetch(`${sandbox.url('hubs')}/team-a/hub/api/users`, { headers });
+  return asList(parseJson(await response.text())).map((user) => asText(at(user, 'name')));
+};
+
+const instant = (value: Json | undefined): number => Date.parse(asText(value));
+
+/** Servers: seen, started, kept alive, restarted, and switched off when nobody uses them. */
+export const servers: readonly Step[] = [
+  {
+    says: 'a member who never started a server is in the list, stopped',
+    async run(story) {
+      assert.partialDeepStrictEqual(await shown(story), { state: 'stopped', stopsAt: null });
+    },
+  },
+  {
+    says: 'a server starts with progress to the end, as the profile says',
+    async run(story) {
+      const events = await started(story);
+      const progress = events.map((event) => Number(at(event, 'progress')));
+      assert.deepEqual(
+        progress,
+        progress.toSorted((a, b) => a - b),
+      );
+      assert.equal(progress.at(-1), 100);
+      assert.ok(new Set(progress).size > 2, `progress seen: ${progress.join(', ')}`);
+      const [pod] = await notebookPods(story);
+      assert.match(asText(at(asList(at(pod, 'spec', 'containers'))[0], 'image')), /@sha256:/);
+    },
+  },
+  {
+    says: 'asking for a start again starts nothing: it runs already',
+    async run(story) {
+      const before = (await notebookPods(story)).map(uidOf);
+      expectStatus(await story.kari.call('POST', `${server}/start`), 200);
+      assert.deepEqual((await notebookPods(story)).map(uidOf), before);
+    },
+  },
+  {
+    says: 'the list says when it will stop, and why',
+    async run(story) {
+      const seen = await shown(story);
+      assert.partialDeepStrictEqual(seen, { state: 'running', stopsBecause: 'idle', pendingRestart: false });
+      const left = (instant(at(seen, 'stopsAt')) - instant(at(seen, 'lastActivityAt'))) / 1000;
+      assert.ok(Math.abs(left - hour) < 1, `stops ${left} seconds after the last activity`);
+    },
+  },
+  {
+    says: 'extending it moves that moment',
+    async run(story) {
+      const until = new Date(Date.now() + 5 * hour * 1000).toISOString();
+      const extended = await story.kari.call('POST', `${server}/extend`, { body: { until } });
+      assert.partialDeepStrictEqual(expectStatus(extended, 200), {
+        stopsAt: until,
+        stopsBecause: 'extended',
+      });
+      assert.equal(at(await shown(story), 'stopsAt'), until);
+    },
+  },
+  {
+    says: 'more memory is a pending restart, and a restart takes it',
+    async run(story) {
+      const body = { resources: { memory: { limit: '4Gi' } } };
+      expectStatus(await story.kari.call('PATCH', '/teams/team-a/notebook', { body }), 200);
+      assert.equal(at(await shown(story), 'pendingRestart'), true);
+      const [before] = await notebookPods(story);
+      const operation = expectStatus(await story.kari.call('POST', `${server}/restart`), 202);
+      const twice = expectStatus(await story.kari.call('POST', `${server}/restart`), 202);
+      assert.equal(at(twice, 'id'), at(operation, 'id'), 'a double click is one restart');
+      await followed(story, operation);
+      const [after] = await notebookPods(story);
+      assert.notEqual(after && uidOf(after), before && uidOf(before));
+      assert.equal(at(await shown(story), 'pendingRestart'), false);
+    },
+  },
+  {
+    says: 'a hub that is frozen is restarted, and the servers live through it',
+    async run(story) {
+      const before = { hub: await hubPods(story), pods: (await notebookPods(story)).map(uidOf) };
+      story.hubs.freeze('team-a');
+      const operation = expectStatus(await story.kari.call('POST', '/teams/team-a/hub/restart'), 202);
+      await followed(story, operation);
+      assert.notDeepEqual(await hubPods(story), before.hub);
+      assert.deepEqual((await notebookPods(story)).map(uidOf), before.pods);
+    },
+  },
+  {
+    says: 'with nobody at work it is switched off, and the history says why',
+    async run(story) {
+      await story.sandbox.moveClock(2 * hour);
+      const token = await story.sandbox.issuer.token({ email: kari });
+      story.kari = apiAt(story.sandbox.url('api'), token);
+      const selection = { namespace: story.namespace, labelSelector: 'component=singleuser-server' };
+      await until(story, 'pods', selection, (pods) => pods.length === 0, 'the idle server to stop');
+      const culled = async () => {
+        const { body } = await story.kari.call('GET', '/teams/team-a/history');
+        return asList(at(body, 'items')).find((one) => at(one, 'action') === 'server_culled');
+      };
+      // The stop comes first, its line in the history right after it.
+      const end = performance.now() + 10_000;
+      let entry = await culled();
+      while (entry === undefined && performance.now() < end) {
+        await new Promise((resolve) => setTimeout(resolve, 100));
+        entry = await culled();
+      }
+      assert.match(asText(at(entry ?? null, 'reason')), /activity/i);
+      const claims = await story.cluster.list('persistentvolumeclaims', { namespace: story.namespace });
+      assert.ok(
+        claims.map(nameOf).some((name) => name.startsWith('claim-')),
+        'the home is kept',
+      );
+    },
+  },
+  {
+    says: 'a new member may log in at once, and one who leaves may not any more: no hub restarts',
+    async run(story) {
+      const hub = await hubPods(story);
+      const ola = 'ola.nordmann@nav.no';
+      const users = () => hubUsers(story);
+      const patch = (emails: readonly string[]) =>
+        story.kari.call('PATCH', '/teams/team-a', {
+          body: { members: emails.map((email) => ({ email })) },
+        });
+      expectStatus(await patch([kari, ola]), 200);
+      assert.deepEqual((await users()).toSorted(), [kari, ola]);
+      expectStatus(await patch([kari]), 200);
+      assert.deepEqual(await users(), [kari]);
+      assert.deepEqual(await hubPods(story), hub);
+    },
+  },
+];

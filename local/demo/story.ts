@@ -1,0 +1,109 @@
+import assert from 'node:assert/strict';
+import type { Hubs } from '../hubs/server.ts';
+import type { Client, Selection } from '../kubernetes/client.ts';
+import type { Json } from '../kubernetes/json.ts';
+import { asList, asMap, asText, at, parseJson, without } from '../kubernetes/json.ts';
+import type { KubeObject } from '../kubernetes/object.ts';
+import { uidOf } from '../kubernetes/object.ts';
+import type { Kubernetes } from '../kubernetes/server.ts';
+import type { Registries } from '../registries/server.ts';
+import type { Sandbox } from '../sandbox.ts';
+import type { Answer, Api } from './api.ts';
+
+/** What the steps share. A step adds what later ones need. */
+export interface Story {
+  readonly sandbox: Sandbox;
+  readonly kubernetes: Kubernetes;
+  readonly cluster: Client;
+  readonly registries: Registries;
+  readonly hubs: Hubs;
+  kari: Api;
+  /** Namespace of team-a. */
+  namespace: string;
+}
+
+/** One step of the story. It throws unless what `says` says is so. */
+export interface Step {
+  readonly says: string;
+  run(story: Story): Promise<void>;
+}
+
+export const notebook = '/teams/team-a/notebook';
+/** Waits for a condition of the cluster, looking again at each change of a kind. */
+export const until = async (
+  { cluster }: Story,
+  plural: string,
+  selection: Selection,
+  wanted: (objects: readonly KubeObject[]) => boolean,
+  what: string,
+): Promise<void> => {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const look = async () => {
+    if (wanted(await cluster.list(plural, selection))) resolve();
+  };
+  const timer = setTimeout(() => reject(new Error(`waited 30 seconds for ${what}`)), 30_000);
+  const stop = cluster.watch(plural, selection, () => void look().catch(reject));
+  look().catch(reject);
+  try {
+    await promise;
+  } finally {
+    clearTimeout(timer);
+    stop();
+  }
+};
+
+/** Asks until the answer has this status, as a client would that has been told 202. */
+export const untilStatus = async (api: Api, path: string, status: number): Promise<Answer> => {
+  const end = Date.now() + 30_000;
+  for (;;) {
+    const answer = await api.call('GET', path);
+    if (answer.status === status) return answer;
+    assert.ok(
+      Date.now() < end,
+      `GET ${path} did not come to ${status}; last: ${JSON.stringify(answer.body)}`,
+    );
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+};
+
+export const expectStatus = (answer: Answer, status: number): Json => {
+  assert.equal(answer.status, status, JSON.stringify(answer.body));
+  return answer.body;
+};
+
+export const isReady = (object: KubeObject): boolean =>
+  asList(at(object, 'status', 'conditions')).some(
+    (condition) => at(condition, 'type') === 'Ready' && at(condition, 'status') === 'True',
+  );
+
+export const profilesOf = async ({ cluster, namespace }: Story): Promise<Json> => {
+  const map = await cluster.get('configmaps', namespace, 'notebook-profiles');
+  return parseJson(asText(at(map, 'data', 'profiles.json')));
+};
+export const firstOverride = async (story: Story): Promise<Json | undefined> =>
+  at(asList(await profilesOf(story))[0], 'kubespawner_override');
+
+export const releaseOf = async ({ cluster, namespace }: Story): Promise<KubeObject> => {
+  const release = await cluster.get('helmreleases', namespace, 'jupyterhub');
+  assert.ok(release, 'there is a HelmRelease');
+  return release;
+};
+export const hubPods = async ({ cluster, namespace }: Story): Promise<string[]> =>
+  (await cluster.list('pods', { namespace, labelSelector: 'component=hub' })).map(uidOf);
+
+/** Writes to the cluster by this product while something happens. */
+export const writesDuring = async (
+  { kubernetes }: Story,
+  happens: () => Promise<unknown>,
+): Promise<string[]> => {
+  const writes: string[] = [];
+  const stop = kubernetes.onRequest((entry) => {
+    if (entry.via === 'http' && entry.isWrite) writes.push(`${entry.method} ${entry.path}`);
+  });
+  await happens();
+  stop();
+  return writes;
+};
+
+/** A problem without what may differ between two that say the same. */
+export const withoutInstance = (body: Json): Json => without(asMap(body), 'instance');
