@@ -183,6 +183,7 @@ export const startSandbox = async (options: SandboxOptions): Promise<Sandbox> =>
         port: portOf('hubs', port),
         client,
         file: data.path('hubs.json'),
+        moveClock,
         onFailure,
       });
       parts.push(hubs);

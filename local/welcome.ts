@@ -13,8 +13,12 @@ curl -s -w '\\n' ${sandbox.url('api')}/v1/teams/team-a/notebook -H "Authorizatio
 # watch it until it is ready
 curl -sN ${sandbox.url('api')}/v1/teams/team-a/notebook/events -H "Authorization: Bearer $TOKEN"
 
+# start your own server in it, and see until when it runs
+curl -s -w '\\n' -X POST ${sandbox.url('api')}/v1/teams/team-a/servers/kari.nordmann@nav.no/start -H "Authorization: Bearer $TOKEN"
+curl -s -w '\\n' ${sandbox.url('api')}/v1/teams/team-a/servers -H "Authorization: Bearer $TOKEN"
+
 # what stands in the cluster
-kubectl --server ${sandbox.url('kubernetes')} get helmreleases,networkpolicies,serviceaccounts,secrets -A`;
+kubectl --server ${sandbox.url('kubernetes')} get helmreleases,pods,networkpolicies,serviceaccounts,secrets -A`;
 
 /** What `npm run local` prints once everything answers. */
 export const welcome = (sandbox: Sandbox, { kubeconfig }: { readonly kubeconfig: boolean }): string => {

@@ -101,3 +101,38 @@ export const answerControl = (
     },
   };
 };
+
+const ClockBody = Type.Object(
+  { advanceSeconds: Type.Number({ minimum: 0, maximum: 366 * 86_400 }) },
+  { additionalProperties: false },
+);
+
+const parsed = (text: string): unknown => {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+};
+
+/**
+ *     curl localhost:8082/_sandbox/clock -d '{"advanceSeconds": 7200}'
+ *
+ * moves the clock of the whole sandbox forward, and answers what time it is then. Tokens age with it.
+ */
+export const answerClock = async (
+  { method, body }: { readonly method: string; readonly body: string },
+  moveClock: ((seconds: number) => Promise<void>) | undefined,
+): Promise<Answer> => {
+  if (moveClock === undefined) return refusal(404, 'Nobody’s clock can be moved here.');
+  if (method !== 'POST') return refusal(405, 'Here is POST.');
+  const wanted = parsed(body);
+  if (!Value.Check(ClockBody, wanted)) {
+    return refusal(
+      400,
+      'The body is {"advanceSeconds": n}, a number from 0 to a year’s worth; it never goes back.',
+    );
+  }
+  await moveClock(wanted.advanceSeconds);
+  return { status: 200, body: { now: new Date().toISOString() } };
+};

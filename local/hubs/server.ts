@@ -6,7 +6,7 @@ import { isBeingDeleted, type KubeObject, uidOf } from '../kubernetes/object.ts'
 import { type Answer, Refused } from './answer.ts';
 import { answerCall } from './api.ts';
 import { callerOf } from './caller.ts';
-import { answerControl, NotThere, type ServerSettings, setServer } from './control.ts';
+import { answerClock, answerControl, NotThere, type ServerSettings, setServer } from './control.ts';
 import { HubDatabases } from './database.ts';
 import { Faults } from './faults.ts';
 import { hubPodOf, isHub, readConfiguration, slugOf } from './hub.ts';
@@ -47,6 +47,8 @@ export interface HubsOptions {
   /** Epoch milliseconds: what the hubs take for the time. What takes a while takes it in real time. */
   readonly now?: () => number;
   readonly timings?: Partial<Timings>;
+  /** Moves everybody’s clock forward, for `/_sandbox/clock`. */
+  readonly moveClock?: (seconds: number) => Promise<void>;
   readonly onFailure?: (what: string, error: unknown) => void;
 }
 
@@ -232,10 +234,19 @@ export const startHubs = async (options: HubsOptions): Promise<Hubs> => {
     const url = new URL(request.url ?? '/', 'http://localhost');
     const [, slug = '', what = '', ...below] = url.pathname.split('/');
     if (slug === '_sandbox') {
+      if (what === 'clock' && below.length === 0) {
+        return answerClock(
+          { method: request.method ?? 'GET', body: await bodyOf(request) },
+          options.moveClock,
+        );
+      }
       const [noun, name] = below;
       const user = decode(name ?? '');
       if (noun !== 'users' || user === undefined || below.length !== 2) {
-        return { status: 404, body: { message: 'Here is /_sandbox/<slug>/users/<user>.' } };
+        return {
+          status: 404,
+          body: { message: 'Here are /_sandbox/<slug>/users/<user> and /_sandbox/clock.' },
+        };
       }
       const body = await bodyOf(request);
       return answerControl(await hubOf(what), notebooks, {

@@ -1,0 +1,49 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { startChild } from '../../local/child.ts';
+import { answerClock } from '../../local/hubs/control.ts';
+
+describe('the sandbox’s clock', () => {
+  it('moves forward in a process that it started, for those too that kept the function they found', async (t) => {
+    const lines: string[] = [];
+    const child = startChild('clock', 'test/local/clock.fixture.ts', {}, (line) => lines.push(line), true);
+    t.after(() => child.close());
+    const before = Date.now();
+    await child.moveClock(3_600_000);
+    await child.moveClock(60_000);
+    const told = Promise.withResolvers<void>();
+    const timer = setInterval(() => lines.length > 0 && told.resolve(), 20);
+    await told.promise;
+    clearInterval(timer);
+    const [kept, made, given] = (lines[0] ?? '')
+      .replace(/^clock {2}/, '')
+      .split(' ')
+      .map(Number);
+    for (const at of [kept, made]) {
+      const ahead = ((at ?? 0) - before) / 60_000;
+      assert.ok(ahead >= 61 && ahead < 62, `${ahead} minutes ahead`);
+    }
+    assert.equal(given, 0, 'an instant that is given stays what it is');
+  });
+
+  it('is moved over HTTP by a number of seconds, and never back', async () => {
+    const moves: number[] = [];
+    const ask = (method: string, body: string) =>
+      answerClock({ method, body }, async (seconds) => {
+        moves.push(seconds);
+      });
+    assert.equal((await ask('POST', '{"advanceSeconds": 7200}')).status, 200);
+    for (const body of [
+      '',
+      '{}',
+      '{"advanceSeconds": -1}',
+      '{"advanceSeconds": "1"}',
+      '{"advanceSeconds": 1e99}',
+    ]) {
+      assert.equal((await ask('POST', body)).status, 400, body);
+    }
+    assert.equal((await ask('GET', '')).status, 405);
+    assert.deepEqual(moves, [7200]);
+    assert.equal((await answerClock({ method: 'POST', body: '{}' }, undefined)).status, 404);
+  });
+});
