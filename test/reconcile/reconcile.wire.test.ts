@@ -119,7 +119,11 @@ describe('reconciling over the wire', () => {
     const policies = writes.filter((write) => write.includes('networkpolicies'));
     assert.deepEqual(
       policies.map((write) => write.replace(/\/apis.*\//, '')),
-      ['PATCH notebook-egress-open 201', 'DELETE notebook-egress-baseline 200'],
+      [
+        'PATCH notebook-egress-open 201',
+        'DELETE airflow-egress-baseline 200',
+        'DELETE notebook-egress-baseline 200',
+      ],
     );
   });
 });
