@@ -1,3 +1,6 @@
+const sliceMs = 100;
+const callsAtATime = 20;
+
 /** Half of the values are below, half above. */
 export const median = (values: readonly number[]): number => quantile(values, 0.5);
 
@@ -9,9 +12,28 @@ const quantile = (values: readonly number[], share: number): number => {
   return low + (high - low) * (position - Math.floor(position));
 };
 
+const rounded = (ratio: number): string => ratio.toFixed(ratio >= 100 ? 0 : ratio >= 10 ? 1 : 2);
+
 /** A ratio as people read it, with the middle half of what it varied between: `2.41 (2.30–2.55)`. */
-export const printRatios = (ratios: readonly number[]): string =>
-  `${median(ratios).toFixed(2)} (${quantile(ratios, 0.25).toFixed(2)}–${quantile(ratios, 0.75).toFixed(2)})`;
+export const printRatios = (ratios: readonly number[]): string => {
+  if (ratios.every((ratio) => ratio === 1)) return '1.00';
+  const [low, middle, high] = [quantile(ratios, 0.25), median(ratios), quantile(ratios, 0.75)];
+  return high < 0.01 ? '< 0.01' : `${rounded(middle)} (${rounded(low)}–${rounded(high)})`;
+};
+
+/** Microseconds per call, of as many calls as go into a slice. */
+export const each = (work: () => unknown | Promise<unknown>) => async (): Promise<number> => {
+  let calls = 0;
+  const from = performance.now();
+  while (performance.now() - from < sliceMs) {
+    for (let i = 0; i < callsAtATime; i++) {
+      const result = work();
+      if (result instanceof Promise) await result;
+    }
+    calls += callsAtATime;
+  }
+  return ((performance.now() - from) * 1000) / calls;
+};
 
 /**
  * Runs every subject once per round, forwards and backwards in turn, so that a machine that speeds up or slows

@@ -14,34 +14,49 @@ import { freePort } from './process.ts';
 
 const kari = 'kari.nordmann@nav.no';
 export const silent = { info: () => {}, warn: () => {}, error: () => {} };
+/** Nobody looks before. */
+export const farAway = '2099-01-01T00:00:00.000Z';
+/** Somebody should have looked by now. */
+export const overdue = '2020-01-01T00:00:00.000Z';
 const act = { by: kari, now: '2026-11-23T09:00:00.000Z' };
 
-/** A team whose notebook is Ready, and that nobody needs to look at before long. */
+const conditions = ['SecretReady', 'Applied', 'HubReady', 'MembersSynced'] as const;
+
+/**
+ * A team whose notebook is Ready, whose secret is in place, whose members are the hub’s users, and that nobody needs
+ * to look at before long. `hosts`: its allowlist; none: it has not opted in.
+ */
 export const readyTeam = (
   slug: string,
   { limits, newRelease }: Pick<Deps, 'limits' | 'newRelease'>,
+  hosts: readonly string[] = ['pypi.org', 'files.pythonhosted.org'],
 ): TeamRecord => {
   const team = newTeam({ slug, members: [] }, `${slug}-3f9c`, act);
-  const allowlist = { enabled: true, hosts: ['pypi.org', 'files.pythonhosted.org'] };
+  const allowlist = { enabled: hosts.length > 0, hosts: [...hosts] };
   const spec = complete({ allowlist }, limits);
   const ordered = order(team, { spec, image: null, release: newRelease(team) }, act, 'notebook_ordered');
   if (ordered === undefined) throw new TypeError('The order changed nothing');
+  const { next } = ordered;
   return {
-    ...ordered.next,
+    ...next,
     status: {
       phase: 'Ready',
-      conditions: ['Applied', 'HubReady'].map((type) => ({
-        type: type === 'Applied' ? 'Applied' : 'HubReady',
+      conditions: conditions.map((type) => ({
+        type,
         status: 'True',
         reason: 'AsOrdered',
         message: 'Everything ordered is in the cluster.',
         lastTransitionTime: act.now,
       })),
-      appliedGeneration: ordered.next.generation,
-      appliedRevision: ordered.next.notebookRevision,
+      appliedGeneration: next.generation,
+      appliedRevision: next.notebookRevision,
       wasReady: true,
+      hubUsers: next.members.map(({ email }) => email),
+      // By the clock that the product runs by: half an hour later it would ask Google again.
+      provisioned: { generation: next.generation, at: new Date().toISOString() },
     },
-    reconcile: { dueAt: '2099-01-01T00:00:00.000Z', failures: 0 },
+    culling: { dueAt: farAway, servers: {} },
+    reconcile: { dueAt: farAway, failures: 0 },
   };
 };
 

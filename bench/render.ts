@@ -7,25 +7,10 @@ import { defaultEntryOptions, parseAllowlist } from '../src/egress/entry.ts';
 import { changesBetween, complete, patched } from '../src/notebooks/rules.ts';
 import { differs } from '../src/reconcile/drift.ts';
 import type { TeamRecord } from '../src/record.ts';
-import { interleaved, printRatios, printTable, ratiosTo } from './measure.ts';
+import { each, interleaved, printRatios, printTable, ratiosTo } from './measure.ts';
 import { environmentAt, readyTeam, silent } from './product.ts';
 
 const rounds = Number(process.env.ROUNDS ?? 15);
-const sliceMs = 100;
-
-/** Microseconds per call. */
-const each = (work: () => unknown | Promise<unknown>) => async (): Promise<number> => {
-  let calls = 0;
-  const from = performance.now();
-  while (performance.now() - from < sliceMs) {
-    for (let i = 0; i < 20; i++) {
-      const result = work();
-      if (result instanceof Promise) await result;
-    }
-    calls += 20;
-  }
-  return ((performance.now() - from) * 1000) / calls;
-};
 
 export const rendering = async (): Promise<void> => {
   const config = loadConfig(environmentAt(':memory:', 'http://localhost:8084'));

@@ -1,5 +1,7 @@
-// `npm run bench [-- cold-start throughput tick render]`: prints ratios within this run; asserts nothing about time.
+// `npm run bench [-- cold-start throughput tick cull egress render]`: prints ratios within this run; asserts nothing about time.
 import { coldStart } from './cold-start.ts';
+import { culling } from './cull.ts';
+import { egress } from './egress.ts';
 import { rendering } from './render.ts';
 import { throughput } from './throughput.ts';
 import { ticks } from './tick.ts';
@@ -8,6 +10,8 @@ const benches: Readonly<Record<string, () => Promise<void>>> = {
   'cold-start': coldStart,
   throughput,
   tick: ticks,
+  cull: culling,
+  egress,
   render: rendering,
 };
 
