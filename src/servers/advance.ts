@@ -2,6 +2,7 @@ import type { Clock, HubRefusal, OperationStore, Store } from '../ports.ts';
 import type { TeamRecord } from '../record.ts';
 import { namespaceOf } from '../teams/names.ts';
 import {
+  asForced,
   heardOfHub,
   hubDeployment,
   type LookDeps,
@@ -74,6 +75,10 @@ const released = ({ claimedUntil: _claim, ...operation }: OperationRecord): Oper
 const refusalOr = (answer: string | HubRefusal): Answer =>
   typeof answer === 'string' ? { answer: 'done' } : { answer: 'refused', ...answer };
 
+/** Stopping by force goes without the hub; whatever comes after it does not. */
+const patienceFor = (deps: OperationDeps, { force, step }: OperationRecord): OperationDeps =>
+  force && (step === 'stop' || step === 'await_stopped') ? asForced(deps) : deps;
+
 /** What the hub tells of a start that has failed; it keeps it for whoever asks about the progress. */
 const toldBy = async (
   deps: OperationDeps,
@@ -94,11 +99,12 @@ const toldBy = async (
 const look = async (
   deps: OperationDeps,
   team: TeamRecord,
-  { user, step }: OperationRecord,
+  operation: OperationRecord,
   signal: AbortSignal,
 ): Promise<ServerFacts | HubFacts> => {
+  const { user, step } = operation;
   if (user === null) return lookAtHub(deps, team, signal);
-  const view = await lookAtServer(deps, team, user, signal);
+  const view = await lookAtServer(patienceFor(deps, operation), team, user, signal);
   const isMember = team.members.some(({ username }) => username === user);
   const hasEnded = step === 'await_ready' && view.hub.answered && isStopped(view.hub.server);
   return { ...view, isMember, told: hasEnded ? await toldBy(deps, team, user, signal) : '' };
@@ -149,7 +155,7 @@ const make = async (
         await cluster.remove({ apiVersion: 'v1', kind: 'Pod', namespace, name, uid }, signal);
       }
       // Told for its own sake: a hub that does not listen finds out by its poll.
-      await heardOfHub(deps, (bounded) => hubs.stop(team, user, bounded), signal);
+      await heardOfHub(asForced(deps), (bounded) => hubs.stop(team, user, bounded), signal);
       return { answer: 'done' };
     }
     case 'stop':

@@ -167,7 +167,8 @@ const apiServerSentence = (text: string): string => {
 const refusals = /\b(profiles_not_synced|no_environment|no_such_profile|invalid_revision): (.+)$/s;
 
 /** What the hub told when a start failed; every start that failed has a reason and a sentence. */
-export const hubFailure = (text: string): Failure => {
+export const hubFailure = (told: string): Failure => {
+  const text = told.replace(/^Spawn failed:\s*/i, '');
   const [, code, sentence] = refusals.exec(text) ?? [];
   if (code !== undefined && sentence !== undefined) {
     return { reason: code, message: said(sentence), final: true };
@@ -186,7 +187,7 @@ export const hubFailure = (text: string): Failure => {
       final: true,
     };
   }
-  const plain = said(text.replace(/^Spawn failed:\s*/i, ''));
+  const plain = said(text);
   return {
     reason: 'start_failed',
     message: plain === '' ? 'The hub could not start the notebook, and did not say why.' : plain,

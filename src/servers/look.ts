@@ -11,7 +11,15 @@ export interface LookDeps {
   readonly cluster: Cluster;
   /** How long a hub has to answer in; 2 seconds unless told. A frozen one must leave time for what goes without it. */
   readonly hubMs?: number;
+  /** The same where nothing depends on its answer, as when the pod is to be deleted by force; half a second unless told. */
+  readonly forcedHubMs?: number;
 }
+
+/** Patience with the hub: what is done by force is not to be held up by the very hub that made it necessary. */
+export const asForced = <Deps extends LookDeps>(deps: Deps): Deps => ({
+  ...deps,
+  hubMs: deps.forcedHubMs ?? 500,
+});
 
 /** What somebody answered, or that nobody did. */
 export type Heard<T> = { readonly answered: true; readonly value: T } | { readonly answered: false };

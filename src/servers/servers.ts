@@ -5,7 +5,7 @@ import { Problem } from '../problems.ts';
 import type { TeamRecord } from '../record.ts';
 import type { Act } from '../teams/rules.ts';
 import type { OperationDeps } from './advance.ts';
-import { hubDeployment, lookAtServer, lookAtServers } from './look.ts';
+import { asForced, hubDeployment, lookAtServer, lookAtServers } from './look.ts';
 import type { OperationRecord } from './operation.ts';
 import { type OperationOptions, type Operations, operationsWith } from './operations.ts';
 import { offeredIn } from './profiles.ts';
@@ -48,14 +48,8 @@ const hubAway = (advice: string) =>
   new Problem('hub_unavailable', { detail: `The team’s JupyterHub does not answer. ${advice}` });
 const hubRestarting = () => new Problem('hub_restarting');
 
-/** The server as the hub knows it. Throws Problem when the hub is away, or does not know yet. */
-const known = ({ hub }: ServerView, advice: string): HubServer | null => {
-  if (!hub.answered) throw hubAway(advice);
-  if (hub.server?.pending === 'check') throw hubRestarting();
-  return hub.server;
-};
-
 const tryLater = 'Try again shortly; if it stays so, restart the hub.';
+const restartFirst = 'Restart the hub first, or stop with force.';
 const stopByForce = 'Stop with force to delete the pod all the same, or restart the hub.';
 
 export const serversWith = (
@@ -77,6 +71,15 @@ export const serversWith = (
       operation: open.find((operation) => operation.user === user),
       lookedAt: new Date(clock.now()).toISOString(),
     });
+  };
+
+  /** The server as the hub knows it. Throws Problem when the hub is away, or does not know yet. */
+  const known = async (team: TeamRecord, { hub }: ServerView, advice: string): Promise<HubServer | null> => {
+    if (hub.answered && hub.server?.pending !== 'check') return hub.server;
+    if (hub.answered) throw hubRestarting();
+    // Whoever is told to restart a hub that is being restarted does it again.
+    const open = await store.openOperations(team.slug);
+    throw open.some(({ kind }) => kind === 'restart_hub') ? hubRestarting() : hubAway(advice);
   };
 
   return {
@@ -110,7 +113,7 @@ export const serversWith = (
       const present = await operations.standing(team, wish, act);
       if (present !== undefined) return { operation: present };
       const view = await lookAtServer(deps, team, user, deadline());
-      const server = known(view, tryLater);
+      const server = await known(team, view, tryLater);
       if (server?.pending === 'stop') {
         throw new Problem('server_busy', {
           detail: `The server of ${user} is stopping; start it once it has.`,
@@ -126,8 +129,8 @@ export const serversWith = (
       const wish = { kind: 'stop', user, force } as const;
       const present = await operations.standing(team, wish, act);
       if (present !== undefined) return { operation: present };
-      const view = await lookAtServer(deps, team, user, deadline());
-      if (!force) known(view, stopByForce);
+      const view = await lookAtServer(force ? asForced(deps) : deps, team, user, deadline());
+      if (!force) await known(team, view, stopByForce);
       if (!view.hub.answered && !view.pods.answered) throw hubAway(tryLater);
       if (stateOf(view) === 'stopped') return { server: await viewOf(team, user, view) };
       return { operation: await operations.open(team, { ...wish, profile: null }, act) };
@@ -142,8 +145,8 @@ export const serversWith = (
       const present = await operations.standing(team, wish, act);
       if (present !== undefined) return present;
       const view = await lookAtServer(deps, team, user, deadline());
-      if (!view.hub.answered) throw hubAway('Restart the hub first, or stop with force.');
-      const server = force ? view.hub.server : known(view, tryLater);
+      const isChecked = force && view.hub.answered;
+      const server = isChecked ? view.hub.server : await known(team, view, restartFirst);
       const profile = chosenProfile(offered, undefined, server?.profile ?? null);
       return operations.open(team, { ...wish, profile }, act);
     },
@@ -152,7 +155,7 @@ export const serversWith = (
       assertNotebookStays(team);
       const instant = extensionOf(until, clock.now());
       const view = await lookAtServer(deps, team, user, deadline());
-      const server = known(view, tryLater);
+      const server = await known(team, view, tryLater);
       if (isStopped(server) || stateOf(view) !== 'running') throw new Problem('server_not_running');
       const changed = await store.change(team.slug, (current) => extended(current, user, instant, act));
       return viewOf(changed ?? team, user, view);
@@ -166,7 +169,10 @@ export const serversWith = (
       const signal = deadline();
       const deployment = await deps.cluster.read(hubDeployment(team), signal);
       if (deployment === undefined) {
-        throw new Problem('hub_unavailable', { detail: 'The team’s JupyterHub is not installed yet.' });
+        throw new Problem('hub_unavailable', {
+          detail:
+            'The team’s JupyterHub is not installed, so that there is nothing to restart. If the notebook is Ready all the same, retryNotebook with force installs it again.',
+        });
       }
       return operations.open(team, { ...wish, profile: null }, act);
     },

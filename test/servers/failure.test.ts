@@ -226,6 +226,11 @@ describe('why the hub did not start a notebook', () => {
       'The team has used up what it may have in the cluster: pods "jupyter-kari" is forbidden: exceeded quota: compute, requested: limits.cpu=8, used: limits.cpu=4, limited: limits.cpu=10.',
     ],
     [
+      'Spawn failed: pods "jupyter-kari" is forbidden: exceeded quota: compute',
+      'quota_exceeded',
+      'The team has used up what it may have in the cluster: pods "jupyter-kari" is forbidden: exceeded quota: compute.',
+    ],
+    [
       "Spawn failed: Server at http://10.0.0.1:8888/ didn't respond in 30 seconds; Timeout",
       'start_timed_out',
       /Try again; if it stays so, restart the hub\.$/,

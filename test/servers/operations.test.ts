@@ -304,6 +304,16 @@ describe('a stop', () => {
     assert.match((await scene.history())[0]?.reason ?? '', /by force/);
   });
 
+  it('by force is done within the request, however long the hub has to answer in otherwise', async (t) => {
+    const scene = await aScene(t);
+    scene.hub.run(kari);
+    scene.hub.freeze();
+    const servers = scene.another({ hubMs: 60_000, forcedHubMs: 10 });
+    const { outcome } = operationOf(await stop({ ...scene, servers }, true));
+    assert.equal(outcome, 'ready');
+    assert.equal(scene.hub.told('delete Pod'), 1);
+  });
+
   it('without force while one is open is that one; with force it is that one by force', async (t) => {
     const scene = await aScene(t);
     scene.hub.run(kari);
@@ -438,12 +448,24 @@ describe('a restart of the hub', () => {
     assert.partialDeepStrictEqual((await scene.history())[0], { action: 'hub_restarted', by: kari });
   });
 
-  it('is not possible before there is a hub', async (t) => {
+  it('is what others are told of while it lasts, not to restart the hub', async (t) => {
+    const scene = await aScene(t);
+    scene.hub.run(kari);
+    scene.hub.freeze();
+    await assert.rejects(start(scene), problem('hub_unavailable', /restart the hub/));
+    await scene.servers.restartHub(await scene.record(), scene.act());
+    scene.hub.goAway();
+    for (const wish of [start(scene), stop(scene), restart(scene), restart(scene, true)]) {
+      await assert.rejects(wish, problem('hub_restarting'));
+    }
+  });
+
+  it('is not possible without a hub, and says what helps where one was taken away', async (t) => {
     const scene = await aScene(t);
     scene.hub.withoutDeployment();
     await assert.rejects(
       scene.servers.restartHub(await scene.record(), scene.act()),
-      problem('hub_unavailable', /not installed/),
+      problem('hub_unavailable', /not installed.*retryNotebook with force/),
     );
   });
 });
