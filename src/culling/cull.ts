@@ -208,7 +208,7 @@ const tell = async (
   const now = clock.now();
   const at = new Date(now).toISOString();
   const idleSeconds = Math.floor((now - run.active) / 1000);
-  log.info({ team: team.slug, user, reason, idleSeconds }, 'server culled');
+  log.info({ team: team.slug, user, reason, idleSeconds, why: message }, 'server culled');
   const event: HistoryEvent = {
     at,
     by: 'culling',

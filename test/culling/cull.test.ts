@@ -105,7 +105,16 @@ describe('a pass of the culling', () => {
       },
     ]);
     assert.deepEqual(logged, [
-      ['server culled', { team: 'team-a', user: kari, reason: 'idle', idleSeconds: 3720 }],
+      [
+        'server culled',
+        {
+          team: 'team-a',
+          user: kari,
+          reason: 'idle',
+          idleSeconds: 3720,
+          why: 'No activity for 62 minutes; the Cull Timeout is 60 minutes.',
+        },
+      ],
     ]);
   });
 
