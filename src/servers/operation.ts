@@ -4,6 +4,18 @@ import { closed, Instant, oneOf } from '../schema.ts';
 export const operationKinds = ['start', 'stop', 'restart', 'restart_hub'] as const;
 export type OperationKind = (typeof operationKinds)[number];
 
+/** What every operation on a server has; one that fails has a reason, too. */
+export const exampleOperation = {
+  id: 'op-6f1c2a9be0d34c57',
+  kind: 'restart',
+  phase: 'starting',
+  progress: 60,
+  message: 'The notebook is starting.',
+  user: 'kari.nordmann@nav.no',
+  createdAt: '2026-11-23T09:00:00.000Z',
+  updatedAt: '2026-11-23T09:00:04.000Z',
+} as const;
+
 /** Something that takes a while, as its clients see it. A stop ends in `ready`, too: it is done. */
 export const Operation = closed(
   {
@@ -21,7 +33,7 @@ export const Operation = closed(
     createdAt: Instant,
     updatedAt: Instant,
   },
-  { $id: 'Operation' },
+  { $id: 'Operation', examples: [exampleOperation] },
 );
 export type Operation = Static<typeof Operation>;
 

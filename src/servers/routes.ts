@@ -11,7 +11,7 @@ import type { TeamRecord } from '../record.ts';
 import { ref } from '../schema.ts';
 import { actOf, seen, teamOf } from '../teams/access.ts';
 import { TeamPath } from '../teams/team.ts';
-import { Operation, type OperationRecord } from './operation.ts';
+import { exampleOperation, Operation, type OperationRecord } from './operation.ts';
 import {
   ExtendOrder,
   OperationPath,
@@ -32,13 +32,31 @@ const orderProblems = [...hubProblems, 'server_busy', 'deleting', 'busy'] as con
 /** A watcher is told of a change after this long at most; no operation takes more than one step in it. */
 const watchEveryMs = 1_000;
 
-const underWay = {
+const underWay = (example: Operation) => ({
   description: 'It is under way; Location is where to follow it.',
   headers: {
     location: Type.String({ examples: ['/v1/teams/team-a/operations/op-6f1c2a9be0d34c57'] }),
   },
-  content: { 'application/json': { schema: ref(Operation) } },
-};
+  content: { 'application/json': { schema: ref(Operation), example } },
+});
+const { user: _onNoServer, ...onTheHub } = exampleOperation;
+const examples = {
+  start: { ...exampleOperation, kind: 'start' },
+  stop: {
+    ...exampleOperation,
+    kind: 'stop',
+    phase: 'stopping',
+    progress: 20,
+    message: 'The notebook is stopping.',
+  },
+  restart: exampleOperation,
+  restartHub: {
+    ...onTheHub,
+    kind: 'restart_hub',
+    progress: 40,
+    message: 'The hub is restarting; notebooks keep running.',
+  },
+} as const;
 
 const accepted = (reply: FastifyReply, team: TeamRecord, operation: OperationRecord) => {
   reply.code(202).header('location', `/v1/teams/${team.slug}/operations/${operation.id}`);
@@ -88,12 +106,12 @@ export const registerServers = (app: App, deps: Pick<Deps, 'store' | 'clock' | '
       operationId: 'startServer',
       summary: 'Start a member’s server',
       description:
-        'The server when it runs already. While a start is open, asking again answers that same operation: nothing is started twice. A hub that has no room for another start makes the operation wait, not fail.',
+        'The server when it runs already, whatever profile it runs on: stop it first to start it on another. While a start is open, asking again answers that same operation: nothing is started twice. A hub that has no room for another start makes the operation wait, not fail.',
       tags,
       problems: [...orderProblems, 'no_environment'],
       params: ServerPath,
       body: ref(StartOrder),
-      response: { 200: ref(Server), 202: underWay },
+      response: { 200: ref(Server), 202: underWay(examples.start) },
     },
     handler: async ({ params, body, caller }, reply) => {
       const team = await teamOfMember(params.team, params.user, caller);
@@ -115,7 +133,7 @@ export const registerServers = (app: App, deps: Pick<Deps, 'store' | 'clock' | '
       problems: orderProblems,
       params: ServerPath,
       body: ref(StopOrder),
-      response: { 200: ref(Server), 202: underWay },
+      response: { 200: ref(Server), 202: underWay(examples.stop) },
     },
     handler: async ({ params, body, caller }, reply) => {
       const team = await teamOfMember(params.team, params.user, caller);
@@ -137,7 +155,7 @@ export const registerServers = (app: App, deps: Pick<Deps, 'store' | 'clock' | '
       problems: [...orderProblems, 'no_environment'],
       params: ServerPath,
       body: ref(StopOrder),
-      response: { 202: underWay },
+      response: { 202: underWay(examples.restart) },
     },
     handler: async ({ params, body, caller }, reply) => {
       const team = await teamOfMember(params.team, params.user, caller);
@@ -174,9 +192,9 @@ export const registerServers = (app: App, deps: Pick<Deps, 'store' | 'clock' | '
       summary: 'Restart a hub that is stuck',
       description: 'Notebooks keep running; logging in, starting and stopping wait until it is back.',
       tags,
-      problems: ['hub_unavailable', 'server_busy', 'deleting', 'busy'],
+      problems: ['hub_unavailable', 'deleting', 'busy'],
       params: TeamPath,
-      response: { 202: underWay },
+      response: { 202: underWay(examples.restartHub) },
     },
     handler: async ({ params, caller }, reply) => {
       const team = await teamWithNotebook(params.team, caller);

@@ -27,7 +27,8 @@ export const Server = closed(
     stopsAt: nullable(
       Type.String({
         format: 'date-time',
-        description: 'When it is stopped if nothing happens until then; null when it does not run.',
+        description:
+          'When it is stopped if nothing happens until then; null when it does not run, and while the hub does not answer.',
         examples: ['2026-11-23T10:00:00.000Z'],
       }),
     ),
@@ -69,7 +70,23 @@ export const Server = closed(
       }),
     ),
   },
-  { $id: 'Server' },
+  {
+    $id: 'Server',
+    examples: [
+      {
+        user: 'kari.nordmann@nav.no',
+        state: 'running',
+        startedAt: '2026-11-23T08:00:00.000Z',
+        lastActivityAt: '2026-11-23T09:00:00.000Z',
+        stopsAt: '2026-11-23T10:00:00.000Z',
+        stopsBecause: 'idle',
+        image: `ghcr.io/navikt/my-notebook:20261123-090000-abc1234@sha256:${'a'.repeat(64)}`,
+        pendingRestart: false,
+        url: 'https://team-a.jupyter.knada.io/user/kari.nordmann@nav.no/',
+        operation: null,
+      },
+    ],
+  },
 );
 export type Server = Static<typeof Server>;
 

@@ -284,3 +284,22 @@ describe('an operation', () => {
     assert.ok(first === second && second === third, 'nothing of it is stored');
   });
 });
+
+describe('the examples of the document', () => {
+  it('are what comes: a reason where something is wrong only, and an operation of the kind that was asked for', async () => {
+    const { paths } = (await asKari.get('/openapi.json')).json();
+    const exampleOf = (path: string, method: string, status: number) =>
+      paths[`/v1/teams/{team}/${path}`][method].responses[status].content['application/json'].example;
+    for (const kind of ['start', 'stop', 'restart']) {
+      const example = exampleOf(`servers/{user}/${kind}`, 'post', 202);
+      assert.partialDeepStrictEqual(example, { kind, user: kari });
+      assert.equal('reason' in example, false);
+    }
+    const ofHub = exampleOf('hub/restart', 'post', 202);
+    assert.partialDeepStrictEqual(ofHub, { kind: 'restart_hub' });
+    assert.equal('user' in ofHub || 'reason' in ofHub, false);
+    const [server] = exampleOf('servers', 'get', 200).items;
+    assert.partialDeepStrictEqual(server, { state: 'running', operation: null });
+    assert.equal('reason' in server || 'message' in server, false);
+  });
+});
