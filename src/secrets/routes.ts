@@ -136,6 +136,10 @@ export const registerSecrets = (app: App, deps: Deps): void => {
       handler: async ({ params, caller, log }) => {
         const team = await teamOf(store, params.team, caller);
         assertStays(team);
+        const state = enabled ? 'enabled' : 'disabled';
+        const before = await vault.versions(team.id, signal());
+        const already = before?.find((one) => one.version === params.version && one.state === state);
+        if (already !== undefined) return already;
         const outcome = await vault.setEnabled(team.id, params.version, enabled, signal());
         if (outcome === undefined) {
           throw new Problem('not_found', { detail: `The team’s secret has no version ${params.version}.` });

@@ -80,13 +80,21 @@ const fault = (pointer: string, code: string, message: string): never => {
 
 /**
  * The payload of an order. Throws Problem `validation_failed`, which never quotes any of it: for none or both of the
- * two forms, for what is not base64, and for more bytes than Secret Manager takes.
+ * two forms, for what is neither text nor base64, and for more bytes than Secret Manager takes.
  */
 export const payloadOf = ({ data, dataBase64 }: SecretVersionOrder): Uint8Array => {
   if (data === undefined && dataBase64 === undefined)
     return fault('', 'payload_missing', 'Send data or dataBase64.');
   if (data !== undefined && dataBase64 !== undefined) {
     return fault('/dataBase64', 'payload_twice', 'Send data or dataBase64, not both.');
+  }
+  if (data?.isWellFormed() === false) {
+    // UTF-8 has no such thing: what would be stored is another text.
+    return fault(
+      '/data',
+      'not_text',
+      'This has half of a surrogate pair in it. Send dataBase64 for what is not text.',
+    );
   }
   const pointer = data === undefined ? '/dataBase64' : '/data';
   const payload = data === undefined ? Buffer.from(dataBase64 ?? '', 'base64') : Buffer.from(data, 'utf8');

@@ -84,7 +84,11 @@ describe('the secret of a team, over HTTP', () => {
     assert.equal((await asKari().post(`${path}/versions/1/disable`)).json().state, 'disabled');
     assert.equal((await asKari().post(`${path}/versions/1/enable`)).json().state, 'enabled');
     assertProblem(await asKari().post(`${path}/versions/7/enable`), 'not_found');
-    api.outside.vault = { ...api.outside.vault, setEnabled: async () => 'destroyed' };
+    api.outside.vault = {
+      ...api.outside.vault,
+      versions: async () => [{ version: '1', state: 'destroyed', createdAt: '2026-11-23T09:00:00.000Z' }],
+      setEnabled: async () => 'destroyed',
+    };
     assertProblem(await asKari().post(`${path}/versions/1/enable`), 'secret_version_destroyed');
     assert.ok(id !== '');
   });
@@ -102,6 +106,19 @@ describe('the secret of a team, over HTTP', () => {
     });
     assert.equal(disabled.action, 'secret_version_disabled');
     assert.ok(!history.body.includes(canary));
+  });
+
+  it('writes nothing into the history for a version that is so already', async () => {
+    const { path } = await teamWithSecret();
+    await asKari().post(`${path}/versions`, { data: canary });
+    assert.equal((await asKari().post(`${path}/versions/1/enable`)).json().state, 'enabled');
+    await asKari().post(`${path}/versions/1/disable`);
+    await asKari().post(`${path}/versions/1/disable`);
+    const { items } = (await asKari().get(`${path.replace('/secret', '')}/history`)).json();
+    assert.deepEqual(items.map(({ action }: { action: string }) => action).slice(0, 2), [
+      'secret_version_disabled',
+      'secret_version_added',
+    ]);
   });
 
   it('has the team looked at once more when its secret is not there yet, then asks for patience', async () => {

@@ -44,6 +44,13 @@ describe('the payload of a secret version', () => {
     }
   });
 
+  it('is refused when UTF-8 cannot say it, rather than stored as another text', () => {
+    for (const data of ['\ud800', 'a\udc00b', '\udc00\ud800']) {
+      const { code, pointer } = refused(() => payloadOf({ data }));
+      assert.deepEqual([code, pointer], ['not_text', '/data']);
+    }
+  });
+
   it('is 65,536 bytes at most, counted decoded', () => {
     const most = 'x'.repeat(payloadMaxBytes);
     assert.equal(payloadOf({ data: most }).length, payloadMaxBytes);
