@@ -70,6 +70,10 @@ const yes = (because: string, entry?: AllowlistEntry): Explanation => ({
 });
 const no = (because: string): Explanation => ({ allowed: false, because });
 
+/** Google’s clients ask for a pod’s identity by this name, which means the same on every node. */
+const metadataName = 'metadata.google.internal';
+const metadataAddress = '169.254.169.254';
+
 const alwaysOpen = 'It is open for every notebook, as DNS, its Google identity and Google’s APIs are.';
 
 /** What is opened as addresses; a list that comes to too many is not opened at all. */
@@ -114,9 +118,9 @@ function explainName(
   }
   if (own !== undefined && report.addresses.length > 0) return yes(openedBy(own, report), own);
 
-  const answers = (settings.hostMap.get(host) ?? addresses.get(host) ?? []).flatMap(
-    (answer) => parseIpv4(answer) ?? [],
-  );
+  const known =
+    host === metadataName ? [metadataAddress] : (settings.hostMap.get(host) ?? addresses.get(host));
+  const answers = (known ?? []).flatMap((answer) => parseIpv4(answer) ?? []);
   for (const answer of answers) {
     const way = wayTo(answer, port, facts, opening);
     if (way === undefined) continue;

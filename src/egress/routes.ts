@@ -58,6 +58,7 @@ export const egressSchemas = [
 
 const tags = ['egress'];
 const deadlineMs = 5_000;
+const unseen = 'That is what the list says: the cluster does not answer, so nobody knows whether it holds.';
 
 export const registerEgress = (
   app: App,
@@ -92,7 +93,9 @@ export const registerEgress = (
       enabled ? names : [],
       AbortSignal.timeout(deadlineMs),
     );
-    const backend = chooseBackend(egress.settings.backend, servesFqdn ? ['v1alpha1'] : []);
+    // A cluster that is silent has not taken GKE’s own policies away.
+    const isServed = policies === undefined || servesFqdn;
+    const backend = chooseBackend(egress.settings.backend, isServed ? ['v1alpha1'] : []);
     return { enabled, entries, hosts, policies, settings: { ...egress.settings, backend } };
   };
 
@@ -111,7 +114,6 @@ export const registerEgress = (
       const sight = await sightOf(team);
       return egressView({
         ...sight,
-        settings: egress.settings,
         isOurs: (policy) => isOwned(policy, team),
         now: clock.now(),
       });
@@ -138,13 +140,14 @@ export const registerEgress = (
       }
       const { destination } = asked;
       const sight = await sightOf(team, destination.kind === 'name' ? [destination.host] : []);
-      return explain(destination, {
+      const answer = explain(destination, {
         ...sight,
         addresses: new Map([...sight.hosts].map(([name, host]) => [name, addressesOf(host)])),
-        settings: egress.settings,
         internalSuffixes: allowlist.internalSuffixes,
         foreign: sight.policies?.filter((policy) => !isOwned(policy, team)) ?? [],
       });
+      if (!sight.enabled || sight.policies !== undefined) return answer;
+      return { ...answer, because: `${answer.because} ${unseen}` };
     },
   });
 };

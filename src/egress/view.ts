@@ -75,7 +75,39 @@ export const Egress = closed(
       }),
     ),
   },
-  { $id: 'Egress' },
+  {
+    $id: 'Egress',
+    examples: [
+      {
+        enabled: true,
+        effective: true,
+        because: 'Notebooks reach the allowlist and nothing else.',
+        widenedBy: [],
+        entries: [
+          {
+            entry: 'pypi.org:443',
+            host: 'pypi.org',
+            ports: '443',
+            status: 'resolved',
+            addresses: ['151.101.0.223'],
+            filtered: [],
+          },
+          {
+            entry: 'db.example.com:1521',
+            host: 'db.example.com',
+            ports: '1521',
+            status: 'blocked_private_answer',
+            addresses: [],
+            filtered: [{ address: '10.0.0.1', range: 'private' }],
+          },
+        ],
+        policies: [
+          { kind: 'NetworkPolicy', name: 'notebook-egress-allow' },
+          { kind: 'NetworkPolicy', name: 'notebook-egress-baseline' },
+        ],
+      },
+    ],
+  },
 );
 export type Egress = Static<typeof Egress>;
 
@@ -154,7 +186,7 @@ function verdict(
 function entryView(
   { entry, host, kind, portStart, portEnd }: AllowlistEntry,
   report: HostReport | undefined,
-  { hosts, settings, now }: EgressSight,
+  { enabled, hosts, settings, now }: EgressSight,
 ): EgressEntry {
   const ports = portStart === portEnd ? String(portStart) : `${portStart}-${portEnd}`;
   const { status = 'unresolved', addresses = [], filtered = [] } = report ?? {};
@@ -173,6 +205,7 @@ function entryView(
   }
   if (known.state === 'too_many_addresses' && isOpen) return { ...base, status: 'too_many_addresses' };
   if (status !== 'unresolved') return { ...base, status };
+  if (!enabled) return { ...base, status, message: 'It is looked up once the team opts in.' };
   const message =
     'message' in known ? known.message : 'It has not been looked up yet; that takes a minute at most.';
   return { ...base, status, message };

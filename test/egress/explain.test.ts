@@ -199,6 +199,13 @@ describe('whether a notebook may connect', () => {
     assert.equal(answer.allowed, false);
   });
 
+  it('the metadata server by the name that Google’s clients use: as its address', () => {
+    for (const host of ['metadata.google.internal', '169.254.169.254']) {
+      assert.equal(ask(`${host}:80`, facts([])).allowed, true, host);
+      assert.equal(ask(`${host}:22`, facts([])).allowed, false, host);
+    }
+  });
+
   it('somebody else’s policy opens it: yes, and whose', () => {
     const foreign = [
       policy('chart', { ...all, egress: [{ to: [{ podSelector: {} }] }] }),

@@ -256,6 +256,14 @@ describe('getEgress', () => {
     }
   });
 
+  it('does not say that a list is about to be looked up which is not in use', async (t) => {
+    t.after(() => api.calm());
+    const { path } = await order(false, 'pypi.org');
+    api.outside.cluster = showing(() => []);
+    const [entry] = (await asKari.get(path)).json().entries;
+    assert.deepEqual([entry.status, entry.message], ['unresolved', 'It is looked up once the team opts in.']);
+  });
+
   it('says that everything is open to a team that has not opted in', async (t) => {
     t.after(() => api.calm());
     const { path, labels } = await order(false, 'pypi.org');
@@ -314,6 +322,22 @@ describe('getEgress', () => {
       assert.equal(allowed, true);
       assert.match(because, /^NetworkPolicy mine opens it/);
       assert.equal((await check(path, '8.8.8.8:23')).json().allowed, false);
+    });
+
+    it('says that it knows the list alone while the cluster is silent', async (t) => {
+      t.after(() => api.calm());
+      const { path } = await order(true, 'docs.python.org');
+      await dns('docs.python.org', found('151.101.0.223'));
+      api.outside.cluster = {
+        ...showing(() => []),
+        list: () => Promise.reject(new Unavailable('Kubernetes', 'Kubernetes did not answer in time.')),
+      };
+      for (const destination of ['docs.python.org', '8.8.8.8']) {
+        assert.match(
+          (await check(path, destination)).json().because,
+          /That is what the list says: the cluster/,
+        );
+      }
     });
 
     it('refuses what is no destination, with the code of an entry', async () => {
