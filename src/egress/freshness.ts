@@ -84,12 +84,10 @@ export const wanted = (
   const wantedAt = isNews(record.wantedAt, wantedAgainMs) ? iso(now) : record.wantedAt;
   const liveAt = live && isNews(record.liveAt, liveAgainMs) ? iso(now) : record.liveAt;
   if (dueAt === record.dueAt && wantedAt === record.wantedAt && liveAt === record.liveAt) return undefined;
-  // No notebook has relied on what was known of a host that nobody wanted.
-  const addresses =
-    record.dueAt === null
-      ? kept(record.addresses, (seen) => now - Date.parse(seen.lastSeenAt) <= keepMs(seen))
-      : record.addresses;
-  return { ...record, addresses, wantedAt, liveAt, dueAt };
+  if (record.dueAt !== null) return { ...record, wantedAt, liveAt, dueAt };
+  // No notebook has relied on what was known of a host that nobody wanted: it is as new as one that nobody knew.
+  const addresses = kept(record.addresses, (seen) => now - Date.parse(seen.lastSeenAt) <= keepMs(seen));
+  return { ...record, addresses, lastLookAt: null, wantedAt, liveAt, dueAt };
 };
 
 /** Whether a look is due. */

@@ -6,7 +6,13 @@ import { addressesOf } from '../egress/freshness.ts';
 import { type EgressSettings, notebookPods } from '../egress/policy.ts';
 import { parseCidr } from '../egress/ranges.ts';
 import { widenedBy } from '../egress/widening.ts';
-import type { HostRecord, HostStore, Manifest, OwnerReference } from '../ports.ts';
+import {
+  type HostRecord,
+  type HostStore,
+  type Manifest,
+  type OwnerReference,
+  Unavailable,
+} from '../ports.ts';
 import type { TeamRecord } from '../record.ts';
 import { isOwned } from '../teams/desired.ts';
 import { namespaceOf } from '../teams/names.ts';
@@ -66,19 +72,28 @@ export const knownAddresses = async (
 
 /** What the policies of this team are to be made from, now. Costs nothing for a team that has not opted in. */
 export const observeEgress = async (look: Look): Promise<LiveEgress> => {
-  const { deps, team, signal } = look;
+  const { deps, team } = look;
   const { notebook } = team;
   if (notebook === null || !notebook.spec.allowlist.enabled) return quiet;
-  const namespace = namespaceOf(team.id);
-  const pods = livePods(
-    await deps.cluster.list({ apiVersion: 'v1', kind: 'Pod', namespace, labels: notebookPods }, signal),
-  );
+  const names = namesOf(team, deps.egress);
+  const pods = await livePodsOf(look, names);
   const starts = look.announced || (await isStarting(look));
   const podsAlive = pods.length > 0 || starts;
   const options = { isLive: podsAlive, isStarting: starts };
-  const known = await knownHosts(look, namesOf(team, deps.egress), options);
+  const known = await knownHosts(look, names, options);
   const addresses = new Map([...known].map(([name, host]) => [name, addressesOf(host)]));
   return { addresses, podsAlive, owners: pods.toSorted(byName).flatMap(ownerOf) };
+};
+
+/** Notebooks that cannot be seen may run all the same: nothing that their list needs is forgotten meanwhile. */
+const livePodsOf = async ({ deps, team, signal }: Look, names: readonly string[]) => {
+  const pods = { apiVersion: 'v1', kind: 'Pod', namespace: namespaceOf(team.id), labels: notebookPods };
+  try {
+    return livePods(await deps.cluster.list(pods, signal));
+  } catch (error) {
+    if (error instanceof Unavailable) await wantHosts(deps, names, true);
+    throw error;
+  }
 };
 
 const byName = (a: Manifest, b: Manifest): number => (a.metadata.name < b.metadata.name ? -1 : 1);

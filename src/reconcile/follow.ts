@@ -9,6 +9,9 @@ export const allowlistLabel = { 'knada.io/allowlist': 'wanted' } as const;
 /** On a baseline: the notebooks for which its team’s list was last opened. */
 export const notebooksAnnotation = 'knada.io/notebooks';
 
+/** What it says while one is only announced. */
+const announced = 'announced';
+
 const isOver = ({ status }: Manifest): boolean =>
   typeof status === 'object' &&
   status !== null &&
@@ -24,7 +27,19 @@ const known = (uids: readonly string[]): string =>
 
 /** A notebook that is only announced is like no other: the next tick looks whether it has come. */
 export const notebooksKnown = ({ owners, podsAlive }: Pick<LiveEgress, 'owners' | 'podsAlive'>): string =>
-  podsAlive && owners.length === 0 ? 'announced' : known(owners.map(({ uid }) => uid));
+  podsAlive && owners.length === 0 ? announced : known(owners.map(({ uid }) => uid));
+
+/**
+ * The baseline as it is applied before the list is opened or closed. It goes on telling of the notebooks of before: were
+ * the rest to fail, the next tick finds the team out of step. Only what is announced is told first, for the same reason.
+ */
+export const untold = (wanted: Manifest, actual: Manifest | undefined): Manifest => {
+  const { [notebooksAnnotation]: told, ...annotations } = wanted.metadata.annotations ?? {};
+  const before = actual?.metadata.annotations?.[notebooksAnnotation];
+  if (told === undefined || told === announced || told === before) return wanted;
+  const kept = before === undefined ? {} : { [notebooksAnnotation]: before };
+  return { ...wanted, metadata: { ...wanted.metadata, annotations: { ...annotations, ...kept } } };
+};
 
 /**
  * Slugs of teams whose notebooks are not those that their policies know: one started at the hub’s own page, one

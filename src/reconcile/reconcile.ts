@@ -9,6 +9,7 @@ import { isOwned, metaOf, revisionAnnotation } from '../teams/desired.ts';
 import { type Facts, statusAfter } from './conditions.ts';
 import { differs, intrusion } from './drift.ts';
 import { type EgressFact, egressFact, egressUnseen, namesOf, observeEgress } from './egress.ts';
+import { untold } from './follow.ts';
 import {
   assertNotNewer,
   assertStillWanted,
@@ -126,13 +127,13 @@ const removePolicy = async (look: Look, policy: Manifest): Promise<void> => {
  * Takes the policies from what exists to what is wanted so that no moment is wider than both ends: what holds in any
  * case comes first; then what is no longer allowed goes; then what is newly allowed comes; `open` goes last. When the
  * first cannot be applied nothing else is done. When a later one cannot, everything that is to go goes all the same:
- * a team that has opted in loses `open` even if its list cannot be opened.
+ * a team that has opted in loses `open` even if its list cannot be opened. Which notebooks all this was for is told last.
  */
 const applyPolicies = async (
   look: Look,
   wanted: readonly Manifest[],
   existing: readonly Manifest[],
-  apply: (policy: Manifest) => Promise<void>,
+  apply: (policy: Manifest, as?: Manifest) => Promise<void>,
 ): Promise<void> => {
   const kept = new Set(wanted.map(nameOf));
   const stale = existing.filter(
@@ -145,13 +146,18 @@ const applyPolicies = async (
   );
   const isOpen = ({ metadata }: Manifest) => metadata.name === PolicyName.Open;
   const [first, ...rest] = wanted;
-  if (first !== undefined) await apply(first);
+  const isMoving =
+    rest.some(({ metadata }) => metadata.name !== PolicyName.AirflowBaseline) || !stale.every(isOpen);
+  const actual = existing.find((policy) => first !== undefined && nameOf(policy) === nameOf(first));
+  const before = first !== undefined && isMoving ? untold(first, actual) : first;
+  if (first !== undefined) await apply(first, before);
   for (const policy of stale.filter((one) => !isOpen(one))) await removePolicy(look, policy);
   try {
     for (const policy of rest) await apply(policy);
   } finally {
     for (const policy of stale.filter(isOpen)) await removePolicy(look, policy);
   }
+  if (first !== undefined && first !== before) await apply(first);
 };
 
 /**
@@ -245,9 +251,10 @@ const applyAll = async (look: Look): Promise<AppliedObjects> => {
   const made: Manifest[] = [];
   let release: Manifest | undefined;
   let changedProfiles: Manifest | undefined;
-  const apply = async (object: Manifest): Promise<void> => {
+  const apply = async (object: Manifest, as = object): Promise<void> => {
     const actual = actualOf.get(object);
-    const result = await ensure(look, object, actual);
+    const result = await ensure(look, as, actual);
+    actualOf.set(object, result);
     if (actual === undefined) made.push(result);
     if (object.kind === 'HelmRelease') release = result;
     const areProfiles = object.kind === 'ConfigMap' && object.metadata.name === profilesName;

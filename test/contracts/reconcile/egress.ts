@@ -92,6 +92,20 @@ export const liveEgress = (open: () => Kubernetes): void => {
     assert.equal(await allow(world), undefined);
   });
 
+  it('looks up at once what was forgotten since nobody listed it, and is listed again', async (t) => {
+    const world = await aWorld(t, open());
+    world.dns.set('pypi.org', ['151.101.0.223']);
+    await world.ordered(list('pypi.org'));
+    await world.put('Pod', aPod('jupyter-kari', notebook));
+    await world.order(list());
+    await world.look();
+    await world.store.changeHost('pypi.org', (host) => host && { ...host, dueAt: null });
+    world.pass(4 * 3600);
+    await world.order(list('pypi.org'));
+    await world.look();
+    assert.deepEqual(peersOf(await allow(world)), ['151.101.0.223/32']);
+  });
+
   it('never opens more in between, whichever way the switch goes', async (t) => {
     const world = await aWorld(t, open());
     world.dns.set('pypi.org', ['151.101.0.223']);
@@ -103,6 +117,8 @@ export const liveEgress = (open: () => Kubernetes): void => {
       'apply NetworkPolicy notebook-egress-baseline',
       'apply NetworkPolicy notebook-egress-allow',
       'remove NetworkPolicy notebook-egress-open',
+      // Now that the list is open it says for which notebooks.
+      'apply NetworkPolicy notebook-egress-baseline',
     ]);
     await world.order();
     assert.deepEqual(policies(await writesOf(world)), [
