@@ -10,7 +10,7 @@ import { defaultLimits } from '../../src/notebooks/bounds.ts';
 import { platformHash, releaseSpec } from '../../src/notebooks/desired.ts';
 import type { NotebookImage, NotebookOrder, NotebookSpec } from '../../src/notebooks/notebook.ts';
 import { complete, deleteNotebook, order, retry } from '../../src/notebooks/rules.ts';
-import type { Cluster, Decide, Manifest, Names } from '../../src/ports.ts';
+import type { Cluster, Decide, Manifest, NameAnswer, Names } from '../../src/ports.ts';
 import { type Log, quiet } from '../../src/reconcile/look.ts';
 import { reconcileWith } from '../../src/reconcile/reconcile.ts';
 import { renderWith } from '../../src/reconcile/render.ts';
@@ -126,10 +126,12 @@ export const aWorld = async (t: After, { cluster, send }: Kubernetes) => {
     return team;
   };
   const hub = aHub();
-  const dns = new Map<string, readonly string[]>();
+  const dns = new Map<string, readonly string[] | (() => NameAnswer)>();
   const names: Names = {
     async resolve(name) {
-      const addresses = (dns.get(name) ?? []).map((address) => ({ address, ttlSeconds: 60 }));
+      const zone = dns.get(name) ?? [];
+      if (typeof zone === 'function') return zone();
+      const addresses = zone.map((address) => ({ address, ttlSeconds: 60 }));
       return addresses.length === 0 ? { answer: 'absent' } : { answer: 'addresses', addresses };
     },
   };
@@ -220,8 +222,9 @@ export const aWorld = async (t: After, { cluster, send }: Kubernetes) => {
     events,
     /** The team’s hub: its users, and whether it answers. */
     hub,
-    /** What names resolve to; others do not exist. */
+    /** What names resolve to, or what is answered each time; others do not exist. */
     dns,
+    names,
     /** What becomes of the team’s secret and account. */
     google,
     record,
