@@ -206,7 +206,8 @@ export const startSandbox = async (options: SandboxOptions): Promise<Sandbox> =>
       given: process.env,
     });
     const start = async (name: 'api' | 'functions', script: string, ready: string): Promise<Child> => {
-      const env = { ...environment, PORT: String(portOf(name, port)) };
+      // As in the image: what fails says no more here than there.
+      const env = { ...environment, NODE_ENV: 'production', PORT: String(portOf(name, port)) };
       const child = startChild(name, script, env, print, verbose);
       children.push(child);
       await untilReady(`${urlOf(name, port)}${ready}`, child.died);

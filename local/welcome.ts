@@ -31,6 +31,8 @@ export const welcome = (sandbox: Sandbox, { kubeconfig }: { readonly kubeconfig:
     ['Registries', sandbox.url('registries')],
     ['Tokens', `${sandbox.url('issuer')}/token?email=<who>[&groups=knada-admins]`],
     ['Functions', `${sandbox.url('functions')}/reconcile`],
+    ['Google', sandbox.url('google')],
+    ['DNS', sandbox.url('dns').replace('http://', '')],
   ];
   const table = rows.map(([name = '', address = '']) => `  ${styleText('dim', name.padEnd(14))} ${address}`);
   const steps = kubeconfig ? firstSteps(sandbox).replaceAll(/ --server \S+/g, '') : firstSteps(sandbox);

@@ -2,7 +2,7 @@ import Type from 'typebox';
 import type { Deps } from '../deps.ts';
 import type { Caller } from '../http/auth.ts';
 import type { App } from '../http/server.ts';
-import type { SecretVersion as Version } from '../ports.ts';
+import { QuotaExceeded, Unavailable, type SecretVersion as Version } from '../ports.ts';
 import { Problem } from '../problems.ts';
 import type { HistoryEvent, TeamRecord } from '../record.ts';
 import { closed, ref } from '../schema.ts';
@@ -86,7 +86,18 @@ export const registerSecrets = (app: App, deps: Deps): void => {
       const team = await teamOf(store, params.team, caller);
       assertStays(team);
       const payload = payloadOf(body);
-      const add = () => vault.addVersion(team.id, payload, signal());
+      const add = async () => {
+        try {
+          return await vault.addVersion(team.id, payload, signal());
+        } catch (error) {
+          if (!(error instanceof Unavailable) || error instanceof QuotaExceeded) throw error;
+          throw new Problem('upstream_unavailable', {
+            detail:
+              'Secret Manager gave no answer. The version may have been added all the same: look at the team’s secret before you try again.',
+            cause: error,
+          });
+        }
+      };
       let added = await add();
       if (added === undefined) {
         // A team may be quicker than the look that makes its secret.

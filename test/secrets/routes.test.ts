@@ -145,6 +145,17 @@ describe('the secret of a team, over HTTP', () => {
     assertProblem(await asKari().get(path), 'upstream_unavailable');
   });
 
+  it('does not ask for a second version when nobody knows whether there is a first', async () => {
+    const { path } = await teamWithSecret();
+    api.outside.vault = {
+      ...api.outside.vault,
+      addVersion: () => Promise.reject(new Unavailable('secret-manager', 'It did not answer in time.')),
+    };
+    const answer = await asKari().post(`${path}/versions`, { data: canary });
+    assertProblem(answer, 'upstream_unavailable');
+    assert.match(answer.json().detail, /may have been added.*look/);
+  });
+
   it('keeps a team from being deleted with it, unless that is asked for', async () => {
     const path = await api.newTeam();
     api.outside.hasSecret = async () => true;
