@@ -6,7 +6,7 @@ import type { LiveEgress } from './look.ts';
 /** On the policies of a team whose list is not empty: how the tick finds those that follow the notebooks’ pods. */
 export const allowlistLabel = { 'knada.io/allowlist': 'wanted' } as const;
 
-/** On a baseline: the notebooks for which its team’s list was last opened. */
+/** On a baseline: the notebooks for which its team’s list was last opened, and how many policies that took. */
 export const notebooksAnnotation = 'knada.io/notebooks';
 
 /** What it says while one is only announced. */
@@ -25,34 +25,59 @@ export const livePods = (pods: readonly Manifest[]): readonly Manifest[] =>
 const known = (uids: readonly string[]): string =>
   uids.length === 0 ? 'none' : createHash('sha256').update(uids.toSorted().join()).digest('hex').slice(0, 16);
 
-/** A notebook that is only announced is like no other: the next tick looks whether it has come. */
-export const notebooksKnown = ({ owners, podsAlive }: Pick<LiveEgress, 'owners' | 'podsAlive'>): string =>
-  podsAlive && owners.length === 0 ? announced : known(owners.map(({ uid }) => uid));
+const told = (uids: readonly string[], allows: number): string => `${known(uids)}:${allows}`;
+
+/**
+ * A notebook that is only announced is like no other: the next tick looks whether it has come. `allows`: how many
+ * NetworkPolicies open the list.
+ */
+export const notebooksKnown = (
+  { owners, podsAlive }: Pick<LiveEgress, 'owners' | 'podsAlive'>,
+  allows: number,
+): string =>
+  podsAlive && owners.length === 0
+    ? announced
+    : told(
+        owners.map(({ uid }) => uid),
+        allows,
+      );
 
 /**
  * The baseline as it is applied before the list is opened or closed. It goes on telling of the notebooks of before: were
  * the rest to fail, the next tick finds the team out of step. Only what is announced is told first, for the same reason.
  */
 export const untold = (wanted: Manifest, actual: Manifest | undefined): Manifest => {
-  const { [notebooksAnnotation]: told, ...annotations } = wanted.metadata.annotations ?? {};
+  const { [notebooksAnnotation]: news, ...annotations } = wanted.metadata.annotations ?? {};
   const before = actual?.metadata.annotations?.[notebooksAnnotation];
-  if (told === undefined || told === announced || told === before) return wanted;
+  if (news === undefined || news === announced || news === before) return wanted;
   const kept = before === undefined ? {} : { [notebooksAnnotation]: before };
   return { ...wanted, metadata: { ...wanted.metadata, annotations: { ...annotations, ...kept } } };
 };
 
+const isBaseline = ({ metadata }: Manifest): boolean =>
+  metadata.name === PolicyName.Baseline || metadata.name === PolicyName.AirflowBaseline;
+
+/** Whether what is there is what the last look left, for the notebooks of now. */
+const isInStep = (policies: readonly Manifest[], pods: readonly Manifest[]): boolean => {
+  const baseline = policies.find(({ metadata }) => metadata.name === PolicyName.Baseline);
+  const isWhole = policies.filter(isBaseline).length === 2;
+  const uids = pods.flatMap(({ metadata }) => metadata.uid ?? []);
+  const allows = policies.filter((policy) => !isBaseline(policy)).length;
+  return isWhole && baseline?.metadata.annotations?.[notebooksAnnotation] === told(uids, allows);
+};
+
 /**
- * Slugs of teams whose notebooks are not those that their policies know: one started at the hub’s own page, one
- * stopped, one announced that never came. `policies`: those with the label of a list that is not empty.
+ * Slugs of teams that cannot wait for their next look: a notebook was started at the hub’s own page, one has stopped,
+ * one that was announced never came, or somebody took a policy away. `policies`: those with the label of a list that is
+ * not empty.
  */
 export const outOfStep = (pods: readonly Manifest[], policies: readonly Manifest[]): readonly string[] => {
   const running = Map.groupBy(livePods(pods), ({ metadata }) => metadata.namespace);
-  return policies
-    .filter(({ metadata }) => metadata.name === PolicyName.Baseline)
-    .flatMap(({ metadata: { namespace, labels, annotations } }) => {
-      const uids = (running.get(namespace) ?? []).flatMap(({ metadata }) => metadata.uid ?? []);
-      const slug = labels?.['knada.io/team'];
-      return slug === undefined || annotations?.[notebooksAnnotation] === known(uids) ? [] : [slug];
+  const byNamespace = Map.groupBy(policies, ({ metadata }) => metadata.namespace);
+  return [...byNamespace]
+    .flatMap(([namespace, own]) => {
+      const slug = own[0]?.metadata.labels?.['knada.io/team'];
+      return slug === undefined || isInStep(own, running.get(namespace) ?? []) ? [] : [slug];
     })
     .toSorted();
 };

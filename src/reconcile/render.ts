@@ -43,13 +43,16 @@ const isAllow = ({ metadata }: EgressPolicy): boolean =>
   metadata.name !== PolicyName.Open && metadata.name !== PolicyName.Baseline;
 
 /** The baseline tells the tick which notebooks what is allowed was made for. */
-const knowing = (policy: EgressPolicy, live: LiveEgress): Manifest =>
+const knowing = (policy: EgressPolicy, live: LiveEgress, allows: number): Manifest =>
   policy.metadata.name === PolicyName.Baseline && policy.metadata.labels['knada.io/allowlist'] !== undefined
     ? {
         ...policy,
         metadata: {
           ...policy.metadata,
-          annotations: { ...policy.metadata.annotations, [notebooksAnnotation]: notebooksKnown(live) },
+          annotations: {
+            ...policy.metadata.annotations,
+            [notebooksAnnotation]: notebooksKnown(live, allows),
+          },
         },
       }
     : policy;
@@ -72,11 +75,18 @@ export const renderWith =
     if (notebook === null || notebook.deletion !== null || team.deletion !== null) return base;
     const meta = metaOf(team);
     const [first, ...rest] = notebookPolicies(notebook, team, egress, live).apply;
+    const allows = rest.filter(({ kind }) => kind === 'NetworkPolicy').length;
     return [
       ...base,
-      ...(first === undefined ? [] : [knowing(first, live)]),
+      ...(first === undefined ? [] : [knowing(first, live, allows)]),
       ...(notebook.spec.allowlist.enabled
-        ? [airflowBaselinePolicy(meta, egress.settings, live.addresses)]
+        ? [
+            airflowBaselinePolicy(
+              { ...meta, labels: first?.metadata.labels ?? meta.labels },
+              egress.settings,
+              live.addresses,
+            ),
+          ]
         : []),
       ...rest.map((policy) => owned(policy, live.owners)),
       profilesConfigMap(team, environments, meta),

@@ -117,11 +117,11 @@ describe('a tick', () => {
   });
 
   it('looks at a team whose notebook came or went, due or not, and at nobody twice', async (t) => {
-    const baseline = (slug: string, notebooks: string): Manifest => ({
+    const baseline = (slug: string, notebooks: string, name = 'notebook-egress-baseline'): Manifest => ({
       apiVersion: 'networking.k8s.io/v1',
       kind: 'NetworkPolicy',
       metadata: {
-        name: 'notebook-egress-baseline',
+        name,
         namespace: `team-${slug}`,
         labels: { 'knada.io/team': slug, 'knada.io/allowlist': 'wanted' },
         annotations: { 'knada.io/notebooks': notebooks },
@@ -132,9 +132,10 @@ describe('a tick', () => {
       kind: 'Pod',
       metadata: { name: 'jupyter-kari', namespace: 'team-team-a', uid: 'u1' },
     };
-    const policies = ['team-a', 'team-b', 'team-c'].map((slug) =>
-      baseline(slug, slug === 'team-c' ? 'announced' : 'none'),
-    );
+    const policies = ['team-a', 'team-b', 'team-c'].flatMap((slug) => [
+      baseline(slug, slug === 'team-c' ? 'announced' : 'none:0'),
+      baseline(slug, '', 'airflow-egress-baseline'),
+    ]);
     const { run, looked } = await aTick(
       t,
       [

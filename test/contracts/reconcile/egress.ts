@@ -20,7 +20,9 @@ const writesOf = async (world: World, options = {}): Promise<readonly string[]> 
 /** What the tick finds. */
 const stray = async (world: World): Promise<readonly string[]> => {
   const namespace = await world.namespace();
-  return outOfStep(await world.list('Pod', namespace), await world.list('NetworkPolicy', namespace));
+  const policies = await world.list('NetworkPolicy', namespace);
+  const followed = policies.filter(({ metadata }) => metadata.labels?.['knada.io/allowlist'] === 'wanted');
+  return outOfStep(await world.list('Pod', namespace), followed);
 };
 
 /** How what is allowed follows the notebooks; to be called inside a `describe` that names the API server. */
@@ -47,6 +49,21 @@ export const liveEgress = (open: () => Kubernetes): void => {
     await world.look();
     assert.equal(await allow(world), undefined);
     assert.deepEqual(await stray(world), []);
+  });
+
+  it('brings back at the next tick what somebody took away', async (t) => {
+    const world = await aWorld(t, open());
+    world.dns.set('pypi.org', ['151.101.0.223']);
+    await world.ordered(list('pypi.org'));
+    await world.put('Pod', aPod('jupyter-kari', notebook));
+    await world.look();
+    for (const name of ['notebook-egress-allow', 'notebook-egress-baseline', 'airflow-egress-baseline']) {
+      await world.delete('NetworkPolicy', name);
+      assert.deepEqual(await stray(world), [world.slug], name);
+      await world.look();
+      assert.notEqual(await world.raw('NetworkPolicy', name), undefined);
+      assert.deepEqual(await stray(world), []);
+    }
   });
 
   it('opens for a start that was announced, and takes it back when nothing comes of it', async (t) => {
