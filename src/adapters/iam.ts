@@ -1,6 +1,7 @@
 import Type, { type TSchema } from 'typebox';
 import { Value } from 'typebox/value';
 import { type IamBinding, type IamPolicy, type Identities, Unavailable } from '../ports.ts';
+import { without } from './credentials.ts';
 import { type GoogleEndpoints, originOf, tokenSource } from './google-endpoints.ts';
 import {
   bounded,
@@ -130,7 +131,7 @@ export const openIdentities = (options: IdentitiesOptions): Identities => {
       if (text.length > largestAnswer) throw nonsense();
       let value: unknown;
       try {
-        value = JSON.parse(text);
+        value = JSON.parse(without([token], text));
       } catch {
         value = undefined;
       }

@@ -1,6 +1,7 @@
 import { Lru } from '../lru.ts';
 import { Unavailable } from '../ports.ts';
 import { hubUrl, type TeamName } from '../teams/names.ts';
+import { without } from './credentials.ts';
 
 /** Policy of every call to a hub. */
 export const limits = {
@@ -89,25 +90,32 @@ export class HubWire {
    * tokens or our service may not do this.
    */
   async send(team: TeamName, request: HubRequest, signal: AbortSignal): Promise<HubAnswer> {
-    return this.#trying(team, async (token) => {
-      const response = await this.#open(team, request, token, signal);
-      return { status: response.status, headers: response.headers, body: await read(team, response, signal) };
-    });
+    return this.#trying(team, async (token) =>
+      this.#whole(team, await this.#open(team, request, token, signal), signal),
+    );
+  }
+
+  /** What a hub says, without the tokens that it may quote. */
+  withoutTokens(team: TeamName, text: string): string {
+    return without(this.#options.tokens(team.id), text);
   }
 
   /** As `send`, but the body is left to the caller while the answer is 200. */
   async stream(team: TeamName, request: HubRequest, signal: AbortSignal): Promise<HubAnswer | Response> {
     return this.#trying(team, async (token) => {
       const response = await this.#open(team, request, token, signal);
-      if (response.status === 200) return response;
-      return { status: response.status, headers: response.headers, body: await read(team, response, signal) };
+      return response.status === 200 ? response : this.#whole(team, response, signal);
     });
   }
 
   /** Without a token: what the hub tells everybody. */
   async ask(team: TeamName, path: string, signal: AbortSignal): Promise<HubAnswer> {
-    const response = await this.#open(team, { method: 'GET', path }, undefined, signal);
-    return { status: response.status, headers: response.headers, body: await read(team, response, signal) };
+    return this.#whole(team, await this.#open(team, { method: 'GET', path }, undefined, signal), signal);
+  }
+
+  async #whole(team: TeamName, response: Response, signal: AbortSignal): Promise<HubAnswer> {
+    const body = this.withoutTokens(team, await read(team, response, signal));
+    return { status: response.status, headers: response.headers, body };
   }
 
   async #trying<T extends HubAnswer | Response>(

@@ -161,7 +161,7 @@ class JupyterHubs implements Hubs {
       }
       let last = 0;
       for await (const data of eventData(silence.between(answer.body ?? noChunks()))) {
-        const line = readProgress(data, last);
+        const line = readProgress(this.#wire.withoutTokens(team, data), last);
         last = line.progress;
         yield line;
         if (line.outcome !== undefined) return;

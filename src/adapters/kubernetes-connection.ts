@@ -21,6 +21,8 @@ export interface Connection {
   readonly api: CustomObjectsApi;
   /** Options of one call. client-node takes a deadline and a shared agent by no other road than a middleware. */
   carrying(signal: AbortSignal, contentType?: string): ConfigurationOptions;
+  /** The credential that the latest request showed; '' for none. */
+  credential(): string;
   /** Closes its sockets once the requests on them are answered. */
   close(): Promise<void>;
 }
@@ -91,14 +93,17 @@ export const connect = async (
   const config = new KubeConfig();
   await load(config, access, gke, signal);
   const dispatcher = await dispatcherOf(config);
+  let credential = '';
   const unchanged = (response: ResponseContext) => new Observable(Promise.resolve(response));
   return {
     api: config.makeApiClient(CustomObjectsApi),
+    credential: () => credential,
     carrying: (deadline, contentType) => ({
       middlewareMergeStrategy: 'append',
       middleware: [
         {
           pre(request: RequestContext) {
+            credential = request.getHeaders().Authorization?.replace(/^[^ ]* /, '') ?? '';
             request.setDispatcher(dispatcher);
             request.setSignal(deadline);
             request.setUrl(request.getUrl().replace('/apis//', '/api/'));

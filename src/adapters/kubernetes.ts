@@ -4,6 +4,7 @@ import Type from 'typebox';
 import { Value } from 'typebox/value';
 import { type ApplyOutcome, type Cluster, type Manifest, type ObjectRef, Unavailable } from '../ports.ts';
 import { fieldManager } from '../record.ts';
+import { without } from './credentials.ts';
 import type { Gke } from './gke.ts';
 import { type ClusterAccess, type Connection, connect } from './kubernetes-connection.ts';
 
@@ -111,9 +112,11 @@ const manifestOf = (type: { apiVersion: string; kind: string }, answer: unknown)
   return { ...answer, apiVersion: type.apiVersion, kind: type.kind, metadata };
 };
 
-const statusOf = (body: unknown): StatusAnswer => {
+/** `secrets`: what the server was shown and may quote. */
+const statusOf = (body: unknown, secrets: readonly string[]): StatusAnswer => {
   try {
-    const status: unknown = typeof body === 'string' ? JSON.parse(body) : body;
+    const text = without(secrets, typeof body === 'string' ? body : JSON.stringify(body));
+    const status: unknown = JSON.parse(text);
     return Value.Check(StatusAnswer, status) ? status : {};
   } catch {
     return {};
@@ -169,6 +172,18 @@ const pathOf = (ref: { apiVersion: string; kind: string; namespace?: string | un
   return { type: { group, version, plural: kind.plural }, namespace, scope: kind.scope };
 };
 
+/** The values of a Secret, as they are sent and as they are. */
+const secretsIn = ({
+  kind,
+  data,
+}: {
+  readonly kind?: unknown;
+  readonly data?: unknown;
+}): readonly string[] => {
+  if (kind !== 'Secret' || !Value.Check(Strings, data)) return [];
+  return Object.values(data).flatMap((value) => [value, Buffer.from(value, 'base64').toString()]);
+};
+
 const objectPathOf = (ref: ObjectRef) => {
   const path = pathOf(ref);
   if (path.scope !== 'cluster' && path.namespace === undefined) {
@@ -213,6 +228,7 @@ export const openCluster = (
   const send = async (
     signal: AbortSignal,
     request: (connection: Connection) => Promise<unknown>,
+    secrets: readonly string[] = [],
   ): Promise<Reply> => {
     for (let attempt = 1; ; attempt += 1) {
       if (signal.aborted) throw late();
@@ -224,7 +240,7 @@ export const openCluster = (
       } catch (error) {
         if (signal.aborted) throw late();
         if (isApiException(error)) {
-          const status = statusOf(error.body);
+          const status = statusOf(error.body, [(await used).credential(), ...secrets]);
           if (error.code !== 401 && !isTransient(error.code, status)) return { code: error.code, status };
           if (error.code === 401) forget(used);
           failure = new Unavailable(
@@ -274,13 +290,14 @@ export const openCluster = (
     signal: AbortSignal,
   ) => {
     const { object, namespace } = objectPathOf(ref);
-    const reply = await send(signal, ({ api, carrying }) => {
+    const patch = ({ api, carrying }: Connection) => {
       const options = carrying(signal, how.contentType);
       const parameters = { ...object, body, fieldManager, ...(how.force ? { force: true } : {}) };
       return namespace === undefined
         ? api.patchClusterCustomObject(parameters, options)
         : api.patchNamespacedCustomObject({ ...parameters, namespace }, options);
-    });
+    };
+    const reply = await send(signal, patch, secretsIn(body));
     return outcomeOf(ref, reply);
   };
 

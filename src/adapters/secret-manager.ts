@@ -7,6 +7,7 @@ import {
   Unavailable,
   type Vault,
 } from '../ports.ts';
+import { without } from './credentials.ts';
 import { type GoogleEndpoints, originOf, tokenSource } from './google-endpoints.ts';
 import {
   bounded,
@@ -74,10 +75,11 @@ const violationsOf = (error: Error): readonly string[] => {
 };
 
 /** What the client’s error says, and nothing else of it: it may carry the request. */
-const failureOf = (error: unknown): GoogleFailure | undefined => {
+const failureOf = (error: unknown, tokens: Iterable<string>): GoogleFailure | undefined => {
   if (!(error instanceof Error) || !isSaid(error)) return undefined;
   const failed = 'code' in error && typeof error.code === 'number' ? error.code : undefined;
-  return { code: failed, message: error.message, violations: violationsOf(error) };
+  const violations = violationsOf(error).map((violation) => without(tokens, violation));
+  return { code: failed, message: without(tokens, error.message), violations };
 };
 
 interface GoogleTime {
@@ -165,7 +167,14 @@ const maxPages = 100;
 export const openVault = (options: VaultOptions): Vault => {
   const { project, region } = options;
   const origin = originOf('secretmanager.googleapis.com', options.endpoints);
-  const accessToken = options.accessToken ?? tokenSource(origin);
+  const source = options.accessToken ?? tokenSource(origin);
+  /** Shown to Google: the newest, and the one before it, with which a call may still be under way. */
+  let tokens: readonly string[] = [];
+  const accessToken = async () => {
+    const token = await source();
+    if (token !== tokens[0]) tokens = [token, ...tokens.slice(0, 1)];
+    return token;
+  };
   const google: GoogleSystem = {
     system: 'secret-manager',
     name: 'Google Secret Manager',
@@ -207,7 +216,7 @@ export const openVault = (options: VaultOptions): Vault => {
       return await bounded(google, signal, async () => work(await opened()));
     } catch (error) {
       if (error instanceof Unavailable) throw error;
-      const failure = failureOf(error);
+      const failure = failureOf(error, tokens);
       if (failure === undefined) throw new Unavailable(google.system, `${google.name} cannot be reached.`);
       const answer = expected(failure);
       if (answer !== undefined) return answer.is;
