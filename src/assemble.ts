@@ -23,6 +23,7 @@ import type {
   Cluster,
   Hubs,
   Identities,
+  Log,
   Names,
   PythonReleases,
   Registries,
@@ -31,7 +32,7 @@ import type {
 } from './ports.ts';
 import { boundedBy } from './reconcile/bounded.ts';
 import { knownAddresses, namesOf } from './reconcile/egress.ts';
-import type { LiveEgress, Log } from './reconcile/look.ts';
+import type { LiveEgress } from './reconcile/look.ts';
 import { reconcileWith } from './reconcile/reconcile.ts';
 import type { RefreshDeps } from './reconcile/refresh.ts';
 import { renderWith } from './reconcile/render.ts';

@@ -7,3 +7,6 @@ export const isObject = (value: unknown): value is JsonObject =>
 /** What stands at a path of names; undefined where there is nothing. */
 export const at = (value: unknown, ...path: readonly string[]): unknown =>
   path.reduce<unknown>((node, name) => (isObject(node) ? node[name] : undefined), value);
+
+/** A name as one step of a JSON pointer (RFC 6901), with its slash. */
+export const pointerToken = (name: string): string => `/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`;

@@ -1,15 +1,10 @@
 import { eachAtOnce } from '../at-once.ts';
-import type { Clock, CullingStore, HubServer, Hubs, HubUser, Store } from '../ports.ts';
+import { pointerToken } from '../json.ts';
+import type { Clock, CullingStore, HubServer, Hubs, HubUser, Log, Store } from '../ports.ts';
 import type { HistoryEvent, TeamRecord } from '../record.ts';
 import { type Busy, factsOf, isBeingCulled, memoryOf } from './activity.ts';
 import { decide, type Verdict } from './rules.ts';
 import { cullingAfter, isCulled, type SeenServer, type Visit } from './visit.ts';
-
-export interface Log {
-  info(fields: object, event: string): void;
-  warn(fields: object, event: string): void;
-  error(fields: object, event: string): void;
-}
 
 export interface CullDeps {
   readonly store: Store & CullingStore;
@@ -214,7 +209,7 @@ const tell = async (
     by: 'culling',
     action: 'server_culled',
     revision: null,
-    changes: [{ path: pointerTo(user), from: 'running', to: 'stopped' }],
+    changes: [{ path: `/servers${pointerToken(user)}`, from: 'running', to: 'stopped' }],
     reason: message,
   };
   let isFirst = false;
@@ -228,6 +223,3 @@ const tell = async (
   });
   if (isFirst) report.stopped += 1;
 };
-
-/** JSON pointer (RFC 6901). */
-const pointerTo = (user: string): string => `/servers/${user.replaceAll('~', '~0').replaceAll('/', '~1')}`;

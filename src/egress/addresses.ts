@@ -1,16 +1,12 @@
 import { eachAtOnce } from '../at-once.ts';
-import type { Clock, HostRecord, HostStore, NameAnswer, Names, Store } from '../ports.ts';
+import type { Clock, HostRecord, HostStore, Log, NameAnswer, Names, Store } from '../ports.ts';
 import { addressesOf, isDue, isFresh, leased, looked, wanted } from './freshness.ts';
 
 export interface AddressDeps {
   readonly store: HostStore & Pick<Store, 'change'>;
   readonly names: Names;
   readonly clock: Clock;
-  readonly log: {
-    info(fields: object, event: string): void;
-    warn(fields: object, event: string): void;
-    error(fields: object, event: string): void;
-  };
+  readonly log: Log;
   /** From 0 up to, but not including, 1. */
   readonly random: () => number;
 }

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { V1NetworkPolicyEgressRule } from '@kubernetes/client-node';
+import { notebookPods } from '../pods.ts';
 import { type Addresses, destinationOf, type HostReport } from './destinations.ts';
 import type { AllowlistEntry } from './entry.ts';
 import {
@@ -8,7 +9,6 @@ import {
   ipBlock,
   type NetworkPolicy,
   networkPolicy,
-  notebookPods,
   type PolicyMeta,
   PolicyName,
 } from './policy.ts';

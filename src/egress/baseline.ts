@@ -1,11 +1,11 @@
 import type { V1NetworkPolicyEgressRule, V1NetworkPolicyPeer } from '@kubernetes/client-node';
+import { notebookPods } from '../pods.ts';
 import { type Addresses, destinationOf } from './destinations.ts';
 import {
   type EgressSettings,
   ipBlock,
   type NetworkPolicy,
   networkPolicy,
-  notebookPods,
   type PolicyMeta,
   PolicyName,
 } from './policy.ts';

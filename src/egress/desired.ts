@@ -1,3 +1,4 @@
+import { notebookPods } from '../pods.ts';
 import { allowPolicy, type PolicyTooLarge } from './allow.ts';
 import { baselinePolicy } from './baseline.ts';
 import type { Addresses, HostReport } from './destinations.ts';
@@ -7,7 +8,6 @@ import {
   type EgressSettings,
   type NetworkPolicy,
   networkPolicy,
-  notebookPods,
   type PolicyMeta,
   PolicyName,
 } from './policy.ts';

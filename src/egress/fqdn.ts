@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
+import { notebookPods } from '../pods.ts';
 import { type Addresses, destinationOf } from './destinations.ts';
 import type { AllowlistEntry } from './entry.ts';
 import {
   byText,
   type EgressSettings,
-  notebookPods,
   type ObjectMeta,
   objectMeta,
   type PolicyMeta,

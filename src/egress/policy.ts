@@ -33,9 +33,6 @@ export const PolicyName = {
 } as const;
 export type PolicyName = (typeof PolicyName)[keyof typeof PolicyName];
 
-/** The label that KubeSpawner and the chart give every notebook pod. */
-export const notebookPods: Readonly<Record<string, string>> = { component: 'singleuser-server' };
-
 /** What the operator decides about policies. */
 export interface EgressSettings extends RangeSettings {
   /** Who resolves host names: we (`ip`), or the nodes of GKE (`gke-fqdn`, where served). */

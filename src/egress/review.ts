@@ -1,6 +1,6 @@
 import Type from 'typebox';
 import { Value } from 'typebox/value';
-import { notebookPods } from './policy.ts';
+import { notebookPods } from '../pods.ts';
 
 /** What an AdmissionReview of Kubernetes asks about, as far as this product cares. A hint: nobody vouches for it. */
 export interface Review {

@@ -1,6 +1,7 @@
 import { eachAtOnce } from '../at-once.ts';
 import { at, isObject } from '../json.ts';
-import type { Clock, Cluster, Manifest, OwnerReference } from '../ports.ts';
+import { hasEnded } from '../pods.ts';
+import type { Clock, Cluster, Log, Manifest, OwnerReference } from '../ports.ts';
 import {
   airflowLabels,
   announcements,
@@ -28,7 +29,7 @@ export interface RunDeps {
   readonly entries: EntryOptions;
   /** What is known of these names, which somebody is about to rely on. */
   readonly addresses: (names: readonly string[], signal: AbortSignal) => Promise<Addresses>;
-  readonly log: { warn(fields: object, event: string): void; error(fields: object, event: string): void };
+  readonly log: Pick<Log, 'warn' | 'error'>;
 }
 
 const networkPolicies = { apiVersion: 'networking.k8s.io/v1', kind: 'NetworkPolicy' } as const;
@@ -178,12 +179,8 @@ export const reconcileRuns = async (
 };
 
 /** Pods that run, or will, or still have to stop, and that ask for access of their own. */
-const asks = ({ metadata, status }: Manifest): boolean => {
-  const phase = typeof status === 'object' && status !== null && 'phase' in status ? status.phase : undefined;
-  return (
-    metadata.annotations?.[allowlistAnnotation] !== undefined && phase !== 'Succeeded' && phase !== 'Failed'
-  );
-};
+const asks = (pod: Manifest): boolean =>
+  pod.metadata.annotations?.[allowlistAnnotation] !== undefined && !hasEnded(pod);
 
 const runsOf = (
   { entries }: RunDeps,

@@ -1,4 +1,5 @@
 import type { ErrorObject } from 'ajv';
+import { pointerToken } from '../json.ts';
 import type { Fault } from '../problems.ts';
 
 /** What a request can get wrong against its schema, and against our rules. Codes are API. */
@@ -65,9 +66,6 @@ const bounds: Readonly<Record<string, string>> = {
 
 const quoted = (value: unknown) => JSON.stringify(value);
 const count = (n: number, noun: string) => `${n} ${noun}${n === 1 ? '' : 's'}`;
-
-/** One reference token of a JSON pointer (RFC 6901). */
-export const pointerToken = (name: string) => `/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`;
 
 /** One error of Ajv (with `verbose`) as a fault; its pointer is relative to the part of the request. */
 export const faultOf = (error: ErrorObject): Fault => {

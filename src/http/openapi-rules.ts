@@ -1,6 +1,6 @@
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import addFormats from 'ajv-formats';
-import { pointerToken } from './faults.ts';
+import { pointerToken } from '../json.ts';
 import type { OpenapiDocument } from './openapi.ts';
 
 type Node = Readonly<Record<string, unknown>>;

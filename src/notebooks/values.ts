@@ -1,5 +1,5 @@
 import { at, isObject } from '../json.ts';
-import { hubUrl, secretName, serviceAccountOf, type TeamName } from '../teams/names.ts';
+import { hubUrl, secretName, secretVariable, serviceAccountOf, type TeamName } from '../teams/names.ts';
 import { authenticatorSection, isOAuth } from './authenticator.ts';
 import { hubConfig, profilesFolder } from './hub-config.ts';
 import { hubSecretName, hubService } from './keys.ts';
@@ -119,7 +119,7 @@ export const valuesOf = (team: TeamName, platform: Platform): Values => {
     },
     singleuser: {
       serviceAccountName: serviceAccountOf(team.id),
-      extraEnv: { KNADA_TEAM_SECRET: secretName(team.id, platform.googleProject) },
+      extraEnv: { [secretVariable]: secretName(team.id, platform.googleProject) },
       extraLabels: labels,
       storage: { extraLabels: labels },
       // The metadata server is how a notebook becomes the team’s Google account.

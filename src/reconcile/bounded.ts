@@ -1,5 +1,5 @@
+import type { Log } from '../ports.ts';
 import type { TeamRecord } from '../record.ts';
-import type { Log } from './look.ts';
 import type { Reconcile } from './reconcile.ts';
 
 /** A write waits this long for the cluster; what is not done by then the tick does. */

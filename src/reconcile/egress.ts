@@ -3,9 +3,10 @@ import { coversGoogleApis } from '../egress/baseline.ts';
 import type { Addresses } from '../egress/destinations.ts';
 import { parseAllowlist } from '../egress/entry.ts';
 import { addressesOf } from '../egress/freshness.ts';
-import { type EgressSettings, notebookPods } from '../egress/policy.ts';
+import type { EgressSettings } from '../egress/policy.ts';
 import { parseCidr } from '../egress/ranges.ts';
 import { widenedBy } from '../egress/widening.ts';
+import { notebookPods } from '../pods.ts';
 import {
   type HostRecord,
   type HostStore,

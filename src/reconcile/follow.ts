@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import { notebookPods, PolicyName } from '../egress/policy.ts';
+import { PolicyName } from '../egress/policy.ts';
+import { hasEnded, notebookPods } from '../pods.ts';
 import type { Cluster, Manifest } from '../ports.ts';
 import type { LiveEgress } from './look.ts';
 
@@ -12,15 +13,9 @@ export const notebooksAnnotation = 'knada.io/notebooks';
 /** What it says while one is only announced. */
 const announced = 'announced';
 
-const isOver = ({ status }: Manifest): boolean =>
-  typeof status === 'object' &&
-  status !== null &&
-  'phase' in status &&
-  (status.phase === 'Succeeded' || status.phase === 'Failed');
-
 /** Notebook pods that run, or will, or still have to stop: each keeps what it may reach until it is gone. */
 export const livePods = (pods: readonly Manifest[]): readonly Manifest[] =>
-  pods.filter((pod) => !isOver(pod));
+  pods.filter((pod) => !hasEnded(pod));
 
 const known = (uids: readonly string[]): string =>
   uids.length === 0 ? 'none' : createHash('sha256').update(uids.toSorted().join()).digest('hex').slice(0, 16);

@@ -1,16 +1,20 @@
 import type { Addresses } from '../egress/destinations.ts';
 import type { EntryOptions } from '../egress/entry.ts';
 import type { EgressSettings } from '../egress/policy.ts';
-import type { Clock, Cluster, Hubs, Manifest, Names, ObjectRef, OwnerReference, Store } from '../ports.ts';
+import type {
+  Clock,
+  Cluster,
+  Hubs,
+  Log,
+  Manifest,
+  Names,
+  ObjectRef,
+  OwnerReference,
+  Store,
+} from '../ports.ts';
 import type { TeamRecord } from '../record.ts';
 import type { Dismantled, Provisioned } from '../secrets/provision.ts';
 import { revisionAnnotation } from '../teams/desired.ts';
-
-export interface Log {
-  info(fields: object, event: string): void;
-  warn(fields: object, event: string): void;
-  error(fields: object, event: string): void;
-}
 
 export interface ReconcileDeps {
   readonly store: Store;

@@ -1,4 +1,5 @@
 import { eachAtOnce } from '../at-once.ts';
+import { pointerToken } from '../json.ts';
 import { Unavailable } from '../ports.ts';
 import { hubUsersDiff } from '../teams/members.ts';
 import type { Look } from './look.ts';
@@ -75,7 +76,6 @@ const tellRemoved = async ({ deps, team }: Look, name: string): Promise<void> =>
   await deps.store.change(team.slug, (current) => {
     if (current.id !== team.id) return undefined;
     const { [name]: _gone, ...servers } = current.culling.servers;
-    const pointer = name.replaceAll('~', '~0').replaceAll('/', '~1');
     return {
       next: { ...current, culling: { ...current.culling, servers } },
       event: {
@@ -83,7 +83,7 @@ const tellRemoved = async ({ deps, team }: Look, name: string): Promise<void> =>
         by: 'reconcile',
         action: 'hub_user_removed',
         revision: null,
-        changes: [{ path: `/hubUsers/${pointer}`, from: name, to: null }],
+        changes: [{ path: `/hubUsers${pointerToken(name)}`, from: name, to: null }],
         reason: 'No longer a member: the server was stopped, tokens and sessions are gone, the home is kept.',
       },
     };

@@ -4,9 +4,8 @@ import { refreshCatalogue, type RefreshDeps as SourceDeps } from '../environment
 import { notThere, present } from '../images/absence.ts';
 import { newerDigest, stillThere } from '../images/resolve.ts';
 import { tellAbsence, tellDigest } from '../notebooks/rules.ts';
-import type { Clock, Store } from '../ports.ts';
+import type { Clock, Log, Store } from '../ports.ts';
 import type { TeamRecord } from '../record.ts';
-import type { Log } from './look.ts';
 
 export interface RefreshDeps extends SourceDeps {
   readonly store: Store;

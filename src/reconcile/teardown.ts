@@ -1,11 +1,10 @@
 import { homeLabels } from '../notebooks/home.ts';
+import { notebookPods } from '../pods.ts';
 import { type Cluster, type Manifest, type ObjectRef, Unavailable } from '../ports.ts';
 import type { Deletion, NotebookDeletion } from '../record.ts';
 import { isOwned, teamIdLabel } from '../teams/desired.ts';
 import { namespaceOf, releaseNameOf } from '../teams/names.ts';
 import { assertNotNewer, assertStillWanted, Halt, type Look } from './look.ts';
-
-const notebookLabels = { component: 'singleuser-server' } as const;
 
 const kinds = {
   pod: { apiVersion: 'v1', kind: 'Pod' },
@@ -91,7 +90,7 @@ export const hasHomes = async (cluster: Cluster, id: string, signal: AbortSignal
  */
 export const tearDownNotebook = async (look: Look, deletion: NotebookDeletion): Promise<void> => {
   const labels = { [teamIdLabel]: look.team.id };
-  const servers = { kind: kinds.pod, labels: notebookLabels, what: 'the notebook servers' };
+  const servers = { kind: kinds.pod, labels: notebookPods, what: 'the notebook servers' };
   // Policies hold the pods, so the pods go first. A hub on its way out may start one more: look again after it.
   await clear(look, servers);
   await clear(look, { kind: kinds.release, labels, what: 'the hub' });

@@ -1,9 +1,8 @@
 import { eachAtOnce } from '../at-once.ts';
 import type { Values } from '../notebooks/values.ts';
-import { type Clock, type Cluster, type Hubs, type Store, Unavailable } from '../ports.ts';
+import { type Clock, type Cluster, type Hubs, type Log, type Store, Unavailable } from '../ports.ts';
 import type { TeamRecord } from '../record.ts';
 import { teamsOutOfStep } from './follow.ts';
-import type { Log } from './look.ts';
 import type { Reconcile } from './reconcile.ts';
 
 export interface TickDeps {

@@ -1,10 +1,7 @@
 import Type, { type Static } from 'typebox';
 import { type Fault, Problem } from '../problems.ts';
 import { closed, Instant, oneOf, ref } from '../schema.ts';
-import { googleServiceAccount, secretName, type TeamName } from '../teams/names.ts';
-
-/** What a notebook finds the name of its secret in. */
-export const secretVariable = 'KNADA_TEAM_SECRET';
+import { googleServiceAccount, secretName, secretVariable, type TeamName } from '../teams/names.ts';
 
 /** The most that Secret Manager takes for a version, decoded. */
 export const payloadMaxBytes = 65_536;

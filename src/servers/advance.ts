@@ -1,4 +1,4 @@
-import type { Clock, HubRefusal, OperationStore, Store } from '../ports.ts';
+import type { Clock, HubRefusal, Log, OperationStore, Store } from '../ports.ts';
 import type { TeamRecord } from '../record.ts';
 import { namespaceOf } from '../teams/names.ts';
 import {
@@ -22,11 +22,6 @@ import {
   type ServerFacts,
 } from './steps.ts';
 
-export interface Log {
-  info(fields: object, event: string): void;
-  warn(fields: object, event: string): void;
-}
-
 /** What lets a notebook that starts reach what it may. Both are safe to repeat. */
 export interface Access {
   /** Called before the hub is told to start: the team’s policies are to be there before the pod is. */
@@ -39,7 +34,7 @@ export interface OperationDeps extends LookDeps {
   readonly store: Pick<Store, 'team' | 'change'> & OperationStore;
   readonly clock: Clock;
   readonly access: Access;
-  readonly log: Log;
+  readonly log: Pick<Log, 'info' | 'warn'>;
 }
 
 /** Facts older than this are not acted upon: an instance may have been frozen between its look and its call. */

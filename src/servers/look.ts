@@ -1,8 +1,9 @@
 import { at } from '../json.ts';
+import { notebookPods } from '../pods.ts';
 import { type Cluster, type Hubs, type HubUser, type Manifest, Unavailable } from '../ports.ts';
 import type { TeamRecord } from '../record.ts';
 import { namespaceOf } from '../teams/names.ts';
-import { notebookPodLabels, podsByUser } from './pod.ts';
+import { podsByUser } from './pod.ts';
 import type { HubView, PodsView, ServerView } from './rules.ts';
 import type { HubFacts } from './steps.ts';
 
@@ -47,10 +48,7 @@ export const heardOfHub = <T>(
 /** The team’s notebook pods, with the events that say why one is not ready. */
 const podsOf = async ({ cluster }: LookDeps, team: TeamRecord, signal: AbortSignal) => {
   const namespace = namespaceOf(team.id);
-  const pods = await cluster.list(
-    { apiVersion: 'v1', kind: 'Pod', namespace, labels: notebookPodLabels },
-    signal,
-  );
+  const pods = await cluster.list({ apiVersion: 'v1', kind: 'Pod', namespace, labels: notebookPods }, signal);
   const views = podsByUser(pods);
   if ([...views.values()].every(({ isReady, isLeaving }) => isReady || isLeaving)) return views;
   return podsByUser(pods, await cluster.list({ apiVersion: 'v1', kind: 'Event', namespace }, signal));

@@ -1,5 +1,6 @@
 import { at } from '../json.ts';
 import { profileAnnotation, profileRevisionAnnotation } from '../notebooks/profiles.ts';
+import { hasEnded } from '../pods.ts';
 import type { Manifest } from '../ports.ts';
 import { type Failure, podFailure } from './failure.ts';
 
@@ -17,9 +18,6 @@ export interface PodView {
   readonly startedAt: string | null;
   readonly failure?: Failure;
 }
-
-/** Labels of the pods that KubeSpawner makes (facts of notebooks, b4). */
-export const notebookPodLabels = { component: 'singleuser-server' };
 
 const userAnnotation = 'hub.jupyter.org/username';
 const serverAnnotation = 'hub.jupyter.org/servername';
@@ -52,7 +50,6 @@ const instantOf = (text: string | null): string | null => {
 
 const podView = (pod: Manifest, events: readonly Manifest[]): PodView => {
   const { name, uid = '', annotations, deletionTimestamp } = pod.metadata;
-  const phase = textAt(pod, 'status', 'phase');
   const isReady = listAt(pod, 'status', 'conditions').some(
     (condition) => at(condition, 'type') === 'Ready' && at(condition, 'status') === 'True',
   );
@@ -60,7 +57,7 @@ const podView = (pod: Manifest, events: readonly Manifest[]): PodView => {
   return {
     name,
     uid,
-    isLeaving: deletionTimestamp !== undefined || phase === 'Succeeded' || phase === 'Failed',
+    isLeaving: deletionTimestamp !== undefined || hasEnded(pod),
     isReady: isReady && deletionTimestamp === undefined,
     image: imageOf(pod),
     profile: annotations?.[profileAnnotation] ?? null,

@@ -1,5 +1,6 @@
 import { factsOf, memoryOf } from '../culling/activity.ts';
 import { graceMs, type Stop, stopOf } from '../culling/rules.ts';
+import { pointerToken } from '../json.ts';
 import type { Decision, HubServer } from '../ports.ts';
 import { Problem } from '../problems.ts';
 import type { TeamRecord } from '../record.ts';
@@ -180,8 +181,6 @@ export const extensionOf = (until: string, now: number): string => {
   return new Date(at).toISOString();
 };
 
-const pointerToken = (name: string): string => name.replaceAll('~', '~0').replaceAll('/', '~1');
-
 /** Keeps a server alive until then, or takes back what is longer. Undefined when that is so already. */
 export const extended = (team: TeamRecord, user: string, until: string, act: Act): Decision | undefined => {
   const { culling } = team;
@@ -203,7 +202,7 @@ export const extended = (team: TeamRecord, user: string, until: string, act: Act
       revision: null,
       changes: [
         {
-          path: `/servers/${pointerToken(user)}/extendedUntil`,
+          path: `/servers${pointerToken(user)}/extendedUntil`,
           from: before?.extendedUntil ?? null,
           to: until,
         },

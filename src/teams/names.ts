@@ -18,6 +18,9 @@ export const googleServiceAccount = (id: string, googleProject: string): string 
 export const secretName = (id: string, googleProject: string): string =>
   `projects/${googleProject}/secrets/${id}`;
 
+/** The environment variable in which a notebook finds the name of its secret. */
+export const secretVariable = 'KNADA_TEAM_SECRET';
+
 /** Unique in the cluster, because the chart names cluster-wide objects after it; at most 41 of Helm’s 53 characters. */
 export const releaseNameOf = (id: string): string => `jupyterhub-${id}`;
 

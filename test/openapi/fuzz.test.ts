@@ -3,7 +3,7 @@ import { after, describe, it } from 'node:test';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import addFormats from 'ajv-formats';
 import fc from 'fast-check';
-import { pointerToken } from '../../src/http/faults.ts';
+import { pointerToken } from '../../src/json.ts';
 import { type Fault, Problem } from '../../src/problems.ts';
 import { kari, openApi } from '../support/api.ts';
 import { scriptedHub } from '../support/hubs.ts';

@@ -3,8 +3,7 @@ import { registryEndpoints, startRegistries } from '../../local/registries/serve
 import { openRegistries } from '../../src/adapters/oci-registry.ts';
 import { openPythonReleases } from '../../src/adapters/python-releases.ts';
 import { assemble } from '../../src/assemble.ts';
-import type { Cluster, Store } from '../../src/ports.ts';
-import type { Log } from '../../src/reconcile/look.ts';
+import type { Cluster, Log, Store } from '../../src/ports.ts';
 import { type RefreshDeps, refresh } from '../../src/reconcile/refresh.ts';
 import { tick } from '../../src/reconcile/tick.ts';
 import { noHubs, noIdentities, noVault, openApi } from './api.ts';
