@@ -4,11 +4,10 @@ import type { Config } from './config.ts';
 import type { CullDeps } from './culling/cull.ts';
 import type { Deps } from './deps.ts';
 import type { AddressDeps } from './egress/addresses.ts';
-import { lookNow, wantHosts } from './egress/addresses.ts';
+import { addressesFor } from './egress/addresses.ts';
 import { type AdmissionAnswer, type AdmissionRequest, admissionWith } from './egress/admission.ts';
 import { defaultEntryOptions, type EntryOptions } from './egress/entry.ts';
 import { chooseBackend } from './egress/fqdn.ts';
-import { addressesOf } from './egress/freshness.ts';
 import { lookAtEgress } from './egress/look.ts';
 import { defaultEgressSettings, type EgressSettings } from './egress/policy.ts';
 import type { RunDeps } from './egress/runs.ts';
@@ -202,12 +201,7 @@ export const assemble = (
     log,
     settings,
     entries: allowlist,
-    async addresses(hosts, signal) {
-      const known = await wantHosts(addresses, hosts, true);
-      const unknown = hosts.filter((host) => (known.get(host)?.lastLookAt ?? null) === null);
-      const found = await lookNow(addresses, unknown, { signal });
-      return new Map([...known, ...found].map(([host, record]) => [host, addressesOf(record)]));
-    },
+    addresses: (hosts, signal) => addressesFor(addresses, hosts, { isLive: true, signal }),
   };
   const bounded = boundedBy({ reconcile, elapsedMs, log });
   return {

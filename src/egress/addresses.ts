@@ -1,6 +1,7 @@
 import { eachAtOnce } from '../at-once.ts';
 import type { Clock, HostRecord, HostStore, Log, NameAnswer, Names, Store } from '../ports.ts';
-import { addressesOf, isDue, isFresh, leased, looked, wanted } from './freshness.ts';
+import type { Addresses } from './destinations.ts';
+import { addressesIn, addressesOf, isDue, isFresh, leased, looked, wanted } from './freshness.ts';
 
 export interface AddressDeps {
   readonly store: HostStore & Pick<Store, 'change'>;
@@ -98,6 +99,26 @@ export const lookNow = async (
   });
   await tellTeams(deps, looks, except);
   return new Map([...known, ...looks.records]);
+};
+
+/**
+ * Says that a team lists these hosts, and answers their addresses: of hosts that are new, or of all when a start is about
+ * to rely on them, as of now. Otherwise as `wantHosts` and `lookNow`.
+ */
+export const addressesFor = async (
+  deps: AddressDeps,
+  names: readonly string[],
+  options: {
+    readonly isLive: boolean;
+    readonly isStarting?: boolean;
+    readonly signal: AbortSignal;
+    readonly except?: string;
+  },
+): Promise<Addresses> => {
+  const { isLive, isStarting = false, ...how } = options;
+  const known = await wantHosts(deps, names, isLive);
+  const asked = names.filter((name) => isStarting || (known.get(name)?.lastLookAt ?? null) === null);
+  return addressesIn(new Map([...known, ...(await lookNow(deps, asked, how))]));
 };
 
 const iso = (at: number): string => new Date(at).toISOString();

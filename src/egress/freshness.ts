@@ -1,4 +1,5 @@
 import type { HostRecord, NameAnswer } from '../ports.ts';
+import type { Addresses } from './destinations.ts';
 import { byText, defaultEgressSettings } from './policy.ts';
 
 /**
@@ -110,6 +111,10 @@ export const addressesOf = ({ addresses }: HostRecord): readonly string[] =>
     .slice(0, servedAtMost)
     .map(([address]) => address)
     .sort(byText);
+
+/** The same of each host. */
+export const addressesIn = (hosts: ReadonlyMap<string, HostRecord>): Addresses =>
+  new Map([...hosts].map(([name, host]) => [name, addressesOf(host)]));
 
 /** What is known of a host, for people. */
 export type HostState =

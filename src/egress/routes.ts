@@ -12,7 +12,7 @@ import { namesIn } from './airflow.ts';
 import { AllowlistEntry, AllowlistError, ParsedAllowlist, parseAllowlist } from './entry.ts';
 import { explain, parseDestination } from './explain.ts';
 import { chooseBackend } from './fqdn.ts';
-import { addressesOf } from './freshness.ts';
+import { addressesIn } from './freshness.ts';
 import { Egress, egressView, egressSchemas as viewSchemas } from './view.ts';
 
 const AllowlistOrder = closed(
@@ -142,7 +142,7 @@ export const registerEgress = (
       const sight = await sightOf(team, destination.kind === 'name' ? [destination.host] : []);
       const answer = explain(destination, {
         ...sight,
-        addresses: new Map([...sight.hosts].map(([name, host]) => [name, addressesOf(host)])),
+        addresses: addressesIn(sight.hosts),
         internalSuffixes: allowlist.internalSuffixes,
         foreign: sight.policies?.filter((policy) => !isOwned(policy, team)) ?? [],
       });

@@ -4,7 +4,7 @@ import { closed, Instant, nullable, oneOf, ref } from '../schema.ts';
 import { allowPolicy } from './allow.ts';
 import type { HostReport } from './destinations.ts';
 import type { AllowlistEntry } from './entry.ts';
-import { addressesOf, hostState } from './freshness.ts';
+import { addressesIn, hostState } from './freshness.ts';
 import { byText, type EgressSettings, PolicyName } from './policy.ts';
 import { widenedBy } from './widening.ts';
 
@@ -131,7 +131,7 @@ const nobody = { namespace: '', labels: {}, annotations: {} };
 
 export function egressView(sight: EgressSight): Egress {
   const { enabled, policies, isOurs } = sight;
-  const addresses = new Map([...sight.hosts].map(([name, host]) => [name, addressesOf(host)]));
+  const addresses = addressesIn(sight.hosts);
   const { hosts, problem } = allowPolicy(nobody, sight.entries, addresses, sight.settings);
   const reports = new Map(hosts.map((report) => [report.host, report]));
   const widened = policies === undefined || !enabled ? [] : widenedBy(policies, isOurs);

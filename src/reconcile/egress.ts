@@ -1,19 +1,13 @@
-import { lookNow, wantHosts } from '../egress/addresses.ts';
+import { addressesFor, wantHosts } from '../egress/addresses.ts';
 import { coversGoogleApis } from '../egress/baseline.ts';
 import type { Addresses } from '../egress/destinations.ts';
 import { parseAllowlist } from '../egress/entry.ts';
-import { addressesOf } from '../egress/freshness.ts';
+import { addressesIn } from '../egress/freshness.ts';
 import type { EgressSettings } from '../egress/policy.ts';
 import { parseCidr } from '../egress/ranges.ts';
 import { widenedBy } from '../egress/widening.ts';
 import { notebookPods } from '../pods.ts';
-import {
-  type HostRecord,
-  type HostStore,
-  type Manifest,
-  type OwnerReference,
-  Unavailable,
-} from '../ports.ts';
+import { type HostStore, type Manifest, type OwnerReference, Unavailable } from '../ports.ts';
 import type { TeamRecord } from '../record.ts';
 import { isOwned } from '../teams/desired.ts';
 import { namespaceOf } from '../teams/names.ts';
@@ -50,26 +44,11 @@ const ownerOf = ({ metadata: { name, uid } }: Manifest): OwnerReference[] =>
     ? []
     : [{ apiVersion: 'v1', kind: 'Pod', name, uid, controller: false, blockOwnerDeletion: false }];
 
-/** What is known of these names; of those that are new, or that a start is about to rely on, as of now. */
-const knownHosts = async (
-  { deps, team, signal }: Look,
-  names: readonly string[],
-  { isLive, isStarting }: { readonly isLive: boolean; readonly isStarting: boolean },
-): Promise<ReadonlyMap<string, HostRecord>> => {
-  const known = await wantHosts(deps, names, isLive);
-  const asked = names.filter((name) => isStarting || (known.get(name)?.lastLookAt ?? null) === null);
-  if (asked.length === 0) return known;
-  return new Map([...known, ...(await lookNow(deps, asked, { signal, except: team.slug }))]);
-};
-
 /** What is known of these names, without anybody being asked. */
 export const knownAddresses = async (
   store: Pick<HostStore, 'hosts'>,
   names: readonly string[],
-): Promise<Addresses> =>
-  names.length === 0
-    ? new Map()
-    : new Map([...(await store.hosts(names))].map(([name, host]) => [name, addressesOf(host)]));
+): Promise<Addresses> => (names.length === 0 ? new Map() : addressesIn(await store.hosts(names)));
 
 /** What the policies of this team are to be made from, now. Costs nothing for a team that has not opted in. */
 export const observeEgress = async (look: Look): Promise<LiveEgress> => {
@@ -80,9 +59,12 @@ export const observeEgress = async (look: Look): Promise<LiveEgress> => {
   const pods = await livePodsOf(look, names);
   const starts = look.announced || (await isStarting(look));
   const podsAlive = pods.length > 0 || starts;
-  const options = { isLive: podsAlive, isStarting: starts };
-  const known = await knownHosts(look, names, options);
-  const addresses = new Map([...known].map(([name, host]) => [name, addressesOf(host)]));
+  const addresses = await addressesFor(deps, names, {
+    isLive: podsAlive,
+    isStarting: starts,
+    signal: look.signal,
+    except: team.slug,
+  });
   return { addresses, podsAlive, owners: pods.toSorted(byName).flatMap(ownerOf) };
 };
 
