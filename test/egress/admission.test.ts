@@ -2,15 +2,14 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it, type TestContext } from 'node:test';
 import Type from 'typebox';
 import { Value } from 'typebox/value';
-import { type Kubernetes as Simulator, startKubernetes } from '../../local/kubernetes/server.ts';
-import { openCluster } from '../../src/adapters/kubernetes.ts';
 import { type AdmissionDeps, type AdmissionRequest, admissionWith } from '../../src/egress/admission.ts';
 import { defaultEntryOptions } from '../../src/egress/entry.ts';
 import { defaultEgressSettings } from '../../src/egress/policy.ts';
 import { Unavailable } from '../../src/ports.ts';
 import { isWrite, recorded, spoken } from '../support/intercepted.ts';
 import { aReview } from '../support/reviews.ts';
-import { aPod, aWorld, conditionOf, type Kubernetes, versions } from '../support/world.ts';
+import { type OpenedSimulator, openSimulator } from '../support/simulated-kubernetes.ts';
+import { aPod, aWorld, conditionOf, versions } from '../support/world.ts';
 
 const [first, second] = ['ab'.repeat(32), 'cd'.repeat(32)];
 const secrets = [first, second];
@@ -27,26 +26,11 @@ const Allowed = Type.Object({
 });
 
 describe('the admission function', () => {
-  let simulator: Simulator;
-  let kubernetes: Kubernetes & { readonly cluster: { close(): Promise<void> } };
+  let kubernetes: OpenedSimulator;
   before(async () => {
-    simulator = await startKubernetes();
-    kubernetes = {
-      cluster: openCluster({ kind: 'url', url: simulator.url }),
-      async send(method, path, body, contentType = 'application/json') {
-        const response = await fetch(`${simulator.url}${path}`, {
-          method,
-          headers: { 'content-type': contentType },
-          ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-        });
-        return { code: response.status, body: await response.json() };
-      },
-    };
+    kubernetes = await openSimulator();
   });
-  after(async () => {
-    await kubernetes.cluster.close();
-    await simulator.close();
-  });
+  after(() => kubernetes.close());
 
   /** A team, and the function on the same store and cluster; `more` replaces parts of it. */
   const admitting = async (t: TestContext, more: Partial<AdmissionDeps> = {}) => {

@@ -1,9 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import fc from 'fast-check';
-import { type Kubernetes as Simulator, startKubernetes } from '../../local/kubernetes/server.ts';
-import { openCluster } from '../../src/adapters/kubernetes.ts';
-import { enforcePolicies, type Send } from '../support/cluster-files.ts';
+import { enforcePolicies } from '../support/cluster-files.ts';
 import { entries, type Host, type Listed, pools, type Wish } from '../support/egress-model.ts';
 import {
   calm,
@@ -13,7 +11,7 @@ import {
   type Weather,
   type Zone,
 } from '../support/egress-scene.ts';
-import type { Kubernetes } from '../support/world.ts';
+import { type OpenedSimulator, openSimulator } from '../support/simulated-kubernetes.ts';
 
 // The keys of these two objects are what their types say they are.
 const listed = Object.keys(entries) as Listed[];
@@ -198,32 +196,22 @@ const remembered: Readonly<Record<string, readonly Step[]>> = {
 };
 
 describe('whatever fails, a team’s notebooks', () => {
-  let simulator: Simulator;
-  let kubernetes: Kubernetes & { readonly cluster: { close(): Promise<void> } };
-
+  let kubernetes: OpenedSimulator;
   before(async () => {
-    simulator = await startKubernetes();
-    const send: Send = async (method, path, body, contentType = 'application/json') => {
-      const response = await fetch(`${simulator.url}${path}`, {
-        method,
-        headers: { 'content-type': contentType },
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      });
-      return { code: response.status, body: await response.json() };
-    };
-    await enforcePolicies(send);
-    kubernetes = { cluster: openCluster({ kind: 'url', url: simulator.url }), send };
+    kubernetes = await openSimulator();
+    await enforcePolicies(kubernetes.send);
   });
-  after(async () => {
-    await kubernetes.cluster.close();
-    await simulator.close();
-  });
+  after(() => kubernetes.close());
 
   /** A scene that is gone when the work is done, so that no run hears of another’s team. */
   const onScene = async (work: (scene: EgressScene) => Promise<void>): Promise<void> => {
     const cleanUps: (() => Promise<unknown>)[] = [];
     try {
-      const scene = await egressScene({ after: (one) => void cleanUps.push(one) }, simulator, kubernetes);
+      const scene = await egressScene(
+        { after: (one) => void cleanUps.push(one) },
+        kubernetes.simulator,
+        kubernetes,
+      );
       for (const host of hosts) scene.zone(host, { ips: pools[host].slice(0, 2), each: 0 });
       await scene.order({ enabled: false, hosts: [] });
       await scene.look(calm);
@@ -232,7 +220,7 @@ describe('whatever fails, a team’s notebooks', () => {
       await work(scene);
     } finally {
       for (const cleanUp of cleanUps) await cleanUp();
-      await simulator.settled();
+      await kubernetes.simulator.settled();
     }
   };
 
