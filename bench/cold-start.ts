@@ -48,7 +48,7 @@ export const coldStart = async (): Promise<void> => {
     // As the Dockerfile does.
     const warm = (env: Readonly<Record<string, string>>, ...args: readonly string[]) =>
       spawnSync(process.execPath, args, { env: { PATH: process.env.PATH, ...environment, ...env } });
-    warm(cache, '--input-type=module', '--eval', "await import('./src/app.ts')");
+    warm(cache, '--input-type=module', '--eval', "await import('./src/api/app.ts')");
     const port = await freePort();
     const child = start(api, port, { ...environment, ...cacheOfAll });
     await untilAnswered(child, { port, path: product.path, headers: product.headers });

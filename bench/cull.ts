@@ -3,10 +3,10 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage } from 'node:http';
 import { openHubs } from '../src/adapters/jupyterhub.ts';
 import { openSqliteStore } from '../src/adapters/sqlite.ts';
-import { eachAtOnce } from '../src/at-once.ts';
 import { cull } from '../src/culling/cull.ts';
+import { forEachConcurrently } from '../src/lib/concurrency.ts';
+import type { TeamRecord } from '../src/model/record.ts';
 import { defaultLimits } from '../src/notebooks/bounds.ts';
-import type { TeamRecord } from '../src/record.ts';
 import { counting } from './counting.ts';
 import { interleaved, printRatios, printTable, ratiosTo } from './measure.ts';
 import { created, farAway, overdue, readyTeam, silent } from './product.ts';
@@ -128,7 +128,7 @@ const listEveryHub = async (url: string): Promise<void> => {
     authorization: 'token our-service-token',
     accept: 'application/jupyterhub-pagination+json',
   };
-  await eachAtOnce(
+  await forEachConcurrently(
     Array.from({ length: hubs }, (_, n) => `${url}/team-${n}/hub/api`),
     hubsAtOnce,
     async (api) => {

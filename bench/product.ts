@@ -1,14 +1,16 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { startIssuer } from '@knada/simulators/issuer/server.ts';
 import { environmentOf } from '../local/environment.ts';
-import { startIssuer } from '../local/issuer/server.ts';
-import { openOutside } from '../src/adapters/open.ts';
+import type { RouteDeps } from '../src/api/app.ts';
 import { assemble } from '../src/assemble.ts';
 import { loadConfig } from '../src/config.ts';
-import type { Deps } from '../src/deps.ts';
-import { complete, notebookView, order } from '../src/notebooks/rules.ts';
-import type { HistoryEvent, TeamRecord } from '../src/record.ts';
+import type { HistoryEvent } from '../src/model/history.ts';
+import type { TeamRecord } from '../src/model/record.ts';
+import { notebookView, order } from '../src/notebooks/rules.ts';
+import { complete } from '../src/notebooks/spec.ts';
+import { openOutside } from '../src/open.ts';
 import { newTeam } from '../src/teams/rules.ts';
 import { freePort } from './process.ts';
 
@@ -28,7 +30,7 @@ const conditions = ['SecretReady', 'Applied', 'HubReady', 'MembersSynced'] as co
  */
 export const readyTeam = (
   slug: string,
-  { limits, newRelease }: Pick<Deps, 'limits' | 'newRelease'>,
+  { limits, newRelease }: Pick<RouteDeps, 'limits' | 'newRelease'>,
   hosts: readonly string[] = ['pypi.org', 'files.pythonhosted.org'],
 ): TeamRecord => {
   const team = newTeam({ slug, members: [] }, `${slug}-3f9c`, act);

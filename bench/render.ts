@@ -1,12 +1,13 @@
 // What a team’s objects cost to make, against what it costs to print them.
 
-import { openOutside } from '../src/adapters/open.ts';
 import { assemble } from '../src/assemble.ts';
 import { loadConfig } from '../src/config.ts';
 import { defaultEntryOptions, parseAllowlist } from '../src/egress/entry.ts';
-import { changesBetween, complete, patched } from '../src/notebooks/rules.ts';
+import type { TeamRecord } from '../src/model/record.ts';
+import { changesBetween } from '../src/notebooks/plan.ts';
+import { complete, patched } from '../src/notebooks/spec.ts';
+import { openOutside } from '../src/open.ts';
 import { differs } from '../src/reconcile/drift.ts';
-import type { TeamRecord } from '../src/record.ts';
 import { each, interleaved, printRatios, printTable, ratiosTo } from './measure.ts';
 import { environmentAt, readyTeam, silent } from './product.ts';
 

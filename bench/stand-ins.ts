@@ -1,5 +1,8 @@
 // Everything that a tick asks besides store and cluster, in memory: answered at once, so that only our own part is measured.
-import type { Hubs, IamPolicy, Identities, Names, SecretMetadata, Vault } from '../src/ports.ts';
+
+import type { DnsResolver } from '../src/ports/dns.ts';
+import type { IamPolicy, SecretManager, SecretMetadata, ServiceAccounts } from '../src/ports/google.ts';
+import type { Hubs } from '../src/ports/hubs.ts';
 
 const unasked = (): never => {
   throw new Error('A bench has no business with this');
@@ -33,7 +36,7 @@ export const standInHubs = (): Hubs => {
 };
 
 /** DNS in which every name has so many addresses of its own, and Google’s the one that private access needs. */
-export const standInNames = (addressesEach = 2): Names & { readonly renumber: () => void } => {
+export const standInNames = (addressesEach = 2): DnsResolver & { readonly renumber: () => void } => {
   const known = new Map<string, number>();
   let third = 0;
   return {
@@ -57,7 +60,7 @@ export const addressOf = (n: number, plan = 0): string =>
   `151.${plan + 64}.${Math.floor(n / 250) + 1}.${(n % 250) + 1}`;
 
 /** A Google Cloud project with room for every team. */
-export const standInGoogle = (): { readonly vault: Vault; readonly identities: Identities } => {
+export const standInGoogle = (): { readonly vault: SecretManager; readonly identities: ServiceAccounts } => {
   let writes = 0;
   const etag = () => `e${++writes}`;
   const policies = () => {

@@ -1,10 +1,10 @@
 // What the scheduler’s call of every minute costs: by what is due, not by what exists.
-import { startKubernetes } from '../local/kubernetes/server.ts';
-import { openOutside } from '../src/adapters/open.ts';
+import { startKubernetes } from '@knada/simulators/kubernetes/server.ts';
 import { assemble } from '../src/assemble.ts';
 import { loadConfig } from '../src/config.ts';
 import { refreshHosts } from '../src/egress/addresses.ts';
-import { reconcileRuns } from '../src/egress/runs.ts';
+import { reconcileRuns } from '../src/egress/airflow-runs.ts';
+import { openOutside } from '../src/open.ts';
 import { tick } from '../src/reconcile/tick.ts';
 import { counting } from './counting.ts';
 import { interleaved, median, printRatios, printTable, ratiosTo } from './measure.ts';

@@ -1,11 +1,11 @@
 import type { HttpFunction } from '@google-cloud/functions-framework';
-import { openOutside } from '../src/adapters/open.ts';
 import { type Assembled, assemble } from '../src/assemble.ts';
 import { loadConfig } from '../src/config.ts';
 import { cull } from '../src/culling/cull.ts';
 import { refreshHosts } from '../src/egress/addresses.ts';
-import { type RunDeps, reconcileRuns } from '../src/egress/runs.ts';
+import { type RunDeps, reconcileRuns } from '../src/egress/airflow-runs.ts';
 import { createLogger } from '../src/logging.ts';
+import { openOutside } from '../src/open.ts';
 import { refresh } from '../src/reconcile/refresh.ts';
 import { tick } from '../src/reconcile/tick.ts';
 

@@ -1,8 +1,8 @@
 import { fileURLToPath } from 'node:url';
-import { googleEndpoints } from './google/server.ts';
-import { authIssuers } from './issuer/server.ts';
+import { googleEndpoints } from '@knada/simulators/google/server.ts';
+import { authIssuers } from '@knada/simulators/issuer/server.ts';
+import { registryEndpoints } from '@knada/simulators/registries/server.ts';
 import { portOf, urlOf } from './ports.ts';
-import { registryEndpoints } from './registries/server.ts';
 
 /** What one may set oneself for a sandbox; everything else of DESIGN 8 is the sandbox's own business. */
 const tunable = [

@@ -1,12 +1,12 @@
 // Writes openapi/openapi.json and docs/errors.md from the code; with --check it fails where they differ from it.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { openOutside } from '../src/adapters/open.ts';
-import { buildApp } from '../src/app.ts';
+import { buildApp } from '../src/api/app.ts';
 import { assemble } from '../src/assemble.ts';
 import { loadConfig } from '../src/config.ts';
 import { canonicalJson, openapiDocument } from '../src/http/openapi.ts';
 import { errorReference } from '../src/http/problem.ts';
 import { createLogger } from '../src/logging.ts';
+import { openOutside } from '../src/open.ts';
 
 const root = new URL('../', import.meta.url);
 

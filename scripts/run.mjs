@@ -3,7 +3,7 @@
 // Plain JavaScript without a dependency, because it runs before anything is installed and on whatever Node the
 // system has (18 or newer). It installs what the lockfile asks for, then runs the task on the project's own Node.
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { constants, cpus, tmpdir } from 'node:os';
 import { delimiter, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -19,6 +19,8 @@ const types = tool('tsc', '--noEmit');
 const lint = tool('biome', 'ci', '.');
 /** Writes what is generated and committed; with --check it fails where that is stale. */
 const contract = (...args) => script('scripts/openapi.ts', ...args);
+const graph = (...args) => script('scripts/graph.ts', ...args);
+const unused = tool('knip', '--production');
 
 /** What each task runs: one step after the other until one fails. What follows `--` goes to the last step. */
 const tasks = {
@@ -29,8 +31,8 @@ const tasks = {
     steps: [script('local/demo.ts')],
   },
   check: {
-    about: 'types, lint, contract drift and every test',
-    steps: [types, lint, contract('--check')],
+    about: 'types, lint, unused code, drift of what is generated, and every test',
+    steps: [types, lint, unused, contract('--check'), graph('--check')],
     run: test,
   },
   start: { about: 'the API alone, configured by the environment', steps: [script('src/main.ts')] },
@@ -38,6 +40,7 @@ const tasks = {
     about: 'writes openapi/openapi.json and docs/errors.md from the code, and lints the contract',
     steps: [contract(), tool('redocly', 'lint', 'openapi/openapi.json')],
   },
+  graph: { about: 'draws the floor plan into docs/floor-plan.md from the imports', steps: [graph()] },
   lint: { about: 'format and lint rules; with --write it repairs', steps: [tool('biome', 'check', '.')] },
   types: { about: 'the type checker', steps: [types] },
   bench: {
@@ -90,7 +93,8 @@ const staleness = () => {
   if (installed === undefined) return 'nothing is installed yet';
   const differs = Object.entries(wanted).find(
     ([path, { version, integrity, optional, devOptional, link }]) => {
-      if (path === '' || link) return false;
+      if (path === '') return false;
+      if (link) return !existsSync(join(root, path));
       const found = installed[path];
       // An optional package belongs to another platform when it is not there.
       if (found === undefined) return !optional && !devOptional;
@@ -120,7 +124,7 @@ const install = () => {
   const why = staleness();
   if (why !== undefined) {
     say(`Installing, because ${why}. This takes a minute.`);
-    if (!npm('ci', '--no-audit', '--no-fund')) {
+    if (!npm('ci', '--no-audit', '--no-fund', '--loglevel=error')) {
       throw new Failed('npm ci failed; its output above says why. Is the package registry reachable?');
     }
   }
@@ -176,7 +180,7 @@ async function test(args) {
   const options = args.filter((arg) => arg.startsWith('-'));
   // Most suites wait for processes and sockets more than they compute.
   const concurrency = Math.max(2, cpus().length);
-  const selection = files.length > 0 ? files : ['test/**/*.test.ts'];
+  const selection = files.length > 0 ? files : ['test/**/*.test.ts', 'simulators/test/**/*.test.ts'];
   try {
     const code = await run(script('--test', `--test-concurrency=${concurrency}`, ...options, ...selection), {
       REAL_PARTS_FILE: report,

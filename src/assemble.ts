@@ -1,45 +1,39 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as wait } from 'node:timers/promises';
+import type { RouteDeps } from './api/app.ts';
 import type { Config } from './config.ts';
 import type { CullDeps } from './culling/cull.ts';
-import type { Deps } from './deps.ts';
-import type { AddressDeps } from './egress/addresses.ts';
-import { addressesFor } from './egress/addresses.ts';
+import { type AddressDeps, addressesFor } from './egress/addresses.ts';
 import { type AdmissionAnswer, type AdmissionRequest, admissionWith } from './egress/admission.ts';
+import type { RunDeps } from './egress/airflow-runs.ts';
+import { readCurrentEgress } from './egress/current-egress.ts';
 import { defaultEntryOptions, type EntryOptions } from './egress/entry.ts';
 import { chooseBackend } from './egress/fqdn.ts';
-import { lookAtEgress } from './egress/look.ts';
 import { defaultEgressSettings, type EgressSettings } from './egress/policy.ts';
-import type { RunDeps } from './egress/runs.ts';
 import { shippedCatalogue } from './environments/catalogue.ts';
-import type { Environment } from './environments/environment.ts';
 import type { ImagePolicy } from './images/reference.ts';
 import { resolveImage } from './images/resolve.ts';
+import type { Environment } from './model/environment.ts';
+import type { TeamRecord } from './model/record.ts';
 import { platformHash, releaseSpec } from './notebooks/desired.ts';
 import type { Platform } from './notebooks/values.ts';
-import type {
-  Clock,
-  Cluster,
-  Hubs,
-  Identities,
-  Log,
-  Names,
-  PythonReleases,
-  Registries,
-  Store,
-  Vault,
-} from './ports.ts';
+import type { Cluster } from './ports/cluster.ts';
+import type { DnsResolver } from './ports/dns.ts';
+import type { SecretManager, ServiceAccounts } from './ports/google.ts';
+import type { Hubs } from './ports/hubs.ts';
+import type { PythonReleases, Registries } from './ports/registries.ts';
+import type { Clock, Log } from './ports/runtime.ts';
+import type { Store } from './ports/store.ts';
 import { boundedBy } from './reconcile/bounded.ts';
+import type { LiveEgress } from './reconcile/context.ts';
 import { knownAddresses, namesOf } from './reconcile/egress.ts';
-import type { LiveEgress } from './reconcile/look.ts';
 import { reconcileWith } from './reconcile/reconcile.ts';
 import type { RefreshDeps } from './reconcile/refresh.ts';
 import { renderWith } from './reconcile/render.ts';
 import { hasHomes } from './reconcile/teardown.ts';
 import type { TickDeps } from './reconcile/tick.ts';
-import type { TeamRecord } from './record.ts';
 import { dismantleWith, provisionWith, secretExistsWith } from './secrets/provision.ts';
-import type { Access } from './servers/advance.ts';
+import type { EgressAccess } from './servers/advance.ts';
 import { serversWith } from './servers/servers.ts';
 
 /** The outside world, opened; closed by whoever opened it. */
@@ -47,18 +41,18 @@ export interface Adapters {
   readonly store: Store;
   readonly cluster: Cluster;
   readonly hubs: Hubs;
-  readonly names: Names;
+  readonly names: DnsResolver;
   readonly registries: Registries;
   readonly pythonReleases: PythonReleases;
-  readonly vault: Vault;
-  readonly identities: Identities;
+  readonly vault: SecretManager;
+  readonly identities: ServiceAccounts;
   readonly clock: Clock;
   readonly log: Log;
 }
 
 /** What the API’s routes are handed, and what the scheduler’s calls are. */
 export interface Assembled {
-  readonly deps: Deps;
+  readonly deps: RouteDeps;
   readonly tick: TickDeps;
   readonly refresh: RefreshDeps;
   readonly addresses: AddressDeps;
@@ -96,19 +90,19 @@ const asProfile = ({ python, image, digest, drivers, default: isDefault }: Envir
 });
 
 /** How time passes for this process, whatever the clock says. */
-export interface Passing {
+export interface Timers {
   /** Monotonic milliseconds. */
   readonly elapsedMs: () => number;
   readonly pause: (ms: number) => Promise<void>;
 }
 
-const passing: Passing = { elapsedMs: () => performance.now(), pause: (ms) => wait(ms) };
+const passing: Timers = { elapsedMs: () => performance.now(), pause: (ms) => wait(ms) };
 
 /** Puts configuration, adapters and rules together. Does no I/O and starts nothing. */
 export const assemble = (
   config: Config,
   adapters: Adapters,
-  { elapsedMs, pause }: Passing = passing,
+  { elapsedMs, pause }: Timers = passing,
 ): Assembled => {
   const { store, cluster, hubs, names, registries, pythonReleases, vault, identities, clock, log } = adapters;
   const { standardImages } = config;
@@ -175,7 +169,7 @@ export const assemble = (
   const secretExists = secretExistsWith(googleDeps);
   const addresses = { store, names, clock, log, random: Math.random };
   const reconcile = reconcileWith({ ...addresses, cluster, hubs, render: renderLive, egress, google });
-  const access: Access = {
+  const access: EgressAccess = {
     async announce(slug, signal) {
       await reconcile(slug, signal, { announced: true });
     },
@@ -230,7 +224,7 @@ export const assemble = (
       servers,
       egress: {
         settings,
-        look: (namespace, hosts, signal) => lookAtEgress({ cluster, store }, namespace, hosts, signal),
+        look: (namespace, hosts, signal) => readCurrentEgress({ cluster, store }, namespace, hosts, signal),
       },
       vault,
       hasSecret: (team) => secretExists(team, AbortSignal.timeout(homesDeadlineMs)),

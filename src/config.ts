@@ -5,13 +5,14 @@ import { Value } from 'typebox/value';
 import { parse as parseYaml, YAMLParseError } from 'yaml';
 import { parseName } from './egress/name.ts';
 import { type Cidr, parseCidr, parseIpv4 } from './egress/ranges.ts';
-import { StandardImage } from './environments/environment.ts';
 import { knadaImages } from './environments/standard-images.ts';
-import { defaultLimits, Limits } from './notebooks/bounds.ts';
+import { closed, oneOf } from './lib/schema.ts';
+import { StandardImage } from './model/environment.ts';
+import { Limits } from './model/limits.ts';
+import { defaultLimits } from './notebooks/bounds.ts';
 import { platformFaults } from './notebooks/platform-faults.ts';
-import { closed, oneOf } from './schema.ts';
 
-type Environment = Readonly<Record<string, string | undefined>>;
+type Variables = Readonly<Record<string, string | undefined>>;
 
 const Issuer = closed({
   issuer: Type.String({ format: 'uri' }),
@@ -36,12 +37,14 @@ const Origins = Type.Record(Type.String(), Type.String({ pattern: '^https?://[a-
 const LocalOrigin = Type.Optional(
   Type.String({ pattern: '^http://(127\\.0\\.0\\.1|localhost):[0-9]{1,5}$' }),
 );
+
 const GoogleEndpoints = closed({
   'secretmanager.googleapis.com': LocalOrigin,
   'iam.googleapis.com': LocalOrigin,
 });
 
 const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
+
 /** Addresses by host name. */
 const HostMap = Type.Record(Type.String(), Type.Array(Type.String(), { minItems: 1 }));
 
@@ -51,8 +54,8 @@ const apiAlternatives = ['private', 'restricted', 'resolve'] as const;
 /** Collects every fault before it gives up, so that an operator fixes the environment in one go. */
 class Reader {
   readonly faults: string[] = [];
-  readonly #env: Environment;
-  constructor(env: Environment) {
+  readonly #env: Variables;
+  constructor(env: Variables) {
     this.#env = env;
   }
 
@@ -315,7 +318,7 @@ const limitsOf = (read: Reader): Limits => {
   return limits;
 };
 
-const parse = (env: Environment, readFile: (path: string) => string) => {
+const parse = (env: Variables, readFile: (path: string) => string) => {
   const read = new Reader(env);
   const allowInsecureAuth = read.flag('ALLOW_INSECURE_HUB_AUTH');
   const helm = read.matching(
@@ -406,7 +409,7 @@ const freeze = <T>(value: T): T => {
  * Throws ConfigError that names every missing or wrong variable at once; secrets are never in its message.
  */
 export const loadConfig = (
-  env: Environment,
+  env: Variables,
   readFile: (path: string) => string = (path) => readFileSync(path, 'utf8'),
 ): Config => {
   const { config, faults } = parse(env, readFile);

@@ -1,7 +1,7 @@
 import { type DestinationStream, type Logger, type LoggerOptions, pino } from 'pino';
 import { Value } from 'typebox/value';
-import { at } from './json.ts';
-import { Slug } from './teams/team.ts';
+import { at } from './lib/json.ts';
+import { Slug } from './model/team.ts';
 
 /** Cloud Logging’s severities (LogSeverity) of pino’s levels. */
 const severities: Readonly<Record<string, string>> = {

@@ -1,10 +1,11 @@
 // The API’s process on Cloud Run: config → adapters → app → listen → close gracefully.
-import { openOutside } from './adapters/open.ts';
-import { buildApp } from './app.ts';
+
+import { buildApp } from './api/app.ts';
 import { assemble } from './assemble.ts';
 import { ConfigError, loadConfig } from './config.ts';
 import { closeGracefully } from './http/guards.ts';
 import { createLogger } from './logging.ts';
+import { openOutside } from './open.ts';
 
 const start = async (): Promise<void> => {
   const config = loadConfig(process.env);

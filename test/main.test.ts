@@ -194,10 +194,10 @@ describe('the API’s process', { timeout: 60_000 }, () => {
 describe('what a cold start loads', () => {
   it('is no client of an outside system: each is loaded when it is first used', async () => {
     const { packages, open } = await importing(
-      'src/app.ts',
+      'src/api/app.ts',
       'src/assemble.ts',
       'src/adapters/kubernetes.ts',
-      'src/adapters/open.ts',
+      'src/open.ts',
     );
     assert.deepEqual(
       packages.filter((name) => heavyPackages.some((heavy) => heavy === name)),

@@ -1,5 +1,4 @@
-import type { Json } from '../kubernetes/json.ts';
-import { parseJson } from '../kubernetes/json.ts';
+import { type Json, parseJson } from '@knada/simulators/kubernetes/json.ts';
 
 export interface Answer {
   readonly status: number;

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
-import type { Json } from '../kubernetes/json.ts';
-import { asList, at } from '../kubernetes/json.ts';
-import { nameOf } from '../kubernetes/object.ts';
+import { asList, at, type Json } from '@knada/simulators/kubernetes/json.ts';
+import { nameOf } from '@knada/simulators/kubernetes/object.ts';
 import { started } from './servers.ts';
 import { expectStatus, notebook, type Step, type Story, until } from './story.ts';
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { asList, asMap, asText, at } from '../kubernetes/json.ts';
+import { asList, asMap, asText, at } from '@knada/simulators/kubernetes/json.ts';
 import { expectStatus, firstOverride, hubPods, notebook, releaseOf, type Step } from './story.ts';
 
 const ownRepository = 'navikt/team-notebook';

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { at } from '../kubernetes/json.ts';
+import { at } from '@knada/simulators/kubernetes/json.ts';
 import { expectStatus, notebook, type Step, untilStatus } from './story.ts';
 
 /** Homes that grow, and what stays when a notebook and its team go. */

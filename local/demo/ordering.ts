@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
-import type { Json } from '../kubernetes/json.ts';
-import { asList, asMap, asText, at } from '../kubernetes/json.ts';
-import { nameOf } from '../kubernetes/object.ts';
+import { asList, asMap, asText, at, type Json } from '@knada/simulators/kubernetes/json.ts';
+import { nameOf } from '@knada/simulators/kubernetes/object.ts';
 import { apiAt } from './api.ts';
 import {
   expectStatus,

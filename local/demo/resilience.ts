@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
-import type { Json } from '../kubernetes/json.ts';
-import { asList, asText, at } from '../kubernetes/json.ts';
+import { asList, asText, at, type Json } from '@knada/simulators/kubernetes/json.ts';
 import { apiAt } from './api.ts';
 import { expectStatus, isReady, notebook, type Step, until, withoutInstance } from './story.ts';
 

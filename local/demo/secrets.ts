@@ -2,8 +2,7 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import type { Json } from '../kubernetes/json.ts';
-import { asList, asText, at, parseJson } from '../kubernetes/json.ts';
+import { asList, asText, at, type Json, parseJson } from '@knada/simulators/kubernetes/json.ts';
 import { expectStatus, type Step, type Story } from './story.ts';
 
 const notebook = fileURLToPath(new URL('notebook.ts', import.meta.url));

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
-import type { Json } from '../kubernetes/json.ts';
-import { asList, asText, at, parseJson } from '../kubernetes/json.ts';
-import { nameOf, uidOf } from '../kubernetes/object.ts';
+import { asList, asText, at, type Json, parseJson } from '@knada/simulators/kubernetes/json.ts';
+import { nameOf, uidOf } from '@knada/simulators/kubernetes/object.ts';
 import { apiAt } from './api.ts';
 import { expectStatus, hubPods, type Step, type Story, until } from './story.ts';
 

@@ -1,12 +1,18 @@
 import assert from 'node:assert/strict';
-import type { Hubs } from '../hubs/server.ts';
-import type { Client, Selection } from '../kubernetes/client.ts';
-import type { Json } from '../kubernetes/json.ts';
-import { asList, asMap, asText, at, parseJson, without } from '../kubernetes/json.ts';
-import type { KubeObject } from '../kubernetes/object.ts';
-import { uidOf } from '../kubernetes/object.ts';
-import type { Kubernetes } from '../kubernetes/server.ts';
-import type { Registries } from '../registries/server.ts';
+import type { Hubs } from '@knada/simulators/hubs/server.ts';
+import type { Client, Selection } from '@knada/simulators/kubernetes/client.ts';
+import {
+  asList,
+  asMap,
+  asText,
+  at,
+  type Json,
+  parseJson,
+  without,
+} from '@knada/simulators/kubernetes/json.ts';
+import { type KubeObject, uidOf } from '@knada/simulators/kubernetes/object.ts';
+import type { Kubernetes } from '@knada/simulators/kubernetes/server.ts';
+import type { Registries } from '@knada/simulators/registries/server.ts';
 import type { Sandbox } from '../sandbox.ts';
 import type { Answer, Api } from './api.ts';
 

@@ -1,5 +1,5 @@
 import type { ArtifactRegistryClient } from '@google-cloud/artifact-registry';
-import type { GarImage, ImageTag } from '../ports.ts';
+import type { GarImage, ImageTag } from '../ports/registries.ts';
 import type { Endpoints } from './oci-registry-endpoints.ts';
 import { type Attempt, limits, NoAnswer, type Wire } from './oci-registry-http.ts';
 
@@ -28,6 +28,7 @@ const code = {
   internal: 13,
   unavailable: 14,
 };
+
 const retried = new Set([code.deadlineExceeded, code.exhausted, code.internal, code.unavailable]);
 
 interface Options {

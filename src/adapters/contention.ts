@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Problem } from '../problems.ts';
+import { Problem } from '../model/problems.ts';
 
 /**
  * How often a lost race is run again, and how long the loser waits: a random time from `minWaitMs` up to a
@@ -20,7 +20,7 @@ export const lostRace = Symbol('lost race');
 export type Random = () => number;
 
 /** Tries until the race is won. Throws Problem `busy` when the cap of tries is reached. */
-export const untilWon = async <T>(
+export const retryOnConflict = async <T>(
   attempt: () => T | typeof lostRace | Promise<T | typeof lostRace>,
   random: Random,
 ): Promise<T> => {

@@ -1,8 +1,9 @@
 import { Resolver } from 'node:dns/promises';
-import type { NameAnswer, Names } from '../ports.ts';
+import type { DnsAnswer, DnsResolver } from '../ports/dns.ts';
 
 const timeoutMs = 2_000;
 const tries = 2;
+
 /** Addresses of one answer that are handed on at most, the lowest by their text: more are never allowed anyway. */
 const mostAddresses = 1_000;
 
@@ -19,7 +20,7 @@ export interface NamesOptions {
  * the way to it. Never `lookup`: that would read hosts files and take `127.1` for an address. A call whose signal
  * ends throws the signal’s reason: that says nothing of the name.
  */
-export const openNames = ({ servers }: NamesOptions): Names => ({
+export const openNames = ({ servers }: NamesOptions): DnsResolver => ({
   async resolve(name, signal) {
     signal.throwIfAborted();
     // One for each call: it can be cancelled alone, asks from a port of its own and remembers nothing.
@@ -42,7 +43,7 @@ export const openNames = ({ servers }: NamesOptions): Names => ({
 
 type Records = readonly { readonly address: string; readonly ttl: number }[];
 
-const answerOf = async (ask: () => Promise<Records>): Promise<NameAnswer | 'no name' | 'no records'> => {
+const answerOf = async (ask: () => Promise<Records>): Promise<DnsAnswer | 'no name' | 'no records'> => {
   try {
     const records = await ask();
     if (records.length === 0) return 'no records';

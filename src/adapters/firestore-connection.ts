@@ -7,7 +7,7 @@ import type {
   Settings,
   WriteBatch,
 } from '@google-cloud/firestore';
-import { Unavailable } from '../ports.ts';
+import { Unavailable } from '../ports/unavailable.ts';
 import { lostRace, type Random } from './contention.ts';
 
 export type Sdk = typeof import('@google-cloud/firestore');

@@ -1,7 +1,7 @@
 import type { DocumentSnapshot } from '@google-cloud/firestore';
-import type { HistoryItem } from '../notebooks/notebook.ts';
-import type { HistoryEvent, TeamRecord } from '../record.ts';
-import { type StoredTeamRecord, upgraded } from '../upgrade.ts';
+import type { HistoryEvent, HistoryItem } from '../model/history.ts';
+import type { TeamRecord } from '../model/record.ts';
+import { type StoredTeamRecord, upgraded } from './upgrade.ts';
 
 /**
  * `teams/{slug}`. Beside the record stand the fields that queries ask for, the number of history entries and

@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import type { DocumentSnapshot, Firestore } from '@google-cloud/firestore';
-import type { HostRecord, HostStore } from '../ports.ts';
-import { lostRace, untilWon } from './contention.ts';
+import type { HostRecord } from '../model/host.ts';
+import type { HostStore } from '../ports/store.ts';
+import { lostRace, retryOnConflict } from './contention.ts';
 import type { FirestoreConnection } from './firestore-connection.ts';
 import { plain } from './firestore-documents.ts';
 import { assertSameHost } from './invariants.ts';
@@ -46,7 +47,7 @@ export const firestoreHosts = ({ random, connected, read, ask, commit }: Firesto
       const { db, sdk } = await connected();
       const write = randomUUID();
       const reference = hosts(db).doc(name);
-      return untilWon(async () => {
+      return retryOnConflict(async () => {
         const [snapshot] = await read(db, reference);
         const current = toHost(snapshot);
         if (snapshot?.get('write') === write) return current;

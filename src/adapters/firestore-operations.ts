@@ -1,9 +1,9 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import type { DocumentSnapshot, Firestore, Timestamp } from '@google-cloud/firestore';
-import type { OperationStore } from '../ports.ts';
-import type { OperationRecord } from '../servers/operation.ts';
-import { lostRace, untilWon } from './contention.ts';
+import type { OperationRecord } from '../model/operation.ts';
+import type { OperationStore } from '../ports/store.ts';
+import { lostRace, retryOnConflict } from './contention.ts';
 import type { FirestoreConnection, Sdk } from './firestore-connection.ts';
 import { parsed, plain } from './firestore-documents.ts';
 import { finishRemoval } from './firestore-removal.ts';
@@ -60,7 +60,7 @@ export const firestoreOperations = (connection: FirestoreConnection): OperationS
       const { team, operations, open } = references(db, slug);
       const own = operations.doc(operation.id);
       const lock = open.doc(subjectId(operation.user));
-      return untilWon(async () => {
+      return retryOnConflict(async () => {
         const [teamFound, ownFound, lockFound] = await read(db, team, own, lock);
         const stored = teamFound && parsed(teamFound);
         if (teamFound?.updateTime === undefined || stored === undefined || 'removing' in stored)
@@ -96,7 +96,7 @@ export const firestoreOperations = (connection: FirestoreConnection): OperationS
       const write = randomUUID();
       const { team, operations, open } = references(db, slug);
       const reference = operations.doc(id);
-      return untilWon(async () => {
+      return retryOnConflict(async () => {
         const [teamFound, found] = await read(db, team, reference);
         const stored = teamFound && parsed(teamFound);
         if (stored !== undefined && 'removing' in stored) {

@@ -1,5 +1,5 @@
 import type { DocumentReference } from '@google-cloud/firestore';
-import { lostRace, untilWon } from './contention.ts';
+import { lostRace, retryOnConflict } from './contention.ts';
 import type { FirestoreConnection } from './firestore-connection.ts';
 import { parsed } from './firestore-documents.ts';
 
@@ -38,6 +38,6 @@ export const finishRemoval = async (
 ): Promise<void> => {
   let outcome: 'done' | 'more' = 'more';
   while (outcome === 'more') {
-    outcome = await untilWon(() => removePage(connection, team), connection.random);
+    outcome = await retryOnConflict(() => removePage(connection, team), connection.random);
   }
 };

@@ -7,9 +7,10 @@ import type {
   Firestore,
   QuerySnapshot,
 } from '@google-cloud/firestore';
-import type { Catalogue } from '../environments/catalogue.ts';
-import { type Page, type Store, Unavailable } from '../ports.ts';
-import { lostRace, untilWon } from './contention.ts';
+import type { Catalogue } from '../model/catalogue.ts';
+import type { Page, Store } from '../ports/store.ts';
+import { Unavailable } from '../ports/unavailable.ts';
+import { lostRace, retryOnConflict } from './contention.ts';
 import { type FirestoreOptions, openFirestore, unavailable } from './firestore-connection.ts';
 import {
   entryDocument,
@@ -67,7 +68,7 @@ export const openFirestoreStore = (options: FirestoreOptions): Store => {
       const write = randomUUID();
       const team = teamReference(db, record.slug);
       const id = idReference(db, record.id);
-      return untilWon(async () => {
+      return retryOnConflict(async () => {
         const batch = db.batch();
         batch.create(team, teamDocument(record, 1, write));
         batch.create(entries(db, record.slug).doc('1'), entryDocument(1, event, write));
@@ -96,7 +97,7 @@ export const openFirestoreStore = (options: FirestoreOptions): Store => {
       const write = randomUUID();
       const team = teamReference(db, slug);
       let tried: DocumentReference | undefined;
-      return untilWon(async () => {
+      return retryOnConflict(async () => {
         const [snapshot, entry] = await read(db, team, ...(tried === undefined ? [] : [tried]));
         const stored = snapshot && parsed(snapshot);
         if (snapshot?.updateTime === undefined || stored === undefined || 'removing' in stored)
@@ -129,7 +130,7 @@ export const openFirestoreStore = (options: FirestoreOptions): Store => {
       const { db, sdk } = await connected();
       const write = randomUUID();
       const team = teamReference(db, slug);
-      const outcome = await untilWon(async () => {
+      const outcome = await retryOnConflict(async () => {
         const [snapshot] = await read(db, team);
         const stored = snapshot && parsed(snapshot);
         if (snapshot?.updateTime === undefined || stored === undefined) return 'absent';
@@ -226,7 +227,7 @@ export const openFirestoreStore = (options: FirestoreOptions): Store => {
     changeCatalogue: async (decide) => {
       const { db } = await connected();
       const reference = catalogueReference(db);
-      return untilWon(async () => {
+      return retryOnConflict(async () => {
         const [snapshot] = await read(db, reference);
         const current = toCatalogue(snapshot);
         const next = decide(current);

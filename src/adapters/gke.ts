@@ -1,6 +1,6 @@
 import Type from 'typebox';
 import { Value } from 'typebox/value';
-import { Unavailable } from '../ports.ts';
+import { Unavailable } from '../ports/unavailable.ts';
 
 /** Where a control plane answers; `caData` (PEM in base64) only where no public authority vouches for it. */
 export interface ControlPlane {
@@ -29,6 +29,7 @@ const ClusterAnswer = Type.Object({
     }),
   ),
 });
+
 const fields = 'endpoint,masterAuth.clusterCaCertificate,controlPlaneEndpointsConfig.dnsEndpointConfig';
 
 const controlPlaneOf = (answer: unknown): ControlPlane => {

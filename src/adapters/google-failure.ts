@@ -1,4 +1,5 @@
-import { type IamOutcome, QuotaExceeded, Unavailable } from '../ports.ts';
+import { type IamOutcome, QuotaExceeded } from '../ports/google.ts';
+import { Unavailable } from '../ports/unavailable.ts';
 
 /** gRPC’s codes as far as they mean something to us (google/rpc/code.proto). */
 export const code = {
@@ -78,6 +79,7 @@ export const unavailable = (
 
 const unknownMember =
   /^(?:.{0,200}: )?(?:User|Service account|Group|Domain|Account|Principal|Member) (\S{1,254}) (?:does not exist|is of type)/i;
+
 const forbiddenMember = /^User (\S{1,254}) is not in permitted organization/i;
 const forbidden = /do not belong to a permitted customer/i;
 

@@ -1,6 +1,7 @@
 import Type, { type TSchema } from 'typebox';
 import { Value } from 'typebox/value';
-import { type IamBinding, type IamPolicy, type Identities, Unavailable } from '../ports.ts';
+import type { IamBinding, IamPolicy, ServiceAccounts } from '../ports/google.ts';
+import { Unavailable } from '../ports/unavailable.ts';
 import { without } from './credentials.ts';
 import { type GoogleEndpoints, originOf, tokenSource } from './google-endpoints.ts';
 import {
@@ -45,6 +46,7 @@ const ErrorBody = Type.Object({
     details: Type.Optional(Type.Array(Type.Unknown())),
   }),
 });
+
 const PreconditionFailure = Type.Object({
   violations: Type.Array(Type.Object({ description: Type.Optional(Type.String()) })),
 });
@@ -79,7 +81,7 @@ const largestAnswer = 4 * 1024 * 1024;
  * The service accounts of one project, over IAM’s REST API (v1): four kinds of calls, for which Google’s client
  * would load gRPC and a second set of protos.
  */
-export const openIdentities = (options: IdentitiesOptions): Identities => {
+export const openIdentities = (options: IdentitiesOptions): ServiceAccounts => {
   const { project } = options;
   const origin = originOf('iam.googleapis.com', options.endpoints);
   const accessToken = options.accessToken ?? tokenSource(origin);

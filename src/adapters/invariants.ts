@@ -1,9 +1,8 @@
-import type { HostRecord } from '../ports.ts';
-import type { TeamRecord } from '../record.ts';
-import type { OperationRecord } from '../servers/operation.ts';
+import type { HostRecord } from '../model/host.ts';
+import type { OperationRecord } from '../model/operation.ts';
+import type { TeamRecord } from '../model/record.ts';
 
 /** What a decision may not change, whichever store it is written to; each throws TypeError. */
-
 export const assertSameTeam = (current: TeamRecord, next: TeamRecord): void => {
   if (next.slug !== current.slug || next.id !== current.id)
     throw new TypeError('A team keeps its slug and its id.');

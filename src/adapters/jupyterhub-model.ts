@@ -1,7 +1,7 @@
 import Type, { type Static } from 'typebox';
 import { Value } from 'typebox/value';
-import { at } from '../json.ts';
-import type { HubPending, HubRefusal, HubServer, HubUser } from '../ports.ts';
+import { at } from '../lib/json.ts';
+import type { HubPending, HubRefusal, HubServer, HubUser } from '../ports/hubs.ts';
 import { type HubAnswer, messageOf } from './jupyterhub-wire.ts';
 import { retryAfterMs } from './oci-registry-wait.ts';
 
@@ -13,10 +13,12 @@ const Server = Type.Object({
   started: Type.Union([Type.String(), Type.Null()]),
   last_activity: Type.Union([Type.String(), Type.Null()]),
 });
+
 const User = Type.Object({
   name: Type.String({ minLength: 1 }),
   servers: Type.Record(Type.String(), Type.Unknown()),
 });
+
 const UserPage = Type.Object({
   items: Type.Array(Type.Unknown()),
   _pagination: Type.Object({
@@ -24,10 +26,12 @@ const UserPage = Type.Object({
     next: Type.Union([Type.Null(), Type.Object({ offset: Type.Integer({ minimum: 1 }) })]),
   }),
 });
+
 const Minted = Type.Object({
   id: Type.String({ minLength: 1 }),
   token: Type.String({ pattern: '^[!-~]+$' }),
 });
+
 const Kernels = Type.Array(Type.Object({ execution_state: Type.String() }));
 const Version = Type.Object({ version: Type.String({ pattern: '^[0-9]+\\.[0-9]+' }) });
 

@@ -1,5 +1,5 @@
-import { isObject } from '../json.ts';
-import type { SpawnProgress } from '../ports.ts';
+import { isObject } from '../lib/json.ts';
+import type { SpawnProgress } from '../ports/hubs.ts';
 import { parsed } from './jupyterhub-model.ts';
 
 /** An event of KubeSpawner holds the whole Kubernetes event; more than this is nonsense. */

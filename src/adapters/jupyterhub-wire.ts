@@ -1,6 +1,6 @@
-import { Lru } from '../lru.ts';
-import { Unavailable } from '../ports.ts';
-import { hubUrl, type TeamName } from '../teams/names.ts';
+import { Lru } from '../lib/lru.ts';
+import { hubUrl, type TeamName } from '../model/names.ts';
+import { Unavailable } from '../ports/unavailable.ts';
 import { without } from './credentials.ts';
 
 /** Policy of every call to a hub. */
@@ -35,6 +35,7 @@ export interface WireOptions {
 
 const hubsRemembered = 5000;
 const versionHeader = 'x-jupyterhub-version';
+
 /** With these the hub knows who we are, and another token would not help. */
 const knowsUs = /current scopes|no permissions/i;
 const visible = /^[\x21-\x7e]+$/;

@@ -1,12 +1,7 @@
-import {
-  type Clock,
-  type HubRefusal,
-  type Hubs,
-  type HubUser,
-  type SpawnProgress,
-  Unavailable,
-} from '../ports.ts';
-import { serverSegment, type TeamName } from '../teams/names.ts';
+import { serverSegment, type TeamName } from '../model/names.ts';
+import type { HubRefusal, Hubs, HubUser, SpawnProgress } from '../ports/hubs.ts';
+import type { Clock } from '../ports/runtime.ts';
+import { Unavailable } from '../ports/unavailable.ts';
 import {
   parsed,
   readBusy,
@@ -44,6 +39,7 @@ export interface HubsOptions {
 /** JupyterHub’s cap on a page (`api_page_max_limit`). */
 const pageSize = 200;
 const maxPages = 100;
+
 /** Who is removed while the list is read moves the others forward, and one of them may be missed. */
 const listTries = 3;
 const paginated = 'application/jupyterhub-pagination+json';

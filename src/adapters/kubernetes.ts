@@ -2,8 +2,9 @@ import { setTimeout as wait } from 'node:timers/promises';
 import type { ApiException } from '@kubernetes/client-node';
 import Type from 'typebox';
 import { Value } from 'typebox/value';
-import { type ApplyOutcome, type Cluster, type Manifest, type ObjectRef, Unavailable } from '../ports.ts';
-import { fieldManager } from '../record.ts';
+import { fieldManager } from '../model/record.ts';
+import type { ApplyOutcome, Cluster, Manifest, ObjectRef } from '../ports/cluster.ts';
+import { Unavailable } from '../ports/unavailable.ts';
 import { without } from './credentials.ts';
 import type { Gke } from './gke.ts';
 import { type ClusterAccess, type Connection, connect } from './kubernetes-connection.ts';
@@ -27,8 +28,10 @@ const kinds: Readonly<Record<string, { readonly plural: string; readonly scope?:
 
 const tries = 4;
 const firstPauseMs = 100;
+
 /** What is served changes with the cluster’s version, or when somebody installs a custom resource. */
 const discoveryMs = 10 * 60_000;
+
 /** A server that asks for more is not waited for: the tick comes again. */
 const longestPauseMs = 10_000;
 
@@ -40,6 +43,7 @@ const longestPauseMs = 10_000;
 const versionOfNothing = '1';
 
 const Strings = Type.Record(Type.String(), Type.String());
+
 const Answer = Type.Object({
   metadata: Type.Object({
     name: Type.String(),
@@ -68,11 +72,14 @@ const Answer = Type.Object({
   data: Type.Optional(Strings),
   type: Type.Optional(Type.String()),
 });
+
 const ListAnswer = Type.Object({
   metadata: Type.Object({ continue: Type.Optional(Type.String()) }),
   items: Type.Array(Answer),
 });
+
 const ResourcesAnswer = Type.Object({ resources: Type.Array(Type.Object({ kind: Type.String() })) });
+
 /** What the API server says when it does not do what was asked. Everything in it is optional. */
 const StatusAnswer = Type.Object({
   message: Type.Optional(Type.String()),

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Clock } from '../ports.ts';
+import type { Clock } from '../ports/runtime.ts';
 import type { Host } from './oci-registry-endpoints.ts';
 import { retryAfterMs, Turns } from './oci-registry-wait.ts';
 

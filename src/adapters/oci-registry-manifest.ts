@@ -21,21 +21,25 @@ const Index = Type.Object({
     }),
   ),
 });
+
 const Image = Type.Object({
   config: Type.Object({ digest: Digest, size: Size }),
   layers: Type.Array(Type.Object({ size: Size })),
 });
+
 const Config = Type.Object({
   os: Type.String(),
   architecture: Type.String(),
   created: Type.Optional(Type.Union([Type.String(), Type.Null()])),
 });
+
 const Errors = Type.Object({
   errors: Type.Array(
     Type.Object({ code: Type.String(), message: Type.Optional(Type.Union([Type.String(), Type.Null()])) }),
     { minItems: 1 },
   ),
 });
+
 const Tags = Type.Object({ tags: Type.Union([Type.Array(Type.String()), Type.Null()]) });
 
 export type ReadManifest =

@@ -9,6 +9,7 @@ const unitMs: Readonly<Record<string, number>> = {
   us: 0.001,
   ns: 0.000_001,
 };
+
 const duration = /^(?:[0-9]+(?:\.[0-9]+)?(?:ms|µs|μs|us|ns|h|m|s))+$/;
 const amount = /([0-9]+(?:\.[0-9]+)?)(ms|µs|μs|us|ns|h|m|s)/g;
 const inText = /retry-after:\s*([0-9.hmsnuµμ]{2,40})/i;

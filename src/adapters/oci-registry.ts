@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
-import { Lru } from '../lru.ts';
+import { Lru } from '../lib/lru.ts';
 import type {
-  Clock,
   GarImage,
   ImageDetails,
   ImageRepository,
@@ -9,7 +8,8 @@ import type {
   Registries,
   RegistryAnswer,
   TagList,
-} from '../ports.ts';
+} from '../ports/registries.ts';
+import type { Clock } from '../ports/runtime.ts';
 import type { ArtifactRegistry } from './artifact-registry.ts';
 import { type Endpoints, endpointsOf, type Host, type Origins } from './oci-registry-endpoints.ts';
 import { NoAnswer, operation, Wire, type WireAnswer, type WireOptions } from './oci-registry-http.ts';

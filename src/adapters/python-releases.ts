@@ -1,6 +1,7 @@
 import Type from 'typebox';
 import { Value } from 'typebox/value';
-import { type PythonReleases, Unavailable } from '../ports.ts';
+import type { PythonReleases } from '../ports/registries.ts';
+import { Unavailable } from '../ports/unavailable.ts';
 import { endpointsOf, type Origins } from './oci-registry-endpoints.ts';
 import { NoAnswer, operation, Wire, type WireOptions } from './oci-registry-http.ts';
 

@@ -1,12 +1,12 @@
 import type { SecretManagerServiceClient } from '@google-cloud/secret-manager';
-import {
-  type IamBinding,
-  type IamPolicy,
-  type SecretMetadata,
-  type SecretVersion,
-  Unavailable,
-  type Vault,
-} from '../ports.ts';
+import type {
+  IamBinding,
+  IamPolicy,
+  SecretManager,
+  SecretMetadata,
+  StoredSecretVersion,
+} from '../ports/google.ts';
+import { Unavailable } from '../ports/unavailable.ts';
 import { without } from './credentials.ts';
 import { type GoogleEndpoints, originOf, tokenSource } from './google-endpoints.ts';
 import {
@@ -86,10 +86,11 @@ interface GoogleTime {
   readonly seconds?: unknown;
   readonly nanos?: unknown;
 }
+
 const instant = (time: GoogleTime | null | undefined): string =>
   new Date(Number(time?.seconds ?? 0) * 1000 + Math.floor(Number(time?.nanos ?? 0) / 1e6)).toISOString();
 
-const states: Readonly<Record<string, SecretVersion['state']>> = {
+const states: Readonly<Record<string, StoredSecretVersion['state']>> = {
   ENABLED: 'enabled',
   DISABLED: 'disabled',
   DESTROYED: 'destroyed',
@@ -107,6 +108,7 @@ interface GooglePolicy {
   readonly etag?: unknown;
   readonly version?: number | null;
 }
+
 interface GoogleBinding {
   readonly role?: string | null;
   readonly members?: readonly string[] | null;
@@ -152,6 +154,7 @@ interface GoogleSecret {
   readonly annotations?: Readonly<Record<string, string>> | null;
   readonly etag?: string | null;
 }
+
 const metadataOf = ({ labels, annotations, etag }: GoogleSecret): SecretMetadata => ({
   labels: { ...labels },
   annotations: { ...annotations },
@@ -164,7 +167,7 @@ const pageSize = 250;
 const maxPages = 100;
 
 /** Secret Manager of one project. The client is loaded with the first call: it takes a fifth of a second. */
-export const openVault = (options: VaultOptions): Vault => {
+export const openVault = (options: VaultOptions): SecretManager => {
   const { project, region } = options;
   const origin = originOf('secretmanager.googleapis.com', options.endpoints);
   const source = options.accessToken ?? tokenSource(origin);
@@ -193,7 +196,7 @@ export const openVault = (options: VaultOptions): Vault => {
   const once = { timeout: callMs, maxRetries: 0 };
 
   const nonsense = () => new Unavailable(google.system, `${google.name} gave an answer that makes no sense.`);
-  const versionOf = ({ name, state, createTime }: GoogleVersion): SecretVersion => {
+  const versionOf = ({ name, state, createTime }: GoogleVersion): StoredSecretVersion => {
     const version = /\/versions\/([0-9]+)$/.exec(name ?? '')?.[1];
     const known = typeof state === 'string' ? states[state] : undefined;
     if (version === undefined || known === undefined) {
@@ -291,7 +294,7 @@ export const openVault = (options: VaultOptions): Vault => {
         },
       ),
     versions: async (id, signal) => {
-      const all: SecretVersion[] = [];
+      const all: StoredSecretVersion[] = [];
       let pageToken = '';
       for (let page = 0; page < maxPages; page += 1) {
         const token = pageToken;

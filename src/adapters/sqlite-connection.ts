@@ -1,6 +1,6 @@
 import { DatabaseSync, type SQLInputValue, type SQLOutputValue, type StatementSync } from 'node:sqlite';
-import { Unavailable } from '../ports.ts';
-import { lostRace, type Random, untilWon } from './contention.ts';
+import { Unavailable } from '../ports/unavailable.ts';
+import { lostRace, type Random, retryOnConflict } from './contention.ts';
 import { migrations, statements } from './sqlite-schema.ts';
 
 /** How long a writer may block the event loop for another process’s transaction; past it the wait is awaited. */
@@ -88,7 +88,7 @@ export const openSqlite = (file: string, random: Random): SqliteConnection => {
   };
 
   const untilFree = <T>(work: () => T): Promise<T> =>
-    untilWon(() => {
+    retryOnConflict(() => {
       try {
         if (!migrated) migrate();
         return work();

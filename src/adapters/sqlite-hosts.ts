@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { HostRecord, HostStore } from '../ports.ts';
+import type { HostRecord } from '../model/host.ts';
+import type { HostStore } from '../ports/store.ts';
 import { assertSameHost } from './invariants.ts';
 import { type Row, type SqliteConnection, text } from './sqlite-connection.ts';
 

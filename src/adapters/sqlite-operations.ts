@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { OperationStore } from '../ports.ts';
-import type { OperationRecord } from '../servers/operation.ts';
+import type { OperationRecord } from '../model/operation.ts';
+import type { OperationStore } from '../ports/store.ts';
 import { assertSameOperation, assertUnfinished } from './invariants.ts';
 import { type Row, type SqliteConnection, text } from './sqlite-connection.ts';
 

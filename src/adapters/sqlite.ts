@@ -1,14 +1,14 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { Catalogue } from '../environments/catalogue.ts';
-import type { HistoryItem } from '../notebooks/notebook.ts';
-import type { Page, Store } from '../ports.ts';
-import type { HistoryEvent, TeamRecord } from '../record.ts';
-import { upgraded } from '../upgrade.ts';
+import type { Catalogue } from '../model/catalogue.ts';
+import type { HistoryEvent, HistoryItem } from '../model/history.ts';
+import type { TeamRecord } from '../model/record.ts';
+import type { Page, Store } from '../ports/store.ts';
 import type { Random } from './contention.ts';
 import { assertSameTeam } from './invariants.ts';
 import { integer, openSqlite, type Row, text } from './sqlite-connection.ts';
 import { sqliteHosts } from './sqlite-hosts.ts';
 import { sqliteOperations } from './sqlite-operations.ts';
+import { upgraded } from './upgrade.ts';
 
 const toRecord = (row: Row): TeamRecord => upgraded(JSON.parse(text(row, 'record')));
 

@@ -1,6 +1,6 @@
-import type { NotebookSpec } from '../notebooks/notebook.ts';
-import type { HubPending, HubServer } from '../ports.ts';
-import type { CullingState, ServerMemory } from '../record.ts';
+import type { NotebookSpec } from '../model/notebook.ts';
+import type { CullingState, ServerMemory } from '../model/record.ts';
+import type { HubPending, HubServer } from '../ports/hubs.ts';
 
 export type CullingSpec = NotebookSpec['culling'];
 
@@ -8,7 +8,7 @@ export type CullingSpec = NotebookSpec['culling'];
 export type Busy = 'busy' | 'idle' | 'unknown' | 'not asked';
 
 /** All that a decision about a server rests on. Instants are ISO 8601 UTC. */
-export interface ServerFacts {
+export interface ActivityFacts {
   /** When the hub told of it; null when it gave no answer. */
   readonly lookedAt: string | null;
   /** Running, or on its way up or down. */
@@ -33,7 +33,7 @@ export const factsOf = (
   server: HubServer | null,
   memory: ServerMemory | undefined,
   look: { readonly lookedAt: string; readonly busy: Busy },
-): ServerFacts => ({
+): ActivityFacts => ({
   lookedAt: look.lookedAt,
   running: server !== null && !server.stopped,
   ready: server?.ready ?? false,
@@ -60,7 +60,7 @@ export interface Run {
  * Hubs take reports of activity up to 59 minutes ahead of their clock, which itself may be off. Nobody was active
  * after the look, so what lies ahead of it counts as the look itself.
  */
-export const runOf = (facts: ServerFacts, { keepBusyKernels }: CullingSpec): Run | null => {
+export const runOf = (facts: ActivityFacts, { keepBusyKernels }: CullingSpec): Run | null => {
   const { lookedAt, startedAt, lastActivityAt, busyAt } = facts;
   if (!facts.running || lookedAt === null || startedAt === null) return null;
   const seen = (at: string | null): number =>
@@ -75,7 +75,7 @@ export const runOf = (facts: ServerFacts, { keepBusyKernels }: CullingSpec): Run
 };
 
 /** Since when this idle run’s kernels could not be asked; null when they were never asked, or it was used since. */
-export const failingSince = ({ probeFailingSince }: ServerFacts, { active }: Run): number | null => {
+export const failingSince = ({ probeFailingSince }: ActivityFacts, { active }: Run): number | null => {
   if (probeFailingSince === null) return null;
   const since = Date.parse(probeFailingSince);
   return since >= active ? since : null;

@@ -1,10 +1,13 @@
-import { eachAtOnce } from '../at-once.ts';
-import { pointerToken } from '../json.ts';
-import type { Clock, CullingStore, HubServer, Hubs, HubUser, Log, Store } from '../ports.ts';
-import type { HistoryEvent, TeamRecord } from '../record.ts';
+import { forEachConcurrently } from '../lib/concurrency.ts';
+import { pointerToken } from '../lib/json.ts';
+import type { HistoryEvent } from '../model/history.ts';
+import type { TeamRecord } from '../model/record.ts';
+import type { HubServer, Hubs, HubUser } from '../ports/hubs.ts';
+import type { Clock, Log } from '../ports/runtime.ts';
+import type { CullingStore, Store } from '../ports/store.ts';
 import { type Busy, factsOf, isBeingCulled, memoryOf } from './activity.ts';
 import { decide, type Verdict } from './rules.ts';
-import { cullingAfter, isCulled, type SeenServer, type Visit } from './visit.ts';
+import { cullingAfter, isCulled, type SeenServer, type Visit } from './schedule.ts';
 
 export interface CullDeps {
   readonly store: Store & CullingStore;
@@ -34,15 +37,16 @@ const hubsAtOnce = 16;
 const serversAtOnce = 8;
 const defaultHubDeadlineMs = 10_000;
 const defaultStopDeadlineMs = 15_000;
+
 /** Activity that is older than this is told to the hub anew while a kernel is busy. */
 const tellHubAfterMs = 24 * 3_600_000;
 
-interface Pass extends CullDeps {
+interface CullContext extends CullDeps {
   readonly report: { -readonly [K in keyof CullReport]: CullReport[K] };
 }
 
 /** One hub in a pass; whatever is asked before a stop has the signal’s deadline. */
-interface Call extends Pass {
+interface Call extends CullContext {
   readonly team: TeamRecord;
   readonly signal: AbortSignal;
 }
@@ -67,7 +71,7 @@ export const cull = async (deps: CullDeps): Promise<CullReport> => {
   const { store, clock, log } = deps;
   const report = { hubsAsked: 0, stopped: 0, postponed: 0, failed: 0 };
   const due = await store.cullingDue(instant(deps), teamsPerPass);
-  await eachAtOnce(due, hubsAtOnce, async (slug) => {
+  await forEachConcurrently(due, hubsAtOnce, async (slug) => {
     try {
       const team = await store.team(slug);
       if (team === undefined) return;
@@ -86,7 +90,7 @@ export const cull = async (deps: CullDeps): Promise<CullReport> => {
   return report;
 };
 
-const visitHub = async (pass: Pass, team: TeamRecord): Promise<Visit> => {
+const visitHub = async (pass: CullContext, team: TeamRecord): Promise<Visit> => {
   const { hubs, log, report, hubDeadlineMs = defaultHubDeadlineMs } = pass;
   const { dueAt } = team.culling;
   if (!isCulled(team)) return { dueAt, servers: new Map(), failed: false };
@@ -109,7 +113,7 @@ const visitHub = async (pass: Pass, team: TeamRecord): Promise<Visit> => {
   const hung = ({ user }: Running) => memoryOf(team.culling, user)?.probeFailingSince !== undefined;
   const servers = new Map<string, SeenServer>();
   let failed = false;
-  await eachAtOnce(
+  await forEachConcurrently(
     running.toSorted((a, b) => Number(hung(a)) - Number(hung(b))),
     serversAtOnce,
     async (one) => {

@@ -1,20 +1,23 @@
 import {
+  type ActivityFacts,
   type CullingSpec,
   failingSince,
   isBeingCulled,
   type Run,
   runOf,
-  type ServerFacts,
   stopTakesMs,
 } from './activity.ts';
 
 /** No server is stopped this soon after its start: a hub may learn of activity five minutes late. */
 export const graceMs = 10 * 60_000;
+
 /** What the hub said longer ago than this decides nothing. */
 const staleMs = 60_000;
+
 /** Kernels that cannot be asked hold a stop up for so long, and are asked this often meanwhile. */
 const probePatienceMs = 6 * 3_600_000;
 const probeEveryMs = 5 * 60_000;
+
 /** While a server is on its way up or down, the hub is asked again after this. */
 const pendingMs = 60_000;
 
@@ -31,12 +34,12 @@ export interface Stop {
  * When a running server may be stopped, as things stand: activity moves it. null for one that does not run, or of
  * which nobody knows since when.
  */
-export const stopOf = (facts: ServerFacts, culling: CullingSpec): Stop | null => {
+export const stopOf = (facts: ActivityFacts, culling: CullingSpec): Stop | null => {
   const run = runOf(facts, culling);
   return run && stopOfRun(facts, run, culling);
 };
 
-const stopOfRun = ({ extendedUntil }: ServerFacts, run: Run, culling: CullingSpec): Stop => {
+const stopOfRun = ({ extendedUntil }: ActivityFacts, run: Run, culling: CullingSpec): Stop => {
   const idleAt = run.active + culling.timeoutSeconds * 1000;
   const oldAt = run.start + culling.maxAgeSeconds * 1000;
   // The grace is no reason to stop: what it has put off is.
@@ -104,15 +107,17 @@ const spoken = (ms: number): string => {
 
 const tooOld = ({ start }: Run, { maxAgeSeconds }: CullingSpec, now: number): string =>
   `It ran for ${spoken(now - start)}; the longest that this notebook allows is ${spoken(maxAgeSeconds * 1000)} (maxAgeSeconds).`;
+
 const tooIdle = ({ active }: Run, { timeoutSeconds }: CullingSpec, now: number): string =>
   `No activity for ${spoken(now - active)}; the Cull Timeout is ${spoken(timeoutSeconds * 1000)}.`;
+
 const notFoundOut = `For ${spoken(probePatienceMs)}, its kernels did not say whether a computation was running.`;
 
 /**
  * Whether a server is stopped at `now` (epoch milliseconds). The first rule that applies decides; silence of the hub
  * is never idleness. Asked before the kernels are, it names those that need to be.
  */
-export const decide = (facts: ServerFacts, culling: CullingSpec, now: number): Verdict => {
+export const decide = (facts: ActivityFacts, culling: CullingSpec, now: number): Verdict => {
   if (facts.lookedAt === null) return keep('look_failed', now);
   if (now - Date.parse(facts.lookedAt) > staleMs) return keep('look_stale', now);
   if (!facts.running) return keep('not_running', null);

@@ -1,11 +1,14 @@
-import { eachAtOnce } from '../at-once.ts';
-import type { Clock, HostRecord, HostStore, Log, NameAnswer, Names, Store } from '../ports.ts';
+import { forEachConcurrently } from '../lib/concurrency.ts';
+import type { HostRecord } from '../model/host.ts';
+import type { DnsAnswer, DnsResolver } from '../ports/dns.ts';
+import type { Clock, Log } from '../ports/runtime.ts';
+import type { HostStore, Store } from '../ports/store.ts';
 import type { Addresses } from './destinations.ts';
 import { addressesIn, addressesOf, isDue, isFresh, leased, looked, wanted } from './freshness.ts';
 
 export interface AddressDeps {
   readonly store: HostStore & Pick<Store, 'change'>;
-  readonly names: Names;
+  readonly names: DnsResolver;
   readonly clock: Clock;
   readonly log: Log;
   /** From 0 up to, but not including, 1. */
@@ -25,12 +28,15 @@ export interface AddressReport {
 const hostsPerPass = 500;
 const passAtOnce = 50;
 const passDeadlineMs = 45_000;
+
 /** Looks that somebody waits for. */
 const nowAtOnce = 20;
 const nowDeadlineMs = 3_000;
 const teamsAtOnce = 8;
+
 /** DNS is asked this often in one look, since many names have more addresses than one answer tells. */
 const samples = 2;
+
 /** Aged addresses go from the teams’ policies in batches. */
 const removalsWithinMs = 10 * 60_000;
 
@@ -68,7 +74,7 @@ export const wantHosts = async (
   const now = clock.now();
   const known = new Map(await store.hosts(names));
   const news = names.filter((name) => wanted(known.get(name), name, live, now) !== undefined);
-  await eachAtOnce(news, nowAtOnce, async (name) => {
+  await forEachConcurrently(news, nowAtOnce, async (name) => {
     const written = await store.changeHost(name, (current) => wanted(current, name, live, now));
     if (written !== undefined) known.set(name, written);
   });
@@ -141,7 +147,7 @@ interface Looks {
 
 const lookAll = async (deps: AddressDeps, names: readonly string[], way: Way): Promise<Looks> => {
   const looks: Looks = { looked: 0, failed: 0, grown: [], shrunk: [], records: new Map() };
-  await eachAtOnce(names, way.atOnce, async (name) => {
+  await forEachConcurrently(names, way.atOnce, async (name) => {
     if (way.signal.aborted || way.deadline?.aborted) return;
     try {
       const look = await lookAt(deps, name, way);
@@ -190,7 +196,7 @@ const lookAt = async (
   return record && { record, change };
 };
 
-const ask = async (names: Names, name: string, { signal, deadline }: Way): Promise<NameAnswer> => {
+const ask = async (names: DnsResolver, name: string, { signal, deadline }: Way): Promise<DnsAnswer> => {
   try {
     return await names.resolve(name, deadline === undefined ? signal : AbortSignal.any([signal, deadline]));
   } catch (error) {
@@ -214,7 +220,7 @@ const tellTeams = async (
   const urgent = new Set(grown.length === 0 ? [] : await store.listing(grown));
   const rest = shrunk.length === 0 ? [] : await store.listing(shrunk);
   const slugs = [...new Set([...urgent, ...rest])].filter((slug) => slug !== except);
-  await eachAtOnce(slugs, teamsAtOnce, async (slug) => {
+  await forEachConcurrently(slugs, teamsAtOnce, async (slug) => {
     const dueAt = iso(clock.now() + (urgent.has(slug) ? 0 : removalsWithinMs));
     try {
       await store.change(slug, (team) =>

@@ -1,13 +1,15 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
-import { type Cluster, type Store, Unavailable } from '../ports.ts';
-import type { TeamRecord } from '../record.ts';
+import { namespaceOf } from '../model/names.ts';
+import type { TeamRecord } from '../model/record.ts';
+import type { Cluster } from '../ports/cluster.ts';
+import type { Store } from '../ports/store.ts';
+import { Unavailable } from '../ports/unavailable.ts';
 import { teamIdLabel } from '../teams/desired.ts';
-import { namespaceOf } from '../teams/names.ts';
 import { namesIn } from './airflow.ts';
+import { announceRun, type RunDeps } from './airflow-runs.ts';
 import { closedSentence, destinationOf } from './destinations.ts';
 import { parseAllowlist } from './entry.ts';
 import { allowedReview, parseReview, type Review } from './review.ts';
-import { announceRun, type RunDeps } from './runs.ts';
 
 export interface AdmissionDeps extends RunDeps {
   /** Any of these opens; with none, nothing does. 64 hexadecimal digits each. */

@@ -1,12 +1,14 @@
-import type { Manifest, OwnerReference } from '../ports.ts';
+import type { AllowlistEntry } from '../model/allowlist.ts';
+import type { Manifest, OwnerReference } from '../ports/cluster.ts';
 import { type AllowTarget, airflowTarget, allowPolicy } from './allow.ts';
 import type { Addresses, HostReport } from './destinations.ts';
-import { type AllowlistEntry, type EntryOptions, parseAllowlist } from './entry.ts';
+import { type EntryOptions, parseAllowlist } from './entry.ts';
 import { byText, type EgressSettings, policyHash } from './policy.ts';
 import { allowlistAnnotation } from './review.ts';
 
 /** On the policies of Airflow runs, which follow their own pods. */
 export const airflowLabel = 'knada.io/airflow';
+
 /** What every such policy carries; how the tick finds them all. */
 export const airflowLabels = {
   'app.kubernetes.io/managed-by': 'knada-notebooks',
@@ -15,11 +17,13 @@ export const airflowLabels = {
 
 /** On such a policy: the entries that it was made from, in their canonical form. */
 export const entriesAnnotation = 'knada.io/allowlist';
+
 /** On such a policy: the pods that are about to come, each as `<uid>=<ISO 8601>`. */
 export const announcedAnnotation = 'knada.io/announced';
 
 /** A pod that was announced and has not come after two ticks will not come. */
 const announcedMs = 2 * 60_000;
+
 /** More at once are not told apart: the newest count. */
 const mostAnnouncements = 50;
 

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { V1NetworkPolicyEgressRule } from '@kubernetes/client-node';
-import { notebookPods } from '../pods.ts';
+import type { AllowlistEntry } from '../model/allowlist.ts';
+import { notebookPods } from '../teams/labels.ts';
 import { type Addresses, destinationOf, type HostReport } from './destinations.ts';
-import type { AllowlistEntry } from './entry.ts';
 import {
   byText,
   type EgressSettings,

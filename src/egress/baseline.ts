@@ -1,5 +1,5 @@
 import type { V1NetworkPolicyEgressRule, V1NetworkPolicyPeer } from '@kubernetes/client-node';
-import { notebookPods } from '../pods.ts';
+import { notebookPods } from '../teams/labels.ts';
 import { type Addresses, destinationOf } from './destinations.ts';
 import {
   type EgressSettings,
@@ -15,6 +15,7 @@ const cidrOf = (first: number, length = 32): Cidr => ({ first, length });
 const octets = (a: number, b: number, c: number, d: number) => ((a * 256 + b) * 256 + c) * 256 + d;
 
 const metadataServer = ipBlock(cidrOf(octets(169, 254, 169, 254)));
+
 /** Where Calico clusters see the metadata server, after translation. */
 const metadataAgent = ipBlock(cidrOf(octets(169, 254, 169, 252)));
 const nodeLocalDns = ipBlock(cidrOf(octets(169, 254, 20, 10)));

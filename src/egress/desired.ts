@@ -1,8 +1,8 @@
-import { notebookPods } from '../pods.ts';
+import type { AllowlistEntry } from '../model/allowlist.ts';
+import { notebookPods } from '../teams/labels.ts';
 import { allowPolicy, type PolicyTooLarge } from './allow.ts';
 import { baselinePolicy } from './baseline.ts';
 import type { Addresses, HostReport } from './destinations.ts';
-import type { AllowlistEntry } from './entry.ts';
 import { type FqdnNetworkPolicy, fqdnPolicies, isFqdnEntry } from './fqdn.ts';
 import {
   type EgressSettings,

@@ -1,4 +1,4 @@
-import type { AllowlistEntry } from './entry.ts';
+import type { AllowlistEntry } from '../model/allowlist.ts';
 import type { EgressSettings } from './policy.ts';
 import {
   type Cidr,

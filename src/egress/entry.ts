@@ -1,6 +1,5 @@
-import Type, { type Static } from 'typebox';
-import { closed, oneOf, ref } from '../schema.ts';
-import { EntryProblem, EntryWarning, type Refusal, refuse, shown } from './entry-problem.ts';
+import { type AllowlistEntry, EntryProblem, EntryWarning, type ParsedAllowlist } from '../model/allowlist.ts';
+import { type Refusal, refuse, shown } from './entry-problem.ts';
 import { isInternalName, isNumericLabel, parseName } from './name.ts';
 import { type Parts, parsePort } from './port.ts';
 import {
@@ -12,55 +11,6 @@ import {
   type RangeSettings,
   sizeOf,
 } from './ranges.ts';
-
-/** An entry as it is understood. Parsing `entry` again gives the same, without the warnings about its text. */
-export const AllowlistEntry = closed(
-  {
-    entry: Type.String({
-      description: 'The canonical form; the port is always written.',
-      examples: ['pypi.org:443'],
-    }),
-    host: Type.String({
-      description:
-        'A name in lower case without a trailing dot (international ones in their xn-- form), an IPv4 address, or a range such as 198.35.26.0/24.',
-      examples: ['pypi.org'],
-    }),
-    portStart: Type.Integer({ minimum: 1, maximum: 65535, examples: [443] }),
-    portEnd: Type.Integer({ minimum: 1, maximum: 65535, examples: [443] }),
-    kind: oneOf(['name', 'ipv4', 'cidr']),
-    warnings: Type.Array(Type.Unsafe<EntryWarning>({ type: 'string', enum: Object.values(EntryWarning) })),
-  },
-  { $id: 'AllowlistEntry' },
-);
-export type AllowlistEntry = Static<typeof AllowlistEntry>;
-
-/** An entry that cannot be used, where it stood in the list and why. */
-export const AllowlistError = closed(
-  {
-    index: Type.Integer({ minimum: 0 }),
-    entry: Type.String({ description: 'As it was written.', examples: ['*.nav.no'] }),
-    code: Type.Unsafe<EntryProblem>({
-      type: 'string',
-      enum: Object.values(EntryProblem),
-      examples: ['wildcard_not_supported'],
-    }),
-    message: Type.String({
-      description: 'What to write instead.',
-      examples: [
-        '“*.nav.no” has a wildcard, which a network policy cannot express. List each host by its full name.',
-      ],
-    }),
-  },
-  { $id: 'AllowlistError' },
-);
-export type AllowlistError = Static<typeof AllowlistError>;
-
-/** The good entries and the bad ones apart. A list with any error is not used at all. */
-export const ParsedAllowlist = closed(
-  { entries: Type.Array(ref(AllowlistEntry)), errors: Type.Array(ref(AllowlistError)) },
-  { $id: 'ParsedAllowlist' },
-);
-export type ParsedAllowlist = Static<typeof ParsedAllowlist>;
 
 /** What the operator decides about entries. */
 export interface EntryOptions extends RangeSettings {

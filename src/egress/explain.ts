@@ -1,15 +1,16 @@
-import { at, isObject, type JsonObject } from '../json.ts';
-import type { Manifest } from '../ports.ts';
+import { at, isObject, type JsonObject } from '../lib/json.ts';
+import { type AllowlistEntry, EntryProblem } from '../model/allowlist.ts';
+import type { Manifest } from '../ports/cluster.ts';
 import { allowPolicy } from './allow.ts';
 import { baselinePolicy } from './baseline.ts';
 import { type Addresses, destinationOf, type HostReport, HostStatus } from './destinations.ts';
-import { type AllowlistEntry, type EntryOptions, parseEntry } from './entry.ts';
-import { EntryProblem, type Refusal, refuse, shown } from './entry-problem.ts';
+import { type EntryOptions, parseEntry } from './entry.ts';
+import { type Refusal, refuse, shown } from './entry-problem.ts';
+import { maySelectNotebooks } from './foreign-policies.ts';
 import { isFqdnEntry } from './fqdn.ts';
 import { isInternalName } from './name.ts';
 import type { EgressSettings } from './policy.ts';
 import { contains, forbiddenWithin, parseIpv4, sizeOf } from './ranges.ts';
-import { maySelectNotebooks } from './widening.ts';
 
 /** Where somebody would connect to, over TCP. */
 export interface Destination {
@@ -68,6 +69,7 @@ const yes = (because: string, entry?: AllowlistEntry): Explanation => ({
   because,
   ...(entry === undefined ? {} : { entry: entry.entry }),
 });
+
 const no = (because: string): Explanation => ({ allowed: false, because });
 
 /** Google’s clients ask for a pod’s identity by this name, which means the same on every node. */

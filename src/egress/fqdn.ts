@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import { notebookPods } from '../pods.ts';
+import type { AllowlistEntry } from '../model/allowlist.ts';
+import { notebookPods } from '../teams/labels.ts';
 import { type Addresses, destinationOf } from './destinations.ts';
-import type { AllowlistEntry } from './entry.ts';
 import {
   byText,
   type EgressSettings,

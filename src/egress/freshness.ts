@@ -1,4 +1,5 @@
-import type { HostRecord, NameAnswer } from '../ports.ts';
+import type { HostRecord } from '../model/host.ts';
+import type { DnsAnswer } from '../ports/dns.ts';
 import type { Addresses } from './destinations.ts';
 import { byText, defaultEgressSettings } from './policy.ts';
 
@@ -9,17 +10,19 @@ import { byText, defaultEgressSettings } from './policy.ts';
  * last seen longer ago than its grace. Time in which nobody looked although a look was due (we were down, or the
  * clock jumped) does not count: a notebook that runs keeps what it had.
  */
-
 const seconds = 1000;
 const minutes = 60 * seconds;
 const hours = 60 * minutes;
 
 /** How long an address stays after it was last seen, unless its TTL is longer. */
 export const graceMs = 60 * minutes;
+
 /** A longer TTL counts as this one: nothing in DNS is to hold for years. */
 export const maxTtlSeconds = 24 * 3600;
+
 /** Without an answer for this long, what was known ages after all. */
 const deafMs = 24 * hours;
+
 /** NXDOMAIN counts when it is told again this much later. */
 const absenceMs = minutes;
 
@@ -31,19 +34,23 @@ const jitterShare = 0.1;
 /** A team with a running notebook is looked at every 30 minutes at least and says so each time. */
 const liveMs = 45 * minutes;
 const wantedMs = 2 * hours;
+
 /** What is known to be wanted and live is written down again only after this long. */
 const wantedAgainMs = 10 * minutes;
 const liveAgainMs = minutes;
 
 /** A look later than this was missed; what lies beyond does not count. */
 const missedMs = 10 * minutes;
+
 /** A look that is due later than any look can be was planned by a clock that was wrong. */
 const tooFarMs = idleSeconds * seconds * (1 + jitterShare) + minutes;
+
 /** A lease: nobody else looks before it ends. */
 const leaseMs = minutes;
 
 /** The addresses of a host that are served at most, the newest first. */
 const servedAtMost = defaultEgressSettings.maxAddressesPerHost;
+
 /** More are kept than are served, so that it can be told that there are too many. */
 const keptAtMost = 2 * servedAtMost;
 
@@ -57,7 +64,7 @@ type Sighting = Known[string];
 export const looked = (
   record: HostRecord | undefined,
   name: string,
-  answers: readonly NameAnswer[],
+  answers: readonly DnsAnswer[],
   now: number,
   jitter: number,
 ): HostRecord => {
@@ -183,7 +190,7 @@ const isConfirmed = (absent: HostRecord['absent']): boolean => absent !== null &
 
 type Outcome = Pick<HostRecord, 'addresses' | 'lastSuccessAt' | 'failures' | 'lastError' | 'absent'>;
 
-const outcomeOf = (before: HostRecord, answers: readonly NameAnswer[], now: number): Outcome => {
+const outcomeOf = (before: HostRecord, answers: readonly DnsAnswer[], now: number): Outcome => {
   const { addresses } = before;
   const found = ttlsOf(answers);
   const hasAged = (seen: Sighting, from: number) =>
@@ -221,7 +228,7 @@ const outcomeOf = (before: HostRecord, answers: readonly NameAnswer[], now: numb
 };
 
 /** The TTL of every address that any sample has, the longest one told. */
-const ttlsOf = (answers: readonly NameAnswer[]): ReadonlyMap<string, number> => {
+const ttlsOf = (answers: readonly DnsAnswer[]): ReadonlyMap<string, number> => {
   const found = new Map<string, number>();
   for (const answer of answers) {
     if (answer.answer !== 'addresses') continue;
@@ -237,7 +244,7 @@ const stillAbsent = (absent: HostRecord['absent'], now: number): NonNullable<Hos
   return now - Date.parse(absent.since) < absenceMs ? absent : { ...absent, seen: absent.seen + 1 };
 };
 
-const nextLookSeconds = (after: HostRecord, answers: readonly NameAnswer[], now: number): number => {
+const nextLookSeconds = (after: HostRecord, answers: readonly DnsAnswer[], now: number): number => {
   const live = isLive(after, now);
   if (after.failures > 0) {
     // Past 2^10 every wait is at its bound.

@@ -1,9 +1,11 @@
 import { domainToASCII, domainToUnicode } from 'node:url';
-import { EntryProblem, EntryWarning, type Refusal, refuse, shown } from './entry-problem.ts';
+import { EntryProblem, EntryWarning } from '../model/allowlist.ts';
+import { type Refusal, refuse, shown } from './entry-problem.ts';
 
 /** Lengths of RFC 1035, in characters of the ASCII form without the trailing dot. */
 const maxNameLength = 253;
 const maxLabelLength = 63;
+
 /** No Unicode name this long has an ASCII form of 253; the bound keeps the conversion cheap. */
 const maxUnicodeNameLength = 1024;
 

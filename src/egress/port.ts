@@ -1,4 +1,5 @@
-import { EntryProblem, type Refusal, refuse, shown } from './entry-problem.ts';
+import { EntryProblem } from '../model/allowlist.ts';
+import { type Refusal, refuse, shown } from './entry-problem.ts';
 
 /** What an entry says besides its host; `port` is the text after the colon, `tail` what is dropped. */
 export interface Parts {

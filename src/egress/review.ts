@@ -1,6 +1,6 @@
 import Type from 'typebox';
 import { Value } from 'typebox/value';
-import { notebookPods } from '../pods.ts';
+import { notebookPods } from '../teams/labels.ts';
 
 /** What an AdmissionReview of Kubernetes asks about, as far as this product cares. A hint: nobody vouches for it. */
 export interface Review {
@@ -21,6 +21,7 @@ export interface Review {
 export const allowlistAnnotation = 'allowlist';
 
 const Strings = Type.Record(Type.String(), Type.String());
+
 const Pod = Type.Object({
   metadata: Type.Object({
     name: Type.Optional(Type.String()),
@@ -29,6 +30,7 @@ const Pod = Type.Object({
     annotations: Type.Optional(Strings),
   }),
 });
+
 const AdmissionReview = Type.Object({
   apiVersion: Type.Literal('admission.k8s.io/v1'),
   kind: Type.Literal('AdmissionReview'),

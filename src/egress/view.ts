@@ -1,115 +1,12 @@
-import Type, { type Static } from 'typebox';
-import type { HostRecord, Manifest } from '../ports.ts';
-import { closed, Instant, nullable, oneOf, ref } from '../schema.ts';
+import type { AllowlistEntry } from '../model/allowlist.ts';
+import { Egress, EgressEntry, EgressPolicyRef, FilteredAddress } from '../model/egress.ts';
+import type { HostRecord } from '../model/host.ts';
+import type { Manifest } from '../ports/cluster.ts';
 import { allowPolicy } from './allow.ts';
 import type { HostReport } from './destinations.ts';
-import type { AllowlistEntry } from './entry.ts';
+import { widenedBy } from './foreign-policies.ts';
 import { addressesIn, hostState } from './freshness.ts';
 import { byText, type EgressSettings, PolicyName } from './policy.ts';
-import { widenedBy } from './widening.ts';
-
-const FilteredAddress = closed(
-  {
-    address: Type.String({ examples: ['10.0.0.1'] }),
-    range: Type.String({ description: 'Why it is not opened.', examples: ['private'] }),
-  },
-  { $id: 'FilteredAddress' },
-);
-
-/** An entry of the list and what it opens now. */
-export const EgressEntry = closed(
-  {
-    entry: Type.String({ examples: ['pypi.org:443'] }),
-    host: Type.String({ examples: ['pypi.org'] }),
-    ports: Type.String({
-      description: 'One port, or the first and the last.',
-      examples: ['443', '6005-6010'],
-    }),
-    status: oneOf(
-      ['resolved', 'unresolved', 'blocked_private_answer', 'too_many_addresses', 'ipv6_only', 'stale'],
-      {
-        description:
-          'stale: what is open is what was known at `since`. too_many_addresses: only some are open. With the others but resolved nothing is.',
-      },
-    ),
-    addresses: Type.Array(Type.String(), {
-      description: 'What is open while a notebook runs.',
-      examples: [['151.101.0.223']],
-    }),
-    filtered: Type.Array(ref(FilteredAddress), {
-      description: 'What DNS answers and no notebook may reach.',
-    }),
-    message: Type.Optional(Type.String({ examples: ['DNS did not answer in time.'] })),
-    since: Type.Optional(Instant),
-  },
-  { $id: 'EgressEntry' },
-);
-export type EgressEntry = Static<typeof EgressEntry>;
-
-const EgressPolicyRef = closed(
-  {
-    kind: Type.String({ examples: ['NetworkPolicy'] }),
-    name: Type.String({ examples: ['notebook-egress-baseline'] }),
-  },
-  { $id: 'EgressPolicyRef' },
-);
-
-/** Where a team’s notebooks may connect to. */
-export const Egress = closed(
-  {
-    enabled: Type.Boolean({ description: 'Whether the team has opted in; if not, everything is open.' }),
-    effective: nullable(
-      Type.Boolean({
-        description: 'Whether the restriction holds; null without one, and when the cluster does not say.',
-      }),
-    ),
-    because: Type.String({ examples: ['Notebooks reach the allowlist and nothing else.'] }),
-    widenedBy: Type.Array(Type.String(), {
-      description: 'Policies of others that open more than the list.',
-      examples: [['allow-all']],
-    }),
-    entries: Type.Array(ref(EgressEntry)),
-    policies: nullable(
-      Type.Array(ref(EgressPolicyRef), {
-        description: 'Ours that are in force for notebooks; null when the cluster does not say.',
-      }),
-    ),
-  },
-  {
-    $id: 'Egress',
-    examples: [
-      {
-        enabled: true,
-        effective: true,
-        because: 'Notebooks reach the allowlist and nothing else.',
-        widenedBy: [],
-        entries: [
-          {
-            entry: 'pypi.org:443',
-            host: 'pypi.org',
-            ports: '443',
-            status: 'resolved',
-            addresses: ['151.101.0.223'],
-            filtered: [],
-          },
-          {
-            entry: 'db.example.com:1521',
-            host: 'db.example.com',
-            ports: '1521',
-            status: 'blocked_private_answer',
-            addresses: [],
-            filtered: [{ address: '10.0.0.1', range: 'private' }],
-          },
-        ],
-        policies: [
-          { kind: 'NetworkPolicy', name: 'notebook-egress-allow' },
-          { kind: 'NetworkPolicy', name: 'notebook-egress-baseline' },
-        ],
-      },
-    ],
-  },
-);
-export type Egress = Static<typeof Egress>;
 
 export const egressSchemas = [FilteredAddress, EgressEntry, EgressPolicyRef, Egress];
 

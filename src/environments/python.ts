@@ -1,29 +1,7 @@
-import Type, { type Static } from 'typebox';
 import { Check, Errors } from 'typebox/value';
-import { oneOf } from '../schema.ts';
+import { type PythonStatus, ReleaseCycle } from '../model/environment.ts';
 import snapshot from './release-cycle.snapshot.json' with { type: 'json' };
 import { comparePython } from './tags.ts';
-
-export const pythonStatuses = ['feature', 'prerelease', 'bugfix', 'security', 'end-of-life'] as const;
-export type PythonStatus = (typeof pythonStatuses)[number];
-
-const MonthOrDay = Type.String({ pattern: '^\\d{4}-(0[1-9]|1[0-2])(-(0[1-9]|[12]\\d|3[01]))?$' });
-
-/**
- * The part we use of https://peps.python.org/api/release-cycle.json, by version. `end_of_life` is a month while
- * the version lives and a day afterwards. Fields that upstream adds are not our business.
- */
-export const ReleaseCycle = Type.Record(
-  Type.String({ pattern: '^[1-9]\\d?\\.\\d{1,2}$' }),
-  Type.Object({
-    status: oneOf(pythonStatuses),
-    first_release: MonthOrDay,
-    end_of_life: MonthOrDay,
-    pep: Type.Optional(Type.Integer()),
-  }),
-  { additionalProperties: false, minProperties: 1 },
-);
-export type ReleaseCycle = Static<typeof ReleaseCycle>;
 
 export type ParsedReleaseCycle =
   | { readonly ok: true; readonly cycle: ReleaseCycle }

@@ -1,20 +1,15 @@
 import { notThere, present } from '../images/absence.ts';
 import { parseReference } from '../images/reference.ts';
-import { type PythonReleases, type Registries, Unavailable } from '../ports.ts';
-import {
-  type Catalogue,
-  type CatalogueSource,
-  catalogueOf,
-  type StandardEntry,
-  shippedCatalogue,
-  sourceNames,
-} from './catalogue.ts';
-import type { StandardImage } from './environment.ts';
+import type { Catalogue, CatalogueSource, StandardEntry } from '../model/catalogue.ts';
+import type { StandardImage } from '../model/environment.ts';
+import type { PythonReleases, Registries } from '../ports/registries.ts';
+import { Unavailable } from '../ports/unavailable.ts';
+import { catalogueOf, shippedCatalogue, sourceNames } from './catalogue.ts';
 import { jupyterTags } from './jupyter.ts';
 import { isSupported, parseReleaseCycle, pythonVersions } from './python.ts';
 import { type NewestTag, newestPerPython, pythonOfImageName } from './tags.ts';
 
-export interface RefreshDeps {
+export interface CatalogueRefreshDeps {
   readonly registries: Registries;
   readonly pythonReleases: PythonReleases;
   readonly standardImages: readonly StandardImage[];
@@ -33,7 +28,7 @@ interface Look<T> {
  * said so twice, ten minutes apart. Never throws for what a source does.
  */
 export const refreshCatalogue = async (
-  deps: RefreshDeps,
+  deps: CatalogueRefreshDeps,
   previous: Catalogue | undefined,
   now: number,
   signal: AbortSignal,

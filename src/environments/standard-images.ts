@@ -1,4 +1,4 @@
-import type { StandardImage } from './environment.ts';
+import type { StandardImage } from '../model/environment.ts';
 
 const history = 'https://github.com/navikt/knada-images';
 

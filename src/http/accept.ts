@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify';
 import Negotiator from 'negotiator';
-import { Problem } from '../problems.ts';
+import { Problem } from '../model/problems.ts';
 
 /**
  * The media type to answer in: of those offered the one that the Accept header likes best, the first one when it

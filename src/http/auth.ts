@@ -1,9 +1,9 @@
 import { hash } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
 import { decodeJwt, errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from 'jose';
-import { Lru } from '../lru.ts';
-import { Unavailable } from '../ports.ts';
-import { Problem } from '../problems.ts';
+import { Lru } from '../lib/lru.ts';
+import { Problem } from '../model/problems.ts';
+import { Unavailable } from '../ports/unavailable.ts';
 import { keysOf } from './keys.ts';
 import { toProblem } from './problem.ts';
 import type { App } from './server.ts';
@@ -60,6 +60,7 @@ declare module 'fastify' {
 }
 
 const clockToleranceSeconds = 30;
+
 /** How long a verified token is believed without another look: a key that was withdrawn counts for this long. */
 const believedMs = 5 * 60_000;
 const rememberedTokens = 5_000;

@@ -1,6 +1,6 @@
 import type { ErrorObject } from 'ajv';
-import { pointerToken } from '../json.ts';
-import type { Fault } from '../problems.ts';
+import { pointerToken } from '../lib/json.ts';
+import type { Fault } from '../model/problems.ts';
 
 /** What a request can get wrong against its schema, and against our rules. Codes are API. */
 export const faultCodes = {
@@ -38,6 +38,7 @@ export const faultCodes = {
   option_not_allowed: 'Options to pip are not passed on, as one could name another index.',
   control_character: 'There is a control character in the text.',
 } as const;
+
 export type FaultCode = keyof typeof faultCodes;
 
 const formats: Readonly<Record<string, string>> = {
@@ -140,6 +141,7 @@ export const unknownField = (parent: string, name: string, allowed: readonly str
 };
 
 const capital = (text: string) => text.charAt(0).toUpperCase() + text.slice(1);
+
 const sentence = (text: unknown) =>
   typeof text === 'string' && text ? `${text.replace(/[.\s]*$/, '.')} ` : '';
 

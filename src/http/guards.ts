@@ -2,7 +2,7 @@ import { fastifyCors } from '@fastify/cors';
 import { fastifyHelmet } from '@fastify/helmet';
 import { fastifyRateLimit, normalizeIP } from '@fastify/rate-limit';
 import closeWithGrace from 'close-with-grace';
-import { Problem } from '../problems.ts';
+import { Problem } from '../model/problems.ts';
 import type { App } from './server.ts';
 
 interface GuardOptions {

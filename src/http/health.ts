@@ -1,6 +1,6 @@
 import Type from 'typebox';
-import { Problem } from '../problems.ts';
-import { closed, oneOf } from '../schema.ts';
+import { closed, oneOf } from '../lib/schema.ts';
+import { Problem } from '../model/problems.ts';
 import type { App } from './server.ts';
 
 interface HealthOptions {

@@ -1,5 +1,5 @@
 import { createLocalJWKSet, createRemoteJWKSet, errors, type JWTVerifyGetKey } from 'jose';
-import { Unavailable } from '../ports.ts';
+import { Unavailable } from '../ports/unavailable.ts';
 
 interface KeySource {
   readonly issuer: string;
@@ -7,6 +7,7 @@ interface KeySource {
 }
 
 const timeoutMs = 5_000;
+
 /** After a failed fetch the issuer is left alone for this long. */
 const cooldownMs = 30_000;
 

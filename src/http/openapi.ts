@@ -1,6 +1,5 @@
-import type { RouteOptions } from 'fastify';
-import { fastify } from 'fastify';
-import { catalogue, Problem, type ProblemCode } from '../problems.ts';
+import { fastify, type RouteOptions } from 'fastify';
+import { catalogue, Problem, type ProblemCode } from '../model/problems.ts';
 import { exampleOf } from './example.ts';
 import { FaultSchema, ProblemSchema, problemBody, problemMediaType, statusOf } from './problem.ts';
 import type { App } from './server.ts';
@@ -27,11 +26,13 @@ interface OpenapiOptions {
 }
 
 type Json = Record<string, unknown>;
+
 interface Operation extends Json {
   parameters?: { in: string; name: string; required?: boolean; schema?: Json; example?: unknown }[];
   requestBody?: { required?: boolean; content: Record<string, Json> };
   responses: Record<string, Json & { content?: Record<string, Json>; headers?: Json }>;
 }
+
 /** The parts of an OpenAPI 3.1 document that we touch. */
 export interface OpenapiDocument extends Json {
   openapi: string;
@@ -40,14 +41,17 @@ export interface OpenapiDocument extends Json {
 }
 
 type Route = Pick<RouteOptions, 'url' | 'schema' | 'config'> & { readonly method: string };
+
 interface Sources {
   readonly options: OpenapiOptions;
   readonly routes: readonly Route[];
   document?: Promise<OpenapiDocument>;
 }
+
 const sourcesOf = new WeakMap<App, Sources>();
 
 const instance = '0f5a6b4c-92f3-4f0e-8a53-3c1d4c2f6a10';
+
 /** Swagger UI styles itself inline and carries its icons as data; everything else comes from here. */
 const uiPolicy = [
   "default-src 'none'",
@@ -59,6 +63,7 @@ const uiPolicy = [
   "form-action 'none'",
   "frame-ancestors 'none'",
 ].join('; ');
+
 const methodOrder = ['get', 'put', 'post', 'patch', 'delete'];
 
 /**

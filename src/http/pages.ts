@@ -1,8 +1,8 @@
 import { hash } from 'node:crypto';
 import Type, { type Static, type TSchema } from 'typebox';
-import type { Page } from '../ports.ts';
-import { Problem } from '../problems.ts';
-import { closed } from '../schema.ts';
+import { closed } from '../lib/schema.ts';
+import { Problem } from '../model/problems.ts';
+import type { Page } from '../ports/store.ts';
 
 const defaultLimit = 50;
 

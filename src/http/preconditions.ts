@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import Type from 'typebox';
-import { Problem } from '../problems.ts';
+import { Problem } from '../model/problems.ts';
 
 /** The two counters of a representation: what people asked for, and what was found out since. */
 export interface Version {
@@ -21,6 +21,7 @@ export const WriteHeaders = Type.Object({
     }),
   ),
 });
+
 export const ReadHeaders = Type.Object({
   'if-none-match': Type.Optional(
     Type.String({ description: 'The ETag that you have; 304 when it still stands.', examples: ['"3.14"'] }),
@@ -31,6 +32,7 @@ interface Tag {
   readonly weak: boolean;
   readonly value: string;
 }
+
 type Tags = '*' | readonly Tag[];
 
 /** What a request demands of the present state (RFC 9110, section 13.1). */
@@ -80,7 +82,10 @@ const revisionIn = (value: string) => value.replace(/\.[^.]*$/, '');
  * For writes, inside the decision, so that a lost race is judged again. If-Match compares the revision only: a
  * status that moved is no reason to refuse. `undefined`: there is nothing yet. Throws `revision_mismatch`.
  */
-export const demand = ({ ifMatch, ifNoneMatch }: Preconditions, current: Version | undefined): void => {
+export const checkPreconditions = (
+  { ifMatch, ifNoneMatch }: Preconditions,
+  current: Version | undefined,
+): void => {
   const matches =
     ifMatch === undefined ||
     (current !== undefined &&

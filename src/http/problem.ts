@@ -3,9 +3,9 @@ import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import Type, { type Static } from 'typebox';
-import { Unavailable } from '../ports.ts';
-import { catalogue, type Fault, Problem, type ProblemCode } from '../problems.ts';
-import { closed } from '../schema.ts';
+import { closed } from '../lib/schema.ts';
+import { catalogue, type Fault, Problem, type ProblemCode } from '../model/problems.ts';
+import { Unavailable } from '../ports/unavailable.ts';
 import { faultCodes } from './faults.ts';
 import type { App } from './server.ts';
 import { remainingFaults } from './validation.ts';
@@ -93,6 +93,7 @@ export const ProblemSchema = closed(
   },
   { $id: 'Problem', description: 'RFC 9457 problem details.' },
 );
+
 type ProblemBody = Static<typeof ProblemSchema>;
 
 /** The body of an answer. One fault per pointer: the first one found speaks for its field. */
@@ -259,7 +260,7 @@ export const errorReference = (): string => {
   return [
     '# Errors',
     '',
-    '<!-- Generated from src/problems.ts by `npm run openapi`. -->',
+    '<!-- Generated from src/model/problems.ts by `npm run openapi`. -->',
     '',
     'Every error is an `application/problem+json` document (RFC 9457). `code` is stable: write programs against it, not',
     `against the sentences. \`type\` is \`${typeOf('internal').replace(/internal$/, '<code>')}\`, \`instance\` is the request id, also in \`x-request-id\`.`,

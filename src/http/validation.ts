@@ -2,7 +2,7 @@ import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
 import addFormats from 'ajv-formats';
 import fastJsonStringify, { type Schema } from 'fast-json-stringify';
 import type { FastifyRequest } from 'fastify';
-import { type Fault, Problem } from '../problems.ts';
+import { type Fault, Problem } from '../model/problems.ts';
 import { faultOf, unknownField } from './faults.ts';
 import type { App } from './server.ts';
 

@@ -1,12 +1,7 @@
+import type { Absence } from '../model/absence.ts';
+
 /** How long something has to be gone before it counts: a registry that is being repaired says 404 too. */
 const CONFIRM_MS = 10 * 60_000;
-
-/** Something that a registry did not have when we looked. `since` is an instant; null while it is there. */
-export interface Absence {
-  readonly missingSince: string | null;
-  /** It was not there twice, at least ten minutes apart, and never in between. */
-  readonly missing: boolean;
-}
 
 export const present: Absence = { missingSince: null, missing: false };
 

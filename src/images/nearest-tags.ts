@@ -1,4 +1,4 @@
-import type { ImageTag } from '../ports.ts';
+import type { ImageTag } from '../ports/registries.ts';
 
 /** Signatures and attestations that are kept beside the images they speak of; nobody runs them. */
 const aside = /^sha256-[a-f0-9]{64}(\.[a-z]+)?$/;

@@ -1,5 +1,5 @@
 import { validRange } from '@renovatebot/pep440';
-import type { Fault } from '../problems.ts';
+import type { Fault } from '../model/problems.ts';
 
 export type CheckedRequirements =
   | { readonly ok: true; readonly text: string; readonly names: readonly string[] }
@@ -14,9 +14,11 @@ const MAX_ERRORS = 100;
 const controlCharacter = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u2028\u2029\ufeff]/;
 const comment = /(?:^|[ \t])#.*$/;
 const name = /^[A-Z0-9](?:[A-Z0-9._-]*[A-Z0-9])?(?![A-Z0-9._-])/i;
+
 // Starts after a character that is no blank, so that a long run of blanks is looked at once.
 const hashOptions =
   /(?<=[^ \t])(?:[ \t]+--hash=(?:sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}))+[ \t]*$/;
+
 const vcs = /^(?:git|hg|svn|bzr)(?:\+|:)/i;
 const path = /^(?:[./~\\]|[a-z]:[\\/])|\.(?:whl|zip|tar\.gz|tgz)$/i;
 
@@ -172,6 +174,7 @@ function versionsAndMarkerFault(found: string, text: string): Refusal | undefine
 
 const markerToken =
   /\s*(?:(?<string>'[^']*'|"[^"]*")|(?<operator>===|~=|==|!=|<=|>=|<|>|not\s+in\b|in\b)|(?<joint>and\b|or\b)|(?<paren>[()])|(?<variable>[a-z_.]+))/y;
+
 const markerVariables = new Set([
   'python_version',
   'python_full_version',

@@ -1,7 +1,6 @@
-import Type, { type Static } from 'typebox';
-import type { Missing, Registries, RegistryAnswer } from '../ports.ts';
-import { Problem, type ProblemCode } from '../problems.ts';
-import { closed, Instant, nullable, oneOf, ref } from '../schema.ts';
+import type { ImageWarning, ResolvedImage } from '../model/image.ts';
+import { Problem, type ProblemCode } from '../model/problems.ts';
+import type { Missing, Registries, RegistryAnswer } from '../ports/registries.ts';
 import { nearestTags } from './nearest-tags.ts';
 import {
   type ImagePolicy,
@@ -10,27 +9,6 @@ import {
   parseTeamImage,
   printReference,
 } from './reference.ts';
-
-export const imageWarnings = ['digest_decides', 'moving_tag', 'created_unknown', 'old'] as const;
-
-export const ImageWarning = closed(
-  { code: oneOf(imageWarnings), message: Type.String() },
-  { $id: 'ImageWarning', description: 'Nothing that stands in the way, but worth knowing.' },
-);
-export type ImageWarning = Static<typeof ImageWarning>;
-
-export const ResolvedImage = closed(
-  {
-    reference: Type.String({ description: 'The canonical form of what was asked.' }),
-    digest: Type.String({ description: 'What would run.', examples: [`sha256:${'a'.repeat(64)}`] }),
-    platforms: Type.Array(Type.String({ examples: ['linux/amd64'] })),
-    sizeBytes: Type.Integer({ minimum: 0, description: 'What a node pulls for linux/amd64, compressed.' }),
-    createdAt: nullable({ ...Instant, description: 'When it was built; null when its build hides that.' }),
-    warnings: Type.Array(ref(ImageWarning)),
-  },
-  { $id: 'ResolvedImage', description: 'An image as its registry has it now.' },
-);
-export type ResolvedImage = Static<typeof ResolvedImage>;
 
 /** What `resolveImage` throws; a route that asks for an image declares them. */
 export const imageProblems = [

@@ -1,4 +1,4 @@
-import type { Fault } from '../problems.ts';
+import type { Fault } from '../model/problems.ts';
 import { parseReference, printReference } from './reference.ts';
 import { checkRequirements } from './requirements.ts';
 

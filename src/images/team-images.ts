@@ -1,41 +1,9 @@
-import Type, { type Static } from 'typebox';
-import type { Registries } from '../ports.ts';
-import { Problem } from '../problems.ts';
-import { closed, Instant, nullable, oneOf, ref } from '../schema.ts';
+import type { ImageTagItem, TeamImages } from '../model/image.ts';
+import { Problem } from '../model/problems.ts';
+import type { Registries } from '../ports/registries.ts';
 import { imageTags } from './nearest-tags.ts';
 import { checkAllowed, garHost, type ImagePolicy, parseReference } from './reference.ts';
 import { absentRepository, valueIn } from './resolve.ts';
-
-export const TeamImage = closed(
-  {
-    image: Type.String({ description: 'Without a tag.', examples: ['ghcr.io/navikt/my-notebook'] }),
-    registry: oneOf(['gar', 'ghcr']),
-    updatedAt: nullable({ ...Instant, description: 'When a build was last pushed; null: not told.' }),
-  },
-  { $id: 'TeamImage' },
-);
-export type TeamImage = Static<typeof TeamImage>;
-
-export const TeamImages = closed(
-  {
-    items: Type.Array(ref(TeamImage)),
-    unknown: Type.Array(Type.String(), {
-      description: 'What could not be listed, a sentence each: images may exist that are not in items.',
-    }),
-  },
-  { $id: 'TeamImages' },
-);
-export type TeamImages = Static<typeof TeamImages>;
-
-export const ImageTagItem = closed(
-  {
-    tag: Type.String(),
-    digest: nullable(Type.String({ description: 'null: this registry lists tags without it.' })),
-    pushedAt: nullable({ ...Instant, description: 'null: this registry lists tags without it.' }),
-  },
-  { $id: 'ImageTagItem' },
-);
-export type ImageTagItem = Static<typeof ImageTagItem>;
 
 export interface ImageTagList {
   /** The newest first. */

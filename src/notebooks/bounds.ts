@@ -1,20 +1,4 @@
-import Type, { type Static } from 'typebox';
-import { closed } from '../schema.ts';
-
-/** Bounds of what a team may order (DESIGN 4). Memory and storage in MiB, time in seconds. */
-export const Limits = closed({
-  cpuMin: Type.Number({ exclusiveMinimum: 0 }),
-  cpuMax: Type.Number({ exclusiveMinimum: 0 }),
-  memoryMinMi: Type.Integer({ minimum: 1 }),
-  memoryMaxMi: Type.Integer({ minimum: 1 }),
-  timeoutMinSeconds: Type.Integer({ minimum: 1 }),
-  timeoutMaxSeconds: Type.Integer({ minimum: 1 }),
-  maxAgeMaxSeconds: Type.Integer({ minimum: 1 }),
-  homeMinMi: Type.Integer({ minimum: 1 }),
-  homeMaxMi: Type.Integer({ minimum: 1 }),
-  hostsMax: Type.Integer({ minimum: 1 }),
-});
-export type Limits = Static<typeof Limits>;
+import type { Limits } from '../model/limits.ts';
 
 export const defaultLimits: Limits = {
   cpuMin: 0.1,

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
-import type { Manifest } from '../ports.ts';
-import type { TeamRecord } from '../record.ts';
+import { releaseNameOf, type TeamName } from '../model/names.ts';
+import type { TeamRecord } from '../model/record.ts';
+import type { Manifest } from '../ports/cluster.ts';
 import type { Meta } from '../teams/desired.ts';
-import { releaseNameOf, type TeamName } from '../teams/names.ts';
 import { type Platform, type Values, valuesOf } from './values.ts';
 
 /** The HelmRelease of a team’s hub, in the team’s namespace. */

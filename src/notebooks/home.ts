@@ -1,5 +1,5 @@
-import { at } from '../json.ts';
-import type { Manifest } from '../ports.ts';
+import { at } from '../lib/json.ts';
+import type { Manifest } from '../ports/cluster.ts';
 import { bytesOf } from './quantity.ts';
 
 /** Home volumes, by the label that the chart has KubeSpawner give them (facts/notebooks b4). */

@@ -1,5 +1,5 @@
 import { hkdfSync } from 'node:crypto';
-import type { Manifest } from '../ports.ts';
+import type { Manifest } from '../ports/cluster.ts';
 import type { Meta } from '../teams/desired.ts';
 
 /** A key of the platform (HUB_MASTER_KEYS) with the name that it is rotated by. The list is newest first. */
@@ -11,6 +11,7 @@ export interface MasterKey {
 
 /** The name of the Secret that the chart is told about (hub.existingSecret). */
 export const hubSecretName = 'notebook-hub';
+
 /** Our name as a service of the hub; a role of the same name holds its scopes. */
 export const hubService = 'knada-notebooks';
 

@@ -1,45 +1,6 @@
-import Type, { type Static } from 'typebox';
-import { closed, oneOf } from '../schema.ts';
-import type { Limits } from './bounds.ts';
+import type { Limits, NotebookLimits } from '../model/limits.ts';
 import { printMebibytes } from './quantity.ts';
-import { complete } from './rules.ts';
-
-const bound = (description: string) =>
-  Type.Optional(
-    Type.Unknown({ description: `${description} In the field’s own form: a number, or <n>Mi or <n>Gi.` }),
-  );
-
-/** One field of an order: its default, and what it takes. */
-const FieldLimits = closed({
-  path: Type.String({ description: 'JSON pointer into the order.', examples: ['/resources/cpu/limit'] }),
-  type: oneOf(['number', 'integer', 'quantity', 'boolean', 'text', 'list']),
-  default: Type.Unknown({ description: 'What it is when nothing else is ordered.', examples: [0.5] }),
-  minimum: bound('The smallest value taken.'),
-  maximum: bound('The largest value taken; of a list, how many entries.'),
-  unit: Type.Optional(oneOf(['cores', 'seconds'])),
-});
-
-export const NotebookLimits = closed(
-  { fields: Type.Array(FieldLimits) },
-  {
-    $id: 'NotebookLimits',
-    examples: [
-      {
-        fields: [
-          {
-            path: '/resources/cpu/limit',
-            type: 'number',
-            default: 0.5,
-            minimum: 0.1,
-            maximum: 16,
-            unit: 'cores',
-          },
-        ],
-      },
-    ],
-  },
-);
-export type NotebookLimits = Static<typeof NotebookLimits>;
+import { complete } from './spec.ts';
 
 /** What a form needs to know of every field, from the bounds that are in force. */
 export const limitsView = (limits: Limits): NotebookLimits => {

@@ -1,4 +1,4 @@
-import { isObject } from '../json.ts';
+import { isObject } from '../lib/json.ts';
 import { authenticatorSection } from './authenticator.ts';
 
 const objectAt = (value: unknown, key: string): Readonly<Record<string, unknown>> => {
@@ -14,9 +14,11 @@ const open = /^(Dummy|Null|SharedPassword|Tmp|FirstUse)Authenticator$/;
  * CILogon’s `allowed_idps` narrows; every other `allowed_…` of JupyterHub and OAuthenticator widens.
  */
 const widens = /^(allow_all|allowed_(?!idps$)\w+|admin_users|admin_\w*groups|admin_\w*organizations)$/;
+
 /** The same in Python, with what decides who logs in, and what is ours to set. */
 const widensInPython =
   /\b(allow_all|allowed_(?!idps\b)\w+|admin_users|admin_\w*groups|allow_existing_users|authenticator_class|username_claim)\b/g;
+
 const oursInPython = /\b(profile_list|pre_spawn_hook|spawner_class)\b/g;
 
 const settings = (value: unknown, path: string): readonly string[] => {

@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto';
-import type { Manifest } from '../ports.ts';
-import type { TeamRecord } from '../record.ts';
+import type { NotebookImage, NotebookSpec } from '../model/notebook.ts';
+import type { TeamRecord } from '../model/record.ts';
+import type { Manifest } from '../ports/cluster.ts';
 import type { Meta } from '../teams/desired.ts';
-import type { NotebookImage, NotebookSpec } from './notebook.ts';
 import { bytesOf, coresOf, printBytes } from './quantity.ts';
 
 /** A standard image as a profile needs it. */
-export interface Environment {
+export interface ProfileEnvironment {
   readonly python: string;
   /** With its tag. */
   readonly image: string;
@@ -45,8 +45,10 @@ export interface Profile {
 
 /** The ConfigMap that the hub has mounted. */
 export const profilesConfigMapName = 'notebook-profiles';
+
 /** On a notebook pod: hash of what its profile made of it. Another one in force means a restart is pending. */
 export const profileRevisionAnnotation = 'knada.io/profile-revision';
+
 /** On a notebook pod: the slug of its profile. */
 export const profileAnnotation = 'knada.io/profile';
 export const ownImageSlug = 'own-image';
@@ -97,7 +99,7 @@ const listed = (drivers: readonly string[]): string =>
 export const profilesOf = (
   spec: NotebookSpec,
   image: NotebookImage | null,
-  environments: readonly Environment[],
+  environments: readonly ProfileEnvironment[],
 ): readonly Profile[] => {
   const choices = [
     ...(spec.image === null || image === null
@@ -139,7 +141,7 @@ const json = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
  */
 export const profilesConfigMap = (
   record: TeamRecord,
-  environments: readonly Environment[],
+  environments: readonly ProfileEnvironment[],
   meta: Meta,
 ): Manifest => {
   const { notebook } = record;

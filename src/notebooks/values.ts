@@ -1,5 +1,5 @@
-import { at, isObject } from '../json.ts';
-import { hubUrl, secretName, secretVariable, serviceAccountOf, type TeamName } from '../teams/names.ts';
+import { at, isObject } from '../lib/json.ts';
+import { hubUrl, secretName, secretVariable, serviceAccountOf, type TeamName } from '../model/names.ts';
 import { authenticatorSection, isOAuth } from './authenticator.ts';
 import { hubConfig, profilesFolder } from './hub-config.ts';
 import { hubSecretName, hubService } from './keys.ts';

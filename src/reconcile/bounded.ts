@@ -1,12 +1,14 @@
-import type { Log } from '../ports.ts';
-import type { TeamRecord } from '../record.ts';
+import type { TeamRecord } from '../model/record.ts';
+import type { Log } from '../ports/runtime.ts';
 import type { Reconcile } from './reconcile.ts';
 
 /** A write waits this long for the cluster; what is not done by then the tick does. */
 const afterWriteMs = 8_000;
+
 /** A read waits less: the store has an answer already. */
 const whileReadingMs = 2_000;
 const lookEveryMs = 1_000;
+
 /** Teams whose last look is remembered; one that is forgotten is only looked at once more. */
 const remembered = 10_000;
 
@@ -18,7 +20,7 @@ interface BoundedDeps {
 }
 
 /** Reconciling within a request: for a bounded time, and never a reason to fail it. */
-export interface Bounded {
+export interface BoundedReconcile {
   /** One look right after a write. */
   afterWrite(team: TeamRecord): Promise<TeamRecord | undefined>;
   /** One look for whoever reads a team that is under way; at most once a second per team and instance. */
@@ -31,7 +33,7 @@ const isUnderWay = ({ status, deletion, notebook }: TeamRecord): boolean =>
   status.phase === 'Pending' ||
   status.phase === 'Applying';
 
-export const boundedBy = ({ reconcile, elapsedMs, log }: BoundedDeps): Bounded => {
+export const boundedBy = ({ reconcile, elapsedMs, log }: BoundedDeps): BoundedReconcile => {
   const lookedAt = new Map<string, number>();
 
   const attempt = async (team: TeamRecord, ms: number): Promise<TeamRecord | undefined> => {

@@ -1,12 +1,12 @@
-import type { Condition, ConditionType, Phase } from '../notebooks/condition.ts';
-import type { TeamRecord, TeamStatus } from '../record.ts';
+import type { Condition, ConditionType, Phase } from '../model/condition.ts';
+import type { TeamRecord, TeamStatus } from '../model/record.ts';
 import type { Provisioned } from '../secrets/provision.ts';
 import type { EgressFact } from './egress.ts';
 import type { MembersFact } from './members.ts';
 import type { ReleaseState } from './release.ts';
 
 /** What one look at a team’s objects came to. */
-export interface Facts {
+export interface ReconcileFacts {
   readonly applied:
     | { readonly outcome: 'complete' }
     | { readonly outcome: 'waiting'; readonly reason: string; readonly message: string }
@@ -22,7 +22,7 @@ export interface Facts {
 
 type Finding = Omit<Condition, 'type' | 'lastTransitionTime'>;
 
-const applied = ({ applied: fact }: Facts): Finding => {
+const applied = ({ applied: fact }: ReconcileFacts): Finding => {
   switch (fact.outcome) {
     case 'complete':
       return { status: 'True', reason: 'AsOrdered', message: 'Everything ordered is in the cluster.' };
@@ -43,7 +43,7 @@ const hubFinding = {
   rolled_back: { status: 'False', reason: 'RolledBack' },
 } as const satisfies Record<ReleaseState['state'], Pick<Finding, 'status' | 'reason'>>;
 
-const hubReady = ({ applied: fact, release }: Facts): Finding => {
+const hubReady = ({ applied: fact, release }: ReconcileFacts): Finding => {
   if (release !== undefined) return { ...hubFinding[release.state], message: release.message };
   if (fact.outcome === 'complete') {
     return { status: 'Unknown', reason: 'Pending', message: 'Flux has not looked at the HelmRelease yet.' };
@@ -119,7 +119,7 @@ const asBefore = (team: TeamRecord, type: ConditionType): Finding | undefined =>
 
 const findings = (
   team: TeamRecord,
-  facts: Facts,
+  facts: ReconcileFacts,
 ): readonly (readonly [ConditionType, Finding | undefined])[] => {
   const { members, secret, egress } = facts;
   const ofNotebook = (finding: () => Finding | undefined) => (team.notebook === null ? undefined : finding());
@@ -142,7 +142,7 @@ const findings = (
 const phaseOf = (
   team: TeamRecord,
   conditions: readonly Condition[],
-  facts: Facts,
+  facts: ReconcileFacts,
   isApplied: boolean,
 ): Phase => {
   if (team.deletion !== null || team.notebook?.deletion) return 'Deleting';
@@ -159,7 +159,7 @@ const phaseOf = (
  * What is shown of a team after a look: facts → conditions → phase, here and nowhere else (DESIGN 5).
  * A condition keeps its lastTransitionTime while its status stays. `now`: ISO 8601.
  */
-export const statusAfter = (team: TeamRecord, facts: Facts, now: string): TeamStatus => {
+export const statusAfter = (team: TeamRecord, facts: ReconcileFacts, now: string): TeamStatus => {
   const before = new Map(team.status.conditions.map((condition) => [condition.type, condition]));
   const conditions = findings(team, facts).flatMap(([type, finding]) => {
     if (finding === undefined) return [];
@@ -186,7 +186,7 @@ export const statusAfter = (team: TeamRecord, facts: Facts, now: string): TeamSt
 /** What the next look wants to know of this one. */
 const remembered = (
   { status, generation, notebook }: TeamRecord,
-  { members, secret }: Facts,
+  { members, secret }: ReconcileFacts,
   now: string,
 ): Pick<TeamStatus, 'hubUsers' | 'provisioned'> => {
   const seen = members === undefined || members.outcome === 'no_hub' ? undefined : members.hubUsers;

@@ -1,5 +1,5 @@
-import { isObject } from '../json.ts';
-import type { Manifest } from '../ports.ts';
+import { isObject } from '../lib/json.ts';
+import type { Manifest } from '../ports/cluster.ts';
 
 /** Names such as `constructor` may be keys, and are not there when they are not. */
 const own = (object: Readonly<Record<string, unknown>>, name: string): unknown =>

@@ -2,17 +2,19 @@ import { addressesFor, wantHosts } from '../egress/addresses.ts';
 import { coversGoogleApis } from '../egress/baseline.ts';
 import type { Addresses } from '../egress/destinations.ts';
 import { parseAllowlist } from '../egress/entry.ts';
+import { widenedBy } from '../egress/foreign-policies.ts';
 import { addressesIn } from '../egress/freshness.ts';
 import type { EgressSettings } from '../egress/policy.ts';
 import { parseCidr } from '../egress/ranges.ts';
-import { widenedBy } from '../egress/widening.ts';
-import { notebookPods } from '../pods.ts';
-import { type HostStore, type Manifest, type OwnerReference, Unavailable } from '../ports.ts';
-import type { TeamRecord } from '../record.ts';
+import { namespaceOf } from '../model/names.ts';
+import type { TeamRecord } from '../model/record.ts';
+import type { Manifest, OwnerReference } from '../ports/cluster.ts';
+import type { HostStore } from '../ports/store.ts';
+import { Unavailable } from '../ports/unavailable.ts';
 import { isOwned } from '../teams/desired.ts';
-import { namespaceOf } from '../teams/names.ts';
-import { livePods } from './follow.ts';
-import { type LiveEgress, type Look, quiet } from './look.ts';
+import { notebookPods } from '../teams/labels.ts';
+import { type LiveEgress, noNotebooks, type ReconcileContext } from './context.ts';
+import { livePods } from './drift-detection.ts';
 import { notebookPolicies } from './render.ts';
 
 /** What became of a team’s restriction of egress. */
@@ -28,7 +30,7 @@ const googleApi = 'secretmanager.googleapis.com';
 /** Names whose addresses we look up for a team: those of its list that the operator has not fixed. */
 export const namesOf = (
   team: TeamRecord,
-  { settings, entries }: Look['deps']['egress'],
+  { settings, entries }: ReconcileContext['deps']['egress'],
 ): readonly string[] => {
   const { notebook } = team;
   if (notebook === null || !notebook.spec.allowlist.enabled) return [];
@@ -51,10 +53,10 @@ export const knownAddresses = async (
 ): Promise<Addresses> => (names.length === 0 ? new Map() : addressesIn(await store.hosts(names)));
 
 /** What the policies of this team are to be made from, now. Costs nothing for a team that has not opted in. */
-export const observeEgress = async (look: Look): Promise<LiveEgress> => {
+export const observeEgress = async (look: ReconcileContext): Promise<LiveEgress> => {
   const { deps, team } = look;
   const { notebook } = team;
-  if (notebook === null || !notebook.spec.allowlist.enabled) return quiet;
+  if (notebook === null || !notebook.spec.allowlist.enabled) return noNotebooks;
   const names = namesOf(team, deps.egress);
   const pods = await livePodsOf(look, names);
   const starts = look.announced || (await isStarting(look));
@@ -69,7 +71,7 @@ export const observeEgress = async (look: Look): Promise<LiveEgress> => {
 };
 
 /** Notebooks that cannot be seen may run all the same: nothing that their list needs is forgotten meanwhile. */
-const livePodsOf = async ({ deps, team, signal }: Look, names: readonly string[]) => {
+const livePodsOf = async ({ deps, team, signal }: ReconcileContext, names: readonly string[]) => {
   const pods = { apiVersion: 'v1', kind: 'Pod', namespace: namespaceOf(team.id), labels: notebookPods };
   try {
     return livePods(await deps.cluster.list(pods, signal));
@@ -82,7 +84,7 @@ const livePodsOf = async ({ deps, team, signal }: Look, names: readonly string[]
 const byName = (a: Manifest, b: Manifest): number => (a.metadata.name < b.metadata.name ? -1 : 1);
 
 /** Whether we ourselves have told the hub to start a notebook whose pod may not be there yet. */
-const isStarting = async ({ deps, team }: Look): Promise<boolean> =>
+const isStarting = async ({ deps, team }: ReconcileContext): Promise<boolean> =>
   (await deps.store.openOperations(team.slug)).some(({ kind }) => kind === 'start' || kind === 'restart');
 
 /** Answers of Google’s API that the baseline does not let through: DNS does not map it to where the operator said. */
@@ -97,7 +99,7 @@ const uncovered = (live: LiveEgress, settings: EgressSettings): readonly string[
  * others’ too, since any of them may let more through.
  */
 export const egressFact = (
-  { deps, team }: Pick<Look, 'deps' | 'team'>,
+  { deps, team }: Pick<ReconcileContext, 'deps' | 'team'>,
   live: LiveEgress,
   policies: readonly Manifest[],
 ): EgressFact => {

@@ -1,9 +1,8 @@
-import { eachAtOnce } from '../at-once.ts';
-import { pointerToken } from '../json.ts';
-import { Unavailable } from '../ports.ts';
+import { forEachConcurrently } from '../lib/concurrency.ts';
+import { pointerToken } from '../lib/json.ts';
+import { Unavailable } from '../ports/unavailable.ts';
 import { hubUsersDiff } from '../teams/members.ts';
-import type { Look } from './look.ts';
-import { isSameWish, Moved } from './look.ts';
+import { isSameGeneration, type ReconcileContext, StaleRead } from './context.ts';
 import type { ReleaseState } from './release.ts';
 
 /** What became of making the hub’s users the team’s members. */
@@ -22,6 +21,7 @@ export type MembersFact =
     };
 
 const atOnce = 8;
+
 /** A frozen hub must not use up the time of a look that has more to do. */
 const deadlineMs = 6_000;
 
@@ -29,7 +29,10 @@ const deadlineMs = 6_000;
  * Adds who is missing and removes who left, at the hub itself, which restarts nothing. A leaver’s server is stopped
  * on the way, tokens and sessions go, the home stays. What cannot be done now is pending, never an error.
  */
-export const syncMembers = async (look: Look, release: ReleaseState | undefined): Promise<MembersFact> => {
+export const syncMembers = async (
+  look: ReconcileContext,
+  release: ReleaseState | undefined,
+): Promise<MembersFact> => {
   const { deps, team } = look;
   const { hubs } = deps;
   const seen = team.status.hubUsers;
@@ -41,16 +44,16 @@ export const syncMembers = async (look: Look, release: ReleaseState | undefined)
     known.clear();
     for (const { name } of users) known.add(name);
     const { missing, leavers } = hubUsersDiff(team.members, [...known]);
-    await eachAtOnce(missing, atOnce, async (name) => {
+    await forEachConcurrently(missing, atOnce, async (name) => {
       await hubs.addUser(team, name, signal);
       known.add(name);
     });
     if (leavers.length > 0) {
       // Somebody may have become a member again since this look began.
       const current = await deps.store.team(team.slug);
-      if (!isSameWish(current, team)) throw new Moved();
+      if (!isSameGeneration(current, team)) throw new StaleRead();
     }
-    await eachAtOnce(leavers, atOnce, async (name) => {
+    await forEachConcurrently(leavers, atOnce, async (name) => {
       if ((await hubs.removeUser(team, name, signal)) === 'stopping') return;
       known.delete(name);
       await tellRemoved(look, name);
@@ -71,7 +74,7 @@ export const syncMembers = async (look: Look, release: ReleaseState | undefined)
   }
 };
 
-const tellRemoved = async ({ deps, team }: Look, name: string): Promise<void> => {
+const tellRemoved = async ({ deps, team }: ReconcileContext, name: string): Promise<void> => {
   deps.log.info({ team: team.slug, user: name }, 'hub user removed');
   await deps.store.change(team.slug, (current) => {
     if (current.id !== team.id) return undefined;

@@ -1,11 +1,13 @@
-import { eachAtOnce } from '../at-once.ts';
-import { type Catalogue, offersTheSame } from '../environments/catalogue.ts';
-import { refreshCatalogue, type RefreshDeps as SourceDeps } from '../environments/refresh.ts';
+import { offersTheSame } from '../environments/catalogue.ts';
+import { refreshCatalogue, type CatalogueRefreshDeps as SourceDeps } from '../environments/refresh.ts';
 import { notThere, present } from '../images/absence.ts';
 import { newerDigest, stillThere } from '../images/resolve.ts';
-import { tellAbsence, tellDigest } from '../notebooks/rules.ts';
-import type { Clock, Log, Store } from '../ports.ts';
-import type { TeamRecord } from '../record.ts';
+import { forEachConcurrently } from '../lib/concurrency.ts';
+import type { Catalogue } from '../model/catalogue.ts';
+import type { TeamRecord } from '../model/record.ts';
+import { recordAbsence, recordNewerDigest } from '../notebooks/rules.ts';
+import type { Clock, Log } from '../ports/runtime.ts';
+import type { Store } from '../ports/store.ts';
 
 export interface RefreshDeps extends SourceDeps {
   readonly store: Store;
@@ -42,13 +44,13 @@ const checkImage = async (
     // Another image by now: what we know is of no interest.
     if (current.notebook?.image?.digest !== image.digest) return undefined;
     const now = clock.now();
-    const told = newer === undefined ? undefined : tellDigest(current, newer ?? image.digest);
+    const told = newer === undefined ? undefined : recordNewerDigest(current, newer ?? image.digest);
     const before = told?.next ?? current;
     const absence = there ? present : notThere(before.notebook?.imageAbsence ?? present, now);
     if (there === false && absence.missing)
       log.warn({ team: team.slug, digest: image.digest }, 'image in use is gone');
     return (
-      (there === undefined ? undefined : tellAbsence(before, absence, new Date(now).toISOString())) ?? told
+      (there === undefined ? undefined : recordAbsence(before, absence, new Date(now).toISOString())) ?? told
     );
   });
 };
@@ -99,7 +101,7 @@ export const refresh = async (deps: RefreshDeps): Promise<RefreshReport> => {
   let after: string | undefined;
   do {
     const page = await store.teams({ limit: teamsPerPage, ...(after === undefined ? {} : { after }) });
-    await eachAtOnce(page.items, atOnce, visit);
+    await forEachConcurrently(page.items, atOnce, visit);
     after = page.next;
   } while (after !== undefined);
 

@@ -1,10 +1,12 @@
-import { isObject } from '../json.ts';
-import type { Manifest } from '../ports.ts';
+import { isObject } from '../lib/json.ts';
+import type { Manifest } from '../ports/cluster.ts';
 
 const objects = (value: unknown): readonly Readonly<Record<string, unknown>>[] =>
   Array.isArray(value) ? value.filter(isObject) : [];
+
 const text = (value: unknown, fallback: string): string =>
   typeof value === 'string' && value !== '' ? value : fallback;
+
 const count = (value: unknown): number => (typeof value === 'number' ? value : 0);
 
 /** Where a HelmRelease stands, and Flux’s own words for it. */

@@ -1,23 +1,22 @@
 import { airflowBaselinePolicy } from '../egress/baseline.ts';
 import { type DesiredPolicies, desiredNotebookPolicies, type EgressPolicy } from '../egress/desired.ts';
-import type { EntryOptions } from '../egress/entry.ts';
-import { parseAllowlist } from '../egress/entry.ts';
+import { type EntryOptions, parseAllowlist } from '../egress/entry.ts';
 import { type EgressSettings, PolicyName } from '../egress/policy.ts';
+import type { NotebookRecord, TeamRecord } from '../model/record.ts';
 import { helmRelease } from '../notebooks/desired.ts';
 import { hubSecret, type MasterKey } from '../notebooks/keys.ts';
-import { type Environment, profilesConfigMap } from '../notebooks/profiles.ts';
-import type { Manifest, OwnerReference } from '../ports.ts';
-import type { NotebookRecord, TeamRecord } from '../record.ts';
+import { type ProfileEnvironment, profilesConfigMap } from '../notebooks/profiles.ts';
+import type { Manifest, OwnerReference } from '../ports/cluster.ts';
 import { metaOf, namespace, serviceAccount } from '../teams/desired.ts';
-import { allowlistLabel, notebooksAnnotation, notebooksKnown } from './follow.ts';
-import type { LiveEgress } from './look.ts';
+import type { LiveEgress } from './context.ts';
+import { allowlistLabel, notebooksAnnotation, notebooksFingerprint } from './drift-detection.ts';
 
 /** What a team’s objects are made from besides the team. */
 export interface Rendering {
   readonly googleProject: string;
   /** Newest first. */
   readonly masterKeys: readonly MasterKey[];
-  readonly environments: readonly Environment[];
+  readonly environments: readonly ProfileEnvironment[];
   readonly egress: { readonly settings: EgressSettings; readonly entries: EntryOptions };
 }
 
@@ -51,7 +50,7 @@ const knowing = (policy: EgressPolicy, live: LiveEgress, allows: number): Manife
           ...policy.metadata,
           annotations: {
             ...policy.metadata.annotations,
-            [notebooksAnnotation]: notebooksKnown(live, allows),
+            [notebooksAnnotation]: notebooksFingerprint(live, allows),
           },
         },
       }

@@ -1,10 +1,11 @@
+import { namespaceOf, releaseNameOf } from '../model/names.ts';
+import type { Deletion, NotebookDeletion } from '../model/record.ts';
 import { homeLabels } from '../notebooks/home.ts';
-import { notebookPods } from '../pods.ts';
-import { type Cluster, type Manifest, type ObjectRef, Unavailable } from '../ports.ts';
-import type { Deletion, NotebookDeletion } from '../record.ts';
+import type { Cluster, Manifest, ObjectRef } from '../ports/cluster.ts';
+import { Unavailable } from '../ports/unavailable.ts';
 import { isOwned, teamIdLabel } from '../teams/desired.ts';
-import { namespaceOf, releaseNameOf } from '../teams/names.ts';
-import { assertNotNewer, assertStillWanted, Halt, type Look } from './look.ts';
+import { notebookPods } from '../teams/labels.ts';
+import { assertNotNewer, assertSameGeneration, Blocked, type ReconcileContext } from './context.ts';
 
 const kinds = {
   pod: { apiVersion: 'v1', kind: 'Pod' },
@@ -19,6 +20,7 @@ const kinds = {
   statefulSet: { apiVersion: 'apps/v1', kind: 'StatefulSet' },
   namespace: { apiVersion: 'v1', kind: 'Namespace' },
 } as const;
+
 type Kind = (typeof kinds)[keyof typeof kinds];
 
 const contentKinds: readonly Kind[] = [
@@ -37,13 +39,21 @@ const contentKinds: readonly Kind[] = [
 /** What Kubernetes itself puts into every namespace. */
 const furniture = new Set(['ConfigMap kube-root-ca.crt', 'ServiceAccount default']);
 
-const list = ({ deps, team, signal }: Look, kind: Kind, labels?: Readonly<Record<string, string>>) =>
+const list = (
+  { deps, team, signal }: ReconcileContext,
+  kind: Kind,
+  labels?: Readonly<Record<string, string>>,
+) =>
   deps.cluster.list(
     { ...kind, namespace: namespaceOf(team.id), ...(labels === undefined ? {} : { labels }) },
     signal,
   );
 
-const remove = async ({ deps, signal }: Look, kind: Kind, { metadata }: Manifest): Promise<void> => {
+const remove = async (
+  { deps, signal }: ReconcileContext,
+  kind: Kind,
+  { metadata }: Manifest,
+): Promise<void> => {
   const { name, namespace, uid, deletionTimestamp } = metadata;
   if (uid === undefined || deletionTimestamp !== undefined) return;
   const ref: ObjectRef = { ...kind, name, ...(namespace === undefined ? {} : { namespace }) };
@@ -60,7 +70,7 @@ interface Clearing {
 }
 
 /** Removes every object that the selector finds; throws Halt until the last one is gone. */
-const clear = async (look: Look, { kind, labels, what, until }: Clearing): Promise<void> => {
+const clear = async (look: ReconcileContext, { kind, labels, what, until }: Clearing): Promise<void> => {
   const meant = async () =>
     (await list(look, kind, labels)).filter(
       ({ metadata }) =>
@@ -69,14 +79,14 @@ const clear = async (look: Look, { kind, labels, what, until }: Clearing): Promi
   const objects = await meant();
   if (objects.length === 0) return;
   // After the list: pods and volumes carry no revision, and those of a notebook ordered since are not meant.
-  await assertStillWanted(look);
+  await assertSameGeneration(look);
   for (const object of objects) {
     assertNotNewer(look, object);
     await remove(look, kind, object);
   }
   const left = await meant();
   if (left.length > 0)
-    throw new Halt('waiting', 'Deleting', `Waiting for ${what} to go (${left.length} left).`);
+    throw new Blocked('waiting', 'Deleting', `Waiting for ${what} to go (${left.length} left).`);
 };
 
 /** Whether the team has home volumes; throws Unavailable when the cluster does not say. */
@@ -88,7 +98,7 @@ export const hasHomes = async (cluster: Cluster, id: string, signal: AbortSignal
  * unless asked otherwise, the namespace stays. Throws Halt while something is on its way out, Moved when
  * something newer was asked for.
  */
-export const tearDownNotebook = async (look: Look, deletion: NotebookDeletion): Promise<void> => {
+export const tearDownNotebook = async (look: ReconcileContext, deletion: NotebookDeletion): Promise<void> => {
   const labels = { [teamIdLabel]: look.team.id };
   const servers = { kind: kinds.pod, labels: notebookPods, what: 'the notebook servers' };
   // Policies hold the pods, so the pods go first. A hub on its way out may start one more: look again after it.
@@ -115,7 +125,7 @@ interface Content {
   readonly leaving: readonly string[];
 }
 
-const contentOf = async (look: Look): Promise<Content> => {
+const contentOf = async (look: ReconcileContext): Promise<Content> => {
   const release = releaseNameOf(look.team.id);
   const lists = await Promise.all(
     contentKinds.map(async (kind) =>
@@ -139,13 +149,17 @@ const contentOf = async (look: Look): Promise<Content> => {
  * Takes the whole team away. The namespace goes only when nothing foreign is left in it, and only if it is
  * ours. Throws Halt while something is on its way out or stands in the way.
  */
-export const tearDownTeam = async (look: Look, deletion: Deletion): Promise<void> => {
+export const tearDownTeam = async (look: ReconcileContext, deletion: Deletion): Promise<void> => {
   const name = namespaceOf(look.team.id);
   const ref = { ...kinds.namespace, name };
   const namespace = await look.deps.cluster.read(ref, look.signal);
   if (namespace === undefined) return tearDownGoogle(look, deletion);
   if (!isOwned(namespace, look.team)) {
-    throw new Halt('blocked', 'Conflict', `Namespace ${name} is not this team’s any more; it is left alone.`);
+    throw new Blocked(
+      'blocked',
+      'Conflict',
+      `Namespace ${name} is not this team’s any more; it is left alone.`,
+    );
   }
   if (namespace.metadata.deletionTimestamp === undefined) {
     await tearDownNotebook(look, deletion);
@@ -153,28 +167,31 @@ export const tearDownTeam = async (look: Look, deletion: Deletion): Promise<void
     if (foreign.length > 0) {
       const named = foreign.slice(0, 5).join(', ');
       const more = foreign.length > 5 ? ` and ${foreign.length - 5} more` : '';
-      throw new Halt(
+      throw new Blocked(
         'blocked',
         'ForeignContent',
         `Namespace ${name} holds what is not ours, so it is kept: ${named}${more}. Move it away, and the deletion goes on.`,
       );
     }
     if (leaving.length > 0) {
-      throw new Halt('waiting', 'Deleting', `Waiting for ${leaving[0]} to go (${leaving.length} left).`);
+      throw new Blocked('waiting', 'Deleting', `Waiting for ${leaving[0]} to go (${leaving.length} left).`);
     }
-    await assertStillWanted(look);
+    await assertSameGeneration(look);
     await remove(look, kinds.namespace, namespace);
   }
   if ((await look.deps.cluster.read(ref, look.signal)) !== undefined) {
-    throw new Halt('waiting', 'Deleting', `Waiting for namespace ${name} to go.`);
+    throw new Blocked('waiting', 'Deleting', `Waiting for namespace ${name} to go.`);
   }
   await tearDownGoogle(look, deletion);
 };
 
 /** Last, so that what still runs keeps its account until it is gone. */
-const tearDownGoogle = async ({ deps, team, signal }: Look, { deleteSecret }: Deletion): Promise<void> => {
+const tearDownGoogle = async (
+  { deps, team, signal }: ReconcileContext,
+  { deleteSecret }: Deletion,
+): Promise<void> => {
   const outcome = await deps.google.dismantle(team, { deleteSecret }, signal);
   if (outcome.state === 'gone') return;
-  if (outcome.reason === 'Conflict') throw new Halt('blocked', outcome.reason, outcome.message);
+  if (outcome.reason === 'Conflict') throw new Blocked('blocked', outcome.reason, outcome.message);
   throw new Unavailable('Google', outcome.message);
 };

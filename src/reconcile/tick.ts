@@ -1,8 +1,12 @@
-import { eachAtOnce } from '../at-once.ts';
+import { forEachConcurrently } from '../lib/concurrency.ts';
+import type { TeamRecord } from '../model/record.ts';
 import type { Values } from '../notebooks/values.ts';
-import { type Clock, type Cluster, type Hubs, type Log, type Store, Unavailable } from '../ports.ts';
-import type { TeamRecord } from '../record.ts';
-import { teamsOutOfStep } from './follow.ts';
+import type { Cluster } from '../ports/cluster.ts';
+import type { Hubs } from '../ports/hubs.ts';
+import type { Clock, Log } from '../ports/runtime.ts';
+import type { Store } from '../ports/store.ts';
+import { Unavailable } from '../ports/unavailable.ts';
+import { findDriftedTeams } from './drift-detection.ts';
 import type { Reconcile } from './reconcile.ts';
 
 export interface TickDeps {
@@ -33,9 +37,11 @@ export interface TickReport {
 /** Teams looked at in one tick at most, and at once. The rest is still due at the next tick, longest due first. */
 const teamsPerTick = 500;
 const atOnce = 8;
+
 /** A roll-out that leaves this many teams Degraded stops by itself (DESIGN 2). */
 const degradedAtMost = 2;
 const deadlineMs = 20_000;
+
 /** How long the cluster may take to list the notebooks, and a hub to say whether somebody is starting one. */
 const listMs = 10_000;
 const pendingMs = 5_000;
@@ -90,7 +96,7 @@ export const tick = async (deps: TickDeps): Promise<TickReport> => {
   const report = await rollOutSome();
   const due = await store.due(new Date(clock.now()).toISOString(), teamsPerTick);
   const slugs = [...new Set([...due, ...(await outOfStep())])];
-  await eachAtOnce(slugs, atOnce, async (slug) => {
+  await forEachConcurrently(slugs, atOnce, async (slug) => {
     try {
       await deps.reconcile(slug, AbortSignal.timeout(deadlineMs));
     } catch (error) {
@@ -102,7 +108,7 @@ export const tick = async (deps: TickDeps): Promise<TickReport> => {
   /** A cluster that cannot be listed is no reason to leave out the teams that are due. */
   async function outOfStep(): Promise<readonly string[]> {
     try {
-      return await teamsOutOfStep(deps.cluster, AbortSignal.timeout(listMs));
+      return await findDriftedTeams(deps.cluster, AbortSignal.timeout(listMs));
     } catch (error) {
       log.warn({ err: error }, 'notebooks not listed');
       return [];
@@ -120,7 +126,7 @@ export const tick = async (deps: TickDeps): Promise<TickReport> => {
       return { rolledOut: 0, rolloutStopped };
     }
     let rolledOut = 0;
-    await eachAtOnce(outdated, atOnce, async (slug) => {
+    await forEachConcurrently(outdated, atOnce, async (slug) => {
       try {
         if (await rollOut(deps, slug)) rolledOut += 1;
       } catch (error) {

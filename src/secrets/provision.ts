@@ -1,16 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
+import { googleServiceAccount, namespaceOf, serviceAccountOf } from '../model/names.ts';
+import type { TeamRecord } from '../model/record.ts';
 import {
-  type Clock,
   type IamOutcome,
-  type Identities,
   QuotaExceeded,
+  type SecretManager,
   type SecretMetadata,
-  Unavailable,
-  type Vault,
-} from '../ports.ts';
-import type { TeamRecord } from '../record.ts';
-import { googleServiceAccount, namespaceOf, serviceAccountOf } from '../teams/names.ts';
+  type ServiceAccounts,
+} from '../ports/google.ts';
+import type { Clock } from '../ports/runtime.ts';
+import { Unavailable } from '../ports/unavailable.ts';
 import {
   addressOf,
   boundFor,
@@ -23,7 +23,7 @@ import {
   workloadIdentityRole,
   workloadPrincipal,
 } from './bindings.ts';
-import { goodForMs, type Memory, readMemory, withMemory } from './memory.ts';
+import { goodForMs, type Memory, readMemory, withMemory } from './grant-ledger.ts';
 
 /** The members and names of a team; nothing else of it matters here. */
 export type SecretTeam = Pick<TeamRecord, 'id' | 'slug' | 'members'>;
@@ -49,8 +49,8 @@ export interface Failed {
 export type Dismantled = { readonly state: 'gone' } | Failed;
 
 export interface ProvisionDeps {
-  readonly vault: Vault;
-  readonly identities: Identities;
+  readonly vault: SecretManager;
+  readonly identities: ServiceAccounts;
   readonly clock: Clock;
   readonly googleProject: string;
   readonly workloadPool: string;
@@ -59,11 +59,13 @@ export interface ProvisionDeps {
 }
 
 const managedBy = 'knada-notebooks';
+
 const labelsOf = ({ id, slug }: SecretTeam) => ({
   'managed-by': managedBy,
   'knada-team-id': id,
   'knada-team': slug,
 });
+
 const isOurSecret = ({ labels }: SecretMetadata, { id }: Pick<TeamRecord, 'id'>): boolean =>
   labels['managed-by'] === managedBy && labels['knada-team-id'] === id;
 
@@ -73,11 +75,12 @@ const markOf = ({ id }: SecretTeam): string => `[${managedBy} ${id}]`;
 /** Policies that somebody else changed meanwhile are read again this often. */
 const mostConflicts = 6;
 const jitterMs = 150;
+
 /** A principal whom Google refused is tried again after this long. */
 const refusedForMs = 600_000;
 
 /** Something of the team’s name is in the way, or keeps moving. */
-class Halt extends Error {
+class ProvisioningStopped extends Error {
   override readonly name = 'Halt';
   readonly reason: Failed['reason'];
   constructor(reason: Failed['reason'], message: string) {
@@ -87,7 +90,8 @@ class Halt extends Error {
 }
 
 const failedOf = (error: unknown): Failed => {
-  if (error instanceof Halt) return { state: 'failed', reason: error.reason, message: error.message };
+  if (error instanceof ProvisioningStopped)
+    return { state: 'failed', reason: error.reason, message: error.message };
   if (error instanceof QuotaExceeded) {
     return { state: 'failed', reason: 'QuotaExceeded', message: error.message };
   }
@@ -96,20 +100,20 @@ const failedOf = (error: unknown): Failed => {
 };
 
 /** One look at one team. */
-interface Pass {
+interface ProvisionContext {
   readonly deps: ProvisionDeps;
   readonly team: SecretTeam;
   readonly signal: AbortSignal;
 }
 
 /** Counts lost races; waits a moment after each, and gives up after some. */
-const races = ({ deps, signal }: Pass, what: string) => {
+const races = ({ deps, signal }: ProvisionContext, what: string) => {
   const { wait = sleep } = deps;
   let lost = 0;
   return async (): Promise<void> => {
     lost += 1;
     if (lost >= mostConflicts || signal.aborted) {
-      throw new Halt(
+      throw new ProvisioningStopped(
         'Unavailable',
         `${what} is being changed by others at the same time; it is tried again.`,
       );
@@ -118,12 +122,15 @@ const races = ({ deps, signal }: Pass, what: string) => {
   };
 };
 
-const ensureAccount = async ({ deps, team, signal }: Pass): Promise<void> => {
+const ensureAccount = async ({ deps, team, signal }: ProvisionContext): Promise<void> => {
   const { identities } = deps;
   const found = async () => {
     const account = await identities.account(team.id, signal);
     if (account !== undefined && !account.description.includes(markOf(team))) {
-      throw new Halt('Conflict', `${account.email} exists and is not this team’s; it is left alone.`);
+      throw new ProvisioningStopped(
+        'Conflict',
+        `${account.email} exists and is not this team’s; it is left alone.`,
+      );
     }
     return account !== undefined;
   };
@@ -131,24 +138,27 @@ const ensureAccount = async ({ deps, team, signal }: Pass): Promise<void> => {
   const description = `Notebooks of team ${team.slug}. ${markOf(team)}`;
   const outcome = await identities.createAccount(team.id, { name: team.slug, description }, signal);
   if (outcome === 'exists' && !(await found())) {
-    throw new Halt(
+    throw new ProvisioningStopped(
       'Unavailable',
       `Google does not show the service account ${team.id} yet; it is tried again.`,
     );
   }
 };
 
-const readSecret = async ({ deps, team, signal }: Pass): Promise<SecretMetadata | undefined> => {
+const readSecret = async ({ deps, team, signal }: ProvisionContext): Promise<SecretMetadata | undefined> => {
   const secret = await deps.vault.secret(team.id, signal);
   if (secret !== undefined && !isOurSecret(secret, team)) {
-    throw new Halt('Conflict', `Secret ${team.id} exists and is not this team’s; it is left alone.`);
+    throw new ProvisioningStopped(
+      'Conflict',
+      `Secret ${team.id} exists and is not this team’s; it is left alone.`,
+    );
   }
   return secret;
 };
 
 /** Writes what is remembered, unless it is that already; undefined when the secret has changed meanwhile. */
 const remember = async (
-  { deps, team, signal }: Pass,
+  { deps, team, signal }: ProvisionContext,
   secret: SecretMetadata,
   memory: Memory,
 ): Promise<SecretMetadata | undefined> => {
@@ -169,7 +179,7 @@ interface Bindings {
  * Makes the secret’s policy hold these grants, and takes away those that we gave before. Undefined when the secret is
  * not there. The order of its writes is explained with Memory.
  */
-const bind = async (pass: Pass, wanted: Grants): Promise<Bindings | undefined> => {
+const bind = async (pass: ProvisionContext, wanted: Grants): Promise<Bindings | undefined> => {
   const { deps, team, signal } = pass;
   const { vault, clock } = deps;
   const own = principalOf(googleServiceAccount(team.id, deps.googleProject));
@@ -184,7 +194,7 @@ const bind = async (pass: Pass, wanted: Grants): Promise<Bindings | undefined> =
     if (secret === undefined) return undefined;
     const memory = readMemory(secret.annotations);
     if (memory === 'unreadable') {
-      throw new Halt(
+      throw new ProvisioningStopped(
         'Conflict',
         `Somebody changed the annotation ${managedBy} of secret ${team.id}; remove it, and whoever left the team from its policy.`,
       );
@@ -231,7 +241,10 @@ const bind = async (pass: Pass, wanted: Grants): Promise<Bindings | undefined> =
         else if (unknown !== undefined) refused.add(unknown);
         else if (result.member === undefined && next.added.size > 1) isOneByOne = true;
         else
-          throw new Halt('Unavailable', `Google refuses the policy of secret ${team.id}: ${result.message}`);
+          throw new ProvisioningStopped(
+            'Unavailable',
+            `Google refuses the policy of secret ${team.id}: ${result.message}`,
+          );
         continue;
       }
       if (isOneByOne) continue;
@@ -263,7 +276,7 @@ const namedIn = (
 };
 
 /** Lets the team’s Kubernetes service account act as its Google one. False: Google does not know that one yet. */
-const bindWorkload = async (pass: Pass): Promise<boolean> => {
+const bindWorkload = async (pass: ProvisionContext): Promise<boolean> => {
   const { deps, team, signal } = pass;
   const principal = workloadPrincipal(deps.workloadPool, namespaceOf(team.id), serviceAccountOf(team.id));
   const wanted: Grants = new Map([[principal, new Set([workloadIdentityRole])]]);
@@ -276,7 +289,7 @@ const bindWorkload = async (pass: Pass): Promise<boolean> => {
     const result = await deps.identities.setPolicy(team.id, next.policy, signal);
     if (result.outcome === 'written') return true;
     if (result.outcome === 'unknown_member') {
-      throw new Halt(
+      throw new ProvisioningStopped(
         'Unavailable',
         `Google refuses the policy of the service account ${team.id}: ${result.message}`,
       );
@@ -285,7 +298,7 @@ const bindWorkload = async (pass: Pass): Promise<boolean> => {
   }
 };
 
-const ensureSecret = async (pass: Pass, wanted: Grants): Promise<Bindings> => {
+const ensureSecret = async (pass: ProvisionContext, wanted: Grants): Promise<Bindings> => {
   const { deps, team, signal } = pass;
   const lostRace = races(pass, `Secret ${team.id}`);
   for (;;) {
@@ -303,6 +316,7 @@ const withoutAccess = (addresses: readonly string[]): string => {
     addresses.length === 1 ? ['has', 'account', 'it'] : ['have', 'accounts', 'them'];
   return `${named}${more} ${have} no access to the secret: Google knows no such ${accounts}, or the organisation’s policy does not let ${whom} in. Everybody else has access.`;
 };
+
 const pending =
   'The team’s service account is new and not known everywhere at Google yet; it gets its access within minutes.';
 

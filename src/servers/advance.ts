@@ -1,16 +1,18 @@
-import type { Clock, HubRefusal, Log, OperationStore, Store } from '../ports.ts';
-import type { TeamRecord } from '../record.ts';
-import { namespaceOf } from '../teams/names.ts';
+import { namespaceOf } from '../model/names.ts';
+import type { OperationRecord } from '../model/operation.ts';
+import type { TeamRecord } from '../model/record.ts';
+import type { HubRefusal } from '../ports/hubs.ts';
+import type { Clock, Log } from '../ports/runtime.ts';
+import type { OperationStore, Store } from '../ports/store.ts';
 import {
   asForced,
-  heardOfHub,
+  askHub,
   hubDeployment,
   type LookDeps,
   lookAtHub,
   lookAtServer,
   restartedAtAnnotation,
-} from './look.ts';
-import type { OperationRecord } from './operation.ts';
+} from './observe.ts';
 import { cullingAfterStart, isStopped } from './rules.ts';
 import {
   type Answer,
@@ -23,7 +25,7 @@ import {
 } from './steps.ts';
 
 /** What lets a notebook that starts reach what it may. Both are safe to repeat. */
-export interface Access {
+export interface EgressAccess {
   /** Called before the hub is told to start: the team’s policies are to be there before the pod is. */
   announce(slug: string, signal: AbortSignal): Promise<void>;
   /** Called once the new pod is seen live; the start ends only when it answers true. */
@@ -33,19 +35,22 @@ export interface Access {
 export interface OperationDeps extends LookDeps {
   readonly store: Pick<Store, 'team' | 'change'> & OperationStore;
   readonly clock: Clock;
-  readonly access: Access;
+  readonly access: EgressAccess;
   readonly log: Pick<Log, 'info' | 'warn'>;
 }
 
 /** Facts older than this are not acted upon: an instance may have been frozen between its look and its call. */
 const freshMs = 5_000;
+
 /**
  * An instance that makes a call which must not be repeated has this long for it, and no other makes it meanwhile. Should
  * it die, another one goes on afterwards.
  */
 const claimMs = 15_000;
+
 /** What is left of a claim must be enough for the hub to answer in. */
 const claimLeftMs = 3_000;
+
 /** Calls that change nothing the second time, whenever that is. */
 const harmless: readonly Call['call'][] = ['confirm', 'restart_hub'];
 
@@ -87,7 +92,7 @@ const toldBy = async (
     }
     return '';
   };
-  const told = await heardOfHub(deps, listen, signal);
+  const told = await askHub(deps, listen, signal);
   return told.answered ? told.value : '';
 };
 
@@ -150,13 +155,13 @@ const make = async (
         await cluster.remove({ apiVersion: 'v1', kind: 'Pod', namespace, name, uid }, signal);
       }
       // Told for its own sake: a hub that does not listen finds out by its poll.
-      await heardOfHub(asForced(deps), (bounded) => hubs.stop(team, user, bounded), signal);
+      await askHub(asForced(deps), (bounded) => hubs.stop(team, user, bounded), signal);
       return { answer: 'done' };
     }
     case 'stop':
     case 'forget':
     case 'cancel': {
-      const answer = await heardOfHub(deps, (bounded) => hubs.stop(team, user, bounded), signal);
+      const answer = await askHub(deps, (bounded) => hubs.stop(team, user, bounded), signal);
       return answer.answered ? refusalOr(answer.value) : { answer: 'no_answer' };
     }
     case 'start': {
@@ -166,9 +171,9 @@ const make = async (
       const current = await store.operation(team.slug, operation.id);
       const isOurs = current !== undefined && isAtSameStep(current, operation);
       if (!isOurs || !isClaimed(operation, clock.now() + claimLeftMs)) return { answer: 'not_yet' };
-      if (!call.isUser) await heardOfHub(deps, (bounded) => hubs.addUser(team, user, bounded), signal);
+      if (!call.isUser) await askHub(deps, (bounded) => hubs.addUser(team, user, bounded), signal);
       const wish = { profile, revision: team.generation };
-      const answer = await heardOfHub(deps, (bounded) => hubs.start(team, user, wish, bounded), signal);
+      const answer = await askHub(deps, (bounded) => hubs.start(team, user, wish, bounded), signal);
       return answer.answered ? refusalOr(answer.value) : { answer: 'no_answer' };
     }
   }

@@ -1,5 +1,5 @@
-import { at } from '../json.ts';
-import type { Manifest } from '../ports.ts';
+import { at } from '../lib/json.ts';
+import type { Manifest } from '../ports/cluster.ts';
 
 /** What keeps a server from starting: for programs, for people, and whether waiting could still help. */
 export interface Failure {
@@ -12,12 +12,14 @@ const listAt = (value: unknown, ...path: readonly string[]): readonly unknown[] 
   const found = at(value, ...path);
   return Array.isArray(found) ? found : [];
 };
+
 const textAt = (value: unknown, ...path: readonly string[]): string => {
   const found = at(value, ...path);
   return typeof found === 'string' ? found : '';
 };
 
 const longestMessage = 600;
+
 /** Text of another system as the end of a sentence of ours: one line, no longer than people read. */
 const said = (text: string): string => {
   const line = text.replace(/\s+/g, ' ').trim().slice(0, longestMessage);

@@ -1,27 +1,27 @@
-import { eachAtOnce } from '../at-once.ts';
-import { Problem } from '../problems.ts';
-import type { TeamRecord } from '../record.ts';
-import type { Act } from '../teams/rules.ts';
+import { forEachConcurrently } from '../lib/concurrency.ts';
+import type { OperationRecord } from '../model/operation.ts';
+import { Problem } from '../model/problems.ts';
+import type { TeamRecord } from '../model/record.ts';
+import type { Actor } from '../teams/rules.ts';
 import { advanceWith, type OperationDeps } from './advance.ts';
-import type { OperationRecord } from './operation.ts';
 import { noted } from './rules.ts';
 import { begun, failed, forced } from './steps.ts';
 
 /** What somebody wants to happen. */
-export type Wish = Pick<OperationRecord, 'kind' | 'user' | 'force' | 'profile'>;
+export type OperationOrder = Pick<OperationRecord, 'kind' | 'user' | 'force' | 'profile'>;
 
 export interface Operations {
   /** The operation of this kind that is open on the subject already, as far as it serves the wish; see `open`. */
   readonly standing: (
     team: TeamRecord,
-    wish: Omit<Wish, 'profile'>,
-    act: Act,
+    wish: Omit<OperationOrder, 'profile'>,
+    act: Actor,
   ) => Promise<OperationRecord | undefined>;
   /**
    * Opens an operation, or answers the one of its kind that is open already, and takes it as far as it goes at once.
    * Throws Problem `server_busy` when one of another kind is open that the wish does not override.
    */
-  readonly open: (team: TeamRecord, wish: Wish, act: Act) => Promise<OperationRecord>;
+  readonly open: (team: TeamRecord, wish: OperationOrder, act: Actor) => Promise<OperationRecord>;
   /** The operation, one bounded step further; at most one step a second for each. Undefined when there is none. */
   readonly watched: (team: TeamRecord, id: string) => Promise<OperationRecord | undefined>;
   /** Takes on what is due, whoever it was left by. Answers how many operations that were. */
@@ -40,13 +40,16 @@ export interface OperationOptions {
 const openingMs = 4_000;
 const watchingMs = 4_000;
 const stepEveryMs = 1_000;
+
 /** A tick stays with an operation for so long, that nobody has to watch a restart for it to go on. */
 const tickMs = 5_000;
 const ticksEachMs = 20_000;
 const operationsPerTick = 200;
 const atOnce = 8;
+
 /** Operations whose last step is remembered; one that is forgotten takes one more. */
 const remembered = 10_000;
+
 /** A subject that others keep so busy that this many tries fail. */
 const tries = 5;
 
@@ -92,8 +95,8 @@ export const operationsWith = (
   /** What becomes of an operation that is open already when this is wished for; undefined when it gave way. */
   const yielded = async (
     team: TeamRecord,
-    wish: Omit<Wish, 'profile'>,
-    act: Act,
+    wish: Omit<OperationOrder, 'profile'>,
+    act: Actor,
     present: OperationRecord,
   ): Promise<OperationRecord | undefined> => {
     const isSame = present.kind === wish.kind;
@@ -148,7 +151,7 @@ export const operationsWith = (
 
     async tick() {
       const due = await store.operationsDue(new Date(clock.now()).toISOString(), operationsPerTick);
-      await eachAtOnce(due, atOnce, async ({ slug, id }) => {
+      await forEachConcurrently(due, atOnce, async ({ slug, id }) => {
         const until = elapsedMs() + tickMs;
         try {
           for (;;) {

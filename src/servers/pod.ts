@@ -1,7 +1,7 @@
-import { at } from '../json.ts';
+import { at } from '../lib/json.ts';
 import { profileAnnotation, profileRevisionAnnotation } from '../notebooks/profiles.ts';
-import { hasEnded } from '../pods.ts';
-import type { Manifest } from '../ports.ts';
+import type { Manifest } from '../ports/cluster.ts';
+import { hasEnded } from '../teams/labels.ts';
 import { type Failure, podFailure } from './failure.ts';
 
 /** What the cluster knows of a member’s server. */
@@ -26,6 +26,7 @@ const listAt = (value: unknown, ...path: readonly string[]): readonly unknown[] 
   const found = at(value, ...path);
   return Array.isArray(found) ? found : [];
 };
+
 const textAt = (value: unknown, ...path: readonly string[]): string | null => {
   const found = at(value, ...path);
   return typeof found === 'string' && found !== '' ? found : null;

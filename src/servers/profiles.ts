@@ -1,7 +1,7 @@
 import Type from 'typebox';
 import { Value } from 'typebox/value';
 import { profileRevisionAnnotation } from '../notebooks/profiles.ts';
-import type { Manifest } from '../ports.ts';
+import type { Manifest } from '../ports/cluster.ts';
 import type { OfferedProfile } from './rules.ts';
 
 const Profiles = Type.Array(

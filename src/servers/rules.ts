@@ -1,14 +1,15 @@
 import { factsOf, memoryOf } from '../culling/activity.ts';
 import { graceMs, type Stop, stopOf } from '../culling/rules.ts';
-import { pointerToken } from '../json.ts';
-import type { Decision, HubServer } from '../ports.ts';
-import { Problem } from '../problems.ts';
-import type { TeamRecord } from '../record.ts';
-import { hubUrl, serverSegment } from '../teams/names.ts';
-import type { Act } from '../teams/rules.ts';
-import type { OperationKind, OperationRecord } from './operation.ts';
+import { pointerToken } from '../lib/json.ts';
+import { hubUrl, serverSegment } from '../model/names.ts';
+import type { OperationKind, OperationRecord } from '../model/operation.ts';
+import { Problem } from '../model/problems.ts';
+import type { TeamRecord } from '../model/record.ts';
+import type { Server } from '../model/server.ts';
+import type { HubServer } from '../ports/hubs.ts';
+import type { Decision } from '../ports/store.ts';
+import type { Actor } from '../teams/rules.ts';
 import type { PodView } from './pod.ts';
-import type { Server } from './server.ts';
 
 /** What the hub says of one user. Without an answer nothing is known, which is never to be shown as stopped. */
 export type HubView =
@@ -182,7 +183,7 @@ export const extensionOf = (until: string, now: number): string => {
 };
 
 /** Keeps a server alive until then, or takes back what is longer. Undefined when that is so already. */
-export const extended = (team: TeamRecord, user: string, until: string, act: Act): Decision | undefined => {
+export const extended = (team: TeamRecord, user: string, until: string, act: Actor): Decision | undefined => {
   const { culling } = team;
   const before = memoryOf(culling, user);
   if (before?.extendedUntil === until) return undefined;

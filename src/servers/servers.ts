@@ -1,12 +1,14 @@
+import type { OperationRecord } from '../model/operation.ts';
+import { Problem } from '../model/problems.ts';
+import type { TeamRecord } from '../model/record.ts';
+import type { Server } from '../model/server.ts';
 import { profilesConfigMapName } from '../notebooks/profiles.ts';
 import { assertNotebookStays } from '../notebooks/rules.ts';
-import type { HubServer, Manifest, SpawnProgress } from '../ports.ts';
-import { Problem } from '../problems.ts';
-import type { TeamRecord } from '../record.ts';
-import type { Act } from '../teams/rules.ts';
+import type { Manifest } from '../ports/cluster.ts';
+import type { HubServer, SpawnProgress } from '../ports/hubs.ts';
+import type { Actor } from '../teams/rules.ts';
 import type { OperationDeps } from './advance.ts';
-import { asForced, hubDeployment, lookAtServer, lookAtServers } from './look.ts';
-import type { OperationRecord } from './operation.ts';
+import { asForced, hubDeployment, lookAtServer, lookAtServers } from './observe.ts';
 import { type OperationOptions, type Operations, operationsWith } from './operations.ts';
 import { offeredIn } from './profiles.ts';
 import {
@@ -19,7 +21,6 @@ import {
   serverView,
   stateOf,
 } from './rules.ts';
-import type { Server } from './server.ts';
 
 /** What was asked for is under way, or was so already. */
 export type Outcome = { readonly operation: OperationRecord } | { readonly server: Server };
@@ -27,11 +28,16 @@ export type Outcome = { readonly operation: OperationRecord } | { readonly serve
 /** A team’s notebook servers, as its routes speak of them. Throws Problems; whose server it is they have checked. */
 export interface Servers extends Pick<Operations, 'watched' | 'tick'> {
   readonly list: (team: TeamRecord) => Promise<readonly Server[]>;
-  readonly start: (team: TeamRecord, user: string, profile: string | undefined, act: Act) => Promise<Outcome>;
-  readonly stop: (team: TeamRecord, user: string, force: boolean, act: Act) => Promise<Outcome>;
-  readonly restart: (team: TeamRecord, user: string, force: boolean, act: Act) => Promise<OperationRecord>;
-  readonly extend: (team: TeamRecord, user: string, until: string, act: Act) => Promise<Server>;
-  readonly restartHub: (team: TeamRecord, act: Act) => Promise<OperationRecord>;
+  readonly start: (
+    team: TeamRecord,
+    user: string,
+    profile: string | undefined,
+    act: Actor,
+  ) => Promise<Outcome>;
+  readonly stop: (team: TeamRecord, user: string, force: boolean, act: Actor) => Promise<Outcome>;
+  readonly restart: (team: TeamRecord, user: string, force: boolean, act: Actor) => Promise<OperationRecord>;
+  readonly extend: (team: TeamRecord, user: string, until: string, act: Actor) => Promise<Server>;
+  readonly restartHub: (team: TeamRecord, act: Actor) => Promise<OperationRecord>;
   /** What the hub tells of a start, for as long as it does. */
   readonly progress: (team: TeamRecord, user: string, signal: AbortSignal) => AsyncIterable<SpawnProgress>;
 }
@@ -46,6 +52,7 @@ const lookMs = 5_000;
 
 const hubAway = (advice: string) =>
   new Problem('hub_unavailable', { detail: `The team’s JupyterHub does not answer. ${advice}` });
+
 const hubRestarting = () => new Problem('hub_restarting');
 
 const tryLater = 'Try again shortly; if it stays so, restart the hub.';

@@ -1,6 +1,6 @@
-import type { HubRefusal } from '../ports.ts';
+import type { OperationKind, OperationRecord, OperationStep } from '../model/operation.ts';
+import type { HubRefusal } from '../ports/hubs.ts';
 import { type Failure, hubFailure } from './failure.ts';
-import type { Operation, OperationKind, OperationRecord, OperationStep } from './operation.ts';
 import type { PodView } from './pod.ts';
 import { isStopped, type ServerView } from './rules.ts';
 
@@ -57,6 +57,7 @@ const limitMs: Readonly<Record<Exclude<OperationStep, 'done'>, number>> = {
   restart_hub: 180_000,
   await_hub: 180_000,
 };
+
 /** Waits go on under the deadline of the call before them. */
 const waits: readonly OperationStep[] = ['await_stopped', 'await_ready', 'await_hub'];
 
@@ -82,7 +83,7 @@ const percent: Readonly<Record<OperationStep, number>> = {
   done: 100,
 };
 
-const sentence: Readonly<Record<Exclude<OperationStep, 'done' | 'cancel'>, string>> = {
+export const sentence: Readonly<Record<Exclude<OperationStep, 'done' | 'cancel'>, string>> = {
   stop: 'The notebook is being stopped.',
   await_stopped: 'The notebook is stopping.',
   start: 'The notebook is about to start.',
@@ -175,6 +176,7 @@ export const forced = (
 
 const wait: Next = { do: 'wait' };
 const go = (to: OperationRecord): Next => ({ do: 'go', to });
+
 /** Waits on, and writes only what is news: a store takes few writes a second. */
 const telling = (
   operation: OperationRecord,
@@ -451,35 +453,4 @@ const afterRefusal = (
         now,
       );
   }
-};
-
-const phases: Readonly<Record<Exclude<OperationStep, 'done'>, Operation['phase']>> = {
-  stop: 'stopping',
-  await_stopped: 'stopping',
-  start: 'starting',
-  await_ready: 'starting',
-  cancel: 'starting',
-  restart_hub: 'stopping',
-  await_hub: 'starting',
-};
-
-/** The operation as its clients see it; `live` is what the hub tells of a start this very moment. */
-export const operationView = (
-  { id, kind, user, step, outcome, progress, message, reason, createdAt, updatedAt }: OperationRecord,
-  live?: { readonly progress: number; readonly message: string },
-): Operation => {
-  const hears = step === 'await_ready' && outcome === null ? live : undefined;
-  // 100 is said once it is over, and over it is when the access is confirmed too.
-  const percentNow = Math.max(progress, Math.min(99, Math.floor(hears?.progress ?? 0)));
-  return {
-    id,
-    kind,
-    phase: outcome ?? (step === 'done' ? 'ready' : phases[step]),
-    progress: percentNow,
-    message: hears !== undefined && message === sentence.await_ready ? hears.message : message,
-    ...(outcome === 'failed' && reason !== undefined ? { reason } : {}),
-    ...(user === null ? {} : { user }),
-    createdAt,
-    updatedAt,
-  };
 };

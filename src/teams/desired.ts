@@ -1,9 +1,10 @@
-import type { Manifest } from '../ports.ts';
-import type { TeamRecord } from '../record.ts';
-import { googleServiceAccount, namespaceOf } from './names.ts';
+import { googleServiceAccount, namespaceOf } from '../model/names.ts';
+import type { TeamRecord } from '../model/record.ts';
+import type { Manifest } from '../ports/cluster.ts';
 
 /** Decides ownership: nothing without it is ever touched (DESIGN 5). */
 export const teamIdLabel = 'knada.io/team-id';
+
 /** The generation an object was last applied for; an admission policy refuses a lower one. */
 export const revisionAnnotation = 'knada.io/revision';
 

@@ -1,4 +1,4 @@
-import type { Member } from './team.ts';
+import type { Member } from '../model/team.ts';
 
 /** What is to be done at a hub for its users to be the team’s members. */
 export interface HubUsersDiff {

@@ -1,9 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { Change } from '../notebooks/notebook.ts';
-import type { Decision } from '../ports.ts';
-import { Problem } from '../problems.ts';
-import type { Deletion, TeamRecord } from '../record.ts';
-import { googleServiceAccount, hubUrl, namespaceOf } from './names.ts';
+import type { Change } from '../model/change.ts';
+import { googleServiceAccount, hubUrl, namespaceOf } from '../model/names.ts';
+import { Problem } from '../model/problems.ts';
+import type { Deletion, TeamRecord } from '../model/record.ts';
 import {
   type Member,
   type MemberOrder,
@@ -11,12 +10,13 @@ import {
   type TeamOrder,
   type TeamPatch,
   usernamePattern,
-} from './team.ts';
+} from '../model/team.ts';
+import type { Decision } from '../ports/store.ts';
 
 const usernameForm = new RegExp(usernamePattern);
 
 /** Who asks, and when. `now` is ISO 8601. */
-export interface Act {
+export interface Actor {
   readonly by: string;
   readonly now: string;
 }
@@ -67,7 +67,7 @@ export const membersOf = (orders: readonly MemberOrder[]): readonly Member[] => 
 };
 
 /** A team as first stored: due at once. `id` is the slug and four hexadecimal digits of the caller’s choice. */
-export const newTeam = (order: TeamOrder, id: string, act: Act): TeamRecord => {
+export const newTeam = (order: TeamOrder, id: string, act: Actor): TeamRecord => {
   const orders = order.members ?? [];
   const caller = act.by.toLowerCase();
   const withCaller = orders.some(({ email }) => email.toLowerCase() === caller)
@@ -119,7 +119,10 @@ const differences = (from: TeamRecord, to: TeamRecord): Change[] => {
 };
 
 /** Everything that a new wish raises, in one place. */
-export const wished = (team: TeamRecord, act: Act): Pick<TeamRecord, 'generation' | 'reconcile'> => ({
+export const bumpGeneration = (
+  team: TeamRecord,
+  act: Actor,
+): Pick<TeamRecord, 'generation' | 'reconcile'> => ({
   generation: team.generation + 1,
   reconcile: { dueAt: act.now, failures: 0 },
 });
@@ -128,7 +131,7 @@ export const wished = (team: TeamRecord, act: Act): Pick<TeamRecord, 'generation
  * A merge patch of the team; null goes back to the default. Undefined when it changes nothing.
  * Throws Problem `deleting` or `validation_failed`.
  */
-export const patchTeam = (team: TeamRecord, patch: TeamPatch, act: Act): Decision | undefined => {
+export const patchTeam = (team: TeamRecord, patch: TeamPatch, act: Actor): Decision | undefined => {
   assertStays(team);
   const next: TeamRecord = {
     ...team,
@@ -141,7 +144,7 @@ export const patchTeam = (team: TeamRecord, patch: TeamPatch, act: Act): Decisio
   const changes = differences(team, next);
   if (changes.length === 0) return undefined;
   return {
-    next: { ...next, ...wished(team, act), revision: team.revision + 1, updatedAt: act.now },
+    next: { ...next, ...bumpGeneration(team, act), revision: team.revision + 1, updatedAt: act.now },
     event: { at: act.now, by: act.by, action: 'team_updated', revision: null, changes },
   };
 };
@@ -150,7 +153,7 @@ export const patchTeam = (team: TeamRecord, patch: TeamPatch, act: Act): Decisio
 export const deleteTeam = (
   team: TeamRecord,
   asked: Omit<Deletion, 'requestedAt'>,
-  act: Act,
+  act: Actor,
 ): Decision | undefined => {
   const before = team.deletion;
   const deletion: Deletion = {
@@ -163,7 +166,7 @@ export const deleteTeam = (
   return {
     next: {
       ...team,
-      ...wished(team, act),
+      ...bumpGeneration(team, act),
       deletion,
       revision: team.revision + 1,
       updatedAt: act.now,

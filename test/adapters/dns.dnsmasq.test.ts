@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { type Dns, startDns } from '../../local/dns/server.ts';
+import { type Dns, startDns } from '@knada/simulators/dns/server.ts';
+import { absent, type Dnsmasq, startDnsmasq } from '@knada/simulators/real/dnsmasq.ts';
 import { openNames } from '../../src/adapters/dns.ts';
 import { contractFailing, contractRecords, namesContract } from '../contracts/names.ts';
-import { absent, type Dnsmasq, startDnsmasq } from '../support/dnsmasq.ts';
 
 describe('DNS: the real dnsmasq', { skip: absent() }, () => {
   let upstream: Dns;

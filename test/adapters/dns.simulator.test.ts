@@ -3,7 +3,7 @@ import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { after, before, describe, it } from 'node:test';
-import { type Dns, startDns } from '../../local/dns/server.ts';
+import { type Dns, startDns } from '@knada/simulators/dns/server.ts';
 import { openNames } from '../../src/adapters/dns.ts';
 import { contractFailing, contractRecords, namesContract } from '../contracts/names.ts';
 

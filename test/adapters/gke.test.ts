@@ -4,7 +4,7 @@ import { createServer } from 'node:http';
 import { describe, it, type TestContext } from 'node:test';
 import { openGke } from '../../src/adapters/gke.ts';
 import { openCluster } from '../../src/adapters/kubernetes.ts';
-import { Unavailable } from '../../src/ports.ts';
+import { Unavailable } from '../../src/ports/unavailable.ts';
 
 const name = 'projects/knada-gcp/locations/europe-north1/clusters/knada';
 const signal = () => AbortSignal.timeout(20_000);

@@ -1,8 +1,8 @@
 import { after, before, describe } from 'node:test';
-import { type Google, googleEndpoints, startGoogle } from '../../local/google/server.ts';
+import { type Google, googleEndpoints, startGoogle } from '@knada/simulators/google/server.ts';
 import { openIdentities } from '../../src/adapters/iam.ts';
 import { openVault } from '../../src/adapters/secret-manager.ts';
-import type { Identities, Vault } from '../../src/ports.ts';
+import type { SecretManager, ServiceAccounts } from '../../src/ports/google.ts';
 import { identitiesContract } from '../contracts/identities.ts';
 import { vaultContract } from '../contracts/vault.ts';
 
@@ -11,8 +11,8 @@ const unknown = `nobody-0000@${project}.iam.gserviceaccount.com`;
 
 describe('against the simulated Google', () => {
   let google: Google;
-  let vault: Vault;
-  let identities: Identities;
+  let vault: SecretManager;
+  let identities: ServiceAccounts;
   let made = 0;
   const newId = () => {
     made += 1;

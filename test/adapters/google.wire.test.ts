@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { inspect } from 'node:util';
-import { type Fault, type Google, googleEndpoints, startGoogle } from '../../local/google/server.ts';
+import { type Fault, type Google, googleEndpoints, startGoogle } from '@knada/simulators/google/server.ts';
 import { originOf } from '../../src/adapters/google-endpoints.ts';
 import { openIdentities } from '../../src/adapters/iam.ts';
 import { openVault } from '../../src/adapters/secret-manager.ts';
-import { type Identities, QuotaExceeded, Unavailable, type Vault } from '../../src/ports.ts';
+import { QuotaExceeded, type SecretManager, type ServiceAccounts } from '../../src/ports/google.ts';
+import { Unavailable } from '../../src/ports/unavailable.ts';
 
 const project = 'knada-gcp';
 const id = 'team-a-3f9c';
@@ -25,8 +26,8 @@ const said = (status: number, name: string, message: string): Fault => ({
 
 describe('what Google answers instead', () => {
   let google: Google;
-  let vault: Vault;
-  let identities: Identities;
+  let vault: SecretManager;
+  let identities: ServiceAccounts;
 
   before(async () => {
     google = await startGoogle({ project });

@@ -5,7 +5,8 @@ import { describe, it, type TestContext } from 'node:test';
 import fc from 'fast-check';
 import { openHubs } from '../../src/adapters/jupyterhub.ts';
 import { eventData, readProgress } from '../../src/adapters/jupyterhub-progress.ts';
-import { type HubRefusal, type SpawnProgress, Unavailable } from '../../src/ports.ts';
+import type { HubRefusal, SpawnProgress } from '../../src/ports/hubs.ts';
+import { Unavailable } from '../../src/ports/unavailable.ts';
 
 const team = { slug: 'team-a', id: 'team-a-1234' };
 const other = { slug: 'team-b', id: 'team-b-5678' };

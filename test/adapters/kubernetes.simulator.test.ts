@@ -1,5 +1,5 @@
 import { after, before, describe } from 'node:test';
-import { type Kubernetes, startKubernetes } from '../../local/kubernetes/server.ts';
+import { type Kubernetes, startKubernetes } from '@knada/simulators/kubernetes/server.ts';
 import { clusterContract } from '../contracts/cluster.ts';
 
 describe('the cluster: the simulator', () => {

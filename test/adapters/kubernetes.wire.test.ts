@@ -4,7 +4,8 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { type AddressInfo, createServer as createTcpServer, type Socket } from 'node:net';
 import { describe, it, type TestContext } from 'node:test';
 import { openCluster } from '../../src/adapters/kubernetes.ts';
-import { type Manifest, Unavailable } from '../../src/ports.ts';
+import type { Manifest } from '../../src/ports/cluster.ts';
+import { Unavailable } from '../../src/ports/unavailable.ts';
 
 interface Seen {
   readonly method: string;

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
-import { startRegistries } from '../../local/registries/server.ts';
+import { startRegistries } from '@knada/simulators/registries/server.ts';
 import { openPythonReleases } from '../../src/adapters/python-releases.ts';
 import { jupyterTags } from '../../src/environments/jupyter.ts';
 import { parseReleaseCycle, releaseCycleSnapshot } from '../../src/environments/python.ts';
-import { Unavailable } from '../../src/ports.ts';
+import { Unavailable } from '../../src/ports/unavailable.ts';
 
 const signal = () => AbortSignal.timeout(20_000);
 const now = Date.parse('2026-11-23T09:00:00.000Z');

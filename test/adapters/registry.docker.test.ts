@@ -1,9 +1,14 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { buildImage } from '../../local/registries/image.ts';
+import {
+  absent,
+  type DockerRegistry,
+  password,
+  startDockerRegistry,
+} from '@knada/simulators/real/docker-registry.ts';
+import { buildImage } from '@knada/simulators/registries/image.ts';
 import { openRegistries } from '../../src/adapters/oci-registry.ts';
 import { registryContract, tagsContract } from '../contracts/registry.ts';
-import { absent, type DockerRegistry, password, startDockerRegistry } from '../support/docker-registry.ts';
 
 const signal = () => AbortSignal.timeout(20_000);
 

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { buildImage } from '../../local/registries/image.ts';
-import { type Registries, startRegistries } from '../../local/registries/server.ts';
+import { absent, skopeoPush } from '@knada/simulators/real/docker-registry.ts';
+import { buildImage } from '@knada/simulators/registries/image.ts';
+import { type Registries, startRegistries } from '@knada/simulators/registries/server.ts';
 import { openRegistries } from '../../src/adapters/oci-registry.ts';
 import { found, type RegistryUnderTest, registryContract, tagsContract } from '../contracts/registry.ts';
-import { absent, skopeoPush } from '../support/docker-registry.ts';
 
 describe('registries: the simulator', () => {
   let registries: Registries;

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { describe, it, type TestContext } from 'node:test';
-import { buildImage } from '../../local/registries/image.ts';
-import { type Registries as Simulator, startRegistries } from '../../local/registries/server.ts';
+import { buildImage } from '@knada/simulators/registries/image.ts';
+import { type Registries as Simulator, startRegistries } from '@knada/simulators/registries/server.ts';
 import { openRegistries, type RegistriesOptions } from '../../src/adapters/oci-registry.ts';
 import { endpointFaults } from '../../src/adapters/oci-registry-endpoints.ts';
 import { retryAfterMs } from '../../src/adapters/oci-registry-wait.ts';
@@ -132,7 +132,7 @@ describe('registries: what a question costs', () => {
     const script = `
       import { createRequire } from 'node:module';
       import { openRegistries } from './src/adapters/oci-registry.ts';
-      import { startRegistries } from './local/registries/server.ts';
+      import { startRegistries } from '@knada/simulators/registries/server.ts';
       const simulator = await startRegistries();
       const origins = Object.fromEntries(['ghcr.io', '${gar}', 'artifactregistry.googleapis.com'].map((host) => [host, simulator.url]));
       const registries = openRegistries({ garRegion: 'europe-north1', garProject: 'nais-management-233d', origins, clock: { now: Date.now } });

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer, type ServerHttp2Stream } from 'node:http2';
 import { describe, it, type TestContext } from 'node:test';
 import { openFirestoreStore } from '../../src/adapters/firestore.ts';
-import type { Store } from '../../src/ports.ts';
+import type { Store } from '../../src/ports/store.ts';
 import { anOperation } from '../support/operations.ts';
 import { anEvent, aRecord } from '../support/records.ts';
 

@@ -9,7 +9,7 @@ import { text } from 'node:stream/consumers';
 import { after, describe, it, type TestContext } from 'node:test';
 import { openSqliteStore } from '../../src/adapters/sqlite.ts';
 import { migrations, statements } from '../../src/adapters/sqlite-schema.ts';
-import type { TeamRecord } from '../../src/record.ts';
+import type { TeamRecord } from '../../src/model/record.ts';
 import { storeContract } from '../contracts/store.ts';
 import { anOperation } from '../support/operations.ts';
 import { aMoment, anEvent, anOrderedRecord, aRecord } from '../support/records.ts';

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { it, type TestContext } from 'node:test';
 import { openCluster } from '../../src/adapters/kubernetes.ts';
 import type { ClusterAccess } from '../../src/adapters/kubernetes-connection.ts';
-import type { ApplyOutcome, Manifest } from '../../src/ports.ts';
+import type { ApplyOutcome, Manifest } from '../../src/ports/cluster.ts';
 import { enforcePolicies } from '../support/cluster-files.ts';
 
 /** A running API server: how our adapter gets in, and a way past it, as somebody else who may do everything. */

@@ -4,17 +4,11 @@ import { it, type TestContext } from 'node:test';
 import { openSqliteStore } from '../../src/adapters/sqlite.ts';
 import { cull } from '../../src/culling/cull.ts';
 import { graceMs } from '../../src/culling/rules.ts';
+import type { TeamName } from '../../src/model/names.ts';
+import type { CullingState } from '../../src/model/record.ts';
 import { hubScopes } from '../../src/notebooks/values.ts';
-import {
-  type HubRefusal,
-  type HubServer,
-  type Hubs,
-  type HubUser,
-  type SpawnProgress,
-  Unavailable,
-} from '../../src/ports.ts';
-import type { CullingState } from '../../src/record.ts';
-import type { TeamName } from '../../src/teams/names.ts';
+import type { HubRefusal, HubServer, Hubs, HubUser, SpawnProgress } from '../../src/ports/hubs.ts';
+import { Unavailable } from '../../src/ports/unavailable.ts';
 import { aNotebook, anEvent, anOrderedRecord, aSpec } from '../support/records.ts';
 
 /**

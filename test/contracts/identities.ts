@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import type { Identities } from '../../src/ports.ts';
+import type { ServiceAccounts } from '../../src/ports/google.ts';
 
 export interface IdentitiesUnderTest {
-  readonly identities: Identities;
+  readonly identities: ServiceAccounts;
   readonly project: string;
   /** An id that no account has had yet. */
   readonly newId: () => string;

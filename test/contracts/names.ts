@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import type { Records } from '../../local/dns/records.ts';
+import type { Records } from '@knada/simulators/dns/records.ts';
 import { openNames } from '../../src/adapters/dns.ts';
-import type { NameAnswer } from '../../src/ports.ts';
+import type { DnsAnswer } from '../../src/ports/dns.ts';
 
 /** A running DNS server that was started with `contractRecords` and fails for `contractFailing`. */
 export interface NamesUnderTest {
@@ -40,7 +40,7 @@ const signal = () => AbortSignal.timeout(20_000);
 /** What the adapter must make of any DNS server. */
 export const namesContract = (open: () => NamesUnderTest): void => {
   const names = () => openNames({ servers: [open().server] });
-  const resolve = (name: string): Promise<NameAnswer> => names().resolve(name, signal());
+  const resolve = (name: string): Promise<DnsAnswer> => names().resolve(name, signal());
   const addresses = async (name: string) => {
     const answer = await resolve(name);
     if (answer.answer !== 'addresses') assert.fail(`${name}: ${JSON.stringify(answer)}`);

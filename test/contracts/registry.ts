@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { it } from 'node:test';
-import { buildImage, type Image } from '../../local/registries/image.ts';
+import { buildImage, type Image } from '@knada/simulators/registries/image.ts';
 import { openRegistries } from '../../src/adapters/oci-registry.ts';
-import type { RegistryAnswer } from '../../src/ports.ts';
+import type { RegistryAnswer } from '../../src/ports/registries.ts';
 
 /** A running registry: where it answers for which host, and a way to fill it. */
 export interface RegistryUnderTest {

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { it, type TestContext } from 'node:test';
-import { type Catalogue, shippedCatalogue } from '../../src/environments/catalogue.ts';
+import { shippedCatalogue } from '../../src/environments/catalogue.ts';
 import { knadaImages } from '../../src/environments/standard-images.ts';
-import type { HistoryItem } from '../../src/notebooks/notebook.ts';
-import type { Decide, Page, Store } from '../../src/ports.ts';
-import type { HistoryEvent, TeamRecord } from '../../src/record.ts';
+import type { Catalogue } from '../../src/model/catalogue.ts';
+import type { HistoryEvent, HistoryItem } from '../../src/model/history.ts';
+import type { TeamRecord } from '../../src/model/record.ts';
+import type { Decide, Page, Store } from '../../src/ports/store.ts';
 import { aNotebook, anEvent, anOrderedRecord, aRecord, aSpec } from '../support/records.ts';
 import { hostContract } from './store/hosts.ts';
 import { operationContract } from './store/operations.ts';

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import type { IamPolicy, Vault } from '../../src/ports.ts';
+import type { IamPolicy, SecretManager } from '../../src/ports/google.ts';
 
 /** A vault and what must be true of its project. */
 export interface VaultUnderTest {
-  readonly vault: Vault;
+  readonly vault: SecretManager;
   /** An id that no secret has had yet. */
   readonly newId: () => string;
   /** A principal whom Google knows. */
@@ -17,7 +17,7 @@ const signal = () => AbortSignal.timeout(10_000);
 const accessor = 'roles/secretmanager.secretAccessor';
 const labels = { 'managed-by': 'knada-notebooks', 'knada-team-id': 'team-a-3f9c' };
 
-const policyOf = async (vault: Vault, id: string): Promise<IamPolicy> => {
+const policyOf = async (vault: SecretManager, id: string): Promise<IamPolicy> => {
   const policy = await vault.policy(id, signal());
   assert.ok(policy);
   return policy;
@@ -25,7 +25,7 @@ const policyOf = async (vault: Vault, id: string): Promise<IamPolicy> => {
 
 /** What everything that plays Secret Manager, Google’s included, must do. */
 export const vaultContract = (open: () => VaultUnderTest): void => {
-  const aSecret = async (): Promise<{ vault: Vault; id: string }> => {
+  const aSecret = async (): Promise<{ vault: SecretManager; id: string }> => {
     const { vault, newId } = open();
     const id = newId();
     assert.equal(await vault.createSecret(id, labels, signal()), 'created');

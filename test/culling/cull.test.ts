@@ -3,9 +3,10 @@ import { describe, it, type TestContext } from 'node:test';
 import { openSqliteStore } from '../../src/adapters/sqlite.ts';
 import type { CullingSpec } from '../../src/culling/activity.ts';
 import { type CullDeps, cull } from '../../src/culling/cull.ts';
+import type { TeamRecord } from '../../src/model/record.ts';
 import { order } from '../../src/notebooks/rules.ts';
-import { type CullingStore, type Store, Unavailable } from '../../src/ports.ts';
-import type { TeamRecord } from '../../src/record.ts';
+import type { CullingStore, Store } from '../../src/ports/store.ts';
+import { Unavailable } from '../../src/ports/unavailable.ts';
 import { aMoment, aNotebook, anEvent, anOrderedRecord, aRecord, aSpec } from '../support/records.ts';
 import { hubsUnderTest, type ServerUnderTest } from './hubs.ts';
 

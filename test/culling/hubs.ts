@@ -1,4 +1,5 @@
-import { type HubRefusal, type HubServer, type Hubs, Unavailable } from '../../src/ports.ts';
+import type { HubRefusal, HubServer, Hubs } from '../../src/ports/hubs.ts';
+import { Unavailable } from '../../src/ports/unavailable.ts';
 
 /** What a notebook server’s kernels do when they are asked. */
 export type Kernels = 'busy' | 'idle' | 'silent' | 'hanging';

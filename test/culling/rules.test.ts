@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import type { CullingSpec, ServerFacts } from '../../src/culling/activity.ts';
+import type { ActivityFacts, CullingSpec } from '../../src/culling/activity.ts';
 import { decide, stopOf } from '../../src/culling/rules.ts';
 import { aMoment } from '../support/records.ts';
 
@@ -12,7 +12,7 @@ const ago = (ms: number): string => at(now - ms);
 const ahead = (ms: number): string => at(now + ms);
 
 /** A server that is stopped: idle for 61 minutes where 60 are allowed, its kernels idle, the look fresh. */
-const due: ServerFacts = {
+const due: ActivityFacts = {
   lookedAt: aMoment,
   running: true,
   ready: true,
@@ -28,7 +28,7 @@ const due: ServerFacts = {
 const hourly: CullingSpec = { timeoutSeconds: 3600, maxAgeSeconds: 604_800, keepBusyKernels: true };
 
 interface Situation {
-  readonly facts?: Partial<ServerFacts>;
+  readonly facts?: Partial<ActivityFacts>;
   readonly culling?: Partial<CullingSpec>;
 }
 type Row = readonly [situation: string, breaks: Situation, outcome: string];
@@ -74,7 +74,7 @@ const oneThing: readonly Row[] = [
   ['the culling stopped an earlier run', { facts: { culledAt: ago(4 * hour) } }, 'stop idle'],
 ];
 
-const unanswered = (since: number): Partial<ServerFacts> => ({
+const unanswered = (since: number): Partial<ActivityFacts> => ({
   lastActivityAt: ago(9 * hour),
   startedAt: ago(12 * hour),
   busy: 'unknown',
@@ -173,7 +173,7 @@ describe('when a server is to be looked at again', () => {
 });
 
 describe('the reason that people read', () => {
-  const message = (facts: Partial<ServerFacts>, culling: Partial<CullingSpec> = {}) => {
+  const message = (facts: Partial<ActivityFacts>, culling: Partial<CullingSpec> = {}) => {
     const verdict = decide({ ...due, ...facts }, { ...hourly, ...culling }, now);
     return verdict.verdict === 'stop' ? verdict.message : verdict.reason;
   };
@@ -207,7 +207,7 @@ describe('the reason that people read', () => {
 });
 
 describe('when a server stops', () => {
-  const stop = (facts: Partial<ServerFacts>, culling: Partial<CullingSpec> = {}) =>
+  const stop = (facts: Partial<ActivityFacts>, culling: Partial<CullingSpec> = {}) =>
     stopOf({ ...due, ...facts }, { ...hourly, ...culling });
 
   it('is its last use plus the Cull Timeout', () => {
@@ -258,7 +258,7 @@ describe('when a server stops', () => {
 
 const timeline = fc.integer({ min: now - 9 * day, max: now + 2 * hour }).map(at);
 const maybe = (instant: fc.Arbitrary<string>) => fc.option(instant, { nil: null });
-const anyFacts: fc.Arbitrary<ServerFacts> = fc.record({
+const anyFacts: fc.Arbitrary<ActivityFacts> = fc.record({
   lookedAt: fc.oneof(
     { weight: 8, arbitrary: fc.constant(aMoment) },
     { weight: 1, arbitrary: maybe(timeline) },
@@ -279,11 +279,11 @@ const anyCulling: fc.Arbitrary<CullingSpec> = fc.record({
   maxAgeSeconds: fc.integer({ min: 86_400, max: 604_800 }),
   keepBusyKernels: fc.boolean(),
 });
-const stopsAtOf = (facts: ServerFacts, culling: CullingSpec): number => {
+const stopsAtOf = (facts: ActivityFacts, culling: CullingSpec): number => {
   const stop = stopOf(facts, culling);
   return stop === null ? Number.POSITIVE_INFINITY : Date.parse(stop.stopsAt);
 };
-const stopped = (facts: ServerFacts, culling: CullingSpec, when = now): boolean =>
+const stopped = (facts: ActivityFacts, culling: CullingSpec, when = now): boolean =>
   decide(facts, culling, when).verdict === 'stop';
 
 describe('whatever the facts', () => {
@@ -368,7 +368,7 @@ describe('whatever the facts', () => {
   it('silent kernels hold a stop up for six hours at most', () => {
     fc.assert(
       fc.property(anyCulling, fc.integer({ min: 6 * hour, max: 8 * hour }), (culling, silentMs) => {
-        const facts: ServerFacts = {
+        const facts: ActivityFacts = {
           ...due,
           startedAt: ago(9 * day),
           lastActivityAt: ago(8 * day),

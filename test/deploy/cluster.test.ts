@@ -2,12 +2,12 @@ import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
+import { type ApiServer, absent, startApiServer } from '@knada/simulators/real/kube-apiserver.ts';
+import { isAbsent } from '@knada/simulators/real/real-parts.ts';
 import Type from 'typebox';
 import { Value } from 'typebox/value';
 import { deployed, deployedUser, enforcePolicies, render, type Send } from '../support/cluster-files.ts';
-import { type ApiServer, absent, startApiServer } from '../support/kube-apiserver.ts';
 import { asDeployed, kubeconfig, sender } from '../support/rbac.ts';
-import { isAbsent } from '../support/real-parts.ts';
 
 const apply = 'application/apply-patch+yaml';
 const ours = { 'app.kubernetes.io/managed-by': 'knada-notebooks' };

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe } from 'node:test';
+import { type ApiServer, absent, startApiServer } from '@knada/simulators/real/kube-apiserver.ts';
 import { admissionPolicies, collector, flux, stranger } from '../contracts/admission-policies.ts';
 import { deployedUser, type Send } from '../support/cluster-files.ts';
-import { type ApiServer, absent, startApiServer } from '../support/kube-apiserver.ts';
 import { sender } from '../support/rbac.ts';
 
 describe('the admission policies: the real API server', { skip: await absent() }, () => {

@@ -1,5 +1,5 @@
 import { after, before, describe } from 'node:test';
-import { type Kubernetes, startKubernetes } from '../../local/kubernetes/server.ts';
+import { type Kubernetes, startKubernetes } from '@knada/simulators/kubernetes/server.ts';
 import { admissionPolicies } from '../contracts/admission-policies.ts';
 import type { Send } from '../support/cluster-files.ts';
 

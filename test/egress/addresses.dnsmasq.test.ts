@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it, type TestContext } from 'node:test';
-import { type Dns, startDns } from '../../local/dns/server.ts';
+import { type Dns, startDns } from '@knada/simulators/dns/server.ts';
+import { absent, type Dnsmasq, startDnsmasq } from '@knada/simulators/real/dnsmasq.ts';
 import { openNames } from '../../src/adapters/dns.ts';
 import { openSqliteStore } from '../../src/adapters/sqlite.ts';
 import { type AddressDeps, refreshHosts, wantHosts } from '../../src/egress/addresses.ts';
@@ -8,7 +9,6 @@ import { allowPolicy } from '../../src/egress/allow.ts';
 import { defaultEntryOptions, parseAllowlist } from '../../src/egress/entry.ts';
 import { addressesOf, hostState } from '../../src/egress/freshness.ts';
 import { defaultEgressSettings } from '../../src/egress/policy.ts';
-import { absent, type Dnsmasq, startDnsmasq } from '../support/dnsmasq.ts';
 import { aMoment } from '../support/records.ts';
 
 const minute = 60_000;

@@ -3,17 +3,18 @@ import { describe, it, type TestContext } from 'node:test';
 import { openSqliteStore } from '../../src/adapters/sqlite.ts';
 import { type AddressDeps, lookNow, refreshHosts, wantHosts } from '../../src/egress/addresses.ts';
 import { addressesOf } from '../../src/egress/freshness.ts';
-import type { NameAnswer, Store } from '../../src/ports.ts';
+import type { DnsAnswer } from '../../src/ports/dns.ts';
+import type { Store } from '../../src/ports/store.ts';
 import { aMoment, anEvent, aRecord } from '../support/records.ts';
 
 const start = Date.parse(aMoment);
 const minute = 60_000;
 const iso = (at: number): string => new Date(at).toISOString();
-const found = (...addresses: readonly string[]): NameAnswer => ({
+const found = (...addresses: readonly string[]): DnsAnswer => ({
   answer: 'addresses',
   addresses: addresses.map((address) => ({ address, ttlSeconds: 60 })),
 });
-const failed: NameAnswer = { answer: 'failed', message: 'SERVFAIL' };
+const failed: DnsAnswer = { answer: 'failed', message: 'SERVFAIL' };
 const signal = () => AbortSignal.timeout(20_000);
 
 /** A store of its own, with what it was asked; DNS as the test says; an hour that the test sets. */
@@ -31,7 +32,7 @@ const aWorld = (t: TestContext) => {
       };
     },
   });
-  const dns = new Map<string, NameAnswer | ((signal: AbortSignal) => Promise<NameAnswer>)>();
+  const dns = new Map<string, DnsAnswer | ((signal: AbortSignal) => Promise<DnsAnswer>)>();
   const resolved: string[] = [];
   const events: { readonly event: string; readonly fields: object }[] = [];
   const note = (fields: object, event: string) => void events.push({ event, fields });
@@ -319,7 +320,7 @@ describe('looking right now', () => {
   it('ends when DNS does not, keeps what is known, and leaves the rest to the next pass', async (t) => {
     const world = aWorld(t);
     const never = (asked: AbortSignal) =>
-      new Promise<NameAnswer>((_, reject) => {
+      new Promise<DnsAnswer>((_, reject) => {
         asked.addEventListener('abort', () => reject(asked.reason));
       });
     world.dns.set('a.example.com', found('198.35.26.1'));

@@ -5,7 +5,7 @@ import { Value } from 'typebox/value';
 import { type AdmissionDeps, type AdmissionRequest, admissionWith } from '../../src/egress/admission.ts';
 import { defaultEntryOptions } from '../../src/egress/entry.ts';
 import { defaultEgressSettings } from '../../src/egress/policy.ts';
-import { Unavailable } from '../../src/ports.ts';
+import { Unavailable } from '../../src/ports/unavailable.ts';
 import { isWrite, recorded, spoken } from '../support/intercepted.ts';
 import { aReview } from '../support/reviews.ts';
 import { type OpenedSimulator, openSimulator } from '../support/simulated-kubernetes.ts';

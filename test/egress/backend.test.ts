@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
-import { type Cluster, Unavailable } from '../../src/ports.ts';
+import type { Cluster } from '../../src/ports/cluster.ts';
+import { Unavailable } from '../../src/ports/unavailable.ts';
 import { assertProblem, kari, openApi } from '../support/api.ts';
 
 const opened = async (backend: string) => {

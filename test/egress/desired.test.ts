@@ -14,11 +14,12 @@ import {
   transition,
 } from '../../src/egress/desired.ts';
 import type { Addresses } from '../../src/egress/destinations.ts';
-import { type AllowlistEntry, defaultEntryOptions, parseAllowlist } from '../../src/egress/entry.ts';
+import { defaultEntryOptions, parseAllowlist } from '../../src/egress/entry.ts';
 import { chooseBackend, fqdnPolicies } from '../../src/egress/fqdn.ts';
 import { defaultEgressSettings, type EgressSettings, policyHash } from '../../src/egress/policy.ts';
 import { type Cidr, parseCidr } from '../../src/egress/ranges.ts';
-import type { Manifest } from '../../src/ports.ts';
+import type { AllowlistEntry } from '../../src/model/allowlist.ts';
+import type { Manifest } from '../../src/ports/cluster.ts';
 import { type Connection, egressAllowed, inSubnet, type Pod } from '../support/network-policy.ts';
 
 const cidr = (text: string): Cidr => {

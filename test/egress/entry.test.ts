@@ -9,8 +9,8 @@ import {
   parseEntry,
   printEntry,
 } from '../../src/egress/entry.ts';
-import { EntryProblem } from '../../src/egress/entry-problem.ts';
 import { parseCidr } from '../../src/egress/ranges.ts';
+import { EntryProblem } from '../../src/model/allowlist.ts';
 
 const withCidr: EntryOptions = { ...defaultEntryOptions, allowCidr: true };
 

@@ -4,16 +4,12 @@ import type { V1NetworkPolicy } from '@kubernetes/client-node';
 import fc from 'fast-check';
 import { desiredNotebookPolicies } from '../../src/egress/desired.ts';
 import type { Addresses } from '../../src/egress/destinations.ts';
-import {
-  type AllowlistEntry,
-  defaultEntryOptions,
-  parseAllowlist,
-  printEntry,
-} from '../../src/egress/entry.ts';
+import { defaultEntryOptions, parseAllowlist, printEntry } from '../../src/egress/entry.ts';
 import { type EgressFacts, explain, parseDestination } from '../../src/egress/explain.ts';
 import { defaultEgressSettings, type EgressSettings } from '../../src/egress/policy.ts';
 import { parseCidr } from '../../src/egress/ranges.ts';
-import type { Manifest } from '../../src/ports.ts';
+import type { AllowlistEntry } from '../../src/model/allowlist.ts';
+import type { Manifest } from '../../src/ports/cluster.ts';
 import { egressAllowed, type Pod } from '../support/network-policy.ts';
 
 const namespace = 'team-red-3f2a';

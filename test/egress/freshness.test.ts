@@ -11,7 +11,8 @@ import {
   looked,
   wanted,
 } from '../../src/egress/freshness.ts';
-import type { HostRecord, NameAnswer } from '../../src/ports.ts';
+import type { HostRecord } from '../../src/model/host.ts';
+import type { DnsAnswer } from '../../src/ports/dns.ts';
 import { aMoment } from '../support/records.ts';
 
 const name = 'api.example.com';
@@ -21,12 +22,12 @@ const minute = 60 * second;
 const hour = 60 * minute;
 const day = 24 * hour;
 
-const found = (addresses: readonly string[], ttlSeconds = 60): NameAnswer => ({
+const found = (addresses: readonly string[], ttlSeconds = 60): DnsAnswer => ({
   answer: 'addresses',
   addresses: addresses.map((address) => ({ address, ttlSeconds })),
 });
-const absent: NameAnswer = { answer: 'absent' };
-const failed: NameAnswer = { answer: 'failed', message: 'SERVFAIL' };
+const absent: DnsAnswer = { answer: 'absent' };
+const failed: DnsAnswer = { answer: 'failed', message: 'SERVFAIL' };
 
 const defined = <T>(value: T | undefined): T => {
   assert.ok(value !== undefined);
@@ -34,7 +35,7 @@ const defined = <T>(value: T | undefined): T => {
 };
 /** A host that a team with a running notebook has just listed. */
 const live = (now = start): HostRecord => defined(wanted(undefined, name, true, now));
-const look = (record: HostRecord, answers: readonly NameAnswer[], now: number, jitter = 0): HostRecord =>
+const look = (record: HostRecord, answers: readonly DnsAnswer[], now: number, jitter = 0): HostRecord =>
   looked(record, name, answers, now, jitter);
 const waitOf = ({ dueAt }: HostRecord, now: number): number | null =>
   dueAt === null ? null : (Date.parse(dueAt) - now) / second;
@@ -43,7 +44,7 @@ const waitOf = ({ dueAt }: HostRecord, now: number): number | null =>
 const lookUntil = (
   record: HostRecord,
   until: number,
-  answer: (now: number) => readonly NameAnswer[],
+  answer: (now: number) => readonly DnsAnswer[],
   each: (record: HostRecord, now: number) => void = () => {},
 ): HostRecord => {
   let current = record;
@@ -196,7 +197,7 @@ describe('the addresses of a host', () => {
           }),
           { minLength: 1, maxLength: 5 },
         )
-        .map((addresses): NameAnswer => ({ answer: 'addresses', addresses })),
+        .map((addresses): DnsAnswer => ({ answer: 'addresses', addresses })),
     );
     const record = look(live(), [found(['198.35.26.1', '198.35.26.2'])], start);
     fc.assert(

@@ -7,11 +7,11 @@ import {
   type EnvironmentFacts,
   environments,
   type StandardCandidate,
-  StandardImage,
 } from '../../src/environments/environment.ts';
 import { jupyterSnapshot } from '../../src/environments/jupyter.ts';
 import { pythonVersions, releaseCycleSnapshot } from '../../src/environments/python.ts';
 import { knadaImages } from '../../src/environments/standard-images.ts';
+import { StandardImage } from '../../src/model/environment.ts';
 
 const now = Date.parse('2026-11-23T09:00:00Z');
 const digest = `sha256:${'a'.repeat(64)}`;

@@ -6,9 +6,9 @@ import {
   isSupported,
   parseReleaseCycle,
   pythonVersions,
-  type ReleaseCycle,
   releaseCycleSnapshot,
 } from '../../src/environments/python.ts';
+import type { ReleaseCycle } from '../../src/model/environment.ts';
 
 const at = (instant: string) => Date.parse(instant);
 const autumn2026 = at('2026-11-23T09:00:00Z');

@@ -1,22 +1,20 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
+import { buildImage } from '@knada/simulators/registries/image.ts';
+import { type Fault, registryEndpoints, startRegistries } from '@knada/simulators/registries/server.ts';
 import { Check } from 'typebox/value';
-import { buildImage } from '../../local/registries/image.ts';
-import { type Fault, registryEndpoints, startRegistries } from '../../local/registries/server.ts';
 import { openRegistries } from '../../src/adapters/oci-registry.ts';
 import { openPythonReleases } from '../../src/adapters/python-releases.ts';
 import {
-  Catalogue,
-  CatalogueSource,
   listEnvironments,
   listPythonVersions,
   offersTheSame,
-  PythonVersionInfo,
   shippedCatalogue,
 } from '../../src/environments/catalogue.ts';
-import { Driver, Environment, EnvironmentGap } from '../../src/environments/environment.ts';
-import { type RefreshDeps, refreshCatalogue } from '../../src/environments/refresh.ts';
+import { type CatalogueRefreshDeps, refreshCatalogue } from '../../src/environments/refresh.ts';
 import { knadaImages } from '../../src/environments/standard-images.ts';
+import { Catalogue, CatalogueSource, PythonVersionInfo } from '../../src/model/catalogue.ts';
+import { Driver, Environment, EnvironmentGap } from '../../src/model/environment.ts';
 
 const repository = 'navikt/knada-images/jupyter';
 const minute = 60_000;
@@ -35,7 +33,7 @@ const opened = async (t: TestContext, standardImages = knadaImages) => {
     random: () => 0,
     wait: async () => {},
   };
-  const deps: RefreshDeps = {
+  const deps: CatalogueRefreshDeps = {
     registries: openRegistries(outside),
     pythonReleases: openPythonReleases(outside),
     standardImages,

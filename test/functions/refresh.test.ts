@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { getTestServer } from '@google-cloud/functions-framework/testing';
+import { type Registries, registryEndpoints, startRegistries } from '@knada/simulators/registries/server.ts';
 import { environmentOf } from '../../local/environment.ts';
-import { type Registries, registryEndpoints, startRegistries } from '../../local/registries/server.ts';
 import { openSqliteStore } from '../../src/adapters/sqlite.ts';
 import { aNotebook, anEvent, anOrderedRecord, aSpec } from '../support/records.ts';
 

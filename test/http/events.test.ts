@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { get } from 'node:http';
 import { describe, it } from 'node:test';
 import { registerEvents, type ServerEvent, streamEvents } from '../../src/http/events.ts';
-import { Problem } from '../../src/problems.ts';
+import { Problem } from '../../src/model/problems.ts';
 import { shell } from './shell.ts';
 
 type Source = (signal: AbortSignal) => AsyncIterable<ServerEvent>;

@@ -5,7 +5,7 @@ import { describe, it } from 'node:test';
 import Type from 'typebox';
 import { type Issuer, registerAuth } from '../../src/http/auth.ts';
 import { registerRateLimit } from '../../src/http/guards.ts';
-import { closed } from '../../src/schema.ts';
+import { closed } from '../../src/lib/schema.ts';
 import { startIssuer } from './issuer.ts';
 import { shell } from './shell.ts';
 

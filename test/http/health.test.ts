@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { registerAuth } from '../../src/http/auth.ts';
 import { registerHealth } from '../../src/http/health.ts';
-import { Unavailable } from '../../src/ports.ts';
+import { Unavailable } from '../../src/ports/unavailable.ts';
 import { shell } from './shell.ts';
 
 const healthOf = async (ping: () => Promise<void>, revision?: string) => {

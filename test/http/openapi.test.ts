@@ -10,11 +10,11 @@ import {
   openapiDocument,
   registerOpenapi,
 } from '../../src/http/openapi.ts';
-import { exampleFaults, openapiFaults } from '../../src/http/openapi-rules.ts';
 import { PageQuery, pageOf } from '../../src/http/pages.ts';
-import { NotebookPatch } from '../../src/notebooks/notebook.ts';
-import { closed, ref } from '../../src/schema.ts';
-import { MemberOrder, Slug, TeamOrder } from '../../src/teams/team.ts';
+import { closed, ref } from '../../src/lib/schema.ts';
+import { NotebookPatch } from '../../src/model/notebook.ts';
+import { MemberOrder, Slug, TeamOrder } from '../../src/model/team.ts';
+import { exampleFaults, openapiFaults } from '../openapi/openapi-rules.ts';
 import { shell } from './shell.ts';
 
 const params = closed({ team: Slug });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { decodeCursor, encodeCursor, PageQuery, pageAnswer, pageRequest } from '../../src/http/pages.ts';
-import { Problem } from '../../src/problems.ts';
+import { Problem } from '../../src/model/problems.ts';
 import { shell } from './shell.ts';
 
 const list = { name: 'teams', view: 'member:kari.nordmann@nav.no' };

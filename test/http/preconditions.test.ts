@@ -1,14 +1,20 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { demand, etagOf, isNotModified, preconditionsOf, unchanged } from '../../src/http/preconditions.ts';
-import { Problem } from '../../src/problems.ts';
+import {
+  checkPreconditions,
+  etagOf,
+  isNotModified,
+  preconditionsOf,
+  unchanged,
+} from '../../src/http/preconditions.ts';
+import { Problem } from '../../src/model/problems.ts';
 import { shell } from './shell.ts';
 
 const now = { revision: 3, statusVersion: 14 };
 
 const verdict = (headers: Record<string, string>, current: typeof now | undefined) => {
   try {
-    demand(preconditionsOf(headers), current);
+    checkPreconditions(preconditionsOf(headers), current);
     return 'go on';
   } catch (error) {
     assert.ok(error instanceof Problem);

@@ -7,9 +7,9 @@ import { pino } from 'pino';
 import Type from 'typebox';
 import { errorReference, statusOf, typeOf } from '../../src/http/problem.ts';
 import type { App } from '../../src/http/server.ts';
-import { Unavailable } from '../../src/ports.ts';
-import { catalogue, Problem, type ProblemCode } from '../../src/problems.ts';
-import { closed } from '../../src/schema.ts';
+import { closed } from '../../src/lib/schema.ts';
+import { catalogue, Problem, type ProblemCode } from '../../src/model/problems.ts';
+import { Unavailable } from '../../src/ports/unavailable.ts';
 import { shell, timeless } from './shell.ts';
 
 const logOf = () => {

@@ -4,9 +4,9 @@ import fc from 'fast-check';
 import Type from 'typebox';
 import { faultOf } from '../../src/http/faults.ts';
 import { compileSchemas } from '../../src/http/validation.ts';
-import { NotebookOrder, NotebookPatch } from '../../src/notebooks/notebook.ts';
-import { closed, nullable, oneOf, ref } from '../../src/schema.ts';
-import { MemberOrder, Slug, TeamOrder } from '../../src/teams/team.ts';
+import { closed, nullable, oneOf, ref } from '../../src/lib/schema.ts';
+import { NotebookOrder, NotebookPatch } from '../../src/model/notebook.ts';
+import { MemberOrder, Slug, TeamOrder } from '../../src/model/team.ts';
 import { shell } from './shell.ts';
 
 const params = closed({ team: Slug });

@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it, type TestContext } from 'node:test';
+import { buildImage } from '@knada/simulators/registries/image.ts';
+import { registryEndpoints, startRegistries } from '@knada/simulators/registries/server.ts';
 import fc from 'fast-check';
-import { buildImage } from '../../local/registries/image.ts';
-import { registryEndpoints, startRegistries } from '../../local/registries/server.ts';
 import { openRegistries } from '../../src/adapters/oci-registry.ts';
 import { nearestTags } from '../../src/images/nearest-tags.ts';
 import type { ImagePolicy } from '../../src/images/reference.ts';
 import { newerDigest, resolveImage, stillThere } from '../../src/images/resolve.ts';
 import { listImageTags, listTeamImages } from '../../src/images/team-images.ts';
-import { Problem, type ProblemCode } from '../../src/problems.ts';
+import { Problem, type ProblemCode } from '../../src/model/problems.ts';
 import { sharedFile, withoutShared } from '../support/shared.ts';
 
 const now = Date.parse('2026-11-23T09:00:00.000Z');

@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import Type, { type Static, type TSchema } from 'typebox';
 import { Value } from 'typebox/value';
-import type { Manifest } from '../../src/ports.ts';
+import type { Manifest } from '../../src/ports/cluster.ts';
 
 const assets = fileURLToPath(new URL('../../.ci/python-assets', import.meta.url));
 const driver = fileURLToPath(new URL('./hub.py', import.meta.url));

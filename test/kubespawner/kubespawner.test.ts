@@ -3,21 +3,21 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
+import { isAbsent, tookPart } from '@knada/simulators/real/real-parts.ts';
 import Type from 'typebox';
+import type { NotebookSpec } from '../../src/model/notebook.ts';
+import type { TeamRecord } from '../../src/model/record.ts';
 import { hubSecret } from '../../src/notebooks/keys.ts';
-import type { NotebookSpec } from '../../src/notebooks/notebook.ts';
 import {
-  type Environment,
   type Profile,
+  type ProfileEnvironment,
   profilesConfigMap,
   profilesOf,
 } from '../../src/notebooks/profiles.ts';
 import { hubScopes, valuesOf } from '../../src/notebooks/values.ts';
-import type { Manifest } from '../../src/ports.ts';
-import type { TeamRecord } from '../../src/record.ts';
+import type { Manifest } from '../../src/ports/cluster.ts';
 import { metaOf } from '../../src/teams/desired.ts';
 import { aPlatform, withChartDefaults } from '../notebooks/platform.ts';
-import { isAbsent, tookPart } from '../support/real-parts.ts';
 import { aMoment, aNotebook, anOrderedRecord, aSpec } from '../support/records.ts';
 import { hubPython, mountConfigMap, startHub, type TestHub } from './hub.ts';
 
@@ -26,7 +26,7 @@ const skip = 'absent' in found ? isAbsent('KubeSpawner', found.absent) : false;
 const python = 'python' in found ? found.python : '';
 
 const digest = (digit: string) => `sha256:${digit.repeat(64)}`;
-const environments: readonly Environment[] = [
+const environments: readonly ProfileEnvironment[] = [
   {
     python: '3.13',
     image: 'ghcr.io/navikt/knada-images/jupyter:20261120-3.13',
@@ -262,7 +262,7 @@ describe('the real KubeSpawner with our values and profiles', { skip }, () => {
   });
 
   it('shows the choice at login, and nothing in it is taken for HTML or a template', async () => {
-    const hostile: Environment = {
+    const hostile: ProfileEnvironment = {
       python: '3.11',
       image: 'ghcr.io/navikt/x:1',
       digest: digest('d'),

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { answerClock } from '@knada/simulators/hubs/control.ts';
 import { startChild } from '../../local/child.ts';
-import { answerClock } from '../../local/hubs/control.ts';
 
 describe('the sandbox’s clock', () => {
   it('moves forward in a process that it started, for those too that kept the function they found', async (t) => {

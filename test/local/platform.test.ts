@@ -4,8 +4,8 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { json } from 'node:stream/consumers';
 import { describe, it } from 'node:test';
-import { installPlatform } from '../../local/cluster/platform.ts';
-import { startKubernetes } from '../../local/kubernetes/server.ts';
+import { startKubernetes } from '@knada/simulators/kubernetes/server.ts';
+import { installPlatform } from '../../local/platform.ts';
 import { allowedReview, parseReview } from '../../src/egress/review.ts';
 
 describe('what the platform team has installed in the sandbox’s cluster', () => {

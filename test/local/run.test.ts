@@ -101,7 +101,7 @@ describe('scripts/run.mjs', () => {
     assert.equal(code, 7);
     assert.deepEqual(JSON.parse(out), [['--fresh', 'a b'], project]);
     assert.match(err, /nothing is installed yet/);
-    assert.deepEqual(await npmCalls(), ['ci --no-audit --no-fund']);
+    assert.deepEqual(await npmCalls(), ['ci --no-audit --no-fund --loglevel=error']);
   });
 
   it('installs once, and again when the lockfile asks for something else', async () => {
@@ -131,7 +131,7 @@ esac`);
     const { code } = await run(['local']);
     assert.equal(code, 7);
     assert.deepEqual(await npmCalls(), [
-      'ci --no-audit --no-fund',
+      'ci --no-audit --no-fund --loglevel=error',
       'rebuild node --ignore-scripts=false --foreground-scripts',
     ]);
   });

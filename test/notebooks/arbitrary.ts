@@ -1,6 +1,6 @@
 import fc from 'fast-check';
-import type { NotebookImage, NotebookSpec } from '../../src/notebooks/notebook.ts';
-import type { Environment } from '../../src/notebooks/profiles.ts';
+import type { NotebookImage, NotebookSpec } from '../../src/model/notebook.ts';
+import type { ProfileEnvironment } from '../../src/notebooks/profiles.ts';
 import type { Platform } from '../../src/notebooks/values.ts';
 import { aMoment } from '../support/records.ts';
 import { aPlatform, entraValues, helmMerge } from './platform.ts';
@@ -46,7 +46,7 @@ export const anyImage: fc.Arbitrary<NotebookImage> = fc.record({
   newerDigest: fc.option(digest),
 });
 
-export const anyEnvironments: fc.Arbitrary<readonly Environment[]> = fc.uniqueArray(
+export const anyEnvironments: fc.Arbitrary<readonly ProfileEnvironment[]> = fc.uniqueArray(
   fc.record({
     python: fc.integer({ min: 8, max: 20 }).map((minor) => `3.${minor}`),
     image: reference,

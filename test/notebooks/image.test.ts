@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { buildImage } from '../../local/registries/image.ts';
+import { buildImage } from '@knada/simulators/registries/image.ts';
 import { type Answer, assertProblem, kari } from '../support/api.ts';
 import { openWithRegistries } from '../support/registries.ts';
 

@@ -2,9 +2,11 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { Value } from 'typebox/value';
+import { NotebookLimits } from '../../src/model/limits.ts';
 import { defaultLimits } from '../../src/notebooks/bounds.ts';
-import { limitsView, NotebookLimits } from '../../src/notebooks/limits.ts';
-import { boundsFaults, changesBetween, complete } from '../../src/notebooks/rules.ts';
+import { limitsView } from '../../src/notebooks/limits.ts';
+import { changesBetween } from '../../src/notebooks/plan.ts';
+import { boundsFaults, complete } from '../../src/notebooks/spec.ts';
 import { mergePatch } from '../support/merge-patch.ts';
 import { anyLimits } from './orders.ts';
 

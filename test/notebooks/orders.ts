@@ -1,6 +1,6 @@
 import fc from 'fast-check';
-import type { Limits } from '../../src/notebooks/bounds.ts';
-import type { NotebookOrder, NotebookSpec } from '../../src/notebooks/notebook.ts';
+import type { Limits } from '../../src/model/limits.ts';
+import type { NotebookOrder, NotebookSpec } from '../../src/model/notebook.ts';
 import { anySpec } from './arbitrary.ts';
 
 const ascending = (count: number, min: number, max: number): fc.Arbitrary<number[]> =>

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import type { NotebookImage, NotebookSpec } from '../../src/notebooks/notebook.ts';
+import type { NotebookImage, NotebookSpec } from '../../src/model/notebook.ts';
 import {
-  type Environment,
   type Profile,
+  type ProfileEnvironment,
   profileRevisionAnnotation,
   profilesConfigMap,
   profilesOf,
@@ -15,7 +15,7 @@ import { aMoment, aNotebook, anOrderedRecord, aRecord, aSpec } from '../support/
 import { anyEnvironments, anyImage, anySpec } from './arbitrary.ts';
 
 const digest = (digit: string) => `sha256:${digit.repeat(64)}`;
-const environment = (python: string, overrides: Partial<Environment> = {}): Environment => ({
+const environment = (python: string, overrides: Partial<ProfileEnvironment> = {}): ProfileEnvironment => ({
   python,
   image: `ghcr.io/navikt/jupyter:2026-${python}`,
   digest: digest('b'),

@@ -1,30 +1,16 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { defaultLimits, type Limits } from '../../src/notebooks/bounds.ts';
-import type {
-  NotebookImage,
-  NotebookOrder,
-  NotebookPatch,
-  NotebookSpec,
-} from '../../src/notebooks/notebook.ts';
+import type { Limits } from '../../src/model/limits.ts';
+import type { NotebookImage, NotebookOrder, NotebookPatch, NotebookSpec } from '../../src/model/notebook.ts';
+import { Problem } from '../../src/model/problems.ts';
+import type { TeamRecord } from '../../src/model/record.ts';
+import { defaultLimits } from '../../src/notebooks/bounds.ts';
+import { changesBetween, planned } from '../../src/notebooks/plan.ts';
 import { mebibytes } from '../../src/notebooks/quantity.ts';
-import {
-  assertWithinBounds,
-  boundsFaults,
-  changesBetween,
-  complete,
-  deleteNotebook,
-  notebookView,
-  order,
-  patched,
-  planned,
-  restored,
-  retry,
-} from '../../src/notebooks/rules.ts';
-import type { Decision } from '../../src/ports.ts';
-import { Problem } from '../../src/problems.ts';
-import type { TeamRecord } from '../../src/record.ts';
+import { deleteNotebook, notebookView, order, retry } from '../../src/notebooks/rules.ts';
+import { assertWithinBounds, boundsFaults, complete, patched, restored } from '../../src/notebooks/spec.ts';
+import type { Decision } from '../../src/ports/store.ts';
 import { mergePatch } from '../support/merge-patch.ts';
 import { aMoment, aNotebook, anOrderedRecord, aRecord, aSpec } from '../support/records.ts';
 import { anyCompleteSpec, anyLimitsAndOrder, anyOrder } from './orders.ts';

@@ -1,9 +1,9 @@
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
 import addFormats from 'ajv-formats';
-import { EntryProblem } from '../../src/egress/entry-problem.ts';
 import { faultCodes } from '../../src/http/faults.ts';
 import type { OpenapiDocument } from '../../src/http/openapi.ts';
-import { pointerToken } from '../../src/json.ts';
+import { pointerToken } from '../../src/lib/json.ts';
+import { EntryProblem } from '../../src/model/allowlist.ts';
 
 /** An answer as it came over the wire. */
 export interface Answered {

@@ -5,9 +5,9 @@ import { after, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { canonicalJson } from '../../src/http/openapi.ts';
-import { exampleFaults, openapiFaults } from '../../src/http/openapi-rules.ts';
 import { compileSchemas } from '../../src/http/validation.ts';
 import { openApi } from '../support/api.ts';
+import { exampleFaults, openapiFaults } from './openapi-rules.ts';
 
 const root = new URL('../../', import.meta.url);
 const run = (file: string, ...args: string[]) =>

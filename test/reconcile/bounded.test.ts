@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
+import type { TeamRecord } from '../../src/model/record.ts';
 import { boundedBy } from '../../src/reconcile/bounded.ts';
-import type { TeamRecord } from '../../src/record.ts';
 import { aMoment, aNotebook, anOrderedRecord, aRecord } from '../support/records.ts';
 
 const silent = { info: () => {}, warn: () => {}, error: () => {} };

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import type { Condition, Phase } from '../../src/notebooks/condition.ts';
-import { type Facts, statusAfter } from '../../src/reconcile/conditions.ts';
+import type { Condition, Phase } from '../../src/model/condition.ts';
+import type { TeamRecord, TeamStatus } from '../../src/model/record.ts';
+import { type ReconcileFacts, statusAfter } from '../../src/reconcile/conditions.ts';
 import type { ReleaseState } from '../../src/reconcile/release.ts';
-import type { TeamRecord, TeamStatus } from '../../src/record.ts';
 import { aMoment, aNotebook, anOrderedRecord, aRecord } from '../support/records.ts';
 
 const now = '2026-11-23T10:00:00.000Z';
@@ -14,11 +14,11 @@ const outcomes = {
   waiting: { outcome: 'waiting', reason: 'Terminating', message: 'Secret x is being deleted.' },
   blocked: { outcome: 'blocked', reason: 'Conflict', message: 'Namespace x is not this team’s.' },
   unknown: { outcome: 'unknown', reason: 'KubernetesUnavailable', message: 'It did not answer.' },
-} as const satisfies Record<string, Facts['applied']>;
+} as const satisfies Record<string, ReconcileFacts['applied']>;
 type Outcome = keyof typeof outcomes;
 const states = ['pending', 'applying', 'retrying', 'applied', 'failed', 'rolled_back'] as const;
 
-const facts = (outcome: Outcome, state?: ReleaseState['state']): Facts => ({
+const facts = (outcome: Outcome, state?: ReleaseState['state']): ReconcileFacts => ({
   applied: outcomes[outcome],
   release: state === undefined ? undefined : { state, message: `Flux: ${state}` },
 });
@@ -31,7 +31,7 @@ const applied = { appliedGeneration: 2, appliedRevision: 1 };
 const wasReady = { ...applied, wasReady: true };
 
 describe('the phase of a notebook', () => {
-  const rows: readonly (readonly [string, Partial<TeamStatus>, Facts, Phase])[] = [
+  const rows: readonly (readonly [string, Partial<TeamStatus>, ReconcileFacts, Phase])[] = [
     // Nothing applied yet.
     ['ordered, the cluster away', {}, facts('unknown'), 'Pending'],
     ['ordered, something in the way', {}, facts('blocked'), 'Pending'],
@@ -98,12 +98,12 @@ describe('the phase of a team without a notebook', () => {
 });
 
 describe('the conditions', () => {
-  const of = (record: TeamRecord, found: Facts) =>
+  const of = (record: TeamRecord, found: ReconcileFacts) =>
     statusAfter(record, found, now).conditions.map(
       ({ type, status, reason }) => `${type} ${status} ${reason}`,
     );
 
-  const rows: readonly (readonly [Facts, readonly string[]])[] = [
+  const rows: readonly (readonly [ReconcileFacts, readonly string[]])[] = [
     [facts('complete', 'applied'), ['Applied True AsOrdered', 'HubReady True Installed']],
     [facts('complete', 'pending'), ['Applied True AsOrdered', 'HubReady Unknown Pending']],
     [facts('complete', 'applying'), ['Applied True AsOrdered', 'HubReady Unknown Applying']],
@@ -177,7 +177,7 @@ describe('what the cluster has in full', () => {
 });
 
 describe('any look', () => {
-  const anyFacts: fc.Arbitrary<Facts> = fc
+  const anyFacts: fc.Arbitrary<ReconcileFacts> = fc
     .tuple(
       fc.constantFrom<Outcome>('complete', 'waiting', 'blocked', 'unknown'),
       fc.constantFrom(undefined, ...states),

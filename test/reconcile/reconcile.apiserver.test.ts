@@ -1,9 +1,9 @@
 import { after, before, describe } from 'node:test';
+import { type ApiServer, absent, startApiServer } from '@knada/simulators/real/kube-apiserver.ts';
 import { openCluster } from '../../src/adapters/kubernetes.ts';
 import { reconcileContract } from '../contracts/reconcile.ts';
 import { enforcePolicies } from '../support/cluster-files.ts';
 import { isWrite } from '../support/intercepted.ts';
-import { type ApiServer, absent, startApiServer } from '../support/kube-apiserver.ts';
 import { asDeployed, sender } from '../support/rbac.ts';
 import type { Kubernetes } from '../support/world.ts';
 

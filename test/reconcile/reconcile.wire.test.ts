@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import type { Fault } from '../../local/kubernetes/server.ts';
-import { type Kubernetes as Simulator, startKubernetes } from '../../local/kubernetes/server.ts';
+import {
+  type Fault,
+  type Kubernetes as Simulator,
+  startKubernetes,
+} from '@knada/simulators/kubernetes/server.ts';
 import { openCluster } from '../../src/adapters/kubernetes.ts';
 import type { Send } from '../support/cluster-files.ts';
 import { aWorld, conditionOf, type World } from '../support/world.ts';

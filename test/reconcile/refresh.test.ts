@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { type Kubernetes, startKubernetes } from '../../local/kubernetes/server.ts';
-import { buildImage } from '../../local/registries/image.ts';
+import { type Kubernetes, startKubernetes } from '@knada/simulators/kubernetes/server.ts';
+import { buildImage } from '@knada/simulators/registries/image.ts';
 import { openCluster } from '../../src/adapters/kubernetes.ts';
-import type { Registries } from '../../src/ports.ts';
-import { namespaceOf } from '../../src/teams/names.ts';
+import { namespaceOf } from '../../src/model/names.ts';
+import type { Registries } from '../../src/ports/registries.ts';
 import { kari } from '../support/api.ts';
 import { openWithRegistries } from '../support/registries.ts';
 

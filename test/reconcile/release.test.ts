@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import type { Manifest } from '../../src/ports.ts';
+import type { Manifest } from '../../src/ports/cluster.ts';
 import { type ReleaseState, releaseState } from '../../src/reconcile/release.ts';
 
 type Status = 'True' | 'False' | 'Unknown';

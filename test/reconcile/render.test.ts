@@ -3,13 +3,13 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { defaultEntryOptions } from '../../src/egress/entry.ts';
 import { defaultEgressSettings } from '../../src/egress/policy.ts';
+import { namespaceOf } from '../../src/model/names.ts';
+import type { NotebookSpec } from '../../src/model/notebook.ts';
+import type { TeamRecord } from '../../src/model/record.ts';
 import { releaseSpec } from '../../src/notebooks/desired.ts';
-import type { NotebookSpec } from '../../src/notebooks/notebook.ts';
-import type { Manifest } from '../../src/ports.ts';
-import { type LiveEgress, quiet } from '../../src/reconcile/look.ts';
+import type { Manifest } from '../../src/ports/cluster.ts';
+import { type LiveEgress, noNotebooks } from '../../src/reconcile/context.ts';
 import { type Rendering, renderWith } from '../../src/reconcile/render.ts';
-import type { TeamRecord } from '../../src/record.ts';
-import { namespaceOf } from '../../src/teams/names.ts';
 import { anyEnvironments, anyImage, anyTeam } from '../notebooks/arbitrary.ts';
 import { anyCompleteSpec } from '../notebooks/orders.ts';
 import { aPlatform } from '../notebooks/platform.ts';
@@ -22,7 +22,7 @@ const rendering: Rendering = {
   environments: [],
   egress: { settings: defaultEgressSettings, entries: defaultEntryOptions },
 };
-const render = (team: TeamRecord, live: LiveEgress = quiet) => renderWith(rendering)(team, live);
+const render = (team: TeamRecord, live: LiveEgress = noNotebooks) => renderWith(rendering)(team, live);
 
 const ordered = (spec: NotebookSpec, overrides: Partial<TeamRecord> = {}): TeamRecord => {
   const team = anOrderedRecord({ notebook: aNotebook({ spec }), ...overrides });
@@ -101,7 +101,8 @@ describe('what a team’s objects shall be', () => {
   it('is the same bytes for the same record, plain JSON, in the team’s namespace, and marked as the team’s', () => {
     fc.assert(
       fc.property(anyOrdered, anyEnvironments, (team, environments) => {
-        const renderThese = (record: TeamRecord) => renderWith({ ...rendering, environments })(record, quiet);
+        const renderThese = (record: TeamRecord) =>
+          renderWith({ ...rendering, environments })(record, noNotebooks);
         const objects = renderThese(team);
         assert.equal(JSON.stringify(renderThese(structuredClone(team))), JSON.stringify(objects));
         assert.deepEqual(JSON.parse(JSON.stringify(objects)), structuredClone(objects));

@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import { openSqliteStore } from '../../src/adapters/sqlite.ts';
+import type { TeamRecord } from '../../src/model/record.ts';
 import { platformHash, releaseSpec } from '../../src/notebooks/desired.ts';
-import { type HubServer, type HubUser, type Manifest, type Store, Unavailable } from '../../src/ports.ts';
+import type { Manifest } from '../../src/ports/cluster.ts';
+import type { HubServer, HubUser } from '../../src/ports/hubs.ts';
+import type { Store } from '../../src/ports/store.ts';
+import { Unavailable } from '../../src/ports/unavailable.ts';
 import { type TickDeps, tick } from '../../src/reconcile/tick.ts';
-import type { TeamRecord } from '../../src/record.ts';
 import { aPlatform } from '../notebooks/platform.ts';
 import { aMoment, anEvent, anOrderedRecord, aRecord } from '../support/records.ts';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import type { IamBinding, IamPolicy } from '../../src/ports.ts';
+import type { IamBinding, IamPolicy } from '../../src/ports/google.ts';
 import {
   boundFor,
   boundWith,
@@ -13,7 +13,7 @@ import {
   principalOf,
   workloadPrincipal,
 } from '../../src/secrets/bindings.ts';
-import { emptyMemory, memoryAnnotation, readMemory, withMemory } from '../../src/secrets/memory.ts';
+import { emptyMemory, memoryAnnotation, readMemory, withMemory } from '../../src/secrets/grant-ledger.ts';
 
 const [accessor, manager, viewer] = memberRoles;
 const account = 'team-a-3f9c@knada-gcp.iam.gserviceaccount.com';

@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
+import { type Fault, googleEndpoints, startGoogle } from '@knada/simulators/google/server.ts';
 import fc from 'fast-check';
-import { type Fault, googleEndpoints, startGoogle } from '../../local/google/server.ts';
 import { openIdentities } from '../../src/adapters/iam.ts';
 import { openVault } from '../../src/adapters/secret-manager.ts';
-import { Unavailable, type Vault } from '../../src/ports.ts';
+import type { SecretManager } from '../../src/ports/google.ts';
+import { Unavailable } from '../../src/ports/unavailable.ts';
 import { memberRoles } from '../../src/secrets/bindings.ts';
-import { goodForMs, memoryAnnotation } from '../../src/secrets/memory.ts';
+import { goodForMs, memoryAnnotation } from '../../src/secrets/grant-ledger.ts';
 import {
   dismantleWith,
   type Provisioned,
@@ -220,7 +221,7 @@ describe('a team’s secret and identity', () => {
     it('forget nobody whom an outdated pass is about to let in', async () => {
       const { deps, provision, holders } = world;
       await provision(ola);
-      const slow: Vault = {
+      const slow: SecretManager = {
         ...deps.vault,
         async setPolicy(...args) {
           assert.deepEqual(await provision(ola), { state: 'ready' });
@@ -266,7 +267,7 @@ describe('a team’s secret and identity', () => {
                     };
                   };
                   const { vault } = one.deps;
-                  const interleaved: Vault = {
+                  const interleaved: SecretManager = {
                     ...vault,
                     secret: scheduled(vault.secret),
                     annotate: scheduled(vault.annotate),

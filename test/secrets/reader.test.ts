@@ -3,12 +3,12 @@ import { execFile } from 'node:child_process';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { type Google, googleEndpoints, startGoogle } from '../../local/google/server.ts';
+import { type Google, googleEndpoints, startGoogle } from '@knada/simulators/google/server.ts';
 import { openIdentities } from '../../src/adapters/iam.ts';
 import { openVault } from '../../src/adapters/secret-manager.ts';
-import type { Vault } from '../../src/ports.ts';
+import { googleServiceAccount, namespaceOf, secretName, serviceAccountOf } from '../../src/model/names.ts';
+import type { SecretManager } from '../../src/ports/google.ts';
 import { provisionWith } from '../../src/secrets/provision.ts';
-import { googleServiceAccount, namespaceOf, secretName, serviceAccountOf } from '../../src/teams/names.ts';
 
 const project = 'knada-gcp';
 const ours = 'team-a-3f9c';
@@ -19,7 +19,7 @@ const signal = () => AbortSignal.timeout(20_000);
 
 describe('a notebook', () => {
   let google: Google;
-  let vault: Vault;
+  let vault: SecretManager;
 
   before(async () => {
     google = await startGoogle({ project });

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { Problem } from '../../src/problems.ts';
-import { payloadMaxBytes, payloadOf, secretView } from '../../src/secrets/secret.ts';
+import { Problem } from '../../src/model/problems.ts';
+import { payloadMaxBytes } from '../../src/model/secret.ts';
+import { payloadOf, secretView } from '../../src/secrets/secret.ts';
 
 const refused = (
   work: () => unknown,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { Manifest } from '../../src/ports.ts';
+import type { Manifest } from '../../src/ports/cluster.ts';
 import { hubFailure, podFailure } from '../../src/servers/failure.ts';
 
 const image = 'ghcr.io/navikt/x:1';

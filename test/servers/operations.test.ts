@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { Unavailable } from '../../src/ports.ts';
-import { Problem, type ProblemCode } from '../../src/problems.ts';
-import type { OperationRecord } from '../../src/servers/operation.ts';
+import type { OperationRecord } from '../../src/model/operation.ts';
+import { Problem, type ProblemCode } from '../../src/model/problems.ts';
+import { Unavailable } from '../../src/ports/unavailable.ts';
 import type { Outcome } from '../../src/servers/servers.ts';
 import { aScene, kari, ola, type Scene } from './scene.ts';
 

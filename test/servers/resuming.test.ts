@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import type { OperationRecord } from '../../src/model/operation.ts';
 import { advanceWith, type OperationDeps } from '../../src/servers/advance.ts';
-import type { OperationRecord } from '../../src/servers/operation.ts';
 import { aScene, kari, type Scene } from './scene.ts';
 
 /** The process ended: nothing after this call runs any more. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { HubServer } from '../../src/ports.ts';
-import { Problem } from '../../src/problems.ts';
+import { Problem } from '../../src/model/problems.ts';
+import type { HubServer } from '../../src/ports/hubs.ts';
 import { podsByUser } from '../../src/servers/pod.ts';
 import {
   chosenProfile,

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { openSqliteStore } from '../../src/adapters/sqlite.ts';
-import type { HistoryItem } from '../../src/notebooks/notebook.ts';
+import type { HistoryItem } from '../../src/model/history.ts';
+import type { OperationRecord } from '../../src/model/operation.ts';
+import type { TeamRecord } from '../../src/model/record.ts';
 import { profilesConfigMap } from '../../src/notebooks/profiles.ts';
-import type { TeamRecord } from '../../src/record.ts';
 import { advanceWith, type OperationDeps } from '../../src/servers/advance.ts';
-import type { OperationRecord } from '../../src/servers/operation.ts';
 import { serversWith } from '../../src/servers/servers.ts';
 import { metaOf } from '../../src/teams/desired.ts';
 import { scriptedHub } from '../support/hubs.ts';

@@ -1,16 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import type { OperationKind, OperationRecord, OperationStep } from '../../src/servers/operation.ts';
+import type { OperationKind, OperationRecord, OperationStep } from '../../src/model/operation.ts';
+import { operationView } from '../../src/servers/operation-view.ts';
 import type { PodView } from '../../src/servers/pod.ts';
-import {
-  afterCall,
-  begun,
-  type HubFacts,
-  nextStep,
-  operationView,
-  type ServerFacts,
-} from '../../src/servers/steps.ts';
+import { afterCall, begun, type HubFacts, nextStep, type ServerFacts } from '../../src/servers/steps.ts';
 import { aMoment } from '../support/records.ts';
 
 const now = Date.parse(aMoment);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, describe, it } from 'node:test';
 import { generateKeyPair } from 'jose';
-import { Problem, type ProblemCode } from '../../src/problems.ts';
+import { Problem, type ProblemCode } from '../../src/model/problems.ts';
 import { type Answer, assertProblem, creators, kari, openApi } from '../support/api.ts';
 
 const api = await openApi();

@@ -8,16 +8,16 @@ import { DatabaseSync } from 'node:sqlite';
 import { text } from 'node:stream/consumers';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { startDeployments } from '../../local/cluster/deployments.ts';
-import { isReady, startKubelet } from '../../local/cluster/kubelet.ts';
-import { startDns } from '../../local/dns/server.ts';
-import { googleEndpoints, startGoogle } from '../../local/google/server.ts';
-import { startHelmController } from '../../local/helm-controller/controller.ts';
-import { NotThere } from '../../local/hubs/control.ts';
-import { startHubs } from '../../local/hubs/server.ts';
-import { RESOURCES } from '../../local/kubernetes/resources.ts';
-import { startKubernetes } from '../../local/kubernetes/server.ts';
-import { registryEndpoints, startRegistries } from '../../local/registries/server.ts';
+import { startDeployments } from '@knada/simulators/cluster/deployments.ts';
+import { isReady, startKubelet } from '@knada/simulators/cluster/kubelet.ts';
+import { startDns } from '@knada/simulators/dns/server.ts';
+import { googleEndpoints, startGoogle } from '@knada/simulators/google/server.ts';
+import { startHelmController } from '@knada/simulators/helm-controller/controller.ts';
+import { NotThere } from '@knada/simulators/hubs/control.ts';
+import { startHubs } from '@knada/simulators/hubs/server.ts';
+import { RESOURCES } from '@knada/simulators/kubernetes/resources.ts';
+import { startKubernetes } from '@knada/simulators/kubernetes/server.ts';
+import { registryEndpoints, startRegistries } from '@knada/simulators/registries/server.ts';
 import { openNames } from '../../src/adapters/dns.ts';
 import { openIdentities } from '../../src/adapters/iam.ts';
 import { openHubs } from '../../src/adapters/jupyterhub.ts';
@@ -26,21 +26,21 @@ import { openRegistries } from '../../src/adapters/oci-registry.ts';
 import { openPythonReleases } from '../../src/adapters/python-releases.ts';
 import { openVault } from '../../src/adapters/secret-manager.ts';
 import { openSqliteStore } from '../../src/adapters/sqlite.ts';
-import { buildApp } from '../../src/app.ts';
+import { buildApp } from '../../src/api/app.ts';
 import { assemble } from '../../src/assemble.ts';
-import { eachAtOnce } from '../../src/at-once.ts';
 import { cull } from '../../src/culling/cull.ts';
 import { refreshHosts } from '../../src/egress/addresses.ts';
-import { reconcileRuns } from '../../src/egress/runs.ts';
+import { reconcileRuns } from '../../src/egress/airflow-runs.ts';
 import { exampleOf } from '../../src/http/example.ts';
 import { openapiDocument } from '../../src/http/openapi.ts';
+import { forEachConcurrently } from '../../src/lib/concurrency.ts';
 import { createLogger } from '../../src/logging.ts';
+import { namespaceOf } from '../../src/model/names.ts';
+import type { TeamRecord } from '../../src/model/record.ts';
 import { hubSecret, hubSecretName, hubToken } from '../../src/notebooks/keys.ts';
-import type { Store } from '../../src/ports.ts';
+import type { Store } from '../../src/ports/store.ts';
 import { refresh } from '../../src/reconcile/refresh.ts';
 import { tick } from '../../src/reconcile/tick.ts';
-import type { TeamRecord } from '../../src/record.ts';
-import { namespaceOf } from '../../src/teams/names.ts';
 import { startIssuer } from '../http/issuer.ts';
 import { admins, configFor, creators, kari } from '../support/api.ts';
 import { canaryFinder } from '../support/canaries.ts';
@@ -761,7 +761,7 @@ describe('a secret', { timeout: 120_000 }, () => {
     const harmless = operations.filter(isHarmless).filter(({ path }) => path.includes('{team}'));
     await Promise.all([
       functions(),
-      eachAtOnce(teams, 14, async ({ slug }) => {
+      forEachConcurrently(teams, 14, async ({ slug }) => {
         await Promise.all(harmless.map((one) => use(one, slug)));
       }),
     ]);
@@ -834,7 +834,7 @@ describe('a secret', { timeout: 120_000 }, () => {
       );
       assert.equal(code, 201, slug);
     }
-    await eachAtOnce(everybody, 8, ready);
+    await forEachConcurrently(everybody, 8, ready);
     for (const slug of everybody) records.set(slug, await teamNow(slug));
 
     await useAll();

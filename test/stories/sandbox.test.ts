@@ -7,8 +7,8 @@ import type { Readable } from 'node:stream';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { at } from '@knada/simulators/kubernetes/json.ts';
 import { apiAt } from '../../local/demo/api.ts';
-import { at } from '../../local/kubernetes/json.ts';
 import { freeBase, portOf, takenPorts, urlOf } from '../../local/ports.ts';
 import { firstSteps } from '../../local/welcome.ts';
 

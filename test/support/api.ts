@@ -1,25 +1,20 @@
 import assert from 'node:assert/strict';
 import type { InjectOptions, LightMyRequestResponse } from 'fastify';
 import { openSqliteStore } from '../../src/adapters/sqlite.ts';
-import { buildApp } from '../../src/app.ts';
+import { buildApp, type RouteDeps } from '../../src/api/app.ts';
 import { type Adapters, assemble } from '../../src/assemble.ts';
 import { loadConfig } from '../../src/config.ts';
-import type { Deps } from '../../src/deps.ts';
 import { openapiDocument } from '../../src/http/openapi.ts';
 import { statusOf } from '../../src/http/problem.ts';
 import { createLogger } from '../../src/logging.ts';
-import type { HistoryItem } from '../../src/notebooks/notebook.ts';
-import {
-  type Cluster,
-  type Hubs,
-  type Identities,
-  type PythonReleases,
-  type Registries,
-  Unavailable,
-  type Vault,
-} from '../../src/ports.ts';
-import type { Fault, ProblemCode } from '../../src/problems.ts';
-import type { TeamRecord } from '../../src/record.ts';
+import type { HistoryItem } from '../../src/model/history.ts';
+import type { Fault, ProblemCode } from '../../src/model/problems.ts';
+import type { TeamRecord } from '../../src/model/record.ts';
+import type { Cluster } from '../../src/ports/cluster.ts';
+import type { SecretManager, ServiceAccounts } from '../../src/ports/google.ts';
+import type { Hubs } from '../../src/ports/hubs.ts';
+import type { PythonReleases, Registries } from '../../src/ports/registries.ts';
+import { Unavailable } from '../../src/ports/unavailable.ts';
 import { startIssuer } from '../http/issuer.ts';
 import { contractOf } from '../openapi/contract.ts';
 import { namesOf } from './names.ts';
@@ -44,11 +39,11 @@ type Everything = readonly { readonly team: TeamRecord; readonly history: readon
 
 /** The parts of the outside world that a test decides about; by default nothing happens and nothing is there. */
 export interface Outside
-  extends Pick<Deps, 'reconcile' | 'look' | 'hasHomes' | 'hasSecret' | 'pinImage' | 'registries'> {
+  extends Pick<RouteDeps, 'reconcile' | 'look' | 'hasHomes' | 'hasSecret' | 'pinImage' | 'registries'> {
   readonly hubs: Hubs;
   readonly cluster: Cluster;
-  readonly vault: Vault;
-  readonly identities: Identities;
+  readonly vault: SecretManager;
+  readonly identities: ServiceAccounts;
 }
 
 /** Groups of tokens, as the configuration below knows them. */
@@ -113,7 +108,7 @@ export const noHubs: Hubs = {
 };
 const noVaultCall = () =>
   Promise.reject(new Unavailable('secret-manager', 'Secret Manager does not answer.'));
-export const noVault: Vault = {
+export const noVault: SecretManager = {
   secret: noVaultCall,
   createSecret: noVaultCall,
   annotate: noVaultCall,
@@ -125,7 +120,7 @@ export const noVault: Vault = {
   setEnabled: noVaultCall,
 };
 const noIdentity = () => Promise.reject(new Unavailable('iam', 'IAM does not answer.'));
-export const noIdentities: Identities = {
+export const noIdentities: ServiceAccounts = {
   account: noIdentity,
   createAccount: noIdentity,
   deleteAccount: noIdentity,
@@ -215,7 +210,7 @@ export const openApi = async ({ environment = {} }: { readonly environment?: Hea
   };
   const assembled = assemble(config, adapters, passing).deps;
   const reconciled: string[] = [];
-  const deps: Deps = {
+  const deps: RouteDeps = {
     ...assembled,
     reconcile: (team) => {
       reconciled.push(team.slug);

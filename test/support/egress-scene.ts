@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
+import { nameOf } from '@knada/simulators/kubernetes/object.ts';
+import type { Kubernetes as Simulator } from '@knada/simulators/kubernetes/server.ts';
 import type { V1NetworkPolicy } from '@kubernetes/client-node';
-import { nameOf } from '../../local/kubernetes/object.ts';
-import type { Kubernetes as Simulator } from '../../local/kubernetes/server.ts';
 import { refreshHosts } from '../../src/egress/addresses.ts';
-import { type Cluster, type NameAnswer, Unavailable } from '../../src/ports.ts';
+import type { Cluster } from '../../src/ports/cluster.ts';
+import type { DnsAnswer } from '../../src/ports/dns.ts';
+import { Unavailable } from '../../src/ports/unavailable.ts';
 import { tick } from '../../src/reconcile/tick.ts';
 import { type EgressModel, egressModel, type Host, type Wish } from './egress-model.ts';
 import { intercepted, isWrite } from './intercepted.ts';
@@ -65,7 +67,7 @@ export const egressScene = async (
   const here = () => [...policies.values()];
 
   let turn = 0;
-  const answering = (host: Host, zone: Zone) => (): NameAnswer => {
+  const answering = (host: Host, zone: Zone) => (): DnsAnswer => {
     if ('says' in zone) {
       return zone.says === 'absent' ? { answer: 'absent' } : { answer: 'failed', message: 'SERVFAIL' };
     }

@@ -4,7 +4,7 @@ import { createServer } from 'node:net';
 import { delimiter, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { isAbsent, tookPart } from './real-parts.ts';
+import { isAbsent, tookPart } from '@knada/simulators/real/real-parts.ts';
 
 /** A running emulator. Keep tests apart by project id: each project has a database of its own. */
 export interface FirestoreEmulator {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { type Hubs, type HubUser, Unavailable } from '../../src/ports.ts';
+import type { Hubs, HubUser } from '../../src/ports/hubs.ts';
+import { Unavailable } from '../../src/ports/unavailable.ts';
 
 /** A hub as reconcile meets it: users come and go, it may be away, and a server may take its time to stop. */
 export const aHub = () => {

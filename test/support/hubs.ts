@@ -1,14 +1,7 @@
-import type {
-  Cluster,
-  HubRefusal,
-  HubServer,
-  Hubs,
-  HubUser,
-  Manifest,
-  SpawnProgress,
-} from '../../src/ports.ts';
-import { Unavailable } from '../../src/ports.ts';
-import { namespaceOf, type TeamName } from '../../src/teams/names.ts';
+import { namespaceOf, type TeamName } from '../../src/model/names.ts';
+import type { Cluster, Manifest } from '../../src/ports/cluster.ts';
+import type { HubRefusal, HubServer, Hubs, HubUser, SpawnProgress } from '../../src/ports/hubs.ts';
+import { Unavailable } from '../../src/ports/unavailable.ts';
 import { mergePatch } from './merge-patch.ts';
 
 interface Person {

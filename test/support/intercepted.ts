@@ -1,4 +1,4 @@
-import type { Cluster } from '../../src/ports.ts';
+import type { Cluster } from '../../src/ports/cluster.ts';
 
 /** One call of the Cluster port, as a test sees it go by. */
 export interface Call {

@@ -17,13 +17,13 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { isAbsent, tookPart } from '@knada/simulators/real/real-parts.ts';
 import Type, { type TSchema } from 'typebox';
 import { Value } from 'typebox/value';
 import { WebSocket } from 'undici';
 import { openHubs } from '../../src/adapters/jupyterhub.ts';
 import { hubScopes } from '../../src/notebooks/values.ts';
 import type { HubUnderTest } from '../contracts/hub.ts';
-import { isAbsent, tookPart } from './real-parts.ts';
 
 /**
  * A real JupyterHub on the loopback with nobody in it: the hub and configurable-http-proxy as processes, notebook

@@ -1,7 +1,7 @@
-import type { Names } from '../../src/ports.ts';
+import type { DnsResolver } from '../../src/ports/dns.ts';
 
 /** DNS as this map has it at the moment; other names do not exist. */
-export const namesOf = (dns: ReadonlyMap<string, readonly string[]>): Names => ({
+export const namesOf = (dns: ReadonlyMap<string, readonly string[]>): DnsResolver => ({
   resolve: async (name, signal) => {
     signal.throwIfAborted();
     const found = dns.get(name);

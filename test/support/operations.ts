@@ -1,4 +1,4 @@
-import type { OperationRecord } from '../../src/servers/operation.ts';
+import type { OperationRecord } from '../../src/model/operation.ts';
 import { aMoment } from './records.ts';
 
 /** An operation right after somebody asked for it: Kari’s server is to be started, and the tick looks at once. */

@@ -1,10 +1,10 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { ApiServer } from '@knada/simulators/real/kube-apiserver.ts';
 import { stringify } from 'yaml';
 import type { ClusterAccess } from '../../src/adapters/kubernetes-connection.ts';
 import { applyAll, deployed, deployedUser, type Send, until } from './cluster-files.ts';
-import type { ApiServer } from './kube-apiserver.ts';
 
 /** Where a clean-up is left: a test’s context, or node:test’s own `after` for a suite. */
 interface After {

@@ -1,5 +1,6 @@
-import type { NotebookSpec } from '../../src/notebooks/notebook.ts';
-import type { HistoryEvent, NotebookRecord, TeamRecord } from '../../src/record.ts';
+import type { HistoryEvent } from '../../src/model/history.ts';
+import type { NotebookSpec } from '../../src/model/notebook.ts';
+import type { NotebookRecord, TeamRecord } from '../../src/model/record.ts';
 
 /** The instant at which fixtures were made: a Monday morning. */
 export const aMoment = '2026-11-23T09:00:00.000Z';

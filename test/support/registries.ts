@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
-import { registryEndpoints, startRegistries } from '../../local/registries/server.ts';
+import { registryEndpoints, startRegistries } from '@knada/simulators/registries/server.ts';
 import { openRegistries } from '../../src/adapters/oci-registry.ts';
 import { openPythonReleases } from '../../src/adapters/python-releases.ts';
 import { assemble } from '../../src/assemble.ts';
-import type { Cluster, Log, Store } from '../../src/ports.ts';
+import type { Cluster } from '../../src/ports/cluster.ts';
+import type { Log } from '../../src/ports/runtime.ts';
+import type { Store } from '../../src/ports/store.ts';
 import { type RefreshDeps, refresh } from '../../src/reconcile/refresh.ts';
 import { tick } from '../../src/reconcile/tick.ts';
 import { noHubs, noIdentities, noVault, openApi } from './api.ts';

@@ -1,21 +1,25 @@
-import { startDeployments } from '../../local/cluster/deployments.ts';
-import { isReady, type KubeletOptions, startKubelet } from '../../local/cluster/kubelet.ts';
-import { applyRelease } from '../../local/helm-controller/helm.ts';
-import { type HubsOptions, startHubs } from '../../local/hubs/server.ts';
-import { asMap, type JsonMap, parseJson } from '../../local/kubernetes/json.ts';
-import { type KubeObject, nameOf, uidOf } from '../../local/kubernetes/object.ts';
-import { startKubernetes } from '../../local/kubernetes/server.ts';
+import { startDeployments } from '@knada/simulators/cluster/deployments.ts';
+import { isReady, type KubeletOptions, startKubelet } from '@knada/simulators/cluster/kubelet.ts';
+import { applyRelease } from '@knada/simulators/helm-controller/helm.ts';
+import { type HubsOptions, startHubs } from '@knada/simulators/hubs/server.ts';
+import { asMap, type JsonMap, parseJson } from '@knada/simulators/kubernetes/json.ts';
+import { type KubeObject, nameOf, uidOf } from '@knada/simulators/kubernetes/object.ts';
+import { startKubernetes } from '@knada/simulators/kubernetes/server.ts';
+import { namespaceOf, serviceAccountOf } from '../../src/model/names.ts';
+import type { NotebookSpec } from '../../src/model/notebook.ts';
 import { hubSecretName, hubService } from '../../src/notebooks/keys.ts';
-import type { NotebookSpec } from '../../src/notebooks/notebook.ts';
-import { type Environment, profilesConfigMap, profilesConfigMapName } from '../../src/notebooks/profiles.ts';
+import {
+  type ProfileEnvironment,
+  profilesConfigMap,
+  profilesConfigMapName,
+} from '../../src/notebooks/profiles.ts';
 import { valuesOf } from '../../src/notebooks/values.ts';
 import { metaOf } from '../../src/teams/desired.ts';
-import { namespaceOf, serviceAccountOf } from '../../src/teams/names.ts';
 import { aPlatform } from '../notebooks/platform.ts';
 import { aNotebook, anOrderedRecord, aSpec } from './records.ts';
 
 /** One standard environment, the profile `python-3-13`. */
-export const environment: Environment = {
+export const environment: ProfileEnvironment = {
   python: '3.13',
   image: 'ghcr.io/navikt/knada-images/jupyter:20261120-3.13',
   digest: `sha256:${'b'.repeat(64)}`,
@@ -73,7 +77,7 @@ export const startSimulatedHub = async (
   const mount = async (
     revision: number,
     spec: Partial<NotebookSpec> = {},
-    environments: readonly Environment[] = [environment],
+    environments: readonly ProfileEnvironment[] = [environment],
   ): Promise<void> => {
     const record = anOrderedRecord({
       ...team,

@@ -1,4 +1,4 @@
-import { startKubernetes } from '../../local/kubernetes/server.ts';
+import { startKubernetes } from '@knada/simulators/kubernetes/server.ts';
 import { openCluster } from '../../src/adapters/kubernetes.ts';
 import type { Send } from './cluster-files.ts';
 

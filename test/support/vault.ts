@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
-import type { SecretVersion, Vault } from '../../src/ports.ts';
+import type { SecretManager, StoredSecretVersion } from '../../src/ports/google.ts';
 
 /** A Secret Manager in which every team has its secret: versions come, and go on and off. For tests of who may. */
-export const aVault = ({ now }: { now(): number }): Vault => {
-  const secrets = new Map<string, SecretVersion[]>();
-  const versionsOf = (id: string): SecretVersion[] => {
+export const aVault = ({ now }: { now(): number }): SecretManager => {
+  const secrets = new Map<string, StoredSecretVersion[]>();
+  const versionsOf = (id: string): StoredSecretVersion[] => {
     const known = secrets.get(id) ?? [];
     secrets.set(id, known);
     return known;
@@ -21,7 +21,11 @@ export const aVault = ({ now }: { now(): number }): Vault => {
     async addVersion(id) {
       const versions = versionsOf(id);
       const createdAt = new Date(now()).toISOString();
-      const added: SecretVersion = { version: String(versions.length + 1), state: 'enabled', createdAt };
+      const added: StoredSecretVersion = {
+        version: String(versions.length + 1),
+        state: 'enabled',
+        createdAt,
+      };
       versions.push(added);
       return added;
     },
@@ -30,7 +34,7 @@ export const aVault = ({ now }: { now(): number }): Vault => {
       const index = versions.findIndex((one) => one.version === version);
       const found = versions[index];
       if (found === undefined) return undefined;
-      const next: SecretVersion = { ...found, state: enabled ? 'enabled' : 'disabled' };
+      const next: StoredSecretVersion = { ...found, state: enabled ? 'enabled' : 'disabled' };
       versions[index] = next;
       return next;
     },

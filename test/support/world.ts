@@ -6,17 +6,21 @@ import { Value } from 'typebox/value';
 import { openSqliteStore } from '../../src/adapters/sqlite.ts';
 import { defaultEntryOptions } from '../../src/egress/entry.ts';
 import { defaultEgressSettings } from '../../src/egress/policy.ts';
+import { namespaceOf } from '../../src/model/names.ts';
+import type { NotebookImage, NotebookOrder, NotebookSpec } from '../../src/model/notebook.ts';
+import type { TeamRecord } from '../../src/model/record.ts';
 import { defaultLimits } from '../../src/notebooks/bounds.ts';
 import { platformHash, releaseSpec } from '../../src/notebooks/desired.ts';
-import type { NotebookImage, NotebookOrder, NotebookSpec } from '../../src/notebooks/notebook.ts';
-import { complete, deleteNotebook, order, retry } from '../../src/notebooks/rules.ts';
-import type { Cluster, Decide, Log, Manifest, NameAnswer, Names } from '../../src/ports.ts';
-import { quiet } from '../../src/reconcile/look.ts';
+import { deleteNotebook, order, retry } from '../../src/notebooks/rules.ts';
+import { complete } from '../../src/notebooks/spec.ts';
+import type { Cluster, Manifest } from '../../src/ports/cluster.ts';
+import type { DnsAnswer, DnsResolver } from '../../src/ports/dns.ts';
+import type { Log } from '../../src/ports/runtime.ts';
+import type { Decide } from '../../src/ports/store.ts';
+import { noNotebooks } from '../../src/reconcile/context.ts';
 import { reconcileWith } from '../../src/reconcile/reconcile.ts';
 import { renderWith } from '../../src/reconcile/render.ts';
-import type { TeamRecord } from '../../src/record.ts';
 import type { Provisioned } from '../../src/secrets/provision.ts';
-import { namespaceOf } from '../../src/teams/names.ts';
 import { deleteTeam, newTeam } from '../../src/teams/rules.ts';
 import { aPlatform } from '../notebooks/platform.ts';
 import type { Send } from './cluster-files.ts';
@@ -82,7 +86,7 @@ const renderLive = renderWith({
   egress,
 });
 /** As it is for a team none of whose notebooks runs. */
-export const render = (team: TeamRecord): readonly Manifest[] => renderLive(team, quiet);
+export const render = (team: TeamRecord): readonly Manifest[] => renderLive(team, noNotebooks);
 
 const kari = 'kari.nordmann@nav.no';
 export const signal = (): AbortSignal => AbortSignal.timeout(60_000);
@@ -126,8 +130,8 @@ export const aWorld = async (t: After, { cluster, send }: Kubernetes) => {
     return team;
   };
   const hub = aHub();
-  const dns = new Map<string, readonly string[] | (() => NameAnswer)>();
-  const names: Names = {
+  const dns = new Map<string, readonly string[] | (() => DnsAnswer)>();
+  const names: DnsResolver = {
     async resolve(name) {
       const zone = dns.get(name) ?? [];
       if (typeof zone === 'function') return zone();

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { Manifest } from '../../src/ports.ts';
-import type { TeamRecord } from '../../src/record.ts';
+import type { TeamRecord } from '../../src/model/record.ts';
+import type { Manifest } from '../../src/ports/cluster.ts';
 import { isOwned, metaOf, namespace, serviceAccount } from '../../src/teams/desired.ts';
 import { aMoment, aNotebook, anOrderedRecord, aRecord, aSpec } from '../support/records.ts';
 

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import type { Decision } from '../../src/ports.ts';
-import { Problem } from '../../src/problems.ts';
-import type { Deletion, TeamRecord } from '../../src/record.ts';
+import { Problem } from '../../src/model/problems.ts';
+import type { Deletion, TeamRecord } from '../../src/model/record.ts';
+import type { MemberOrder, TeamPatch } from '../../src/model/team.ts';
+import type { Decision } from '../../src/ports/store.ts';
 import { assertStays, deleteTeam, membersOf, newTeam, patchTeam, teamView } from '../../src/teams/rules.ts';
-import type { MemberOrder, TeamPatch } from '../../src/teams/team.ts';
 import { aMoment, anOrderedRecord, aRecord } from '../support/records.ts';
 
 const later = '2026-11-23T10:00:00.000Z';

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import fc from 'fast-check';
+import type { TeamRecord } from '../../../src/model/record.ts';
 import { platformHash, releaseSpec } from '../../../src/notebooks/desired.ts';
 import { profilesOf } from '../../../src/notebooks/profiles.ts';
-import type { Manifest } from '../../../src/ports.ts';
+import type { Manifest } from '../../../src/ports/cluster.ts';
 import { type TickDeps, tick } from '../../../src/reconcile/tick.ts';
-import type { TeamRecord } from '../../../src/record.ts';
 import { anyImage, anySpec } from '../../notebooks/arbitrary.ts';
 import { aPlatform } from '../../notebooks/platform.ts';
 import { isWrite, recorded, spoken } from '../../support/intercepted.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import type { Manifest } from '../../../src/ports.ts';
-import { outOfStep } from '../../../src/reconcile/follow.ts';
+import type { Manifest } from '../../../src/ports/cluster.ts';
+import { findDrifted } from '../../../src/reconcile/drift-detection.ts';
 import { isWrite, recorded, spoken } from '../../support/intercepted.ts';
 import { aPod, aWorld, conditionOf, eventually, type Kubernetes, type World } from '../../support/world.ts';
 
@@ -22,7 +22,7 @@ const stray = async (world: World): Promise<readonly string[]> => {
   const namespace = await world.namespace();
   const policies = await world.list('NetworkPolicy', namespace);
   const followed = policies.filter(({ metadata }) => metadata.labels?.['knada.io/allowlist'] === 'wanted');
-  return outOfStep(await world.list('Pod', namespace), followed);
+  return findDrifted(await world.list('Pod', namespace), followed);
 };
 
 /** How what is allowed follows the notebooks; to be called inside a `describe` that names the API server. */

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { it, type TestContext } from 'node:test';
-import { type Cluster, Unavailable } from '../../../src/ports.ts';
+import type { Cluster } from '../../../src/ports/cluster.ts';
+import { Unavailable } from '../../../src/ports/unavailable.ts';
 import { intercepted, type Moments, recorded } from '../../support/intercepted.ts';
 import {
   aPod,

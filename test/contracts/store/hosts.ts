@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import type { HostRecord, Store } from '../../../src/ports.ts';
+import type { HostRecord } from '../../../src/model/host.ts';
+import type { Store } from '../../../src/ports/store.ts';
 import { aMoment, anEvent, aRecord } from '../../support/records.ts';
 import type { Opened } from '../store.ts';
 

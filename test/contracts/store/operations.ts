@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import type { OperationRecord } from '../../../src/servers/operation.ts';
+import type { OperationRecord } from '../../../src/model/operation.ts';
 import { anOperation } from '../../support/operations.ts';
 import { anEvent, aRecord } from '../../support/records.ts';
 import type { Opened } from '../store.ts';

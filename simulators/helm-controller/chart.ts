@@ -1,0 +1,307 @@
+import { createHash } from 'node:crypto';
+import { stringify } from 'yaml';
+import { asList, asMap, asText, at, isMap, type Json, type JsonMap } from '../kubernetes/json.ts';
+import type { KubeObject } from '../kubernetes/object.ts';
+
+export interface Release {
+  readonly name: string;
+  readonly namespace: string;
+  readonly chartVersion: string;
+  readonly values: JsonMap;
+  /** Tokens that the chart makes once and then keeps, by key of Secret `hub`; base64. */
+  readonly kept: JsonMap;
+}
+
+/** JupyterHub’s version in this version of the chart. */
+export const appVersion = '5.5.0';
+
+const digest = (value: Json): string => createHash('sha256').update(JSON.stringify(value)).digest('hex');
+const base64 = (text: string): string => Buffer.from(text).toString('base64');
+
+/**
+ * What Zero to JupyterHub 4.4 puts into the namespace, as far as anything outside the hub looks at it: its names,
+ * labels, mounts, policies, and the checksums by which every change of a value restarts the hub.
+ */
+export const renderChart = (release: Release): KubeObject[] => {
+  const { values } = release;
+  const labelsOf = (component: string): JsonMap => ({
+    app: 'jupyterhub',
+    chart: `jupyterhub-${release.chartVersion}`,
+    component,
+    heritage: 'Helm',
+    release: release.name,
+    'app.kubernetes.io/component': component,
+    'app.kubernetes.io/instance': release.name,
+    'app.kubernetes.io/managed-by': 'Helm',
+    'app.kubernetes.io/name': 'jupyterhub',
+    'helm.sh/chart': `jupyterhub-${release.chartVersion}`,
+  });
+  const selectorOf = (component: string): JsonMap => ({
+    app: 'jupyterhub',
+    component,
+    release: release.name,
+  });
+  const object = (
+    apiVersion: string,
+    kind: string,
+    name: string,
+    component: string,
+    body: JsonMap,
+  ): KubeObject => ({
+    apiVersion,
+    kind,
+    metadata: {
+      name,
+      namespace: release.namespace,
+      labels: labelsOf(component),
+      annotations: {
+        'meta.helm.sh/release-name': release.name,
+        'meta.helm.sh/release-namespace': release.namespace,
+      },
+    },
+    ...body,
+  });
+
+  const secret = object('v1', 'Secret', 'hub', 'hub', {
+    type: 'Opaque',
+    data: { ...release.kept, 'values.yaml': base64(stringify(values)) },
+  });
+  const configMap = object('v1', 'ConfigMap', 'hub', 'hub', {
+    data: { 'jupyterhub_config.py': '# The simulated hub reads values.yaml from Secret hub.\n' },
+  });
+  const hub = asMap(values.hub);
+  const ingress = asMap(values.ingress);
+
+  const deployment = (component: 'hub' | 'proxy', annotations: JsonMap, labels: JsonMap, pod: JsonMap) =>
+    object('apps/v1', 'Deployment', component, component, {
+      spec: {
+        replicas: 1,
+        selector: { matchLabels: selectorOf(component) },
+        strategy: { type: 'Recreate' },
+        template: { metadata: { labels: { ...labelsOf(component), ...labels }, annotations }, spec: pod },
+      },
+    });
+
+  return [
+    object('v1', 'ServiceAccount', 'hub', 'hub', {}),
+    secret,
+    configMap,
+    object('v1', 'PersistentVolumeClaim', 'hub-db-dir', 'hub', {
+      spec: { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '1Gi' } } },
+    }),
+    object('rbac.authorization.k8s.io/v1', 'Role', 'hub', 'hub', {
+      rules: [
+        {
+          apiGroups: [''],
+          resources: ['pods', 'persistentvolumeclaims', 'secrets', 'services'],
+          verbs: ['get', 'watch', 'list', 'create', 'delete'],
+        },
+        { apiGroups: [''], resources: ['events'], verbs: ['get', 'watch', 'list'] },
+      ],
+    }),
+    object('rbac.authorization.k8s.io/v1', 'RoleBinding', 'hub', 'hub', {
+      subjects: [{ kind: 'ServiceAccount', name: 'hub', namespace: release.namespace }],
+      roleRef: { kind: 'Role', name: 'hub', apiGroup: 'rbac.authorization.k8s.io' },
+    }),
+    object('v1', 'Service', 'hub', 'hub', {
+      spec: {
+        type: 'ClusterIP',
+        selector: selectorOf('hub'),
+        ports: [{ name: 'hub', port: 8081, targetPort: 'http', protocol: 'TCP' }],
+      },
+    }),
+    object('v1', 'Service', 'proxy-api', 'proxy-api', {
+      spec: {
+        type: 'ClusterIP',
+        selector: selectorOf('proxy'),
+        ports: [{ port: 8001, targetPort: 'api', protocol: 'TCP' }],
+      },
+    }),
+    object('v1', 'Service', 'proxy-public', 'proxy-public', {
+      spec: {
+        type: asText(at(values, 'proxy', 'service', 'type')) || 'LoadBalancer',
+        selector: selectorOf('proxy'),
+        ports: [{ name: 'http', port: 80, targetPort: 'http', protocol: 'TCP' }],
+      },
+    }),
+    deployment(
+      'hub',
+      {
+        'checksum/config-map': digest(asMap(configMap.data)),
+        'checksum/secret': digest(asMap(secret.data)),
+        ...asMap(hub.annotations),
+      },
+      {
+        'hub.jupyter.org/network-access-proxy-api': 'true',
+        'hub.jupyter.org/network-access-proxy-http': 'true',
+        'hub.jupyter.org/network-access-singleuser': 'true',
+        ...asMap(hub.labels),
+      },
+      {
+        serviceAccountName: 'hub',
+        containers: [
+          {
+            name: 'hub',
+            image: `quay.io/jupyterhub/k8s-hub:${release.chartVersion}`,
+            ports: [{ name: 'http', containerPort: 8081, protocol: 'TCP' }],
+            volumeMounts: [
+              { name: 'config', mountPath: '/usr/local/etc/jupyterhub/config/' },
+              { name: 'secret', mountPath: '/usr/local/etc/jupyterhub/secret/' },
+              { name: 'pvc', mountPath: '/srv/jupyterhub' },
+              ...asList(hub.extraVolumeMounts).filter(isMap),
+            ],
+          },
+        ],
+        volumes: [
+          { name: 'config', configMap: { name: 'hub' } },
+          { name: 'secret', secret: { secretName: 'hub' } },
+          { name: 'pvc', persistentVolumeClaim: { claimName: 'hub-db-dir' } },
+          ...asList(hub.extraVolumes).filter(isMap),
+        ],
+      },
+    ),
+    deployment(
+      'proxy',
+      // The proxy, and with it every open notebook, restarts on a change of its token only.
+      { 'checksum/proxy-secret': digest(release.kept['hub.config.ConfigurableHTTPProxy.auth_token'] ?? '') },
+      { 'hub.jupyter.org/network-access-hub': 'true', 'hub.jupyter.org/network-access-singleuser': 'true' },
+      {
+        containers: [
+          {
+            name: 'chp',
+            image: 'quay.io/jupyterhub/configurable-http-proxy:5.1.0',
+            ports: [
+              { name: 'http', containerPort: 8000, protocol: 'TCP' },
+              { name: 'api', containerPort: 8001, protocol: 'TCP' },
+            ],
+          },
+        ],
+      },
+    ),
+    ...networkPolicies(values, object, selectorOf),
+    ...(ingress.enabled === true
+      ? [
+          object('networking.k8s.io/v1', 'Ingress', 'jupyterhub', 'ingress', {
+            spec: {
+              rules: asList(ingress.hosts).map((host) => ({
+                host: asText(host),
+                http: {
+                  paths: [
+                    {
+                      path: '/',
+                      pathType: 'Prefix',
+                      backend: { service: { name: 'proxy-public', port: { name: 'http' } } },
+                    },
+                  ],
+                },
+              })),
+            },
+          }),
+        ]
+      : []),
+  ];
+};
+
+type MakeObject = (
+  apiVersion: string,
+  kind: string,
+  name: string,
+  component: string,
+  body: JsonMap,
+) => KubeObject;
+
+const tcp = (...ports: (number | string)[]): JsonMap[] => ports.map((port) => ({ port, protocol: 'TCP' }));
+
+const dnsPorts: JsonMap[] = [
+  { port: 53, protocol: 'UDP' },
+  { port: 53, protocol: 'TCP' },
+];
+
+const privateRanges = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16'];
+
+/** The chart’s own policies. What they let out is added to what ours let out: policies only ever open. */
+const networkPolicies = (
+  values: JsonMap,
+  object: MakeObject,
+  selectorOf: (component: string) => JsonMap,
+): KubeObject[] => {
+  const pods = (component: string): JsonMap => ({ podSelector: { matchLabels: selectorOf(component) } });
+  const bearing = (access: string): JsonMap => ({
+    podSelector: { matchLabels: { [`hub.jupyter.org/network-access-${access}`]: 'true' } },
+  });
+  const policy = (
+    name: 'hub' | 'proxy' | 'singleuser',
+    component: string,
+    settings: JsonMap,
+    ingress: JsonMap[],
+    egress: JsonMap[],
+  ): KubeObject[] =>
+    settings.enabled === false
+      ? []
+      : [
+          object('networking.k8s.io/v1', 'NetworkPolicy', name, name, {
+            spec: {
+              podSelector: { matchLabels: selectorOf(component) },
+              policyTypes: ['Ingress', 'Egress'],
+              ingress: [...ingress, ...asList(settings.ingress).filter(isMap)],
+              egress: [...egress, ...allowed(settings), ...asList(settings.egress).filter(isMap)],
+            },
+          }),
+        ];
+  const settingsOf = (section: string): JsonMap => asMap(at(values, section, 'networkPolicy'));
+  const proxySettings = asMap(at(values, 'proxy', 'chp', 'networkPolicy'));
+  return [
+    ...policy(
+      'hub',
+      'hub',
+      settingsOf('hub'),
+      [{ ports: tcp('http'), from: [bearing('hub')] }],
+      [
+        { to: [pods('proxy')], ports: tcp(8001) },
+        { to: [pods('singleuser-server')], ports: tcp(8888) },
+      ],
+    ),
+    ...policy(
+      'proxy',
+      'proxy',
+      proxySettings,
+      [{ ports: tcp('http') }, { ports: tcp('api'), from: [bearing('proxy-api')] }],
+      [
+        { to: [pods('hub')], ports: tcp(8081) },
+        { to: [pods('singleuser-server')], ports: tcp(8888) },
+      ],
+    ),
+    ...policy(
+      'singleuser',
+      'singleuser-server',
+      settingsOf('singleuser'),
+      [{ ports: tcp('notebook-port'), from: [bearing('singleuser')] }],
+      [
+        { to: [pods('hub')], ports: tcp(8081) },
+        { to: [pods('proxy')], ports: tcp(8000) },
+      ],
+    ),
+  ];
+};
+
+/** `egressAllowRules`: each is on unless it is switched off. */
+const allowed = (settings: JsonMap): JsonMap[] => {
+  const rules = asMap(settings.egressAllowRules);
+  const isOn = (rule: string): boolean => rules[rule] !== false;
+  const when = (rule: string, ...made: JsonMap[]): JsonMap[] => (isOn(rule) ? made : []);
+  const block = (cidr: string, except?: string[]): JsonMap => ({
+    ipBlock: { cidr, ...(except === undefined ? {} : { except }) },
+  });
+  const metadata = '169.254.169.254/32';
+  return [
+    ...when('dnsPortsCloudMetadataServer', { to: [block(metadata)], ports: dnsPorts }),
+    ...when('dnsPortsKubeSystemNamespace', {
+      to: [{ namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'kube-system' } } }],
+      ports: dnsPorts,
+    }),
+    ...when('dnsPortsPrivateIPs', { to: privateRanges.map((range) => block(range)), ports: dnsPorts }),
+    ...when('nonPrivateIPs', { to: [block('0.0.0.0/0', [...privateRanges, metadata])] }),
+    ...when('privateIPs', { to: privateRanges.map((range) => block(range)) }),
+    ...when('cloudMetadataServer', { to: [block(metadata)] }),
+  ];
+};

@@ -1,0 +1,71 @@
+import { parse as parseYaml } from 'yaml';
+import { isReady } from '../cluster/kubelet.ts';
+import type { Client } from '../kubernetes/client.ts';
+import { asMap, asText, asTexts, at, isMap, type Json } from '../kubernetes/json.ts';
+import { type KubeObject, labelsOf, nameOf, namespaceOf, uidOf } from '../kubernetes/object.ts';
+import { expandScopes } from './scopes.ts';
+import { type HubSettings, settingsOf } from './settings.ts';
+
+/** What a hub read when it started. A token that changes afterwards means nothing to it. */
+export interface HubConfiguration {
+  /** The volume claim that its database lives on, by uid. */
+  readonly claim: string;
+  readonly services: readonly Service[];
+  readonly settings: HubSettings;
+}
+
+export interface Service {
+  readonly name: string;
+  readonly token: string;
+  readonly scopes: ReadonlySet<string>;
+}
+
+const decoded = (secret: KubeObject | undefined, key: string): string =>
+  Buffer.from(asText(at(secret, 'data', key)), 'base64').toString();
+
+export const isHub = (pod: KubeObject): boolean =>
+  labelsOf(pod).app === 'jupyterhub' && labelsOf(pod).component === 'hub';
+
+/** The team whose hub this pod is; undefined for a namespace that is nobody’s. */
+export const slugOf = async (client: Client, pod: KubeObject): Promise<string | undefined> => {
+  const namespace = await client.get('namespaces', '', namespaceOf(pod));
+  const slug = asText(at(namespace?.metadata, 'labels', 'knada.io/team'));
+  return slug === '' ? undefined : slug;
+};
+
+/** The pod that answers for a team’s hub; undefined while there is none, as behind any Service without endpoints. */
+export const hubPodOf = async (client: Client, slug: string): Promise<KubeObject | undefined> => {
+  const namespaces = await client.list('namespaces', { labelSelector: `knada.io/team=${slug}` });
+  for (const found of namespaces) {
+    const selection = { namespace: nameOf(found), labelSelector: 'app=jupyterhub,component=hub' };
+    const pod = (await client.list('pods', selection)).find(isReady);
+    if (pod !== undefined) return pod;
+  }
+  return undefined;
+};
+
+/** Configures a hub as z2jh.py does: values from Secret `hub`, keys from `hub.existingSecret` before the chart’s own. */
+export const readConfiguration = async (client: Client, pod: KubeObject): Promise<HubConfiguration> => {
+  const namespace = namespaceOf(pod);
+  const secret = (name: string) => client.get('secrets', namespace, name);
+  const own = await secret('hub');
+  const values: Json = parseYaml(decoded(own, 'values.yaml')) ?? {};
+  const existing = asText(at(values, 'hub', 'existingSecret'));
+  const ours = existing === '' ? undefined : await secret(existing);
+  const claim = await client.get('persistentvolumeclaims', namespace, 'hub-db-dir');
+  const roles = Object.values(asMap(at(values, 'hub', 'loadRoles'))).filter(isMap);
+  const services = Object.keys(asMap(at(values, 'hub', 'services'))).map((name) => {
+    const key = `hub.services.${name}.apiToken`;
+    const granted = roles.filter((role) => asTexts(role.services).includes(name));
+    return {
+      name,
+      token: decoded(ours, key) || decoded(own, key),
+      scopes: expandScopes(granted.flatMap((role) => asTexts(role.scopes))),
+    };
+  });
+  return {
+    claim: claim === undefined ? uidOf(pod) : uidOf(claim),
+    services: services.filter(({ token }) => token !== ''),
+    settings: settingsOf(asMap(values), pod),
+  };
+};

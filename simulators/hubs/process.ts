@@ -1,0 +1,189 @@
+import type { Client } from '../kubernetes/client.ts';
+import { type KubeObject, uidOf } from '../kubernetes/object.ts';
+import type { HubDatabase, UserRow } from './database.ts';
+import type { Faults } from './faults.ts';
+import type { HubConfiguration, Service } from './hub.ts';
+import { Mount } from './mount.ts';
+import type { Notebooks } from './notebooks.ts';
+import type { Pods } from './pods.ts';
+import { NotebookProfiles } from './profiles.ts';
+import type { HubSettings } from './settings.ts';
+import type { Timings } from './timings.ts';
+import { type Surroundings, UserServer } from './user-server.ts';
+
+/** Where hub.extraConfig reads the profiles (src/notebooks/hub-config.ts). */
+const profilesFolder = '/etc/knada-notebooks';
+
+interface HubOptions {
+  readonly slug: string;
+  readonly pod: KubeObject;
+  readonly version: string;
+  readonly configuration: HubConfiguration;
+  readonly database: HubDatabase;
+  readonly client: Client;
+  readonly pods: Pods;
+  readonly notebooks: Notebooks;
+  readonly faults: Faults;
+  readonly timings: Timings;
+  readonly now: () => number;
+  readonly onFailure: (what: string, error: unknown) => void;
+}
+
+/**
+ * A hub while its pod lives: the configuration that it read at its start, its database, and its users’ servers.
+ * It ends as abruptly as a process does; servers outlive it.
+ */
+export class HubProcess {
+  readonly slug: string;
+  /** Uid of its pod. */
+  readonly pod: string;
+  readonly version: string;
+  readonly services: readonly Service[];
+  readonly settings: HubSettings;
+  readonly database: HubDatabase;
+  readonly client: Client;
+  readonly timings: Timings;
+  readonly now: () => number;
+  /** Ends with the process; when it is frozen, too. */
+  readonly #end = new AbortController();
+  /** Ends with the process alone. */
+  readonly #gone = new AbortController();
+  readonly #options: HubOptions;
+  readonly #mount: Mount;
+  readonly #surroundings: Surroundings;
+  /** JupyterHub’s `user.spawners`: those that this process has had to do with and not forgotten. */
+  readonly #servers = new Map<string, UserServer>();
+  readonly #timers: NodeJS.Timeout[] = [];
+
+  private constructor(options: HubOptions, mount: Mount) {
+    const { slug, pod, version, configuration, database, client, timings, now, notebooks } = options;
+    this.slug = slug;
+    this.pod = uidOf(pod);
+    this.version = version;
+    this.services = configuration.services;
+    this.settings = configuration.settings;
+    this.database = database;
+    this.client = client;
+    this.timings = timings;
+    this.now = now;
+    this.#options = options;
+    this.#mount = mount;
+    this.#surroundings = {
+      ...options,
+      settings: configuration.settings,
+      profiles: new NotebookProfiles({
+        files: () => mount.files,
+        folder: profilesFolder,
+        waitMs: timings.profilesMs,
+        pollMs: timings.profilesPollMs,
+      }),
+      ended: this.#end.signal,
+      stopped: (user, forget) => {
+        if (forget) this.#servers.delete(user);
+        notebooks.end(slug, user);
+      },
+    };
+  }
+
+  static async start(options: HubOptions): Promise<HubProcess> {
+    const mount = new Mount(options.client, options.pod, profilesFolder, options.timings.syncMs);
+    await mount.sync();
+    const hub = new HubProcess(options, mount);
+    for (const { name, server } of hub.database.users) {
+      if (server.active) hub.#keep(name, hub.server(name).check());
+    }
+    hub.#every(options.timings.pollMs, () => hub.#poll());
+    hub.#every(options.timings.activityMs, () => hub.#collectActivity());
+    return hub;
+  }
+
+  get major(): number {
+    return Number.parseInt(this.version, 10);
+  }
+
+  /** How many servers may be starting at once; 0: any number. */
+  get spawnLimit(): number {
+    return this.#options.faults.spawnLimit(this.slug) ?? this.settings.concurrentSpawnLimit;
+  }
+
+  /** Ends with the process. */
+  get gone(): AbortSignal {
+    return this.#gone.signal;
+  }
+
+  get isFrozen(): boolean {
+    return this.#end.signal.aborted && !this.#gone.signal.aborted;
+  }
+
+  /** The user’s server, if this process has had to do with it. */
+  known(user: string): UserServer | undefined {
+    return this.#servers.get(user);
+  }
+
+  /** The user’s server. */
+  server(user: string): UserServer {
+    const known = this.#servers.get(user);
+    if (known !== undefined) return known;
+    const server = new UserServer(user, this.#surroundings);
+    this.#servers.set(user, server);
+    return server;
+  }
+
+  get servers(): readonly UserServer[] {
+    return [...this.#servers.values()];
+  }
+
+  /** Removes the user and, where the values say so, the home. */
+  async removeUser({ name }: UserRow, claim: string): Promise<void> {
+    if (this.settings.deleteClaims) {
+      await this.client.delete('persistentvolumeclaims', this.settings.spawner.namespace, claim);
+    }
+    this.#servers.delete(name);
+    this.database.remove(name);
+  }
+
+  /** The kubelet has looked at the pod. */
+  podChanged(): void {
+    this.#keep('mount', this.#mount.sync());
+  }
+
+  /** From now on it does nothing and answers nothing, until its pod is gone. */
+  freeze(): void {
+    this.#end.abort();
+    for (const timer of this.#timers) clearInterval(timer);
+  }
+
+  end(): void {
+    this.freeze();
+    this.#mount.close();
+    this.#gone.abort();
+  }
+
+  async #poll(): Promise<void> {
+    for (const server of this.servers) {
+      if (server.ready) await server.poll();
+    }
+  }
+
+  async #collectActivity(): Promise<void> {
+    for (const { name, server } of this.database.users) {
+      const seen = this.#options.notebooks.takeActivity(this.slug, name);
+      if (seen === undefined || !server.active) continue;
+      const lastActivity = [server.lastActivity ?? seen, seen].toSorted().at(-1) ?? seen;
+      this.database.change(name, { lastActivity, server: { lastActivity } });
+    }
+  }
+
+  #every(ms: number, work: () => Promise<void>): void {
+    const timer = setInterval(() => this.#keep('poll', work()), ms);
+    timer.unref();
+    this.#timers.push(timer);
+  }
+
+  /** Reports what fails, unless it fails because the process has ended. */
+  #keep(what: string, work: Promise<void>): void {
+    work.catch((error: unknown) => {
+      if (!this.#end.signal.aborted) this.#options.onFailure(`Hub of ${this.slug}, ${what}`, error);
+    });
+  }
+}

@@ -1,0 +1,71 @@
+/** What a scope brings along in JupyterHub (jupyterhub/scopes.py), as far as the simulated API checks it. */
+const implied: Readonly<Record<string, readonly string[]>> = {
+  'admin:users': ['admin:auth_state', 'users', 'read:roles:users', 'delete:users'],
+  users: ['read:users', 'list:users', 'users:activity'],
+  'read:users': ['read:users:name', 'read:users:groups', 'read:users:activity'],
+  'list:users': ['read:users:name'],
+  'users:activity': ['read:users:activity'],
+  'admin:servers': ['admin:server_state', 'servers'],
+  // start:servers is new in 6. In 5 nothing asks for it.
+  servers: ['read:servers', 'start:servers', 'delete:servers'],
+  'read:servers': ['read:users:name'],
+  tokens: ['read:tokens'],
+};
+
+const known = new Set([
+  ...Object.keys(implied),
+  ...Object.values(implied).flat(),
+  'inherit',
+  'self',
+  'read:hub',
+  'access:servers',
+]);
+
+/** Every scope that the given ones amount to. A filter (`!user=kari`) goes with what its scope brings along. */
+export const expandScopes = (scopes: readonly string[]): ReadonlySet<string> => {
+  const all = new Set<string>();
+  const waiting = [...scopes];
+  for (let scope = waiting.pop(); scope !== undefined; scope = waiting.pop()) {
+    if (all.has(scope)) continue;
+    all.add(scope);
+    const [name = '', filter] = scope.split('!', 2);
+    const suffix = filter === undefined ? '' : `!${filter}`;
+    waiting.push(...(implied[name] ?? []).map((inner) => `${inner}${suffix}`));
+  }
+  return all;
+};
+
+/** What every user may do: to what is their own. */
+const selfScopes = ['read:users', 'users:activity', 'servers', 'tokens', 'access:servers'];
+
+const scopesOfUser = (user: string): ReadonlySet<string> =>
+  expandScopes(selfScopes.map((scope) => `${scope}!user=${user}`));
+
+/** Whether scopes let one do this; with a user: to this user and the user’s server. */
+export const allows = (scopes: ReadonlySet<string>, scope: string, user?: string): boolean =>
+  scopes.has(scope) ||
+  (user !== undefined && (scopes.has(`${scope}!user=${user}`) || scopes.has(`${scope}!server=${user}/`)));
+
+/** Why a token of this user cannot have these scopes, in JupyterHub’s words; undefined when it can. */
+export const scopeFault = (scopes: readonly string[], user: string): string | undefined => {
+  const unknown = scopes.find((scope) => !known.has(scope.replace(/!.*$/, '')));
+  // Python prints the message of a KeyError with quotes around it.
+  if (unknown !== undefined) return `"Scope '${unknown}' for token does not exist"`;
+  const own = scopesOfUser(user);
+  const excess = [...resolveScopes(scopes, user)].filter((scope) => {
+    const [name = '', filter] = scope.split('!', 2);
+    return filter !== `user=${user}` && filter !== `server=${user}/` ? true : !allows(own, name, user);
+  });
+  return excess.length === 0
+    ? undefined
+    : `Not assigning requested scopes ${excess.join(',')} not held by User ${user}`;
+};
+
+/** What a user’s token may do. */
+export const resolveScopes = (scopes: readonly string[], user: string): ReadonlySet<string> =>
+  expandScopes(
+    scopes.flatMap((scope) => {
+      if (scope === 'inherit' || scope === 'self') return [...scopesOfUser(user)];
+      return [scope.endsWith('!user') ? `${scope}=${user}` : scope];
+    }),
+  );

@@ -1,0 +1,196 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { startDeployments } from '../cluster/deployments.ts';
+import { isReady, startKubelet } from '../cluster/kubelet.ts';
+import { applyRelease, uninstallRelease } from '../helm-controller/helm.ts';
+import { type Hubs, startHubs } from '../hubs/server.ts';
+import type { Client } from '../kubernetes/client.ts';
+import type { JsonMap } from '../kubernetes/json.ts';
+import { nameOf } from '../kubernetes/object.ts';
+import { type Kubernetes, startKubernetes } from '../kubernetes/server.ts';
+
+const namespace = 'team-a-0001';
+const token = 'a'.repeat(64);
+const owner = { name: 'jupyterhub', namespace };
+const wish = { release: 'jupyterhub-a-0001', namespace };
+const base64 = (text: string): string => Buffer.from(text).toString('base64');
+
+const values: JsonMap = {
+  hub: {
+    existingSecret: 'notebook-hub',
+    services: { 'knada-notebooks': {}, reader: {} },
+    loadRoles: {
+      'knada-notebooks': {
+        services: ['knada-notebooks'],
+        scopes: ['read:hub', 'list:users', 'admin:users', 'servers'],
+      },
+      reader: { services: ['reader'], scopes: ['read:users:name'] },
+    },
+  },
+};
+
+describe('the simulated hubs', () => {
+  let folder: string;
+  let kubernetes: Kubernetes;
+  let client: Client;
+  let hubs: Hubs;
+  let parts: { close(): Promise<void> }[];
+
+  const start = () =>
+    startHubs({ port: 0, client: kubernetes.client('hub'), file: join(folder, 'hubs.json') });
+  const call = async (path: string, init: RequestInit & { token?: string } = {}) => {
+    const { token: bearer = token, ...rest } = init;
+    const response = await fetch(`http://127.0.0.1:${hubs.port}${path}`, {
+      ...rest,
+      headers: { ...(bearer === '' ? {} : { authorization: `token ${bearer}` }), ...rest.headers },
+    });
+    const text = await response.text();
+    const body: unknown = text.startsWith('{') || text.startsWith('[') ? JSON.parse(text) : text;
+    return { status: response.status, body };
+  };
+  const api = (path: string, init: RequestInit & { token?: string } = {}) =>
+    call(`/team-a/hub/api${path}`, init);
+  const untilHub = async (wanted: 'ready' | 'gone'): Promise<void> => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const look = async () => {
+      const pods = await client.list('pods', { namespace, labelSelector: 'component=hub' });
+      if (wanted === 'gone' ? pods.length === 0 : pods.some(isReady)) resolve();
+    };
+    const stop = client.watch('pods', { namespace }, () => void look());
+    await look();
+    await promise;
+    stop();
+  };
+  const writeToken = (text: string) =>
+    client.apply({
+      apiVersion: 'v1',
+      kind: 'Secret',
+      metadata: { name: 'notebook-hub', namespace },
+      data: { 'hub.services.knada-notebooks.apiToken': base64(text) },
+    });
+
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'hubs-'));
+    kubernetes = await startKubernetes();
+    client = kubernetes.client('test');
+    parts = [startKubelet({ client, podReadyMs: 5, podStopMs: 1 }), startDeployments({ client })];
+    hubs = await start();
+    await client.create({
+      apiVersion: 'v1',
+      kind: 'Namespace',
+      metadata: { name: namespace, labels: { 'knada.io/team': 'team-a' } },
+    });
+    await writeToken(token);
+  });
+  after(async () => {
+    await hubs.close();
+    for (const part of parts) await part.close();
+    await kubernetes.close();
+    await rm(folder, { recursive: true });
+  });
+
+  it('do not answer before the hub’s pod is ready', async () => {
+    assert.equal((await api('/')).status, 503);
+    await applyRelease(client, owner, wish, { chartVersion: '4.4.0', values });
+    await untilHub('ready');
+    assert.deepEqual(await api('/', { token: '' }), { status: 200, body: { version: '5.5.0' } });
+    assert.equal((await call('/team-a/hub/health')).status, 200);
+    assert.match(String((await call('/team-a')).body), /^The hub of team-a/, 'where a member’s link leads');
+    assert.equal((await call('/team-b/hub/api/')).status, 503, 'a team without a hub');
+  });
+
+  it('know the service by its token, and let it do what its role says', async () => {
+    assert.partialDeepStrictEqual(await api('/info'), { status: 200, body: { version: '5.5.0' } });
+    for (const stranger of ['', 'b'.repeat(64)]) {
+      const refused = await api('/info', { token: stranger });
+      assert.deepEqual(refused, {
+        status: 403,
+        body: { status: 403, message: 'Missing or invalid credentials.' },
+      });
+    }
+    const secret = await client.get('secrets', namespace, 'hub');
+    assert.ok(secret);
+    const data: unknown = secret.data;
+    assert.ok(typeof data === 'object' && data !== null && 'hub.services.reader.apiToken' in data);
+    const reader = Buffer.from(String(data['hub.services.reader.apiToken']), 'base64').toString();
+    assert.equal((await api('/users', { token: reader })).status, 403);
+    assert.equal((await api('/users/kari', { token: reader, method: 'POST' })).status, 403);
+  });
+
+  it('make, show and remove users, by names as they come', async () => {
+    assert.partialDeepStrictEqual(await api('/users/kari%40nav.no', { method: 'POST' }), {
+      status: 201,
+      body: { kind: 'user', name: 'kari@nav.no', servers: {}, pending: null },
+    });
+    assert.deepEqual(await api('/users/Kari%40nav.no'), {
+      status: 404,
+      body: { status: 404, message: 'Not Found' },
+    });
+    assert.deepEqual(await api('/users/%20kari', { method: 'POST' }), {
+      status: 400,
+      body: { status: 400, message: 'Failed to create user:  kari' },
+    });
+    assert.equal((await api('/users/kari@nav.no', { method: 'POST' })).status, 409);
+    assert.partialDeepStrictEqual(await api('/users/kari@nav.no'), {
+      status: 200,
+      body: { name: 'kari@nav.no' },
+    });
+    assert.equal((await api('/users/ola')).status, 404);
+    assert.equal((await api('/users/kari@nav.no', { method: 'DELETE' })).status, 204);
+    assert.equal((await api('/users/kari@nav.no', { method: 'DELETE' })).status, 404);
+  });
+
+  it('page their users when asked to, and cut the list at 200 when not', async () => {
+    for (let n = 0; n < 205; n++) await api(`/users/user-${n}`, { method: 'POST' });
+    const plain = await api('/users');
+    assert.equal(Array.isArray(plain.body) && plain.body.length, 200);
+    const headers = { accept: 'application/jupyterhub-pagination+json' };
+    const first = await api('/users', { headers });
+    assert.partialDeepStrictEqual(first.body, {
+      _pagination: {
+        offset: 0,
+        limit: 50,
+        total: 205,
+        // The hub knows nothing of the path at which it is found here.
+        next: { offset: 50, url: `http://127.0.0.1:${hubs.port}/hub/api/users?offset=50&limit=50` },
+      },
+    });
+    const last = await api('/users?offset=200&limit=200', { headers });
+    assert.partialDeepStrictEqual(last.body, {
+      items: ['user-200', 'user-201', 'user-202', 'user-203', 'user-204'].map((name) => ({ name })),
+      _pagination: { next: null },
+    });
+    assert.equal((await api('/users?limit=many', { headers })).status, 400);
+    assert.partialDeepStrictEqual((await api('/users?sort=-name&limit=1&name_filter=USER-20')).body, [
+      { name: 'user-204' },
+    ]);
+    assert.equal((await api('/users?sort=age')).status, 400);
+  });
+
+  it('keep their users over a restart, and read a new token only then', async () => {
+    const rotated = 'c'.repeat(64);
+    await writeToken(rotated);
+    assert.equal((await api('/info', { token: rotated })).status, 403);
+    const [pod] = await client.list('pods', { namespace, labelSelector: 'component=hub' });
+    assert.ok(pod);
+    await client.delete('pods', namespace, nameOf(pod), { gracePeriodSeconds: 0 });
+    await untilHub('ready');
+    await hubs.close();
+    hubs = await start();
+    assert.equal((await api('/users/user-7', { token: rotated })).status, 200);
+    assert.equal((await api('/users/user-7')).status, 403);
+  });
+
+  it('lose their users with the volume of the hub', async () => {
+    await uninstallRelease(client, owner, wish.release, namespace);
+    await untilHub('gone');
+    assert.equal((await api('/')).status, 503);
+    await kubernetes.settled();
+    await applyRelease(client, owner, wish, { chartVersion: '4.4.0', values });
+    await untilHub('ready');
+    assert.deepEqual(await api('/users', { token: 'c'.repeat(64) }), { status: 200, body: [] });
+  });
+});

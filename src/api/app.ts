@@ -1,0 +1,108 @@
+import type { FastifyBaseLogger } from 'fastify';
+import packageJson from '../../package.json' with { type: 'json' };
+import { type Issuer, registerAuth } from '../http/auth.ts';
+import { registerEvents } from '../http/events.ts';
+import { registerGuards, registerRateLimit } from '../http/guards.ts';
+import { registerHealth } from '../http/health.ts';
+import { registerOpenapi } from '../http/openapi.ts';
+import { type App, createServer } from '../http/server.ts';
+import { type EgressRouteDeps, egressSchemas, registerEgress } from './egress.ts';
+import { type EnvironmentRouteDeps, environmentSchemas, registerEnvironments } from './environments.ts';
+import { type ImageRouteDeps, imageSchemas, registerImages } from './images.ts';
+import { type NotebookRouteDeps, notebookSchemas, registerNotebooks } from './notebooks.ts';
+import { registerSecrets, type SecretRouteDeps, secretSchemas } from './secrets.ts';
+import { registerServers, type ServerRouteDeps, serverSchemas } from './servers.ts';
+import { registerTeams, type TeamRouteDeps, teamSchemas } from './teams.ts';
+
+const description = `Orders and keeps the Jupyter notebooks of NAV’s data teams: one JupyterHub per team.
+
+Send a bearer token of your issuer. Lists come in pages, changes take \`If-Match\`, and every error is a problem
+document (RFC 9457) whose \`code\` stays what it is.
+
+What \`pip install --user\` puts into a notebook’s home survives a stop; what is installed globally is gone with it.`;
+
+const tags = [
+  { name: 'teams', description: 'Who has a notebook environment, and with whom.' },
+  { name: 'notebooks', description: 'What a team has ordered, and how far it is.' },
+  { name: 'servers', description: 'The members’ notebook servers: see them, start and stop them.' },
+  { name: 'secrets', description: 'What a team keeps in Secret Manager for its notebooks.' },
+  { name: 'environments', description: 'Which Pythons are offered.' },
+  { name: 'images', description: 'What a team may bring itself.' },
+  { name: 'egress', description: 'Where notebooks may connect to.' },
+  { name: 'health', description: 'For machines.' },
+];
+
+/** What the routes are handed, and all that they may reach. */
+export type RouteDeps = TeamRouteDeps &
+  NotebookRouteDeps &
+  ServerRouteDeps &
+  SecretRouteDeps &
+  EnvironmentRouteDeps &
+  ImageRouteDeps &
+  EgressRouteDeps;
+
+interface AppOptions {
+  readonly config: {
+    readonly auth: {
+      readonly issuers: readonly Issuer[];
+      readonly platformAdminGroups: readonly string[];
+      readonly teamCreators: readonly string[];
+    };
+    readonly corsOrigins: readonly string[];
+    readonly rateLimitPerMinute: number;
+  };
+  readonly deps: RouteDeps;
+  readonly logger?: FastifyBaseLogger;
+  readonly trustedProxies?: number;
+  /** The deployed revision, where there is one. */
+  readonly revision?: string;
+}
+
+/** The API, top to bottom. It does not listen, and opens nothing. */
+export const buildApp = async ({
+  config,
+  deps,
+  logger,
+  trustedProxies,
+  revision,
+}: AppOptions): Promise<App> => {
+  const app = createServer({
+    ...(logger === undefined ? {} : { logger }),
+    ...(trustedProxies === undefined ? {} : { trustedProxies }),
+  });
+  const schemas = [
+    teamSchemas,
+    notebookSchemas,
+    environmentSchemas,
+    imageSchemas,
+    egressSchemas,
+    serverSchemas,
+    secretSchemas,
+  ];
+  for (const schema of schemas.flat()) app.addSchema(schema);
+
+  await registerGuards(app, { corsOrigins: config.corsOrigins });
+  registerAuth(app, {
+    issuers: config.auth.issuers,
+    adminGroups: config.auth.platformAdminGroups,
+    teamCreators: config.auth.teamCreators,
+  });
+  await registerRateLimit(app, config.rateLimitPerMinute);
+  registerEvents(app);
+  registerOpenapi(app, { title: 'KNADA Notebooks', version: packageJson.version, description, tags });
+  registerHealth(app, {
+    ping: () => deps.store.ping(),
+    name: packageJson.name,
+    version: packageJson.version,
+    ...(revision === undefined ? {} : { revision }),
+  });
+
+  registerTeams(app, deps);
+  registerNotebooks(app, deps);
+  registerServers(app, deps);
+  registerSecrets(app, deps);
+  registerEnvironments(app, deps);
+  registerImages(app, deps);
+  registerEgress(app, deps);
+  return app;
+};

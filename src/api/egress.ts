@@ -1,0 +1,138 @@
+import { namesIn } from '../egress/airflow.ts';
+import type { CurrentEgress } from '../egress/current-egress.ts';
+import { type EntryOptions, parseAllowlist } from '../egress/entry.ts';
+import { explain, parseDestination } from '../egress/explain.ts';
+import { chooseBackend } from '../egress/fqdn.ts';
+import { addressesIn } from '../egress/freshness.ts';
+import type { EgressSettings } from '../egress/policy.ts';
+import { egressView, egressSchemas as viewSchemas } from '../egress/view.ts';
+import type { App } from '../http/server.ts';
+import { ref } from '../lib/schema.ts';
+import { AllowlistEntry, AllowlistError, AllowlistOrder, ParsedAllowlist } from '../model/allowlist.ts';
+import { Egress, EgressAnswer, EgressQuestion } from '../model/egress.ts';
+import { namespaceOf } from '../model/names.ts';
+import { Problem } from '../model/problems.ts';
+import type { NotebookRecord, TeamRecord } from '../model/record.ts';
+import { TeamPath } from '../model/team.ts';
+import type { Clock } from '../ports/runtime.ts';
+import type { Store } from '../ports/store.ts';
+import { isOwned } from '../teams/desired.ts';
+import { teamOf } from './access.ts';
+
+export const egressSchemas = [
+  AllowlistEntry,
+  AllowlistError,
+  AllowlistOrder,
+  ParsedAllowlist,
+  EgressQuestion,
+  EgressAnswer,
+  ...viewSchemas,
+];
+
+const tags = ['egress'];
+const deadlineMs = 5_000;
+const unseen = 'That is what the list says: the cluster does not answer, so nobody knows whether it holds.';
+
+export interface EgressRouteDeps {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly allowlist: EntryOptions;
+  /** What the operator decides about egress, and the policies of a namespace with what is known of these hosts. */
+  readonly egress: {
+    readonly settings: EgressSettings;
+    readonly look: (
+      namespace: string,
+      names: readonly string[],
+      signal: AbortSignal,
+    ) => Promise<CurrentEgress>;
+  };
+}
+
+export const registerEgress = (app: App, { allowlist, egress, store, clock }: EgressRouteDeps): void => {
+  app.route({
+    method: 'POST',
+    url: '/v1/allowlist/validate',
+    schema: {
+      operationId: 'validateAllowlist',
+      summary: 'Which entries an allowlist would take; writes nothing',
+      tags,
+      body: ref(AllowlistOrder),
+      response: { 200: ref(ParsedAllowlist) },
+    },
+    handler: async ({ body }) => parseAllowlist(body.entries, allowlist),
+  });
+
+  const notebookOf = ({ notebook }: TeamRecord): NotebookRecord => {
+    if (notebook === null) throw new Problem('not_found', { detail: 'No notebook is ordered.' });
+    return notebook;
+  };
+
+  /** The list, and what is known of it; `besides`: a host that is asked for. */
+  const sightOf = async (team: TeamRecord, besides: readonly string[] = []) => {
+    const { enabled, hosts: listed } = notebookOf(team).spec.allowlist;
+    const { entries } = parseAllowlist(listed, allowlist);
+    const google = egress.settings.googleApis === 'resolve' ? egress.settings.googleApiHosts : [];
+    const names = [...new Set([...namesIn(entries, egress.settings), ...google, ...besides])];
+    const { hosts, policies, servesFqdn } = await egress.look(
+      namespaceOf(team.id),
+      enabled ? names : [],
+      AbortSignal.timeout(deadlineMs),
+    );
+    // A cluster that is silent has not taken GKE’s own policies away.
+    const isServed = policies === undefined || servesFqdn;
+    const backend = chooseBackend(egress.settings.backend, isServed ? ['v1alpha1'] : []);
+    return { enabled, entries, hosts, policies, settings: { ...egress.settings, backend } };
+  };
+
+  app.route({
+    method: 'GET',
+    url: '/v1/teams/:team/egress',
+    schema: {
+      operationId: 'getEgress',
+      summary: 'What the allowlist opens now, entry by entry, and whether it holds',
+      tags,
+      params: TeamPath,
+      response: { 200: ref(Egress) },
+    },
+    handler: async ({ params, caller }) => {
+      const team = await teamOf(store, params.team, caller);
+      const sight = await sightOf(team);
+      return egressView({
+        ...sight,
+        isOurs: (policy) => isOwned(policy, team),
+        now: clock.now(),
+      });
+    },
+  });
+
+  app.route({
+    method: 'POST',
+    url: '/v1/teams/:team/egress/check',
+    schema: {
+      operationId: 'checkEgress',
+      summary: 'Whether a notebook may connect to a destination, and by what; writes nothing',
+      tags,
+      params: TeamPath,
+      body: ref(EgressQuestion),
+      response: { 200: ref(EgressAnswer) },
+    },
+    handler: async ({ params, body, caller }) => {
+      const team = await teamOf(store, params.team, caller);
+      const asked = parseDestination(body.destination, allowlist);
+      if (!asked.ok) {
+        const { code, message } = asked;
+        throw new Problem('validation_failed', { errors: [{ pointer: '/destination', code, message }] });
+      }
+      const { destination } = asked;
+      const sight = await sightOf(team, destination.kind === 'name' ? [destination.host] : []);
+      const answer = explain(destination, {
+        ...sight,
+        addresses: addressesIn(sight.hosts),
+        internalSuffixes: allowlist.internalSuffixes,
+        foreign: sight.policies?.filter((policy) => !isOwned(policy, team)) ?? [],
+      });
+      if (!sight.enabled || sight.policies !== undefined) return answer;
+      return { ...answer, because: `${answer.because} ${unseen}` };
+    },
+  });
+};

@@ -1,0 +1,239 @@
+import Type from 'typebox';
+import { negotiate } from '../http/accept.ts';
+import { PageQuery, pageAnswer, pageOf, pageRequest } from '../http/pages.ts';
+import type { App } from '../http/server.ts';
+import type { ImagePolicy } from '../images/reference.ts';
+import { imageProblems, resolveImage } from '../images/resolve.ts';
+import { createScaffold, scaffoldRegistries } from '../images/scaffold.ts';
+import { listImageTags, listTeamImages } from '../images/team-images.ts';
+import { closed, Instant, oneOf, ref } from '../lib/schema.ts';
+import type { Catalogue } from '../model/catalogue.ts';
+import { ImageTagItem, ImageWarning, ResolvedImage, TeamImage, TeamImages } from '../model/image.ts';
+import { Problem } from '../model/problems.ts';
+import { Slug, TeamPath } from '../model/team.ts';
+import type { Registries } from '../ports/registries.ts';
+import type { Clock } from '../ports/runtime.ts';
+import type { Store } from '../ports/store.ts';
+import { teamOf } from './access.ts';
+
+const image = Type.String({
+  maxLength: 1024,
+  description: 'An image reference with a tag, a digest, or both.',
+  examples: ['ghcr.io/navikt/team-notebook:20261115-090000-5d6e7f8'],
+});
+
+const ImageOrder = closed(
+  {
+    image,
+    team: Type.Optional({ ...Slug, description: 'Whose images in Google Artifact Registry are allowed.' }),
+  },
+  { $id: 'ImageOrder' },
+);
+
+const ImageTags = closed(
+  {
+    ...pageOf(ref(ImageTagItem), 'ImageTagPage').properties,
+    partial: Type.Boolean({ description: 'Tags may exist that are not in items.' }),
+    asOf: Instant,
+  },
+  { $id: 'ImageTags', description: 'The newest first, where the registry tells.' },
+);
+
+const ScaffoldOrder = closed(
+  {
+    registry: oneOf(scaffoldRegistries),
+    team: Type.String({
+      maxLength: 63,
+      description: 'The team’s name at Nais; it names the repository in Google Artifact Registry.',
+      examples: ['team-a'],
+    }),
+    name: Type.String({
+      maxLength: 100,
+      description: 'The GitHub repository; the image gets the same name.',
+      examples: ['my-notebook'],
+    }),
+    python: Type.String({ pattern: '^3\\.[0-9]{1,2}$', examples: ['3.13'] }),
+    requirements: Type.Optional(
+      Type.String({ description: 'The text of requirements.txt.', examples: ['pandas==2.3.3\npolars\n'] }),
+    ),
+  },
+  { $id: 'ImageScaffoldOrder' },
+);
+
+const ImageScaffold = closed(
+  { files: Type.Record(Type.String(), Type.String(), { description: 'Contents by path.' }) },
+  { $id: 'ImageScaffold', examples: [{ files: { 'requirements.txt': 'polars\n' } }] },
+);
+
+export const imageSchemas = [
+  ImageOrder,
+  ImageScaffold,
+  ImageTagItem,
+  ImageTags,
+  ImageWarning,
+  ResolvedImage,
+  ScaffoldOrder,
+  TeamImage,
+  TeamImages,
+];
+
+const tags = ['images'];
+const deadlineMs = 10_000;
+
+const referenceProblems = ['image_invalid', 'registry_not_allowed', 'image_not_allowed'] as const;
+
+/**
+ * Where the page after a cursor begins. A cursor names the last tag that was shown, as what is pushed meanwhile comes
+ * before it, and how many were left, for the case that this tag is gone.
+ */
+const startAfter = (items: readonly ImageTagItem[], cursor: string): number => {
+  const colon = cursor.indexOf(':');
+  const last = items.findIndex(({ tag }) => tag === cursor.slice(colon + 1));
+  return last >= 0 ? last + 1 : Math.max(0, items.length - Number(cursor.slice(0, colon)));
+};
+
+export interface ImageRouteDeps {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly registries: Registries;
+  readonly ghcrOwner: string;
+  /** Which images a team may run, by its repository in Google Artifact Registry. */
+  readonly imagePolicy: (garTeam: string | null) => ImagePolicy;
+  /** The environments that are offered; before the first refresh what ships with this version. */
+  readonly catalogue: () => Promise<Catalogue>;
+}
+
+export const registerImages = (app: App, deps: ImageRouteDeps): void => {
+  const { store, clock, registries, imagePolicy } = deps;
+
+  app.route({
+    method: 'POST',
+    url: '/v1/images/resolve',
+    schema: {
+      operationId: 'resolveImage',
+      summary: 'Whether an image can run as a notebook, and what its tag points to',
+      tags,
+      problems: [...imageProblems, 'not_found'],
+      body: ref(ImageOrder),
+      response: { 200: ref(ResolvedImage) },
+    },
+    handler: async ({ body, caller }) => {
+      const team = body.team === undefined ? undefined : await teamOf(store, body.team, caller);
+      const policy = imagePolicy(team?.garTeam ?? null);
+      return resolveImage(
+        { registries, policy, now: clock.now() },
+        body.image,
+        AbortSignal.timeout(deadlineMs),
+      );
+    },
+  });
+
+  app.route({
+    method: 'GET',
+    url: '/v1/teams/:team/images',
+    schema: {
+      operationId: 'listTeamImages',
+      summary: 'The team’s images: in Google Artifact Registry, and the GHCR repositories it has registered',
+      tags,
+      params: TeamPath,
+      response: { 200: ref(TeamImages) },
+    },
+    handler: async ({ params, caller }) => {
+      const { garTeam, ghcrRepositories } = await teamOf(store, params.team, caller);
+      const policy = imagePolicy(garTeam);
+      return listTeamImages({ registries, policy }, ghcrRepositories, AbortSignal.timeout(deadlineMs));
+    },
+  });
+
+  app.route({
+    method: 'GET',
+    url: '/v1/teams/:team/images/tags',
+    schema: {
+      operationId: 'listImageTags',
+      summary: 'The tags of an image that the team may run',
+      tags,
+      problems: [
+        ...referenceProblems,
+        'image_not_found_or_private',
+        'registry_unavailable',
+        'invalid_cursor',
+      ],
+      params: TeamPath,
+      querystring: closed({ image, ...PageQuery.properties }),
+      response: { 200: ref(ImageTags) },
+    },
+    handler: async ({ params, query, caller }) => {
+      const { garTeam } = await teamOf(store, params.team, caller);
+      const found = await listImageTags(
+        { registries, policy: imagePolicy(garTeam) },
+        query.image,
+        AbortSignal.timeout(deadlineMs),
+      );
+      const list = { name: 'tags', view: query.image };
+      const { limit, after } = pageRequest(query, list);
+      const start = after === undefined ? 0 : startAfter(found.items, after);
+      const items = found.items.slice(start, start + limit);
+      const left = found.items.length - start - limit;
+      const last = left > 0 ? items.at(-1) : undefined;
+      const page = { items, ...(last === undefined ? {} : { next: `${left}:${last.tag}` }) };
+      return { ...pageAnswer(page, list, (item) => item), partial: found.partial, asOf: found.asOf };
+    },
+  });
+
+  app.route({
+    method: 'POST',
+    url: '/v1/images/scaffold',
+    schema: {
+      operationId: 'createImageScaffold',
+      summary: 'The files of a repository that builds an image on a standard one',
+      description:
+        'Dockerfile, requirements.txt, .dockerignore and a GitHub workflow. JSON, or a zip with Accept: application/zip.',
+      tags,
+      problems: ['not_acceptable'],
+      body: ref(ScaffoldOrder),
+      response: {
+        200: {
+          description: 'The files, by path.',
+          content: {
+            'application/json': { schema: ref(ImageScaffold) },
+            'application/zip': { schema: Type.Unsafe<string>({ type: 'string', format: 'binary' }) },
+          },
+        },
+      },
+    },
+    handler: async (request, reply) => {
+      const { registry, team, name, python, requirements = '' } = request.body;
+      const form = negotiate(request, ['application/json', 'application/zip']);
+      const { items } = await deps.catalogue();
+      const base = items.find((item) => item.python === python);
+      if (base === undefined) {
+        const offered = items.map((item) => item.python).join(', ') || 'none at the moment';
+        throw new Problem('validation_failed', {
+          errors: [
+            {
+              pointer: '/python',
+              code: 'not_in_list',
+              message: `There is no environment for it; offered: ${offered}.`,
+            },
+          ],
+        });
+      }
+      const baseImage = { reference: base.image, tag: base.tag, digest: base.digest };
+      const owner = deps.ghcrOwner;
+      const scaffold = createScaffold({ registry, team, name, owner, python, baseImage, requirements });
+      if (!scaffold.ok) throw new Problem('validation_failed', { errors: scaffold.errors });
+      const { files } = scaffold;
+      if (form === 'application/json') return reply.type(form).send({ files: { ...files } });
+      // The zip writer is loaded by whoever wants a zip.
+      const { strToU8, zipSync } = await import('fflate');
+      const entries = Object.entries(files).map(([path, text]) => [path, strToU8(text)] as const);
+      // One date for all: the same files are the same bytes.
+      const zip = zipSync(Object.fromEntries(entries), { mtime: new Date('2026-01-01T00:00:00Z') });
+      return reply
+        .type(form)
+        .header('content-disposition', `attachment; filename="${name.replace(/[^a-z0-9._-]/g, '')}.zip"`)
+        .serializer((body: unknown) => body as never)
+        .send(Buffer.from(zip) as never);
+    },
+  });
+};

@@ -1,0 +1,183 @@
+import Type from 'typebox';
+import type { Caller } from '../http/auth.ts';
+import type { App } from '../http/server.ts';
+import { closed, ref } from '../lib/schema.ts';
+import type { HistoryEvent } from '../model/history.ts';
+import { Problem } from '../model/problems.ts';
+import type { TeamRecord } from '../model/record.ts';
+import { Secret, SecretVersion, SecretVersionOrder } from '../model/secret.ts';
+import { Slug, TeamPath } from '../model/team.ts';
+import { QuotaExceeded, type SecretManager, type StoredSecretVersion as Version } from '../ports/google.ts';
+import type { Clock } from '../ports/runtime.ts';
+import type { Store } from '../ports/store.ts';
+import { Unavailable } from '../ports/unavailable.ts';
+import type { BoundedReconcile } from '../reconcile/bounded.ts';
+import { payloadOf, secretView } from '../secrets/secret.ts';
+import { assertStays } from '../teams/rules.ts';
+import { actorOf, teamOf } from './access.ts';
+
+export const secretSchemas = [Secret, SecretVersion, SecretVersionOrder];
+
+const tags = ['secrets'];
+const deadlineMs = 10_000;
+
+/** 65,536 bytes in base64, or as text where each may be escaped, and the JSON around it. */
+const bodyLimit = 512 * 1024;
+
+const VersionPath = closed({
+  team: Slug,
+  version: Type.String({
+    pattern: '^[1-9][0-9]{0,9}$',
+    description: 'The number of a version.',
+    examples: ['3'],
+  }),
+});
+
+export interface SecretRouteDeps {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly googleProject: string;
+  readonly vault: SecretManager;
+  /** One bounded look right after a write; answers the team as it stands then, undefined when it is gone. */
+  readonly reconcile: BoundedReconcile['afterWrite'];
+}
+
+/** The team’s secret in Google Secret Manager: which versions it has, a new one, on and off. Never a payload out. */
+export const registerSecrets = (app: App, deps: SecretRouteDeps): void => {
+  const { store, clock, vault, googleProject } = deps;
+  const signal = () => AbortSignal.timeout(deadlineMs);
+
+  /** The history says what was done and by whom; the payload is nobody’s business. */
+  const tell = async (
+    { slug, id }: TeamRecord,
+    caller: Caller,
+    action: HistoryEvent['action'],
+    { version, state }: Version,
+    from: string | null,
+  ): Promise<void> => {
+    const { by, now: at } = actorOf(caller, clock);
+    const changes = [{ path: `/secret/versions/${version}`, from, to: state }];
+    await store.change(slug, (current) =>
+      current.id === id ? { next: current, event: { at, by, action, revision: null, changes } } : undefined,
+    );
+  };
+
+  app.route({
+    method: 'GET',
+    url: '/v1/teams/:team/secret',
+    schema: {
+      operationId: 'getSecret',
+      summary: 'The team’s secret: its name, who reads it, and which versions it has',
+      description: 'What a version holds is read in a notebook, or in Google’s console, never here.',
+      tags,
+      problems: ['not_found', 'upstream_unavailable'],
+      params: TeamPath,
+      response: { 200: ref(Secret) },
+    },
+    handler: async ({ params, caller }) => {
+      const team = await teamOf(store, params.team, caller);
+      // Not made yet, or taken away by hand: there is nothing in it either way, and reconcile makes it.
+      const versions = (await vault.versions(team.id, signal())) ?? [];
+      return secretView(team, googleProject, versions);
+    },
+  });
+
+  app.route({
+    method: 'POST',
+    url: '/v1/teams/:team/secret/versions',
+    bodyLimit,
+    schema: {
+      operationId: 'addSecretVersion',
+      summary: 'Put a new version into the team’s secret',
+      description:
+        'The payload goes to Secret Manager and nowhere else; the answer says only which version it became. Notebooks that read `versions/latest` get it at once.',
+      tags,
+      problems: ['not_found', 'deleting', 'upstream_unavailable', 'busy'],
+      params: TeamPath,
+      body: ref(SecretVersionOrder),
+      response: { 201: ref(SecretVersion) },
+    },
+    handler: async ({ params, body, caller, log }, reply) => {
+      const team = await teamOf(store, params.team, caller);
+      assertStays(team);
+      const payload = payloadOf(body);
+      const add = async () => {
+        try {
+          return await vault.addVersion(team.id, payload, signal());
+        } catch (error) {
+          if (!(error instanceof Unavailable) || error instanceof QuotaExceeded) throw error;
+          throw new Problem('upstream_unavailable', {
+            detail:
+              'Secret Manager gave no answer. The version may have been added all the same: look at the team’s secret before you try again.',
+            cause: error,
+          });
+        }
+      };
+      let added = await add();
+      if (added === undefined) {
+        // A team may be quicker than the look that makes its secret.
+        await deps.reconcile(team);
+        added = await add();
+      }
+      if (added === undefined) {
+        throw new Problem('upstream_unavailable', {
+          detail:
+            'The team’s secret is not there yet; the condition SecretReady says why. Try again shortly.',
+          retryAfterSeconds: 30,
+        });
+      }
+      await tell(team, caller, 'secret_version_added', added, null);
+      log.info({ team: team.slug, version: added.version, bytes: payload.length }, 'secret version added');
+      // Where it is listed: a version has no address of its own here.
+      return reply.code(201).header('location', `/v1/teams/${team.slug}/secret`).send(added);
+    },
+  });
+
+  const switched = (enabled: boolean) => ({
+    method: 'POST' as const,
+    url: `/v1/teams/:team/secret/versions/:version/${enabled ? 'enable' : 'disable'}`,
+    schema: {
+      operationId: enabled ? 'enableSecretVersion' : 'disableSecretVersion',
+      summary: enabled ? 'Let a version be read again' : 'Keep a version from being read',
+      description: enabled
+        ? 'A version that is enabled already stays so.'
+        : 'Nobody reads it until it is enabled again, not even as `latest`; nothing is lost.',
+      tags,
+      problems: [
+        'not_found',
+        'deleting',
+        'secret_version_destroyed',
+        'upstream_unavailable',
+        'busy',
+      ] as const,
+      params: VersionPath,
+      response: { 200: ref(SecretVersion) },
+    },
+  });
+  for (const enabled of [true, false]) {
+    const { schema, ...route } = switched(enabled);
+    app.route({
+      ...route,
+      schema: { ...schema, problems: [...schema.problems] },
+      handler: async ({ params, caller, log }) => {
+        const team = await teamOf(store, params.team, caller);
+        assertStays(team);
+        const state = enabled ? 'enabled' : 'disabled';
+        const before = await vault.versions(team.id, signal());
+        const already = before?.find((one) => one.version === params.version && one.state === state);
+        if (already !== undefined) return already;
+        const outcome = await vault.setEnabled(team.id, params.version, enabled, signal());
+        if (outcome === undefined) {
+          throw new Problem('not_found', { detail: `The team’s secret has no version ${params.version}.` });
+        }
+        if (outcome === 'destroyed') throw new Problem('secret_version_destroyed');
+        const [action, from] = enabled
+          ? (['secret_version_enabled', 'disabled'] as const)
+          : (['secret_version_disabled', 'enabled'] as const);
+        await tell(team, caller, action, outcome, from);
+        log.info({ team: team.slug, version: outcome.version }, `secret version ${outcome.state}`);
+        return outcome;
+      },
+    });
+  }
+};

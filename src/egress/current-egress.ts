@@ -1,0 +1,46 @@
+import type { HostRecord } from '../model/host.ts';
+import type { Cluster, Manifest } from '../ports/cluster.ts';
+import type { HostStore } from '../ports/store.ts';
+import { Unavailable } from '../ports/unavailable.ts';
+
+/** What is to be known for an answer about a team’s egress. */
+export interface CurrentEgress {
+  readonly hosts: ReadonlyMap<string, HostRecord>;
+  /** Every policy in the namespace, also those of others; undefined when the cluster did not say. */
+  readonly policies: readonly Manifest[] | undefined;
+  /** Whether the cluster has GKE’s own policies by host name. */
+  readonly servesFqdn: boolean;
+}
+
+/** Policies by host name of GKE’s own, in the one version that is its own. */
+const fqdnPolicies = { apiVersion: 'networking.gke.io/v1alpha1', kind: 'FQDNNetworkPolicy' } as const;
+
+/** Reads only. Throws for the store, never for the cluster. */
+export const readCurrentEgress = async (
+  { cluster, store }: { readonly cluster: Pick<Cluster, 'list' | 'serves'>; readonly store: HostStore },
+  namespace: string,
+  names: readonly string[],
+  signal: AbortSignal,
+): Promise<CurrentEgress> => {
+  const [hosts, seen] = await Promise.all([
+    names.length === 0 ? new Map() : store.hosts(names),
+    policiesIn(cluster, namespace, signal).catch((error: unknown) => {
+      if (error instanceof Unavailable) return { policies: undefined, servesFqdn: false };
+      throw error;
+    }),
+  ]);
+  return { hosts, ...seen };
+};
+
+const policiesIn = async (
+  cluster: Pick<Cluster, 'list' | 'serves'>,
+  namespace: string,
+  signal: AbortSignal,
+): Promise<Pick<CurrentEgress, 'policies' | 'servesFqdn'>> => {
+  const [plain, servesFqdn] = await Promise.all([
+    cluster.list({ apiVersion: 'networking.k8s.io/v1', kind: 'NetworkPolicy', namespace }, signal),
+    cluster.serves(fqdnPolicies.apiVersion, fqdnPolicies.kind, signal),
+  ]);
+  const native = servesFqdn ? await cluster.list({ ...fqdnPolicies, namespace }, signal) : [];
+  return { policies: [...plain, ...native], servesFqdn };
+};

@@ -1,0 +1,98 @@
+import { isObject } from '../lib/json.ts';
+import type { Manifest } from '../ports/cluster.ts';
+import { byText } from './policy.ts';
+
+/** Labels that every notebook pod has (facts/notebooks b4), and what is known of their values. */
+const known: Readonly<Record<string, string | undefined>> = {
+  component: 'singleuser-server',
+  'app.kubernetes.io/component': 'singleuser-server',
+  app: 'jupyterhub',
+  'app.kubernetes.io/name': 'jupyterhub',
+  'app.kubernetes.io/managed-by': 'kubespawner',
+  release: undefined,
+  'app.kubernetes.io/instance': undefined,
+  chart: undefined,
+  'helm.sh/chart': undefined,
+  heritage: undefined,
+  'hub.jupyter.org/username': undefined,
+  'hub.jupyter.org/servername': undefined,
+  'hub.jupyter.org/network-access-hub': undefined,
+  'knada.io/team': undefined,
+  'knada.io/team-id': undefined,
+};
+
+/** Pods that belong to the hub: the baseline opens them already. */
+const hubParts = new Set(['hub', 'proxy', 'autohttps']);
+
+const list = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
+
+/** Whether a label may have one of these values; what is not known may be anything. */
+const mayBe = (key: string, values: readonly unknown[]): boolean =>
+  key in known && (known[key] === undefined || values.includes(known[key]));
+
+const mayFulfil = (expression: unknown): boolean => {
+  if (!isObject(expression) || typeof expression.key !== 'string') return true;
+  const { key, operator } = expression;
+  const values = list(expression.values);
+  switch (operator) {
+    case 'In':
+      return mayBe(key, values);
+    case 'Exists':
+      return key in known;
+    case 'DoesNotExist':
+      return !(key in known);
+    case 'NotIn':
+      return !(key in known) || known[key] === undefined || !values.includes(known[key]);
+    default:
+      return true;
+  }
+};
+
+/** Whether a pod selector may reach a notebook. */
+export const maySelectNotebooks = (selector: unknown): boolean => {
+  if (!isObject(selector)) return true;
+  const labels = isObject(selector.matchLabels) ? Object.entries(selector.matchLabels) : [];
+  return (
+    labels.every(([key, value]) => mayBe(key, [value])) && list(selector.matchExpressions).every(mayFulfil)
+  );
+};
+
+/** A peer that is a part of this namespace’s own hub. */
+const isHubPart = (peer: unknown): boolean => {
+  if (!isObject(peer) || !isObject(peer.podSelector)) return false;
+  if (peer.namespaceSelector !== undefined || peer.ipBlock !== undefined) return false;
+  const { matchLabels } = peer.podSelector;
+  return (
+    isObject(matchLabels) && typeof matchLabels.component === 'string' && hubParts.has(matchLabels.component)
+  );
+};
+
+const opensMore = (rule: unknown): boolean => {
+  const peers = isObject(rule) ? list(rule.to) : [];
+  // Without peers a rule means every destination.
+  return peers.length === 0 || !peers.every(isHubPart);
+};
+
+/**
+ * Names of the policies in a team’s namespace that are not ours and let notebooks out further than we do: policies
+ * add up, so one of them undoes an allowlist. The chart’s own policy, which opens the hub alone, does not.
+ */
+export const widenedBy = (
+  policies: readonly Manifest[],
+  isOurs: (policy: Manifest) => boolean,
+): readonly string[] =>
+  policies
+    .filter((policy) => {
+      if (isOurs(policy)) return false;
+      const spec = isObject(policy.spec) ? policy.spec : {};
+      // GKE’s own FQDN policies have egress only.
+      const rules = list(spec.egress);
+      const isEgress =
+        policy.kind !== 'NetworkPolicy' ||
+        spec.policyTypes === undefined ||
+        list(spec.policyTypes).includes('Egress');
+      if (!isEgress || rules.length === 0 || !maySelectNotebooks(spec.podSelector)) return false;
+      return policy.kind !== 'NetworkPolicy' || rules.some(opensMore);
+    })
+    .map(({ metadata }) => metadata.name)
+    .toSorted(byText);

@@ -1,0 +1,100 @@
+import Type, { type Static } from 'typebox';
+import { closed, oneOf, ref } from '../lib/schema.ts';
+
+/** Why an entry of an allowlist cannot be used. The codes are part of the API. */
+export const EntryProblem = {
+  EmptyEntry: 'empty_entry',
+  OneEntryPerItem: 'one_entry_per_item',
+  WhitespaceInHost: 'whitespace_in_host',
+  UserinfoNotAllowed: 'userinfo_not_allowed',
+  SchemePortMismatch: 'scheme_port_mismatch',
+  WildcardNotSupported: 'wildcard_not_supported',
+  SingleLabelHost: 'single_label_host',
+  InvalidLabel: 'invalid_label',
+  EmptyLabel: 'empty_label',
+  LabelTooLong: 'label_too_long',
+  NameTooLong: 'name_too_long',
+  InvalidIdn: 'invalid_idn',
+  AmbiguousUnicode: 'ambiguous_unicode',
+  InvalidIpv4: 'invalid_ipv4',
+  AmbiguousIp: 'ambiguous_ip',
+  Ipv6NotSupported: 'ipv6_not_supported',
+  CidrNotAllowed: 'cidr_not_allowed',
+  CidrHostBits: 'cidr_host_bits',
+  ForbiddenRange: 'forbidden_range',
+  InternalName: 'internal_name',
+  PortMissing: 'port_missing',
+  InvalidPort: 'invalid_port',
+  PortOutOfRange: 'port_out_of_range',
+  PortRangeReversed: 'port_range_reversed',
+  PortRangeTooWide: 'port_range_too_wide',
+  ProtocolNotSupported: 'protocol_not_supported',
+  TooManyEntries: 'too_many_entries',
+} as const;
+export type EntryProblem = (typeof EntryProblem)[keyof typeof EntryProblem];
+
+/** What was changed or is worth a look in an entry that can be used. */
+export const EntryWarning = {
+  Normalized: 'normalized',
+  Duplicate: 'duplicate',
+  MixedOrNonLatinScript: 'mixed_or_non_latin_script',
+} as const;
+export type EntryWarning = (typeof EntryWarning)[keyof typeof EntryWarning];
+
+/** An entry as it is understood. Parsing `entry` again gives the same, without the warnings about its text. */
+export const AllowlistEntry = closed(
+  {
+    entry: Type.String({
+      description: 'The canonical form; the port is always written.',
+      examples: ['pypi.org:443'],
+    }),
+    host: Type.String({
+      description:
+        'A name in lower case without a trailing dot (international ones in their xn-- form), an IPv4 address, or a range such as 198.35.26.0/24.',
+      examples: ['pypi.org'],
+    }),
+    portStart: Type.Integer({ minimum: 1, maximum: 65535, examples: [443] }),
+    portEnd: Type.Integer({ minimum: 1, maximum: 65535, examples: [443] }),
+    kind: oneOf(['name', 'ipv4', 'cidr']),
+    warnings: Type.Array(Type.Unsafe<EntryWarning>({ type: 'string', enum: Object.values(EntryWarning) })),
+  },
+  { $id: 'AllowlistEntry' },
+);
+export type AllowlistEntry = Static<typeof AllowlistEntry>;
+
+/** An entry that cannot be used, where it stood in the list and why. */
+export const AllowlistError = closed(
+  {
+    index: Type.Integer({ minimum: 0 }),
+    entry: Type.String({ description: 'As it was written.', examples: ['*.nav.no'] }),
+    code: Type.Unsafe<EntryProblem>({
+      type: 'string',
+      enum: Object.values(EntryProblem),
+      examples: ['wildcard_not_supported'],
+    }),
+    message: Type.String({
+      description: 'What to write instead.',
+      examples: [
+        '“*.nav.no” has a wildcard, which a network policy cannot express. List each host by its full name.',
+      ],
+    }),
+  },
+  { $id: 'AllowlistError' },
+);
+export type AllowlistError = Static<typeof AllowlistError>;
+
+/** The good entries and the bad ones apart. A list with any error is not used at all. */
+export const ParsedAllowlist = closed(
+  { entries: Type.Array(ref(AllowlistEntry)), errors: Type.Array(ref(AllowlistError)) },
+  { $id: 'ParsedAllowlist' },
+);
+export type ParsedAllowlist = Static<typeof ParsedAllowlist>;
+
+export const AllowlistOrder = closed(
+  {
+    entries: Type.Array(Type.String({ examples: ['pypi.org', 'informatica.nav.no:6005-6010'] }), {
+      maxItems: 1000,
+    }),
+  },
+  { $id: 'AllowlistOrder' },
+);

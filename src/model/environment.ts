@@ -1,0 +1,101 @@
+import Type, { type Static } from 'typebox';
+import { closed, Instant, nullable, oneOf, ref } from '../lib/schema.ts';
+
+export const pythonStatuses = ['feature', 'prerelease', 'bugfix', 'security', 'end-of-life'] as const;
+export type PythonStatus = (typeof pythonStatuses)[number];
+const MonthOrDay = Type.String({ pattern: '^\\d{4}-(0[1-9]|1[0-2])(-(0[1-9]|[12]\\d|3[01]))?$' });
+
+/**
+ * The part we use of https://peps.python.org/api/release-cycle.json, by version. `end_of_life` is a month while
+ * the version lives and a day afterwards. Fields that upstream adds are not our business.
+ */
+export const ReleaseCycle = Type.Record(
+  Type.String({ pattern: '^[1-9]\\d?\\.\\d{1,2}$' }),
+  Type.Object({
+    status: oneOf(pythonStatuses),
+    first_release: MonthOrDay,
+    end_of_life: MonthOrDay,
+    pep: Type.Optional(Type.Integer()),
+  }),
+  { additionalProperties: false, minProperties: 1 },
+);
+export type ReleaseCycle = Static<typeof ReleaseCycle>;
+const Python = Type.String({ pattern: '^[1-9]\\d?\\.\\d{1,2}$', examples: ['3.11'] });
+const Day = Type.String({ format: 'date', examples: ['2027-10-31'] });
+
+/** What is known of one database driver in one image. Nothing is listed that nobody has looked up. */
+export const Driver = closed(
+  {
+    name: Type.String({ minLength: 1, examples: ['Oracle'] }),
+    included: Type.Boolean({ description: 'false: the image does not have it, though one might expect it.' }),
+    version: Type.Optional(Type.String()),
+    detail: Type.Optional(Type.String({ description: 'What exactly is there, or why it is not.' })),
+    source: Type.String({ minLength: 1, description: 'Where this was read.' }),
+  },
+  { $id: 'Driver', description: 'A database driver of an image, as a fact with its source.' },
+);
+export type Driver = Static<typeof Driver>;
+
+/** A driver fact in the configuration: it holds for images built from `from` on and before `until` (days). */
+export const DriverFact = closed({
+  ...Driver.properties,
+  from: Type.Optional(Day),
+  until: Type.Optional(Day),
+});
+export type DriverFact = Static<typeof DriverFact>;
+
+/**
+ * A source of standard images (`STANDARD_IMAGES`). A repository whose name ends in `-python-3.x` has tags without
+ * a version.
+ */
+export const StandardImage = closed({
+  repository: Type.String({ minLength: 1, examples: ['ghcr.io/navikt/knada-images/jupyter'] }),
+  drivers: Type.Array(DriverFact),
+});
+export type StandardImage = Static<typeof StandardImage>;
+
+export const Environment = closed(
+  {
+    python: Python,
+    image: Type.String({
+      description: 'The image with its tag, as one writes it in a Dockerfile.',
+      examples: ['ghcr.io/navikt/knada-images/jupyter:20251124-120000-3.11'],
+    }),
+    tag: Type.String(),
+    digest: Type.String({ description: 'What runs: a tag can be moved, a digest cannot.' }),
+    drivers: Type.Array(ref(Driver)),
+    endOfLife: Type.String({ format: 'date', description: 'The last day on which this Python gets fixes.' }),
+    pythonStatus: oneOf(pythonStatuses),
+    jupyterMaintained: nullable(
+      Type.Boolean({
+        description: 'Whether Jupyter still builds its image for this Python; null: not known.',
+      }),
+    ),
+    builtAt: Instant,
+    stale: Type.Boolean({
+      description: 'The image was not built for a long time: its packages are that old.',
+    }),
+    default: Type.Boolean({ description: 'The choice for somebody who has none. One item has it.' }),
+  },
+  { $id: 'Environment', description: 'The newest standard image of one Python version.' },
+);
+export type Environment = Static<typeof Environment>;
+
+export const gapReasons = [
+  'end_of_life',
+  'not_released',
+  'no_jupyter_tag',
+  'no_standard_image',
+  'not_known',
+  'unknown_python',
+] as const;
+
+export const EnvironmentGap = closed(
+  {
+    python: Python,
+    reason: oneOf(gapReasons),
+    message: Type.String({ description: 'A sentence, for people.' }),
+  },
+  { $id: 'EnvironmentGap', description: 'A Python version that is not offered, and why.' },
+);
+export type EnvironmentGap = Static<typeof EnvironmentGap>;

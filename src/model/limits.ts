@@ -1,0 +1,54 @@
+import Type, { type Static } from 'typebox';
+import { closed, oneOf } from '../lib/schema.ts';
+
+const bound = (description: string) =>
+  Type.Optional(
+    Type.Unknown({ description: `${description} In the field’s own form: a number, or <n>Mi or <n>Gi.` }),
+  );
+
+/** One field of an order: its default, and what it takes. */
+const FieldLimits = closed({
+  path: Type.String({ description: 'JSON pointer into the order.', examples: ['/resources/cpu/limit'] }),
+  type: oneOf(['number', 'integer', 'quantity', 'boolean', 'text', 'list']),
+  default: Type.Unknown({ description: 'What it is when nothing else is ordered.', examples: [0.5] }),
+  minimum: bound('The smallest value taken.'),
+  maximum: bound('The largest value taken; of a list, how many entries.'),
+  unit: Type.Optional(oneOf(['cores', 'seconds'])),
+});
+
+export const NotebookLimits = closed(
+  { fields: Type.Array(FieldLimits) },
+  {
+    $id: 'NotebookLimits',
+    examples: [
+      {
+        fields: [
+          {
+            path: '/resources/cpu/limit',
+            type: 'number',
+            default: 0.5,
+            minimum: 0.1,
+            maximum: 16,
+            unit: 'cores',
+          },
+        ],
+      },
+    ],
+  },
+);
+export type NotebookLimits = Static<typeof NotebookLimits>;
+
+/** Bounds of what a team may order (DESIGN 4). Memory and storage in MiB, time in seconds. */
+export const Limits = closed({
+  cpuMin: Type.Number({ exclusiveMinimum: 0 }),
+  cpuMax: Type.Number({ exclusiveMinimum: 0 }),
+  memoryMinMi: Type.Integer({ minimum: 1 }),
+  memoryMaxMi: Type.Integer({ minimum: 1 }),
+  timeoutMinSeconds: Type.Integer({ minimum: 1 }),
+  timeoutMaxSeconds: Type.Integer({ minimum: 1 }),
+  maxAgeMaxSeconds: Type.Integer({ minimum: 1 }),
+  homeMinMi: Type.Integer({ minimum: 1 }),
+  homeMaxMi: Type.Integer({ minimum: 1 }),
+  hostsMax: Type.Integer({ minimum: 1 }),
+});
+export type Limits = Static<typeof Limits>;

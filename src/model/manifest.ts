@@ -1,0 +1,20 @@
+import Type from 'typebox';
+import { closed, ref } from '../lib/schema.ts';
+
+export const Manifest = Type.Unsafe<{ apiVersion: string; kind: string } & Record<string, unknown>>({
+  type: 'object',
+  $id: 'Manifest',
+  description: 'A Kubernetes object.',
+  required: ['apiVersion', 'kind', 'metadata'],
+  properties: {
+    apiVersion: { type: 'string', examples: ['v1'] },
+    kind: { type: 'string', examples: ['Namespace'] },
+    metadata: { type: 'object', additionalProperties: true, examples: [{ name: 'team-team-a-3f9c' }] },
+  },
+  additionalProperties: true,
+});
+
+export const Manifests = closed(
+  { items: Type.Array(ref(Manifest)) },
+  { $id: 'Manifests', description: 'What is applied, in this order. Secrets show their keys only.' },
+);

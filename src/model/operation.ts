@@ -1,0 +1,83 @@
+import Type, { type Static } from 'typebox';
+import { closed, Instant, oneOf } from '../lib/schema.ts';
+
+export const operationKinds = ['start', 'stop', 'restart', 'restart_hub'] as const;
+export type OperationKind = (typeof operationKinds)[number];
+
+/** What every operation on a server has; one that fails has a reason, too. */
+export const exampleOperation = {
+  id: 'op-6f1c2a9be0d34c57',
+  kind: 'restart',
+  phase: 'starting',
+  progress: 60,
+  message: 'The notebook is starting.',
+  user: 'kari.nordmann@nav.no',
+  createdAt: '2026-11-23T09:00:00.000Z',
+  updatedAt: '2026-11-23T09:00:04.000Z',
+} as const;
+
+/** Something that takes a while, as its clients see it. A stop ends in `ready`, too: it is done. */
+export const Operation = closed(
+  {
+    id: Type.String({ examples: ['op-6f1c2a9be0d34c57'] }),
+    kind: oneOf(operationKinds, { examples: ['restart'] }),
+    phase: oneOf(['stopping', 'starting', 'ready', 'failed'], { examples: ['starting'] }),
+    progress: Type.Integer({ minimum: 0, maximum: 100, description: 'Percent.', examples: [60] }),
+    message: Type.String({ description: 'A sentence, for people.', examples: ['The notebook is starting.'] }),
+    reason: Type.Optional(
+      Type.String({ description: 'Why it failed, for programs.', examples: ['image_pull_failed'] }),
+    ),
+    user: Type.Optional(
+      Type.String({ description: 'Whose server; absent for the hub.', examples: ['kari.nordmann@nav.no'] }),
+    ),
+    createdAt: Instant,
+    updatedAt: Instant,
+  },
+  { $id: 'Operation', examples: [exampleOperation] },
+);
+export type Operation = Static<typeof Operation>;
+
+/**
+ * Where an operation stands. Each step is one outside call that is safe to repeat, or one wait; whoever takes it on
+ * writes the next one by compare-and-set. `cancel` takes a start back that cannot succeed.
+ */
+export type OperationStep =
+  | 'stop'
+  | 'await_stopped'
+  | 'start'
+  | 'await_ready'
+  | 'cancel'
+  | 'restart_hub'
+  | 'await_hub'
+  | 'done';
+
+/** An operation as it is stored. Instants are ISO 8601 UTC. */
+export interface OperationRecord {
+  readonly id: string;
+  readonly kind: OperationKind;
+  /** A hub user name, or null for the hub itself. */
+  readonly user: string | null;
+  readonly step: OperationStep;
+  readonly outcome: 'ready' | 'failed' | null;
+  readonly progress: number;
+  readonly message: string;
+  readonly reason?: string;
+  readonly force: boolean;
+  /** The profile to start with; null until it is chosen. */
+  readonly profile: string | null;
+  /** Uid of the pod that a start must not be mistaken for, while it goes away; null when there was none. */
+  readonly formerPod: string | null;
+  /** Since when the new pod’s image could not be pulled; absent while it can. */
+  readonly pullFailingSince?: string;
+  /** Until when one instance alone makes the call of this step; absent while nobody does. */
+  readonly claimedUntil?: string;
+  readonly by: string;
+  readonly createdAt: string;
+  readonly updatedAt: string;
+  /** When the step it is in has failed. */
+  readonly deadlineAt: string;
+  /** When the tick is to look at it; null once it is finished. */
+  readonly dueAt: string | null;
+  /** When it may be forgotten. */
+  readonly expiresAt: string;
+}

@@ -1,0 +1,153 @@
+import Type, { type Static } from 'typebox';
+import { closed, Instant, nullable, oneOf, ref } from '../lib/schema.ts';
+import { Slug, usernamePattern } from './team.ts';
+
+export const serverStates = [
+  'stopped',
+  'starting',
+  'running',
+  'stopping',
+  'hub_restarting',
+  'unknown',
+] as const;
+
+type StopReason = 'idle' | 'max_age' | 'extended';
+
+/** A member’s notebook server as it is now. */
+export const Server = closed(
+  {
+    user: Type.String({ description: 'Hub user name.', examples: ['kari.nordmann@nav.no'] }),
+    state: oneOf(serverStates, {
+      description:
+        'hub_restarting: the hub has just started and looks whether this server runs. unknown: the hub does not answer and no pod is there.',
+      examples: ['running'],
+    }),
+    startedAt: nullable(Instant),
+    lastActivityAt: nullable(Instant),
+    stopsAt: nullable(
+      Type.String({
+        format: 'date-time',
+        description:
+          'When it is stopped if nothing happens until then; null when it does not run, and while the hub does not answer.',
+        examples: ['2026-11-23T10:00:00.000Z'],
+      }),
+    ),
+    stopsBecause: Type.Unsafe<StopReason | null>({
+      type: ['string', 'null'],
+      enum: ['idle', 'max_age', 'extended', null],
+      description: 'Which rule says so: no activity, its age, or the time that somebody asked for.',
+      examples: ['idle'],
+    }),
+    image: nullable(
+      Type.String({
+        description: 'What runs, with its digest; null without a pod.',
+        examples: [`ghcr.io/navikt/my-notebook:20261123-090000-abc1234@sha256:${'a'.repeat(64)}`],
+      }),
+    ),
+    pendingRestart: nullable(
+      Type.Boolean({
+        description: 'Whether a restart would give it another configuration; null when that is not known.',
+        examples: [false],
+      }),
+    ),
+    url: Type.String({
+      format: 'uri',
+      examples: ['https://team-a.jupyter.knada.io/user/kari.nordmann@nav.no/'],
+    }),
+    reason: Type.Optional(
+      Type.String({ description: 'What is wrong with it, for programs.', examples: ['unschedulable'] }),
+    ),
+    message: Type.Optional(
+      Type.String({
+        description: 'The same, for people.',
+        examples: ['No machine in the cluster has room for this notebook yet; it waits for one.'],
+      }),
+    ),
+    operation: nullable(
+      Type.String({
+        description: 'Id of the operation that is open on it.',
+        examples: ['op-6f1c2a9be0d34c57'],
+      }),
+    ),
+  },
+  {
+    $id: 'Server',
+    examples: [
+      {
+        user: 'kari.nordmann@nav.no',
+        state: 'running',
+        startedAt: '2026-11-23T08:00:00.000Z',
+        lastActivityAt: '2026-11-23T09:00:00.000Z',
+        stopsAt: '2026-11-23T10:00:00.000Z',
+        stopsBecause: 'idle',
+        image: `ghcr.io/navikt/my-notebook:20261123-090000-abc1234@sha256:${'a'.repeat(64)}`,
+        pendingRestart: false,
+        url: 'https://team-a.jupyter.knada.io/user/kari.nordmann@nav.no/',
+        operation: null,
+      },
+    ],
+  },
+);
+export type Server = Static<typeof Server>;
+
+export const ServerList = closed({ items: Type.Array(ref(Server)) }, { $id: 'ServerList' });
+
+export const StartOrder = closed(
+  {
+    profile: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: 100,
+        description: 'Slug of an offered profile. Default: the one used last, else the preselected one.',
+        examples: ['python-3-13'],
+      }),
+    ),
+  },
+  { $id: 'StartOrder', examples: [{}] },
+);
+export type StartOrder = Static<typeof StartOrder>;
+
+export const StopOrder = closed(
+  {
+    force: Type.Optional(
+      Type.Boolean({
+        description:
+          'Delete the pod, whatever the hub says or does not say, and give up another operation on this server.',
+        examples: [false],
+      }),
+    ),
+  },
+  { $id: 'StopOrder' },
+);
+export type StopOrder = Static<typeof StopOrder>;
+
+export const ExtendOrder = closed(
+  {
+    until: Type.String({
+      format: 'date-time',
+      description: 'At most 24 hours ahead. An earlier instant than before takes time back.',
+      examples: ['2026-11-23T17:00:00.000Z'],
+    }),
+  },
+  { $id: 'ExtendOrder' },
+);
+export type ExtendOrder = Static<typeof ExtendOrder>;
+
+export const ServerPath = closed({
+  team: Slug,
+  user: Type.String({
+    pattern: usernamePattern,
+    maxLength: 254,
+    description: 'Name of the hub user.',
+    examples: ['kari'],
+  }),
+});
+
+export const OperationPath = closed({
+  team: Slug,
+  operation: Type.String({
+    pattern: '^op-[0-9a-f]{16}$',
+    description: 'Id of the operation.',
+    examples: ['op-6f1c2a9be0d34c57'],
+  }),
+});

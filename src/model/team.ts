@@ -1,0 +1,117 @@
+import Type, { type Static } from 'typebox';
+import { closed, Instant, nullable, ref } from '../lib/schema.ts';
+import { Phase } from './condition.ts';
+
+/** Two to 25 characters (DESIGN 4); it becomes a DNS label of the hub's address. */
+export const Slug = Type.String({
+  pattern: '^[a-z][a-z0-9]*(-[a-z0-9]+)*$',
+  minLength: 2,
+  maxLength: 25,
+  description: 'Lower-case letters, digits and single hyphens; starts with a letter.',
+  examples: ['team-a'],
+});
+
+/** The path parameters of everything below a team. */
+export const TeamPath = closed({ team: Slug });
+
+const email = Type.String({
+  format: 'email',
+  maxLength: 254,
+  description: 'Compared without regard to case, kept in lower case.',
+  examples: ['kari.nordmann@nav.no'],
+});
+
+/** JupyterHub user names become pod and volume names by way of a slug; this is what we let through. */
+export const usernamePattern = '^[a-z0-9]([a-z0-9._@+-]*[a-z0-9])?$';
+
+const username = Type.String({
+  pattern: usernamePattern,
+  maxLength: 254,
+  description: 'Name of the hub user. Default: the e-mail in lower case.',
+  examples: ['kari'],
+});
+
+export const MemberOrder = closed({ email, username: Type.Optional(username) }, { $id: 'MemberOrder' });
+export type MemberOrder = Static<typeof MemberOrder>;
+
+export const Member = closed({ email, username }, { $id: 'Member' });
+export type Member = Static<typeof Member>;
+
+const members = Type.Array(ref(MemberOrder), { maxItems: 500 });
+
+const ghcrRepositories = Type.Array(
+  Type.String({
+    pattern: '^[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*)*$',
+    maxLength: 200,
+    examples: ['my-image-repo/notebook'],
+  }),
+  {
+    maxItems: 100,
+    description: 'GHCR repositories below the configured owner that the team’s images come from.',
+  },
+);
+
+const garTeam = nullable(
+  Type.String({
+    pattern: '^[a-z][a-z0-9-]{0,61}[a-z0-9]$',
+    description:
+      'The team’s repository in Google Artifact Registry. Set by platform admins and team creators only.',
+    examples: ['team-a'],
+  }),
+);
+
+export const TeamOrder = closed(
+  {
+    slug: Slug,
+    members: Type.Optional(members),
+    ghcrRepositories: Type.Optional(ghcrRepositories),
+    garTeam: Type.Optional(garTeam),
+  },
+  {
+    $id: 'TeamOrder',
+    examples: [{ slug: 'team-a', members: [{ email: 'kari.nordmann@nav.no', username: 'kari' }] }],
+  },
+);
+export type TeamOrder = Static<typeof TeamOrder>;
+
+/** A merge patch (RFC 7396): an array replaces the whole array, null means back to the default. */
+export const TeamPatch = closed(
+  {
+    members: Type.Optional(nullable(members)),
+    ghcrRepositories: Type.Optional(nullable(ghcrRepositories)),
+    garTeam: Type.Optional(garTeam),
+  },
+  {
+    $id: 'TeamPatch',
+    examples: [{ members: [{ email: 'kari.nordmann@nav.no' }, { email: 'ola.nordmann@nav.no' }] }],
+  },
+);
+export type TeamPatch = Static<typeof TeamPatch>;
+
+export const Team = closed(
+  {
+    slug: Slug,
+    id: Type.String({
+      description: 'The slug and four hexadecimal digits; never used again.',
+      examples: ['team-a-3f9c'],
+    }),
+    namespace: Type.String({
+      description: 'The team’s Kubernetes namespace.',
+      examples: ['team-team-a-3f9c'],
+    }),
+    hubUrl: Type.String({ format: 'uri', examples: ['https://team-a.jupyter.knada.io'] }),
+    serviceAccount: Type.String({
+      description: 'The Google service account the team’s notebooks run as.',
+      examples: ['team-a-3f9c@knada-gcp.iam.gserviceaccount.com'],
+    }),
+    members: Type.Array(ref(Member)),
+    ghcrRepositories: Type.Array(Type.String({ examples: ['my-image-repo/notebook'] })),
+    garTeam: nullable(Type.String({ examples: ['team-a'] })),
+    phase: ref(Phase),
+    revision: Type.Integer({ minimum: 1, description: 'Counts what people asked for.' }),
+    createdAt: Instant,
+    updatedAt: Instant,
+  },
+  { $id: 'Team' },
+);
+export type Team = Static<typeof Team>;

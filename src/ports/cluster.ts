@@ -1,0 +1,87 @@
+/** A Kubernetes object as we write and read it: plain JSON. */
+export interface Manifest {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly metadata: {
+    readonly name: string;
+    readonly namespace?: string;
+    readonly labels?: Readonly<Record<string, string>>;
+    readonly annotations?: Readonly<Record<string, string>>;
+    readonly ownerReferences?: readonly OwnerReference[];
+    readonly uid?: string;
+    readonly resourceVersion?: string;
+    readonly generation?: number;
+    readonly deletionTimestamp?: string;
+    readonly creationTimestamp?: string;
+  };
+  readonly spec?: unknown;
+  readonly data?: Readonly<Record<string, string>>;
+  readonly type?: string;
+  readonly status?: unknown;
+}
+
+export interface OwnerReference {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly name: string;
+  readonly uid: string;
+  readonly controller?: boolean;
+  readonly blockOwnerDeletion?: boolean;
+}
+
+/** Which object: the kinds that this product reads or writes, and no other. */
+export interface ObjectRef {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly name: string;
+  readonly namespace?: string;
+}
+
+/**
+ * GKE. Every call has the signal’s deadline. `conflict`: the object is not the one that was read (uid or
+ * resourceVersion moved on, or it is gone, or exists already). `refused`: an admission policy or the API server
+ * said no for good; `message` is its sentence.
+ */
+export interface Cluster {
+  read(ref: ObjectRef, signal: AbortSignal): Promise<Manifest | undefined>;
+  /**
+   * Every object of a kind in a namespace, all pages. `labels` are equality selectors; `withLabels` must be there with
+   * any value.
+   */
+  list(
+    query: {
+      readonly apiVersion: string;
+      readonly kind: string;
+      readonly namespace?: string;
+      readonly labels?: Readonly<Record<string, string>>;
+      readonly withLabels?: readonly string[];
+    },
+    signal: AbortSignal,
+  ): Promise<readonly Manifest[]>;
+  /**
+   * Server-side apply with our field manager, forced. With `metadata.uid` and `resourceVersion` it changes only
+   * what was read; without, it only creates: an object that exists by then is a conflict.
+   */
+  apply(manifest: Manifest, signal: AbortSignal): Promise<ApplyOutcome>;
+  /** JSON merge patch (RFC 7396) of an object that was read. */
+  patch(
+    ref: ObjectRef & { readonly uid: string; readonly resourceVersion: string },
+    patch: Readonly<Record<string, unknown>>,
+    signal: AbortSignal,
+  ): Promise<ApplyOutcome>;
+  /**
+   * Deletes the object that was read, in the background; `gone` when it was not there any more. With a
+   * resourceVersion only as it was read.
+   */
+  remove(
+    ref: ObjectRef & { readonly uid: string; readonly resourceVersion?: string },
+    signal: AbortSignal,
+  ): Promise<'removed' | 'gone' | 'conflict'>;
+  /** Whether the cluster has this kind in this version. An answer is good for ten minutes. */
+  serves(apiVersion: string, kind: string, signal: AbortSignal): Promise<boolean>;
+}
+
+export type ApplyOutcome =
+  | { readonly outcome: 'applied'; readonly object: Manifest }
+  | { readonly outcome: 'conflict'; readonly message: string }
+  | { readonly outcome: 'refused'; readonly message: string };

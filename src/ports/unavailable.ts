@@ -1,0 +1,13 @@
+/**
+ * The outside world on one page. Expected answers are values; an adapter throws `Unavailable` when its system
+ * gives none, and another error only for what nobody expected.
+ */
+/** The system did not answer in time, refused us for now, or answered nonsense. Safe to try again later. */
+export class Unavailable extends Error {
+  override readonly name = 'Unavailable';
+  readonly system: string;
+  constructor(system: string, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.system = system;
+  }
+}

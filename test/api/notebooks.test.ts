@@ -1,0 +1,745 @@
+import assert from 'node:assert/strict';
+import { after, afterEach, describe, it } from 'node:test';
+import { parseAllDocuments } from 'yaml';
+import type { Condition } from '../../src/model/condition.ts';
+import type { HistoryItem } from '../../src/model/history.ts';
+import type { NotebookSpec } from '../../src/model/notebook.ts';
+import type { Manifest } from '../../src/ports/cluster.ts';
+import { type Answer, admins, assertProblem, kari, openApi } from '../support/api.ts';
+
+const api = await openApi();
+after(() => api.close());
+afterEach(() => api.calm());
+
+const asKari = api.asPerson(kari);
+const defaults: NotebookSpec = {
+  resources: { cpu: { guarantee: 0.2, limit: 0.5 }, memory: { guarantee: '1Gi', limit: '2Gi' } },
+  image: null,
+  culling: { timeoutSeconds: 3600, maxAgeSeconds: 604_800, keepBusyKernels: true },
+  allowlist: { enabled: false, hosts: [] },
+  storage: { home: '10Gi' },
+  pip: { userInstallByDefault: false },
+};
+const digest = `sha256:${'a'.repeat(64)}`;
+const image = 'ghcr.io/navikt/my-notebook:20261123-090000-abc1234';
+
+/** A team with a notebook as ordered; the notebook’s path. */
+const ordered = async (order: object = {}): Promise<string> => {
+  const path = `${await api.newTeam()}/notebook`;
+  const answer = await asKari.put(path, order);
+  assert.equal(answer.statusCode, 201, answer.body);
+  return path;
+};
+const teamOf = (path: string) => path.replace(/\/notebook$/, '');
+const recordOf = (path: string) => api.record(teamOf(path));
+const specOf = (answer: Answer): NotebookSpec => answer.json().spec;
+const historyOf = async (path: string): Promise<readonly HistoryItem[]> =>
+  (await asKari.get(`${teamOf(path)}/history?limit=200`)).json().items;
+
+describe('putNotebook', () => {
+  it('takes {} and answers every default', async () => {
+    const team = await api.newTeam();
+    api.advance(60_000);
+    const answer = await asKari.put(`${team}/notebook`, {});
+    assert.equal(answer.statusCode, 201);
+    assert.deepEqual(answer.json(), {
+      spec: defaults,
+      status: {
+        phase: 'Pending',
+        conditions: [],
+        url: `https://${team.slice(10)}.jupyter.knada.io`,
+        observedRevision: 0,
+      },
+      revision: 1,
+      createdAt: api.now(),
+      updatedAt: api.now(),
+      updatedBy: kari,
+    });
+    assert.equal(answer.headers.location, `${team}/notebook`);
+    assert.equal(answer.headers.etag, '"1.1"');
+    assert.equal(api.reconciled.at(-1), team.slice(10));
+    assert.deepEqual((await asKari.get(`${team}/notebook`)).json(), answer.json());
+  });
+
+  it('answers 200 the second time and leaves the record as it is', async () => {
+    const order = { resources: { cpu: { limit: 2 } }, allowlist: { enabled: true, hosts: ['pypi.org'] } };
+    const path = await ordered(order);
+    const before = await api.everything();
+    api.advance(60_000);
+    for (const body of [order, { ...defaults, ...specOf(await asKari.get(path)) }]) {
+      const answer = await asKari.put(path, body);
+      assert.deepEqual([answer.statusCode, answer.headers.etag], [200, '"1.1"']);
+      assert.equal(answer.headers.location, undefined);
+    }
+    assert.deepEqual(await api.everything(), before);
+  });
+
+  it('replaces the whole order: what is left out is back at its default', async () => {
+    const path = await ordered({ culling: { timeoutSeconds: 7200 }, resources: { cpu: { limit: 2 } } });
+    const answer = await asKari.put(path, { resources: { memory: { limit: '8Gi' } } });
+    assert.deepEqual([answer.statusCode, answer.json().revision], [200, 2]);
+    assert.deepEqual(specOf(answer), {
+      ...defaults,
+      resources: { ...defaults.resources, memory: { guarantee: '1Gi', limit: '8Gi' } },
+    });
+  });
+
+  it('lets a default follow its sibling', async () => {
+    const { resources, culling } = specOf(
+      await asKari.put(await ordered(), {
+        resources: { cpu: { guarantee: 4 }, memory: { limit: '512Mi' } },
+        culling: { maxAgeSeconds: 3600 },
+      }),
+    );
+    assert.deepEqual(resources.cpu, { guarantee: 4, limit: 4 });
+    assert.deepEqual(resources.memory, { guarantee: '512Mi', limit: '512Mi' });
+    assert.deepEqual([culling.timeoutSeconds, culling.maxAgeSeconds], [3600, 3600]);
+  });
+
+  it('with If-None-Match: * orders only where there is none', async () => {
+    const path = `${await api.newTeam()}/notebook`;
+    assert.equal((await asKari.put(path, {}, { 'if-none-match': '*' })).statusCode, 201);
+    const again = await api.writesNothing(() =>
+      asKari.put(path, { resources: { cpu: { limit: 2 } } }, { 'if-none-match': '*' }),
+    );
+    assertProblem(again, 'revision_mismatch');
+  });
+
+  it('with If-Match needs the revision that was read, and something to match', async () => {
+    const team = await api.newTeam();
+    const path = `${team}/notebook`;
+    for (const header of ['*', '"0.0"', '"1.0"']) {
+      const answer = await api.writesNothing(() => asKari.put(path, {}, { 'if-match': header }));
+      assertProblem(answer, 'revision_mismatch');
+    }
+    const { etag } = (await asKari.put(path, {})).headers;
+    await api.reach(await api.record(team), { phase: 'Applying' });
+    const order = { resources: { cpu: { limit: 2 } } };
+    const done = await asKari.put(path, order, { 'if-match': String(etag) });
+    assert.deepEqual([done.statusCode, done.json().revision], [200, 2]);
+    const stale = await api.writesNothing(() => asKari.put(path, {}, { 'if-match': String(etag) }));
+    assertProblem(stale, 'revision_mismatch');
+  });
+
+  it('is refused while notebook or team are being deleted', async () => {
+    const path = await ordered();
+    assert.equal((await asKari.delete(path)).statusCode, 202);
+    for (const attempt of [
+      () => asKari.put(path, {}),
+      () => asKari.patch(path, { culling: null }),
+      () => asKari.post(`${path}/plan`, {}),
+      () => asKari.post(`${path}/retry`),
+      () => asKari.post(`${teamOf(path)}/history/1/restore`),
+    ])
+      assertProblem(await api.writesNothing(attempt), 'deleting');
+    const other = await api.newTeam();
+    await asKari.delete(other);
+    assertProblem(await api.writesNothing(() => asKari.put(`${other}/notebook`, {})), 'deleting');
+  });
+
+  it('orders anew once the old one is gone, and goes on counting', async () => {
+    const path = await ordered();
+    await asKari.delete(path);
+    await api.store.change(teamOf(path).slice(10), (current) => ({ next: { ...current, notebook: null } }));
+    const answer = await asKari.put(path, {});
+    assert.deepEqual([answer.statusCode, answer.json().revision], [201, 3]);
+  });
+
+  it('pins the image, and asks for it again only when it changes', async () => {
+    const asked: string[] = [];
+    api.outside.pinImage = async (reference) => {
+      asked.push(reference);
+      return { reference, digest, resolvedAt: api.now(), newerDigest: null };
+    };
+    const path = await ordered({ image });
+    const answer = await asKari.put(path, { image, resources: { cpu: { limit: 1 } } });
+    assert.deepEqual(answer.json().status.image, {
+      reference: image,
+      digest,
+      resolvedAt: api.now(),
+      newerDigest: null,
+    });
+    assert.deepEqual(asked, [image]);
+    const without = await asKari.patch(path, { image: null });
+    assert.deepEqual([specOf(without).image, without.json().status.image], [null, undefined]);
+    await asKari.patch(path, { image });
+    assert.deepEqual(asked, [image, image]);
+  });
+
+  it('answers the state that the first look reached', async () => {
+    const path = `${await api.newTeam()}/notebook`;
+    api.outside.reconcile = (team) =>
+      api.reach(team, { phase: 'Applying', conditions: [condition('Applied')] });
+    const answer = await asKari.put(path, {});
+    assert.deepEqual([answer.statusCode, answer.headers.etag], [201, '"1.2"']);
+    assert.deepEqual(answer.json().status.conditions, [condition('Applied')]);
+  });
+
+  it('counts every one of many at once, and loses none', async () => {
+    const path = await ordered();
+    const limits = Array.from({ length: 16 }, (_, i) => i + 1);
+    const answers = await Promise.all(
+      limits.map((limit) => asKari.patch(path, { resources: { cpu: { limit } } })),
+    );
+    assert.ok(answers.every(({ statusCode }) => statusCode === 200));
+    assert.equal((await recordOf(path)).notebookRevision, 17);
+    const orders = (await historyOf(path)).filter(({ action }) => action === 'notebook_changed');
+    assert.equal(orders.length, 16);
+  });
+});
+
+const condition = (type: Condition['type'], status: Condition['status'] = 'True'): Condition => ({
+  type,
+  status,
+  reason: 'AsOrdered',
+  message: 'Everything ordered is in the cluster.',
+  lastTransitionTime: api.now(),
+});
+
+describe('getNotebook', () => {
+  it('says that none is ordered', async () => {
+    const answer = await asKari.get(`${await api.newTeam()}/notebook`);
+    assertProblem(answer, 'not_found');
+    assert.equal(answer.json().detail, 'No notebook is ordered.');
+  });
+
+  it('answers 304 to the ETag that stands, and no other', async () => {
+    const path = await ordered();
+    const same = await asKari.get(path, { 'if-none-match': '"1.1"' });
+    assert.deepEqual([same.statusCode, same.body, same.headers.etag], [304, '', '"1.1"']);
+    api.outside.look = (team) => api.reach(team, { phase: 'Ready', appliedRevision: 1 });
+    const moved = await asKari.get(path, { 'if-none-match': '"1.1"' });
+    assert.deepEqual([moved.statusCode, moved.headers.etag], [200, '"1.2"']);
+    assert.deepEqual([moved.json().status.phase, moved.json().status.observedRevision], ['Ready', 1]);
+  });
+
+  it('is over when the look finds that it is gone', async () => {
+    const path = await ordered();
+    api.outside.look = async () => undefined;
+    assertProblem(await asKari.get(path), 'not_found');
+  });
+});
+
+describe('patchNotebook', () => {
+  it('keeps siblings, replaces lists, and takes null as the default, in both content types', async () => {
+    for (const type of ['application/merge-patch+json', 'application/json']) {
+      const path = await ordered({
+        resources: { cpu: { guarantee: 1, limit: 2 }, memory: { guarantee: '4Gi', limit: '8Gi' } },
+        culling: { timeoutSeconds: 7200, keepBusyKernels: false },
+        allowlist: { enabled: true, hosts: ['pypi.org', 'files.pythonhosted.org'] },
+      });
+      const answer = await asKari.patch(
+        path,
+        {
+          resources: { cpu: { limit: 4 }, memory: { guarantee: null } },
+          culling: null,
+          allowlist: { hosts: ['ssb.no'] },
+        },
+        { 'content-type': type },
+      );
+      assert.deepEqual([answer.statusCode, answer.json().revision], [200, 2]);
+      assert.deepEqual(specOf(answer), {
+        ...defaults,
+        resources: { cpu: { guarantee: 1, limit: 4 }, memory: { guarantee: '1Gi', limit: '8Gi' } },
+        allowlist: { enabled: true, hosts: ['ssb.no'] },
+      });
+    }
+  });
+
+  it('takes null for every field', async () => {
+    const path = await ordered({ resources: { cpu: { limit: 2 } }, pip: { userInstallByDefault: true } });
+    const nothing = Object.fromEntries(Object.keys(defaults).map((name) => [name, null]));
+    assert.deepEqual(specOf(await asKari.patch(path, nothing)), defaults);
+  });
+
+  it('writes nothing when nothing would change', async () => {
+    const path = await ordered({ resources: { cpu: { limit: 2 } } });
+    const before = await api.everything();
+    for (const patch of [{}, { culling: null }, { resources: { cpu: { limit: 2 } } }]) {
+      const answer = await asKari.patch(path, patch);
+      assert.deepEqual([answer.statusCode, answer.headers.etag], [200, '"1.1"']);
+    }
+    assert.deepEqual(await api.everything(), before);
+  });
+
+  it('is for a notebook that is there', async () => {
+    const path = `${await api.newTeam()}/notebook`;
+    assertProblem(await api.writesNothing(() => asKari.patch(path, {})), 'not_found');
+  });
+
+  it('judges the outcome whole: a limit below the guarantee that stands', async () => {
+    const path = await ordered({ resources: { cpu: { guarantee: 2, limit: 4 } } });
+    const answer = await api.writesNothing(() => asKari.patch(path, { resources: { cpu: { limit: 1 } } }));
+    assertProblem(answer, 'validation_failed', ['/resources/cpu/guarantee above_limit']);
+  });
+
+  it('needs the revision that was read', async () => {
+    const path = await ordered();
+    const patch = { culling: { timeoutSeconds: 7200 } };
+    assert.equal((await asKari.patch(path, patch, { 'if-match': '"1.0"' })).statusCode, 200);
+    const stale = await api.writesNothing(() =>
+      asKari.patch(path, { culling: null }, { 'if-match': '"1.1"' }),
+    );
+    assertProblem(stale, 'revision_mismatch');
+  });
+});
+
+describe('planNotebook', () => {
+  const plan = (path: string, body?: object, query = '') =>
+    api.writesNothing(() => asKari.post(`${path}/plan${query}`, body));
+
+  it('says what differs, field by field, and when a running server meets it', async () => {
+    const path = await ordered();
+    const at = (answer: Answer) => [answer.json().changes, answer.json().runningServers];
+    assert.deepEqual(at(await plan(path, { resources: { cpu: { limit: 2 } }, culling: null })), [
+      [{ path: '/resources/cpu/limit', from: 0.5, to: 2 }],
+      'next_start',
+    ]);
+    assert.deepEqual(at(await plan(path, { allowlist: { enabled: true, hosts: ['pypi.org'] } })), [
+      [
+        { path: '/allowlist/enabled', from: false, to: true },
+        { path: '/allowlist/hosts', from: [], to: ['pypi.org'] },
+      ],
+      'now',
+    ]);
+    for (const body of [undefined, {}, { culling: null }]) {
+      const answer = await plan(path, body);
+      assert.deepEqual([...at(answer), answer.json().restartsHub], [[], 'unaffected', false]);
+    }
+  });
+
+  it('plans the first order when there is no notebook', async () => {
+    const path = `${await api.newTeam()}/notebook`;
+    const answer = await plan(path, { storage: { home: '20Gi' } });
+    assert.deepEqual(answer.json(), {
+      changes: [{ path: '', from: null, to: { ...defaults, storage: { home: '20Gi' } } }],
+      restartsHub: false,
+      runningServers: 'unaffected',
+    });
+  });
+
+  it('shows the objects as they would be, and then they are so', async () => {
+    const path = await ordered();
+    const patch = { allowlist: { enabled: true, hosts: ['pypi.org'] }, culling: { timeoutSeconds: 7200 } };
+    const planned = (await plan(path, patch, '?manifests=true')).json().manifests;
+    assert.ok(planned.some(({ metadata }: Manifest) => metadata.name === 'notebook-egress-baseline'));
+    assert.deepEqual((await plan(path, {}, '?manifests=false')).json().manifests, undefined);
+    await asKari.patch(path, patch);
+    assert.deepEqual((await asKari.get(`${path}/manifests`)).json().items, planned);
+  });
+
+  it('shows the objects of a first order', async () => {
+    const path = `${await api.newTeam()}/notebook`;
+    const planned = (await plan(path, {}, '?manifests=true')).json().manifests;
+    await asKari.put(path, {});
+    assert.deepEqual((await asKari.get(`${path}/manifests`)).json().items, planned);
+  });
+
+  it('refuses what patchNotebook would refuse', async () => {
+    const path = await ordered();
+    assertProblem(await plan(path, { storage: { home: '9Gi' } }), 'cannot_shrink', [
+      '/storage/home cannot_shrink',
+    ]);
+    assertProblem(await plan(path, { allowlist: { hosts: ['*.nav.no'] } }), 'invalid_allowlist', [
+      '/allowlist/hosts/0 wildcard_not_supported',
+    ]);
+    assertProblem(await plan(path, { culling: { timeoutSeconds: 1 } }), 'validation_failed', [
+      '/culling/timeoutSeconds out_of_range',
+    ]);
+  });
+});
+
+describe('getManifests', () => {
+  it('answers JSON, and YAML to whoever prefers it', async () => {
+    const path = `${await ordered({ allowlist: { enabled: true, hosts: ['pypi.org'] } })}/manifests`;
+    const json = await asKari.get(path);
+    for (const accept of ['*/*', 'application/json', 'application/yaml;q=0.4, application/json;q=0.5'])
+      assert.equal((await asKari.get(path, { accept })).body, json.body, accept);
+    for (const accept of ['application/yaml', 'application/json;q=0.4, application/yaml']) {
+      const yaml = await asKari.get(path, { accept });
+      const objects = parseAllDocuments(yaml.body).map((document) => {
+        if (!('toJS' in document)) return assert.fail('no document');
+        assert.deepEqual(document.errors, []);
+        return document.toJS();
+      });
+      assert.deepEqual(objects, json.json().items, accept);
+    }
+    const kinds = json.json().items.map(({ kind }: Manifest) => kind);
+    assert.deepEqual(kinds.slice(0, 2), ['Namespace', 'ServiceAccount']);
+    assert.ok(kinds.indexOf('Secret') < kinds.indexOf('HelmRelease'));
+    assertProblem(await asKari.get(path, { accept: 'text/html' }), 'not_acceptable');
+  });
+
+  it('shows of a Secret its keys alone, here and in a plan', async () => {
+    const path = await ordered();
+    const secrets = (await api.render(await recordOf(path))).filter(({ kind }) => kind === 'Secret');
+    const values = secrets.flatMap(({ data = {} }) => Object.values(data));
+    assert.ok(values.length >= 3);
+    const answers = [
+      await asKari.get(`${path}/manifests`),
+      await asKari.get(`${path}/manifests`, { accept: 'application/yaml' }),
+      await asKari.post(`${path}/plan?manifests=true`, {}),
+      await asKari.get(path),
+      await asKari.get(`${teamOf(path)}/history`),
+    ];
+    for (const { body } of answers) {
+      for (const value of values) {
+        assert.ok(!body.includes(value), 'a value as it is stored');
+        assert.ok(!body.includes(Buffer.from(value, 'base64').toString()), 'a value as it is meant');
+      }
+    }
+    for (const answer of [answers[0], answers[2]]) {
+      const shown = answer?.json().items ?? answer?.json().manifests;
+      const found = shown.filter(({ kind }: Manifest) => kind === 'Secret');
+      assert.deepEqual(
+        found.map(({ data }: Manifest) => data),
+        secrets.map(({ data = {} }) =>
+          Object.fromEntries(Object.keys(data).map((key) => [key, '<redacted>'])),
+        ),
+      );
+    }
+  });
+
+  it('is for a notebook that is there', async () => {
+    assertProblem(await asKari.get(`${await api.newTeam()}/notebook/manifests`), 'not_found');
+  });
+});
+
+describe('deleteNotebook', () => {
+  it('answers 202 with the notebook on its way out; homes are kept unless asked', async () => {
+    const path = await ordered();
+    const answer = await asKari.delete(path, { 'if-match': '"1.0"' });
+    assert.deepEqual([answer.statusCode, answer.json().status.phase], [202, 'Deleting']);
+    assert.deepEqual((await recordOf(path)).notebook?.deletion, {
+      requestedAt: api.now(),
+      deleteHomes: false,
+    });
+    assert.equal((await asKari.get(path)).json().status.phase, 'Deleting');
+  });
+
+  it('may be asked for again, and then only for more', async () => {
+    const path = await ordered();
+    await asKari.delete(path);
+    const before = await api.everything();
+    assert.equal((await asKari.delete(path)).statusCode, 202);
+    assert.deepEqual(await api.everything(), before);
+    assert.equal((await asKari.delete(`${path}?deleteHomes=true`)).statusCode, 202);
+    assert.equal((await asKari.delete(path)).statusCode, 202);
+    assert.equal((await recordOf(path)).notebook?.deletion?.deleteHomes, true);
+  });
+
+  it('answers 202 when it is gone by then, and 404 afterwards; the team stays', async () => {
+    const path = await ordered();
+    api.outside.reconcile = ({ slug }) =>
+      api.store.change(slug, (current) => ({ next: { ...current, notebook: null } }));
+    assert.equal((await asKari.delete(path)).statusCode, 202);
+    assertProblem(await asKari.delete(path), 'not_found');
+    assert.equal((await asKari.get(teamOf(path))).statusCode, 200);
+  });
+
+  it('needs the revision that was read', async () => {
+    const path = await ordered();
+    const answer = await api.writesNothing(() => asKari.delete(path, { 'if-match': '"2.1"' }));
+    assertProblem(answer, 'revision_mismatch');
+  });
+});
+
+describe('retryNotebook', () => {
+  it('asks for a new try, by force if wanted', async () => {
+    for (const [body, force] of [
+      [undefined, false],
+      [{}, false],
+      [{ force: true }, true],
+    ] as const) {
+      const path = await ordered();
+      api.advance(1000);
+      const { generation } = await recordOf(path);
+      const answer = await asKari.post(`${path}/retry`, body);
+      assert.deepEqual([answer.statusCode, answer.json().status.phase], [202, 'Applying']);
+      const record = await recordOf(path);
+      assert.deepEqual(record.notebook?.retry, { at: api.now(), force });
+      assert.deepEqual([record.generation, record.notebookRevision], [generation + 1, 1]);
+      assert.equal((await historyOf(path))[0]?.action, 'notebook_retried');
+    }
+  });
+
+  it('takes an empty body of whatever type a client calls it', async () => {
+    const path = await ordered();
+    const headers = { 'content-type': 'application/x-www-form-urlencoded' };
+    const answer = await asKari.send({ method: 'POST', url: `${path}/retry`, headers });
+    assert.equal(answer.statusCode, 202);
+  });
+
+  it('is for a notebook that is there', async () => {
+    const path = `${await api.newTeam()}/notebook`;
+    assertProblem(await api.writesNothing(() => asKari.post(`${path}/retry`)), 'not_found');
+  });
+});
+
+describe('getHistory', () => {
+  it('says who did what and when, from what to what, newest first', async () => {
+    const path = await ordered();
+    api.advance(1000);
+    await api.asPerson('admin@nav.no', admins).patch(path, { culling: { timeoutSeconds: 7200 } });
+    await asKari.delete(path);
+    const items = await historyOf(path);
+    assert.deepEqual(
+      items.map(({ n, by, action, revision }) => [n, by, action, revision]),
+      [
+        [4, kari, 'notebook_deleted', 3],
+        [3, 'admin@nav.no', 'notebook_changed', 2],
+        [2, kari, 'notebook_ordered', 1],
+        [1, kari, 'team_created', null],
+      ],
+    );
+    assert.deepEqual(items[1]?.changes, [{ path: '/culling/timeoutSeconds', from: 3600, to: 7200 }]);
+    assert.equal(items[1]?.at, api.now());
+    assert.deepEqual(items[2]?.spec, defaults);
+  });
+
+  it('pages without a gap or a repeat while more happens', async () => {
+    const path = await ordered();
+    const change = (timeoutSeconds: number) => asKari.patch(path, { culling: { timeoutSeconds } });
+    for (const seconds of [700, 800, 900]) await change(seconds);
+    const url = `${teamOf(path)}/history?limit=2`;
+    const first = (await asKari.get(url)).json();
+    for (const seconds of [1000, 1100]) await change(seconds);
+    const second = (await asKari.get(`${url}&cursor=${first.nextCursor}`)).json();
+    const third = (await asKari.get(`${url}&cursor=${second.nextCursor}`)).json();
+    const numbers = [first, second, third].map(({ items }) => items.map(({ n }: HistoryItem) => n));
+    assert.deepEqual(numbers, [[5, 4], [3, 2], [1]]);
+    assert.equal(third.nextCursor, undefined);
+  });
+
+  it('takes no cursor of another team', async () => {
+    const [one, other] = [await ordered(), await ordered()];
+    const { nextCursor } = (await asKari.get(`${teamOf(one)}/history?limit=1`)).json();
+    assertProblem(await asKari.get(`${teamOf(other)}/history?cursor=${nextCursor}`), 'invalid_cursor');
+  });
+});
+
+describe('restoreRevision', () => {
+  it('orders again what was ordered once, and nothing else of that time', async () => {
+    const path = await ordered({ culling: { timeoutSeconds: 7200 }, allowlist: { hosts: ['ssb.no'] } });
+    const team = teamOf(path);
+    await asKari.put(path, { storage: { home: '20Gi' }, pip: { userInstallByDefault: true } });
+    await asKari.patch(team, { members: [{ email: kari, username: 'kari' }], ghcrRepositories: ['a'] });
+    const { members, ghcrRepositories, revision } = await api.record(team);
+    const answer = await asKari.post(`${team}/history/1/restore`, undefined, { 'if-match': '"2.0"' });
+    assert.deepEqual([answer.statusCode, answer.json().revision, answer.headers.etag], [200, 3, '"3.3"']);
+    assert.deepEqual(specOf(answer), {
+      ...defaults,
+      culling: { ...defaults.culling, timeoutSeconds: 7200 },
+      allowlist: { enabled: false, hosts: ['ssb.no'] },
+      storage: { home: '20Gi' },
+    });
+    const after = await api.record(team);
+    assert.deepEqual(
+      [after.members, after.ghcrRepositories, after.revision],
+      [members, ghcrRepositories, revision],
+    );
+    assert.equal((await historyOf(path))[0]?.action, 'notebook_restored');
+  });
+
+  it('judges what was ordered by the rules of today', async () => {
+    const path = await ordered();
+    const remember = (revision: number, spec: NotebookSpec) =>
+      api.store.change(teamOf(path).slice(10), (current) => ({
+        next: current,
+        event: { at: api.now(), by: kari, action: 'notebook_changed', revision, changes: [], spec },
+      }));
+    await remember(71, {
+      ...defaults,
+      resources: { ...defaults.resources, cpu: { guarantee: 1, limit: 32 } },
+    });
+    await remember(72, { ...defaults, allowlist: { enabled: true, hosts: ['db.internal'] } });
+    const restore = (revision: number) =>
+      api.writesNothing(() => asKari.post(`${teamOf(path)}/history/${revision}/restore`));
+    assertProblem(await restore(71), 'validation_failed', ['/resources/cpu/limit out_of_range']);
+    assertProblem(await restore(72), 'invalid_allowlist', ['/allowlist/hosts/0 internal_name']);
+  });
+
+  it('writes nothing when it stands as it stood', async () => {
+    const path = await ordered();
+    const before = await api.everything();
+    const answer = await asKari.post(`${teamOf(path)}/history/1/restore`);
+    assert.deepEqual([answer.statusCode, answer.headers.etag], [200, '"1.1"']);
+    assert.deepEqual(await api.everything(), before);
+  });
+
+  it('brings back a notebook that is gone', async () => {
+    const path = await ordered({ culling: { timeoutSeconds: 7200 } });
+    await asKari.delete(path);
+    await api.store.change(teamOf(path).slice(10), (current) => ({ next: { ...current, notebook: null } }));
+    const answer = await asKari.post(`${teamOf(path)}/history/1/restore`);
+    assert.deepEqual([answer.statusCode, specOf(answer).culling.timeoutSeconds], [200, 7200]);
+  });
+
+  it('knows only revisions that carry an order', async () => {
+    const path = await ordered();
+    await asKari.delete(path);
+    await api.store.change(teamOf(path).slice(10), (current) => ({ next: { ...current, notebook: null } }));
+    for (const revision of ['2', '99', '0', '-1', '1.5', 'x', '1e400', '9999999999'])
+      assertProblem(await asKari.post(`${teamOf(path)}/history/${revision}/restore`), 'not_found');
+  });
+
+  it('needs the revision that was read', async () => {
+    const path = await ordered();
+    const url = `${teamOf(path)}/history/1/restore`;
+    const answer = await api.writesNothing(() => asKari.post(url, undefined, { 'if-match': '"5.0"' }));
+    assertProblem(answer, 'revision_mismatch');
+  });
+});
+
+describe('watchNotebook', () => {
+  interface Event {
+    readonly id?: string;
+    readonly event?: string;
+    readonly data: { readonly status?: { readonly phase: string } };
+  }
+  const eventsOf = ({ body }: Answer): readonly Event[] =>
+    body
+      .split('\n\n')
+      .filter((frame) => frame !== '' && !frame.startsWith(':'))
+      .map((frame) => {
+        const fields = Object.fromEntries(frame.split('\n').map((line) => line.split(/: (.*)/s)));
+        return { ...fields, data: JSON.parse(fields.data) };
+      });
+
+  it('tells of every change until Ready, and of each once', async () => {
+    const path = await ordered();
+    const looks = [
+      undefined,
+      { phase: 'Applying', conditions: [condition('Applied')] },
+      { phase: 'Ready', appliedRevision: 1, conditions: [condition('Applied'), condition('HubReady')] },
+    ] as const;
+    let look = 0;
+    api.outside.look = async (team) => {
+      const found = looks[look++];
+      return found === undefined ? team : api.reach(team, found);
+    };
+    const answer = await asKari.get(`${path}/events`);
+    assert.equal(answer.headers['content-type'], 'text/event-stream');
+    const events = eventsOf(answer);
+    assert.deepEqual(
+      events.map(({ id, event, data }) => [id, event, data.status?.phase]),
+      [
+        ['1.1', 'notebook', 'Pending'],
+        ['1.2', 'notebook', 'Applying'],
+        ['1.3', 'notebook', 'Ready'],
+      ],
+    );
+    assert.deepEqual(events.at(-1)?.data, (await asKari.get(path)).json());
+  });
+
+  it('takes any Accept that event streams fit, and none', async () => {
+    const path = await ordered();
+    await api.reach(await recordOf(path), { phase: 'Ready' });
+    for (const headers of [{}, { accept: '*/*' }, { accept: 'text/*' }, { accept: 'text/event-stream' }])
+      assert.equal(eventsOf(await asKari.get(`${path}/events`, headers)).length, 1);
+    assertProblem(await asKari.get(`${path}/events`, { accept: 'application/json' }), 'not_acceptable');
+  });
+
+  it('gives who comes back a fresh snapshot, whatever was seen', async () => {
+    const path = await ordered();
+    await api.reach(await recordOf(path), { phase: 'Ready' });
+    const [event] = eventsOf(await asKari.get(`${path}/events`, { 'last-event-id': '1.2' }));
+    assert.deepEqual([event?.id, event?.data], ['1.2', (await asKari.get(path)).json()]);
+  });
+
+  it('ends when the notebook is gone', async () => {
+    const path = await ordered();
+    api.outside.look = ({ slug }) =>
+      api.store.change(slug, (current) => ({ next: { ...current, notebook: null } }));
+    assert.deepEqual(
+      eventsOf(await asKari.get(`${path}/events`)).map(({ event }) => event),
+      ['deleted'],
+    );
+  });
+
+  it('is for a notebook that is there', async () => {
+    assertProblem(await asKari.get(`${await api.newTeam()}/notebook/events`), 'not_found');
+  });
+
+  it('shows nothing more to somebody who was taken out of the team', async () => {
+    const path = await ordered();
+    let looks = 0;
+    api.outside.look = (team) =>
+      api.store.change(team.slug, (current) => ({
+        next: {
+          ...current,
+          statusVersion: current.statusVersion + 1,
+          members: looks++ === 0 ? current.members : [],
+        },
+      }));
+    const events = eventsOf(await asKari.get(`${path}/events`));
+    assert.deepEqual(
+      events.map(({ event }) => event),
+      ['notebook', 'reconnect'],
+    );
+    assertProblem(await asKari.get(`${path}/events`), 'not_found');
+  });
+});
+
+describe('getLimits', async () => {
+  const { fields }: { fields: { path: string; default: unknown; maximum?: unknown }[] } = (
+    await asKari.get('/v1/limits')
+  ).json();
+
+  const leavesOf = (schema: Readonly<Record<string, unknown>>, path = ''): readonly string[] =>
+    typeof schema.properties === 'object' && schema.properties !== null
+      ? Object.entries(schema.properties).flatMap(([name, field]) => leavesOf(field, `${path}/${name}`))
+      : [path];
+  const at = (path: string): unknown =>
+    path
+      .slice(1)
+      .split('/')
+      .reduce<unknown>((node, name) => Object(node)[name], defaults);
+
+  it('has every field of an order, and no other, with its default', () => {
+    const spec = api.document.components.schemas.NotebookSpec;
+    assert.ok(spec);
+    assert.deepEqual(fields.map(({ path }) => path).toSorted(), leavesOf(spec).toSorted());
+    for (const field of fields) assert.deepEqual(field.default, at(field.path), field.path);
+  });
+
+  it('has the bounds of DESIGN 4', () => {
+    const bounds = fields.flatMap(({ path, default: _, ...rest }) =>
+      'minimum' in rest || 'maximum' in rest ? [[path, rest]] : [],
+    );
+    const cpu = { type: 'number', minimum: 0.1, maximum: 16, unit: 'cores' };
+    const memory = { type: 'quantity', minimum: '256Mi', maximum: '128Gi' };
+    assert.deepEqual(Object.fromEntries(bounds), {
+      '/resources/cpu/guarantee': cpu,
+      '/resources/cpu/limit': cpu,
+      '/resources/memory/guarantee': memory,
+      '/resources/memory/limit': memory,
+      '/culling/timeoutSeconds': { type: 'integer', minimum: 600, maximum: 604_800, unit: 'seconds' },
+      '/culling/maxAgeSeconds': { type: 'integer', minimum: 600, maximum: 2_592_000, unit: 'seconds' },
+      '/allowlist/hosts': { type: 'list', maximum: 200 },
+      '/storage/home': { type: 'quantity', minimum: '1Gi', maximum: '1024Gi' },
+    });
+  });
+
+  it('tells the truth: what lies on a bound is taken, what lies beyond is not', async () => {
+    const path = await ordered({ storage: { home: '1Gi' } });
+    const edges: readonly (readonly [object, number])[] = [
+      [{ resources: { cpu: { guarantee: 0.1, limit: 16 } } }, 200],
+      [{ resources: { cpu: { guarantee: 0.0999 } } }, 400],
+      [{ resources: { cpu: { limit: 16.001 } } }, 400],
+      [{ resources: { memory: { guarantee: '256Mi', limit: '128Gi' } } }, 200],
+      [{ resources: { memory: { guarantee: '255.9Mi' } } }, 400],
+      [{ resources: { memory: { limit: '128.1Gi' } } }, 400],
+      [{ culling: { timeoutSeconds: 600, maxAgeSeconds: 600 } }, 200],
+      [{ culling: { timeoutSeconds: 599 } }, 400],
+      [{ culling: { timeoutSeconds: 604_800, maxAgeSeconds: 2_592_000 } }, 200],
+      [{ culling: { timeoutSeconds: 604_801 } }, 400],
+      [{ culling: { maxAgeSeconds: 2_592_001 } }, 400],
+      [{ storage: { home: '1023Mi' } }, 400],
+      [{ storage: { home: '1024.1Gi' } }, 400],
+      [{ storage: { home: '1024Gi' } }, 200],
+    ];
+    for (const [patch, status] of edges)
+      assert.equal((await asKari.patch(path, patch)).statusCode, status, JSON.stringify(patch));
+  });
+});

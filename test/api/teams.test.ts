@@ -1,0 +1,369 @@
+import assert from 'node:assert/strict';
+import { after, afterEach, describe, it } from 'node:test';
+import { Unavailable } from '../../src/ports/unavailable.ts';
+import { admins, assertProblem, creators, kari, openApi } from '../support/api.ts';
+import { aMoment } from '../support/records.ts';
+
+const api = await openApi();
+after(() => api.close());
+afterEach(() => api.calm());
+
+const ola = 'ola.nordmann@nav.no';
+const asKari = api.asPerson('Kari.Nordmann@NAV.no');
+const asOla = api.asPerson(ola);
+const asAdmin = api.asPerson('admin@nav.no', admins);
+const member = (email: string, username = email) => ({ email, username });
+
+describe('createTeam', () => {
+  it('answers the team with its names, where it is, and its ETag', async () => {
+    const answer = await asKari.post('/v1/teams', { slug: 'dagpenger' });
+    assert.equal(answer.statusCode, 201);
+    const { id, ...team } = answer.json();
+    assert.match(id, /^dagpenger-[0-9a-f]{4}$/);
+    assert.deepEqual(team, {
+      slug: 'dagpenger',
+      namespace: `team-${id}`,
+      hubUrl: 'https://dagpenger.jupyter.knada.io',
+      serviceAccount: `${id}@knada-gcp.iam.gserviceaccount.com`,
+      members: [member(kari)],
+      ghcrRepositories: [],
+      garTeam: null,
+      phase: 'Pending',
+      revision: 1,
+      createdAt: aMoment,
+      updatedAt: aMoment,
+    });
+    assert.equal(answer.headers.location, '/v1/teams/dagpenger');
+    assert.equal(answer.headers.etag, '"1.0"');
+    assert.equal(api.reconciled.at(-1), 'dagpenger');
+    assert.deepEqual((await asKari.get('/v1/teams/dagpenger')).json(), { id, ...team });
+  });
+
+  it('keeps e-mails in lower case, members in order and the caller among them', async () => {
+    const answer = await asKari.post('/v1/teams', {
+      slug: 'pensjon',
+      members: [{ email: 'Ola.Nordmann@nav.no', username: 'ola' }, { email: 'Anne@nav.no' }],
+      ghcrRepositories: ['b/notebook', 'a', 'a'],
+    });
+    assert.deepEqual(answer.json().members, [member('anne@nav.no'), member(kari), member(ola, 'ola')]);
+    assert.deepEqual(answer.json().ghcrRepositories, ['a', 'b/notebook']);
+  });
+
+  it('does not add a caller who named themself, under whatever spelling', async () => {
+    const answer = await asKari.post('/v1/teams', {
+      slug: 'egen',
+      members: [{ email: 'KARI.nordmann@nav.no', username: 'kari' }],
+    });
+    assert.deepEqual(answer.json().members, [member(kari, 'kari')]);
+  });
+
+  it('refuses a slug that is taken, and leaves the team alone', async () => {
+    await asOla.post('/v1/teams', { slug: 'opptatt' });
+    const answer = await api.writesNothing(() => asKari.post('/v1/teams', { slug: 'opptatt' }));
+    assertProblem(answer, 'team_exists');
+    assert.equal(answer.headers.location, undefined);
+  });
+
+  it('gives every team an id of its own, also when the slug was used before', async () => {
+    const { id } = (await asKari.post('/v1/teams', { slug: 'igjen' })).json();
+    assert.equal(await api.store.remove('igjen', await api.record('/v1/teams/igjen')), 'removed');
+    assert.notEqual((await asKari.post('/v1/teams', { slug: 'igjen' })).json().id, id);
+  });
+
+  it('lets only admins and team creators set garTeam', async () => {
+    const order = (slug: string) => ({ slug, garTeam: 'nada' });
+    const answer = await api.writesNothing(() => asKari.post('/v1/teams', order('gar-kari')));
+    assertProblem(answer, 'forbidden');
+    const groups = [admins, creators];
+    for (const [index, group] of groups.entries()) {
+      const made = await api.asPerson(kari, group).post('/v1/teams', order(`gar-${index}`));
+      assert.equal(made.json().garTeam, 'nada');
+    }
+    assert.equal((await asKari.post('/v1/teams', { slug: 'gar-null', garTeam: null })).statusCode, 201);
+  });
+
+  it('names every member that is there twice', async () => {
+    const answer = await api.writesNothing(() =>
+      asKari.post('/v1/teams', {
+        slug: 'dobbel',
+        members: [
+          { email: 'a@nav.no', username: 'a' },
+          { email: 'A@nav.no', username: 'b' },
+          { email: 'c@nav.no', username: 'a' },
+          { email: 'd@nav.no' },
+        ],
+      }),
+    );
+    assertProblem(answer, 'validation_failed', [
+      '/members/1/email duplicate',
+      '/members/2/username duplicate',
+    ]);
+  });
+
+  it('wants a username where the e-mail cannot be one', async () => {
+    const members = [{ email: 'a/b@nav.no' }, { email: "o'brien@nav.no", username: 'obrien' }];
+    const answer = await api.writesNothing(() => asKari.post('/v1/teams', { slug: 'navn', members }));
+    assertProblem(answer, 'validation_failed', ['/members/0/username username_needed']);
+    const asBrien = api.asPerson("o'brien@nav.no");
+    const alone = await api.writesNothing(() => asBrien.post('/v1/teams', { slug: 'navn' }));
+    assertProblem(alone, 'validation_failed', ['/members/0/username username_needed']);
+    const named = await asBrien.post('/v1/teams', { slug: 'navn', members: members.slice(1) });
+    assert.deepEqual(named.json().members, [member("o'brien@nav.no", 'obrien')]);
+  });
+
+  it('answers the state that the first look reached', async () => {
+    api.outside.reconcile = (team) => api.reach(team, { phase: 'Applying' });
+    const answer = await asKari.post('/v1/teams', { slug: 'straks' });
+    assert.deepEqual([answer.json().phase, answer.headers.etag], ['Applying', '"1.1"']);
+  });
+
+  it('stands whatever becomes of the first look', async () => {
+    api.outside.reconcile = async () => undefined;
+    assert.equal((await asKari.post('/v1/teams', { slug: 'borte' })).statusCode, 201);
+  });
+});
+
+describe('getTeam', () => {
+  it('answers 304 for the ETag that stands, in every way to write it', async () => {
+    const path = await api.newTeam();
+    const { etag } = (await asKari.get(path)).headers;
+    assert.equal(etag, '"1.0"');
+    for (const header of ['"1.0"', 'W/"1.0"', '"0.9", "1.0"', '*']) {
+      const answer = await asKari.get(path, { 'if-none-match': header });
+      assert.deepEqual([answer.statusCode, answer.body, answer.headers.etag], [304, '', '"1.0"'], header);
+    }
+    for (const header of ['"1.1"', '"2.0"', '"1"']) {
+      assert.equal((await asKari.get(path, { 'if-none-match': header })).statusCode, 200, header);
+    }
+  });
+
+  it('has a new ETag when the state has moved', async () => {
+    const path = await api.newTeam();
+    api.outside.look = (team) => api.reach(team, { phase: 'Ready' });
+    const answer = await asKari.get(path, { 'if-none-match': '"1.0"' });
+    assert.deepEqual([answer.statusCode, answer.json().phase], [200, 'Ready']);
+    assert.equal(answer.headers.etag, '"1.1"');
+  });
+
+  it('refuses an If-None-Match that is none', async () => {
+    const path = await api.newTeam();
+    const answer = await asKari.get(path, { 'if-none-match': 'unquoted' });
+    assertProblem(answer, 'validation_failed', ['/header/if-none-match bad_format']);
+  });
+
+  it('is there for members, whatever the case of their e-mail, and for admins', async () => {
+    const path = await api.newTeam({ members: [{ email: 'Ola.Nordmann@nav.no' }] });
+    for (const client of [asKari, api.asPerson('OLA.NORDMANN@nav.no'), asAdmin])
+      assert.equal((await client.get(path)).statusCode, 200);
+  });
+
+  it('answers HEAD like GET, without the body', async () => {
+    const path = await api.newTeam();
+    const answer = await asKari.send({ method: 'HEAD', url: path });
+    assert.deepEqual([answer.statusCode, answer.body, answer.headers.etag], [200, '', '"1.0"']);
+  });
+});
+
+describe('updateTeam', () => {
+  it('replaces lists whole and leaves alone what is not named', async () => {
+    const path = await api.newTeam({ members: [{ email: ola }], ghcrRepositories: ['one'], garTeam: 'nada' });
+    api.advance(1000);
+    const answer = await asKari.patch(path, { members: [{ email: kari, username: 'kari' }] });
+    assert.deepEqual([answer.statusCode, answer.headers.etag], [200, '"2.0"']);
+    const { members, ghcrRepositories, garTeam, revision, updatedAt } = answer.json();
+    assert.deepEqual(members, [member(kari, 'kari')]);
+    assert.deepEqual([ghcrRepositories, garTeam, revision], [['one'], 'nada', 2]);
+    assert.equal(updatedAt, api.now());
+    const [newest] = (await api.store.history(path.slice(10), { limit: 1 })).items;
+    assert.equal(newest?.action, 'team_updated');
+    assert.deepEqual(
+      newest?.changes.map((change) => change.path),
+      ['/members'],
+    );
+  });
+
+  it('takes null as the default, in both content types', async () => {
+    for (const type of ['application/merge-patch+json', 'application/json; charset=utf-8']) {
+      const path = await api.newTeam({ ghcrRepositories: ['one'], garTeam: 'nada' });
+      const patch = { ghcrRepositories: null, garTeam: null };
+      const answer = await asKari.patch(path, patch, { 'content-type': type });
+      assert.deepEqual([answer.json().ghcrRepositories, answer.json().garTeam], [[], null]);
+    }
+  });
+
+  it('writes nothing when nothing would change', async () => {
+    const path = await api.newTeam({ ghcrRepositories: ['one'] });
+    const before = await api.everything();
+    for (const patch of [
+      {},
+      { ghcrRepositories: ['one', 'one'] },
+      { members: [{ email: 'KARI.nordmann@nav.no' }] },
+    ]) {
+      const answer = await asKari.patch(path, patch);
+      assert.deepEqual([answer.statusCode, answer.headers.etag], [200, '"1.0"']);
+    }
+    assert.deepEqual(await api.everything(), before);
+  });
+
+  it('compares the revision of If-Match, and not the state', async () => {
+    const path = await api.newTeam();
+    await api.reach(await api.record(path), { phase: 'Applying' });
+    const done = await asKari.patch(path, { ghcrRepositories: ['one'] }, { 'if-match': '"1.0"' });
+    assert.equal(done.headers.etag, '"2.1"');
+    for (const header of ['"1.0"', '"1.1"', 'W/"2.1"', '"3.1", "4.1"']) {
+      const answer = await api.writesNothing(() =>
+        asKari.patch(path, { ghcrRepositories: [] }, { 'if-match': header }),
+      );
+      assertProblem(answer, 'revision_mismatch');
+      assert.equal(answer.headers.etag, undefined);
+    }
+    for (const header of ['*', '"1.0", "2.0"'])
+      assert.equal((await asKari.patch(path, {}, { 'if-match': header })).statusCode, 200);
+  });
+
+  it('lets only admins and team creators change garTeam; anybody of the team may give it up', async () => {
+    const path = await api.newTeam({ garTeam: 'nada' });
+    const answer = await api.writesNothing(() => asKari.patch(path, { garTeam: 'other' }));
+    assertProblem(answer, 'forbidden');
+    assert.equal((await asAdmin.patch(path, { garTeam: 'other' })).json().garTeam, 'other');
+    assert.equal((await asKari.patch(path, { garTeam: null })).json().garTeam, null);
+  });
+
+  it('shows the last answer to somebody who took themself out, and nothing afterwards', async () => {
+    const path = await api.newTeam();
+    assert.deepEqual((await asKari.patch(path, { members: [{ email: ola }] })).json().members, [member(ola)]);
+    assertProblem(await asKari.get(path), 'not_found');
+  });
+
+  it('refuses members that are there twice', async () => {
+    const path = await api.newTeam();
+    const patch = { members: [{ email: ola }, { email: 'OLA.nordmann@nav.no', username: 'ola' }] };
+    const answer = await api.writesNothing(() => asKari.patch(path, patch));
+    assertProblem(answer, 'validation_failed', ['/members/1/email duplicate']);
+  });
+
+  it('is over once the team is being deleted', async () => {
+    const path = await api.newTeam();
+    await asKari.delete(path);
+    assertProblem(await api.writesNothing(() => asKari.patch(path, { members: [] })), 'deleting');
+  });
+});
+
+describe('deleteTeam', () => {
+  it('answers 202 with the team on its way out', async () => {
+    const path = await api.newTeam();
+    const answer = await asKari.delete(path, { 'if-match': '"1.0"' });
+    assert.deepEqual([answer.statusCode, answer.json().phase], [202, 'Deleting']);
+    assert.deepEqual((await api.record(path)).deletion, {
+      requestedAt: api.now(),
+      deleteHomes: false,
+      deleteSecret: false,
+    });
+  });
+
+  it('refuses while there are homes, unless they shall go', async () => {
+    const path = await api.newTeam();
+    api.outside.hasHomes = async () => true;
+    assertProblem(await api.writesNothing(() => asKari.delete(path)), 'homes_exist');
+    const answer = await asKari.delete(`${path}?deleteHomes=true&deleteSecret=true`);
+    assert.equal(answer.statusCode, 202);
+    const { deletion } = await api.record(path);
+    assert.deepEqual([deletion?.deleteHomes, deletion?.deleteSecret], [true, true]);
+  });
+
+  it('does not guess when the cluster cannot say whether there are homes', async () => {
+    const path = await api.newTeam();
+    api.outside.hasHomes = async () => {
+      throw new Unavailable('kubernetes', 'connect ECONNREFUSED 10.0.0.1:443');
+    };
+    const answer = await api.writesNothing(() => asKari.delete(path));
+    assertProblem(answer, 'upstream_unavailable');
+    assert.doesNotMatch(answer.body, /10\.0\.0\.1|ECONN/);
+  });
+
+  it('may be asked for again, and then only for more', async () => {
+    const path = await api.newTeam();
+    await asKari.delete(`${path}?deleteHomes=true`);
+    assert.equal((await asKari.delete(path)).statusCode, 202);
+    assert.equal((await api.record(path)).deletion?.deleteHomes, true);
+    await asKari.delete(`${path}?deleteSecret=true`);
+    const { deletion } = await api.record(path);
+    assert.deepEqual([deletion?.deleteHomes, deletion?.deleteSecret], [true, true]);
+  });
+
+  it('needs the revision that was read', async () => {
+    const path = await api.newTeam();
+    const answer = await api.writesNothing(() => asKari.delete(path, { 'if-match': '"7.0"' }));
+    assertProblem(answer, 'revision_mismatch');
+  });
+
+  it('answers 202 when the team is gone by then, and 404 afterwards', async () => {
+    const path = await api.newTeam();
+    api.outside.reconcile = async (team) => {
+      await api.store.remove(team.slug, team);
+      return undefined;
+    };
+    const answer = await asKari.delete(path);
+    assert.deepEqual([answer.statusCode, answer.json().phase], [202, 'Deleting']);
+    assertProblem(await asKari.delete(path), 'not_found');
+  });
+});
+
+describe('listTeams', () => {
+  const anne = 'anne.lister@nav.no';
+  const asAnne = api.asPerson(anne);
+  const slugs = (answer: { json(): { items: { slug: string }[] } }) =>
+    answer.json().items.map(({ slug }) => slug);
+  const make = async (...names: string[]) => {
+    for (const slug of names) await asAnne.post('/v1/teams', { slug });
+  };
+
+  it('answers the caller’s teams by slug; every team to an admin', async () => {
+    await make('liste-c', 'liste-a', 'liste-e');
+    assert.deepEqual(slugs(await asAnne.get('/v1/teams')), ['liste-a', 'liste-c', 'liste-e']);
+    const all = (await api.everything()).map(({ team }) => team.slug);
+    assert.deepEqual(slugs(await asAdmin.get('/v1/teams?limit=200')), all);
+    assert.deepEqual((await api.asPerson('nobody@nav.no').get('/v1/teams')).json(), { items: [] });
+  });
+
+  it('pages without a gap or a repeat while teams come and go', async () => {
+    const first = await asAnne.get('/v1/teams?limit=2');
+    assert.deepEqual(slugs(first), ['liste-a', 'liste-c']);
+    await make('liste-b', 'liste-d', 'liste-f');
+    const second = await asAnne.get(`/v1/teams?limit=2&cursor=${first.json().nextCursor}`);
+    assert.deepEqual(slugs(second), ['liste-d', 'liste-e']);
+    const third = await asAnne.get(`/v1/teams?limit=2&cursor=${second.json().nextCursor}`);
+    assert.deepEqual(
+      third.json().items.map(({ slug }: { slug: string }) => slug),
+      ['liste-f'],
+    );
+    assert.equal(third.json().nextCursor, undefined);
+  });
+
+  it('takes no cursor of somebody else’s list, of another list, or of nobody’s making', async () => {
+    const { nextCursor } = (await asAnne.get('/v1/teams?limit=1')).json();
+    const path = await api.newTeam();
+    await asKari.patch(path, { ghcrRepositories: ['one'] });
+    const history = (await asKari.get(`${path}/history?limit=1`)).json().nextCursor;
+    for (const [client, cursor] of [
+      [asAdmin, nextCursor],
+      [asKari, nextCursor],
+      [asKari, history],
+      [asAnne, `${nextCursor}x`],
+      [asAnne, ''],
+      [asAnne, Buffer.from('["liste-a"]').toString('base64url')],
+      [asAnne, Buffer.from('{}').toString('base64url')],
+      [asAnne, '%00'],
+    ] as const)
+      assertProblem(await client.get(`/v1/teams?cursor=${cursor}`), 'invalid_cursor');
+  });
+
+  it('takes 1 to 200 a page', async () => {
+    for (const limit of ['0', '201', '1.5', 'x', '', '-0', '1e400'])
+      assert.equal((await asAnne.get(`/v1/teams?limit=${limit}`)).statusCode, 400, limit);
+    assertProblem(await asAnne.get('/v1/teams?limit=0&cursr=x'), 'validation_failed', [
+      '/query/limit out_of_range',
+      '/query/cursr unknown_field',
+    ]);
+  });
+});
