@@ -89,7 +89,7 @@ const refreshing = async (): Promise<void> => {
   const resolving = counting(dns);
   const store = counted.port;
   const clock = { now: () => Date.now() };
-  const deps = { store, names: resolving.port, clock, log: silent, random: Math.random };
+  const deps = { store, dns: resolving.port, clock, log: silent, random: Math.random };
   const newRelease = () => ({ platformHash: 'p1', spec: {} });
   for (let n = 0; n < listingTeams; n++) {
     const team = readyTeam(`team-${n}`, { limits: defaultLimits, newRelease }, names);

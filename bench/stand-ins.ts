@@ -60,7 +60,10 @@ export const addressOf = (n: number, plan = 0): string =>
   `151.${plan + 64}.${Math.floor(n / 250) + 1}.${(n % 250) + 1}`;
 
 /** A Google Cloud project with room for every team. */
-export const standInGoogle = (): { readonly vault: SecretManager; readonly identities: ServiceAccounts } => {
+export const standInGoogle = (): {
+  readonly secretManager: SecretManager;
+  readonly serviceAccounts: ServiceAccounts;
+} => {
   let writes = 0;
   const etag = () => `e${++writes}`;
   const policies = () => {
@@ -76,7 +79,7 @@ export const standInGoogle = (): { readonly vault: SecretManager; readonly ident
   const secrets = new Map<string, SecretMetadata>();
   const accounts = new Map<string, { readonly email: string; readonly description: string }>();
   return {
-    vault: {
+    secretManager: {
       ...policies(),
       secret: async (id) => secrets.get(id),
       async createSecret(id, labels) {
@@ -95,7 +98,7 @@ export const standInGoogle = (): { readonly vault: SecretManager; readonly ident
       addVersion: unasked,
       setEnabled: unasked,
     },
-    identities: {
+    serviceAccounts: {
       ...policies(),
       account: async (id) => accounts.get(id),
       async createAccount(id, { description }) {

@@ -31,8 +31,8 @@ const world = async (count: number, inCluster: number, hosts: readonly string[] 
   const others = {
     hubs: counting(standInHubs()),
     names: counting(standInNames()),
-    vault: counting(google.vault),
-    identities: counting(google.identities),
+    secretManager: counting(google.secretManager),
+    serviceAccounts: counting(google.serviceAccounts),
   };
   const counted = counting(outside.store);
   const store = counted.port;
@@ -40,9 +40,9 @@ const world = async (count: number, inCluster: number, hosts: readonly string[] 
     ...outside,
     store,
     hubs: others.hubs.port,
-    names: others.names.port,
-    vault: others.vault.port,
-    identities: others.identities.port,
+    dns: others.names.port,
+    secretManager: others.secretManager.port,
+    serviceAccounts: others.serviceAccounts.port,
     log: silent,
   });
   // As the function of every minute does it.

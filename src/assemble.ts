@@ -41,11 +41,11 @@ export interface Adapters {
   readonly store: Store;
   readonly cluster: Cluster;
   readonly hubs: Hubs;
-  readonly names: DnsResolver;
+  readonly dns: DnsResolver;
   readonly registries: Registries;
   readonly pythonReleases: PythonReleases;
-  readonly vault: SecretManager;
-  readonly identities: ServiceAccounts;
+  readonly secretManager: SecretManager;
+  readonly serviceAccounts: ServiceAccounts;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -104,7 +104,18 @@ export const assemble = (
   adapters: Adapters,
   { elapsedMs, pause }: Timers = passing,
 ): Assembled => {
-  const { store, cluster, hubs, names, registries, pythonReleases, vault, identities, clock, log } = adapters;
+  const {
+    store,
+    cluster,
+    hubs,
+    dns,
+    registries,
+    pythonReleases,
+    secretManager,
+    serviceAccounts,
+    clock,
+    log,
+  } = adapters;
   const { standardImages } = config;
   const platform = platformOf(config);
   const hash = platformHash(platform);
@@ -159,15 +170,15 @@ export const assemble = (
       owners: [],
     });
   const googleDeps = {
-    vault,
-    identities,
+    secretManager,
+    serviceAccounts,
     clock,
     googleProject: config.googleProject,
     workloadPool: config.workloadPool,
   };
   const google = { provision: provisionWith(googleDeps), dismantle: dismantleWith(googleDeps) };
   const secretExists = secretExistsWith(googleDeps);
-  const addresses = { store, names, clock, log, random: Math.random };
+  const addresses = { store, dns, clock, log, random: Math.random };
   const reconcile = reconcileWith({ ...addresses, cluster, hubs, render: renderLive, egress, google });
   const access: EgressAccess = {
     async announce(slug, signal) {
@@ -226,7 +237,7 @@ export const assemble = (
         settings,
         look: (namespace, hosts, signal) => readCurrentEgress({ cluster, store }, namespace, hosts, signal),
       },
-      vault,
+      secretManager,
       hasSecret: (team) => secretExists(team, AbortSignal.timeout(homesDeadlineMs)),
       hasHomes: ({ id }) => hasHomes(cluster, id, AbortSignal.timeout(homesDeadlineMs)),
     },

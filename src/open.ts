@@ -1,10 +1,10 @@
-import { openNames } from './adapters/dns.ts';
-import { openIdentities } from './adapters/iam.ts';
+import { openDnsResolver } from './adapters/dns.ts';
+import { openServiceAccounts } from './adapters/iam.ts';
 import { openHubs } from './adapters/jupyterhub.ts';
 import { openCluster } from './adapters/kubernetes.ts';
 import { openRegistries } from './adapters/oci-registry.ts';
 import { openPythonReleases } from './adapters/python-releases.ts';
-import { openVault } from './adapters/secret-manager.ts';
+import { openSecretManager } from './adapters/secret-manager.ts';
 import type { Config } from './config.ts';
 import { hubToken } from './notebooks/keys.ts';
 import type { Cluster } from './ports/cluster.ts';
@@ -20,11 +20,11 @@ export interface Outside {
   readonly store: Store;
   readonly cluster: Cluster;
   readonly hubs: Hubs;
-  readonly names: DnsResolver;
+  readonly dns: DnsResolver;
   readonly registries: Registries;
   readonly pythonReleases: PythonReleases;
-  readonly vault: SecretManager;
-  readonly identities: ServiceAccounts;
+  readonly secretManager: SecretManager;
+  readonly serviceAccounts: ServiceAccounts;
   readonly clock: Clock;
   close(): Promise<void>;
 }
@@ -59,11 +59,11 @@ export const openOutside = async (config: Config): Promise<Outside> => {
       tokens: (id) => config.hub.masterKeys.map((key) => hubToken(id, key)),
       clock: systemClock,
     }),
-    names: openNames({ servers: config.egress.dnsServers }),
+    dns: openDnsResolver({ servers: config.egress.dnsServers }),
     registries: openRegistries({ ...wire, garProject: config.images.garProject }),
     pythonReleases: openPythonReleases(wire),
-    vault: openVault({ ...google, region: config.region }),
-    identities: openIdentities(google),
+    secretManager: openSecretManager({ ...google, region: config.region }),
+    serviceAccounts: openServiceAccounts(google),
     clock: systemClock,
     async close() {
       await cluster.close();

@@ -20,7 +20,7 @@ export interface NamesOptions {
  * the way to it. Never `lookup`: that would read hosts files and take `127.1` for an address. A call whose signal
  * ends throws the signal’s reason: that says nothing of the name.
  */
-export const openNames = ({ servers }: NamesOptions): DnsResolver => ({
+export const openDnsResolver = ({ servers }: NamesOptions): DnsResolver => ({
   async resolve(name, signal) {
     signal.throwIfAborted();
     // One for each call: it can be cancelled alone, asks from a port of its own and remembers nothing.

@@ -81,7 +81,7 @@ const largestAnswer = 4 * 1024 * 1024;
  * The service accounts of one project, over IAM’s REST API (v1): four kinds of calls, for which Google’s client
  * would load gRPC and a second set of protos.
  */
-export const openIdentities = (options: IdentitiesOptions): ServiceAccounts => {
+export const openServiceAccounts = (options: IdentitiesOptions): ServiceAccounts => {
   const { project } = options;
   const origin = originOf('iam.googleapis.com', options.endpoints);
   const accessToken = options.accessToken ?? tokenSource(origin);

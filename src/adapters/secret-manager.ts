@@ -19,7 +19,7 @@ import {
   unavailable,
 } from './google-failure.ts';
 
-export interface VaultOptions {
+export interface SecretManagerOptions {
   readonly project: string;
   /** Where payloads are kept. */
   readonly region: string;
@@ -167,7 +167,7 @@ const pageSize = 250;
 const maxPages = 100;
 
 /** Secret Manager of one project. The client is loaded with the first call: it takes a fifth of a second. */
-export const openVault = (options: VaultOptions): SecretManager => {
+export const openSecretManager = (options: SecretManagerOptions): SecretManager => {
   const { project, region } = options;
   const origin = originOf('secretmanager.googleapis.com', options.endpoints);
   const source = options.accessToken ?? tokenSource(origin);

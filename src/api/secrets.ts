@@ -37,14 +37,14 @@ export interface SecretRouteDeps {
   readonly store: Store;
   readonly clock: Clock;
   readonly googleProject: string;
-  readonly vault: SecretManager;
+  readonly secretManager: SecretManager;
   /** One bounded look right after a write; answers the team as it stands then, undefined when it is gone. */
   readonly reconcile: BoundedReconcile['afterWrite'];
 }
 
 /** The team’s secret in Google Secret Manager: which versions it has, a new one, on and off. Never a payload out. */
 export const registerSecrets = (app: App, deps: SecretRouteDeps): void => {
-  const { store, clock, vault, googleProject } = deps;
+  const { store, clock, secretManager, googleProject } = deps;
   const signal = () => AbortSignal.timeout(deadlineMs);
 
   /** The history says what was done and by whom; the payload is nobody’s business. */
@@ -77,7 +77,7 @@ export const registerSecrets = (app: App, deps: SecretRouteDeps): void => {
     handler: async ({ params, caller }) => {
       const team = await teamOf(store, params.team, caller);
       // Not made yet, or taken away by hand: there is nothing in it either way, and reconcile makes it.
-      const versions = (await vault.versions(team.id, signal())) ?? [];
+      const versions = (await secretManager.versions(team.id, signal())) ?? [];
       return secretView(team, googleProject, versions);
     },
   });
@@ -103,7 +103,7 @@ export const registerSecrets = (app: App, deps: SecretRouteDeps): void => {
       const payload = payloadOf(body);
       const add = async () => {
         try {
-          return await vault.addVersion(team.id, payload, signal());
+          return await secretManager.addVersion(team.id, payload, signal());
         } catch (error) {
           if (!(error instanceof Unavailable) || error instanceof QuotaExceeded) throw error;
           throw new Problem('upstream_unavailable', {
@@ -163,10 +163,10 @@ export const registerSecrets = (app: App, deps: SecretRouteDeps): void => {
         const team = await teamOf(store, params.team, caller);
         assertStays(team);
         const state = enabled ? 'enabled' : 'disabled';
-        const before = await vault.versions(team.id, signal());
+        const before = await secretManager.versions(team.id, signal());
         const already = before?.find((one) => one.version === params.version && one.state === state);
         if (already !== undefined) return already;
-        const outcome = await vault.setEnabled(team.id, params.version, enabled, signal());
+        const outcome = await secretManager.setEnabled(team.id, params.version, enabled, signal());
         if (outcome === undefined) {
           throw new Problem('not_found', { detail: `The team’s secret has no version ${params.version}.` });
         }

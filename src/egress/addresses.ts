@@ -8,7 +8,7 @@ import { addressesIn, addressesOf, isDue, isFresh, leased, looked, wanted } from
 
 export interface AddressDeps {
   readonly store: HostStore & Pick<Store, 'change'>;
-  readonly names: DnsResolver;
+  readonly dns: DnsResolver;
   readonly clock: Clock;
   readonly log: Log;
   /** From 0 up to, but not including, 1. */
@@ -168,7 +168,7 @@ const lookAll = async (deps: AddressDeps, names: readonly string[], way: Way): P
 
 /** Undefined when the host is somebody else’s to look at, or nobody wants to know of it any more. */
 const lookAt = async (
-  { store, names, clock, log, random }: AddressDeps,
+  { store, dns, clock, log, random }: AddressDeps,
   name: string,
   way: Way,
 ): Promise<{ readonly record: HostRecord; readonly change: Change } | undefined> => {
@@ -180,7 +180,7 @@ const lookAt = async (
   });
   if (!isOurs) return undefined;
 
-  const answers = await Promise.all(Array.from({ length: samples }, () => ask(names, name, way)));
+  const answers = await Promise.all(Array.from({ length: samples }, () => ask(dns, name, way)));
   const jitter = random();
   let change: Change = 'none';
   let failure: string | undefined;
@@ -196,9 +196,9 @@ const lookAt = async (
   return record && { record, change };
 };
 
-const ask = async (names: DnsResolver, name: string, { signal, deadline }: Way): Promise<DnsAnswer> => {
+const ask = async (dns: DnsResolver, name: string, { signal, deadline }: Way): Promise<DnsAnswer> => {
   try {
-    return await names.resolve(name, deadline === undefined ? signal : AbortSignal.any([signal, deadline]));
+    return await dns.resolve(name, deadline === undefined ? signal : AbortSignal.any([signal, deadline]));
   } catch (error) {
     if (signal.aborted || !deadline?.aborted) throw error;
     return { answer: 'failed', message: 'DNS did not answer in time.' };

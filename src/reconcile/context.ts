@@ -30,7 +30,7 @@ export interface ReconcileDeps {
       signal: AbortSignal,
     ): Promise<Dismantled>;
   };
-  readonly names: DnsResolver;
+  readonly dns: DnsResolver;
   /** From 0 up to, but not including, 1. */
   readonly random: () => number;
   readonly log: Log;

@@ -49,8 +49,8 @@ export interface Failed {
 export type Dismantled = { readonly state: 'gone' } | Failed;
 
 export interface ProvisionDeps {
-  readonly vault: SecretManager;
-  readonly identities: ServiceAccounts;
+  readonly secretManager: SecretManager;
+  readonly serviceAccounts: ServiceAccounts;
   readonly clock: Clock;
   readonly googleProject: string;
   readonly workloadPool: string;
@@ -123,9 +123,9 @@ const races = ({ deps, signal }: ProvisionContext, what: string) => {
 };
 
 const ensureAccount = async ({ deps, team, signal }: ProvisionContext): Promise<void> => {
-  const { identities } = deps;
+  const { serviceAccounts } = deps;
   const found = async () => {
-    const account = await identities.account(team.id, signal);
+    const account = await serviceAccounts.account(team.id, signal);
     if (account !== undefined && !account.description.includes(markOf(team))) {
       throw new ProvisioningStopped(
         'Conflict',
@@ -136,7 +136,7 @@ const ensureAccount = async ({ deps, team, signal }: ProvisionContext): Promise<
   };
   if (await found()) return;
   const description = `Notebooks of team ${team.slug}. ${markOf(team)}`;
-  const outcome = await identities.createAccount(team.id, { name: team.slug, description }, signal);
+  const outcome = await serviceAccounts.createAccount(team.id, { name: team.slug, description }, signal);
   if (outcome === 'exists' && !(await found())) {
     throw new ProvisioningStopped(
       'Unavailable',
@@ -146,7 +146,7 @@ const ensureAccount = async ({ deps, team, signal }: ProvisionContext): Promise<
 };
 
 const readSecret = async ({ deps, team, signal }: ProvisionContext): Promise<SecretMetadata | undefined> => {
-  const secret = await deps.vault.secret(team.id, signal);
+  const secret = await deps.secretManager.secret(team.id, signal);
   if (secret !== undefined && !isOurSecret(secret, team)) {
     throw new ProvisioningStopped(
       'Conflict',
@@ -164,7 +164,7 @@ const remember = async (
 ): Promise<SecretMetadata | undefined> => {
   const annotations = withMemory(secret.annotations, memory);
   if (isDeepStrictEqual(annotations, secret.annotations)) return secret;
-  const written = await deps.vault.annotate(team.id, { annotations, etag: secret.etag }, signal);
+  const written = await deps.secretManager.annotate(team.id, { annotations, etag: secret.etag }, signal);
   return written === 'conflict' ? undefined : written;
 };
 
@@ -181,7 +181,7 @@ interface Bindings {
  */
 const bind = async (pass: ProvisionContext, wanted: Grants): Promise<Bindings | undefined> => {
   const { deps, team, signal } = pass;
-  const { vault, clock } = deps;
+  const { secretManager, clock } = deps;
   const own = principalOf(googleServiceAccount(team.id, deps.googleProject));
   const lostRace = races(pass, `The policy of secret ${team.id}`);
   const refused = new Set<string>();
@@ -206,7 +206,7 @@ const bind = async (pass: ProvisionContext, wanted: Grants): Promise<Bindings | 
     const withheld = new Set([...wanted.keys()].filter((principal) => isRefused(principal)));
     const withheldNow = new Set(isAccountPending ? [...withheld, own] : withheld);
 
-    const policy = await vault.policy(team.id, signal);
+    const policy = await secretManager.policy(team.id, signal);
     if (policy === undefined) return undefined;
     let next = nextPolicy(policy, wanted, memory.bound, withheldNow);
     if (isOneByOne && next !== undefined && next.added.size > 1) {
@@ -230,7 +230,7 @@ const bind = async (pass: ProvisionContext, wanted: Grants): Promise<Bindings | 
       noted = { secret: written, memory: note };
     }
     if (next !== undefined) {
-      const result = await vault.setPolicy(team.id, next.policy, signal);
+      const result = await secretManager.setPolicy(team.id, next.policy, signal);
       if (result.outcome === 'conflict') {
         await lostRace();
         continue;
@@ -282,11 +282,11 @@ const bindWorkload = async (pass: ProvisionContext): Promise<boolean> => {
   const wanted: Grants = new Map([[principal, new Set([workloadIdentityRole])]]);
   const lostRace = races(pass, `The policy of the service account ${team.id}`);
   for (;;) {
-    const policy = await deps.identities.policy(team.id, signal);
+    const policy = await deps.serviceAccounts.policy(team.id, signal);
     if (policy === undefined) return false;
     const next = nextPolicy(policy, wanted, new Map());
     if (next === undefined) return true;
-    const result = await deps.identities.setPolicy(team.id, next.policy, signal);
+    const result = await deps.serviceAccounts.setPolicy(team.id, next.policy, signal);
     if (result.outcome === 'written') return true;
     if (result.outcome === 'unknown_member') {
       throw new ProvisioningStopped(
@@ -305,7 +305,8 @@ const ensureSecret = async (pass: ProvisionContext, wanted: Grants): Promise<Bin
     const bindings = await bind(pass, wanted);
     if (bindings !== undefined) return bindings;
     // It was not there a moment ago: new, or taken away under us.
-    if ((await deps.vault.createSecret(team.id, labelsOf(team), signal)) === 'exists') await lostRace();
+    if ((await deps.secretManager.createSecret(team.id, labelsOf(team), signal)) === 'exists')
+      await lostRace();
   }
 };
 
@@ -363,18 +364,18 @@ export const dismantleWith =
     signal: AbortSignal,
   ): Promise<Dismantled> => {
     const pass = { deps, team, signal };
-    const { vault, identities } = deps;
+    const { secretManager, serviceAccounts } = deps;
     try {
-      const secret = await vault.secret(team.id, signal);
+      const secret = await secretManager.secret(team.id, signal);
       if (secret !== undefined && isOurSecret(secret, team)) {
         // With the secret its policy goes as well.
         if (!deleteSecret) await bind(pass, new Map());
         // After the bindings: nobody of the team can add a version any more.
-        const isEmpty = deleteSecret || (await vault.versions(team.id, signal))?.length === 0;
-        if (isEmpty) await vault.deleteSecret(team.id, signal);
+        const isEmpty = deleteSecret || (await secretManager.versions(team.id, signal))?.length === 0;
+        if (isEmpty) await secretManager.deleteSecret(team.id, signal);
       }
-      const account = await identities.account(team.id, signal);
-      if (account?.description.includes(markOf(team))) await identities.deleteAccount(team.id, signal);
+      const account = await serviceAccounts.account(team.id, signal);
+      if (account?.description.includes(markOf(team))) await serviceAccounts.deleteAccount(team.id, signal);
       return { state: 'gone' };
     } catch (error) {
       return failedOf(error);
@@ -386,9 +387,11 @@ export const dismantleWith =
  * never deleted, so it counts for nothing. Throws Unavailable.
  */
 export const secretExistsWith =
-  ({ vault }: Pick<ProvisionDeps, 'vault'>) =>
+  ({ secretManager }: Pick<ProvisionDeps, 'secretManager'>) =>
   async (team: Pick<TeamRecord, 'id'>, signal: AbortSignal): Promise<boolean> => {
-    const secret = await vault.secret(team.id, signal);
+    const secret = await secretManager.secret(team.id, signal);
     if (secret === undefined || !isOurSecret(secret, team)) return false;
-    return (await vault.versions(team.id, signal))?.some(({ state }) => state !== 'destroyed') === true;
+    return (
+      (await secretManager.versions(team.id, signal))?.some(({ state }) => state !== 'destroyed') === true
+    );
   };

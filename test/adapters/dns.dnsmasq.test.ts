@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { type Dns, startDns } from '@knada/simulators/dns/server.ts';
 import { absent, type Dnsmasq, startDnsmasq } from '@knada/simulators/real/dnsmasq.ts';
-import { openNames } from '../../src/adapters/dns.ts';
-import { contractFailing, contractRecords, namesContract } from '../contracts/names.ts';
+import { openDnsResolver } from '../../src/adapters/dns.ts';
+import { contractFailing, contractRecords, dnsResolverContract } from '../contracts/dns-resolver.ts';
 
 describe('DNS: the real dnsmasq', { skip: absent() }, () => {
   let upstream: Dns;
@@ -26,22 +26,22 @@ describe('DNS: the real dnsmasq', { skip: absent() }, () => {
     await upstream.close();
   });
 
-  namesContract(() => ({ server: `127.0.0.1:${dnsmasq.port}`, set: dnsmasq.set }));
+  dnsResolverContract(() => ({ server: `127.0.0.1:${dnsmasq.port}`, set: dnsmasq.set }));
 
   it('says that a name whose own servers are dead was not answered in time', async () => {
-    const names = openNames({ servers: [`127.0.0.1:${dnsmasq.port}`] });
+    const names = openDnsResolver({ servers: [`127.0.0.1:${dnsmasq.port}`] });
     const answer = await names.resolve('silent.upstream', AbortSignal.timeout(20_000));
     assert.deepEqual(answer, { answer: 'failed', message: 'DNS did not answer in time.' });
   });
 
   it('refuses what nobody told it of, and that is no absence', async () => {
-    const names = openNames({ servers: [`127.0.0.1:${dnsmasq.port}`] });
+    const names = openDnsResolver({ servers: [`127.0.0.1:${dnsmasq.port}`] });
     const answer = await names.resolve('pypi.org', AbortSignal.timeout(20_000));
     assert.deepEqual(answer, { answer: 'failed', message: 'DNS refused to answer (REFUSED).' });
   });
 
   it('hands on what another server says, as it moves', async () => {
-    const names = openNames({ servers: [`127.0.0.1:${dnsmasq.port}`] });
+    const names = openDnsResolver({ servers: [`127.0.0.1:${dnsmasq.port}`] });
     for (const address of ['93.184.215.60', '93.184.215.61']) {
       upstream.set('moving.upstream', { a: [address], ttlSeconds: 0 });
       assert.deepEqual(await names.resolve('moving.upstream', AbortSignal.timeout(20_000)), {

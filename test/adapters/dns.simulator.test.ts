@@ -4,8 +4,8 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { type Dns, startDns } from '@knada/simulators/dns/server.ts';
-import { openNames } from '../../src/adapters/dns.ts';
-import { contractFailing, contractRecords, namesContract } from '../contracts/names.ts';
+import { openDnsResolver } from '../../src/adapters/dns.ts';
+import { contractFailing, contractRecords, dnsResolverContract } from '../contracts/dns-resolver.ts';
 
 const signal = () => AbortSignal.timeout(20_000);
 
@@ -19,9 +19,9 @@ describe('DNS: the simulator', () => {
   after(() => dns.close());
 
   const server = () => `127.0.0.1:${dns.port}`;
-  const names = () => openNames({ servers: [server()] });
+  const names = () => openDnsResolver({ servers: [server()] });
 
-  namesContract(() => ({
+  dnsResolverContract(() => ({
     server: server(),
     set: async (name, addresses) => dns.set(name, addresses.length === 0 ? undefined : { a: addresses }),
   }));
@@ -110,7 +110,7 @@ describe('asking DNS', () => {
     const dns = await startDns();
     t.after(() => dns.close());
     dns.fail('slow.example.com', 'silent');
-    const names = openNames({ servers: [`127.0.0.1:${dns.port}`] });
+    const names = openDnsResolver({ servers: [`127.0.0.1:${dns.port}`] });
     const caller = new AbortController();
     const asked = names.resolve('slow.example.com', caller.signal);
     await until(() => dns.queries().length > 0);
@@ -124,7 +124,7 @@ describe('asking DNS', () => {
     const dns = await startDns();
     t.after(() => dns.close());
     dns.fail('slow.example.com', 'silent');
-    const names = openNames({ servers: [`127.0.0.1:${dns.port}`] });
+    const names = openDnsResolver({ servers: [`127.0.0.1:${dns.port}`] });
     const [leaving, staying] = [new AbortController(), new AbortController()];
     const left = names.resolve('slow.example.com', leaving.signal);
     const stayed = names.resolve('slow.example.com', staying.signal);
@@ -140,14 +140,14 @@ describe('asking DNS', () => {
     const [gone, dns] = [await startDns(), await startDns()];
     await gone.close();
     t.after(() => dns.close());
-    const names = openNames({ servers: [`127.0.0.1:${gone.port}`, `127.0.0.1:${dns.port}`] });
+    const names = openDnsResolver({ servers: [`127.0.0.1:${gone.port}`, `127.0.0.1:${dns.port}`] });
     assert.equal((await names.resolve('pypi.org', signal())).answer, 'addresses');
   });
 
   it('fails where no server is, and does not take that for an absent name', async () => {
     const gone = await startDns();
     await gone.close();
-    const names = openNames({ servers: [`127.0.0.1:${gone.port}`] });
+    const names = openDnsResolver({ servers: [`127.0.0.1:${gone.port}`] });
     assert.deepEqual(await names.resolve('pypi.org', signal()), {
       answer: 'failed',
       message: 'No DNS server could be reached.',
@@ -157,7 +157,7 @@ describe('asking DNS', () => {
   it('takes an address for a name, never for itself', async (t) => {
     const dns = await startDns();
     t.after(() => dns.close());
-    const names = openNames({ servers: [`127.0.0.1:${dns.port}`] });
+    const names = openDnsResolver({ servers: [`127.0.0.1:${dns.port}`] });
     for (const text of ['127.1', '2130706433', '0x7f.1', '127.0.0.1', 'localhost']) {
       const answer = await names.resolve(text, signal());
       assert.notEqual(answer.answer, 'addresses', `${text}: ${JSON.stringify(answer)}`);

@@ -1,18 +1,18 @@
 import { after, before, describe } from 'node:test';
 import { type Google, googleEndpoints, startGoogle } from '@knada/simulators/google/server.ts';
-import { openIdentities } from '../../src/adapters/iam.ts';
-import { openVault } from '../../src/adapters/secret-manager.ts';
+import { openServiceAccounts } from '../../src/adapters/iam.ts';
+import { openSecretManager } from '../../src/adapters/secret-manager.ts';
 import type { SecretManager, ServiceAccounts } from '../../src/ports/google.ts';
-import { identitiesContract } from '../contracts/identities.ts';
-import { vaultContract } from '../contracts/vault.ts';
+import { secretManagerContract } from '../contracts/secret-manager.ts';
+import { serviceAccountsContract } from '../contracts/service-accounts.ts';
 
 const project = 'knada-gcp';
 const unknown = `nobody-0000@${project}.iam.gserviceaccount.com`;
 
 describe('against the simulated Google', () => {
   let google: Google;
-  let vault: SecretManager;
-  let identities: ServiceAccounts;
+  let secretManager: SecretManager;
+  let serviceAccounts: ServiceAccounts;
   let made = 0;
   const newId = () => {
     made += 1;
@@ -23,12 +23,13 @@ describe('against the simulated Google', () => {
     google = await startGoogle({ project });
     google.quotas.serviceAccounts = 1_000;
     const endpoints = JSON.parse(googleEndpoints(google.url));
-    vault = openVault({ project, region: 'europe-north1', endpoints });
-    identities = openIdentities({ project, endpoints });
+    secretManager = openSecretManager({ project, region: 'europe-north1', endpoints });
+    serviceAccounts = openServiceAccounts({ project, endpoints });
   });
   after(() => google.close());
 
-  describe('a vault', () =>
-    vaultContract(() => ({ vault, newId, known: 'user:kari.nordmann@nav.no', unknown })));
-  describe('identities', () => identitiesContract(() => ({ identities, project, newId, unknown })));
+  describe('a secret manager', () =>
+    secretManagerContract(() => ({ secretManager, newId, known: 'user:kari.nordmann@nav.no', unknown })));
+  describe('service accounts', () =>
+    serviceAccountsContract(() => ({ serviceAccounts, project, newId, unknown })));
 });

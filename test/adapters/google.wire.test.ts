@@ -3,8 +3,8 @@ import { after, before, describe, it } from 'node:test';
 import { inspect } from 'node:util';
 import { type Fault, type Google, googleEndpoints, startGoogle } from '@knada/simulators/google/server.ts';
 import { originOf } from '../../src/adapters/google-endpoints.ts';
-import { openIdentities } from '../../src/adapters/iam.ts';
-import { openVault } from '../../src/adapters/secret-manager.ts';
+import { openServiceAccounts } from '../../src/adapters/iam.ts';
+import { openSecretManager } from '../../src/adapters/secret-manager.ts';
 import { QuotaExceeded, type SecretManager, type ServiceAccounts } from '../../src/ports/google.ts';
 import { Unavailable } from '../../src/ports/unavailable.ts';
 
@@ -26,35 +26,41 @@ const said = (status: number, name: string, message: string): Fault => ({
 
 describe('what Google answers instead', () => {
   let google: Google;
-  let vault: SecretManager;
-  let identities: ServiceAccounts;
+  let secretManager: SecretManager;
+  let serviceAccounts: ServiceAccounts;
 
   before(async () => {
     google = await startGoogle({ project });
     const endpoints = JSON.parse(googleEndpoints(google.url));
-    vault = openVault({ project, region: 'europe-north1', endpoints });
-    identities = openIdentities({ project, endpoints });
-    await vault.createSecret(id, {}, signal());
-    await identities.createAccount(id, { name: id, description: '' }, signal());
+    secretManager = openSecretManager({ project, region: 'europe-north1', endpoints });
+    serviceAccounts = openServiceAccounts({ project, endpoints });
+    await secretManager.createSecret(id, {}, signal());
+    await serviceAccounts.createAccount(id, { name: id, description: '' }, signal());
   });
   after(() => google.close());
 
   /** Every call of both ports on a secret and an account that exist. */
   const calls: readonly (readonly [string, (signal: AbortSignal) => Promise<unknown>])[] = [
-    ['secret', (signal) => vault.secret(id, signal)],
-    ['createSecret', (signal) => vault.createSecret('team-b-3f9c', {}, signal)],
-    ['annotate', (signal) => vault.annotate(id, { annotations: {}, etag: 'x' }, signal)],
-    ['deleteSecret', (signal) => vault.deleteSecret(id, signal)],
-    ['policy of a secret', (signal) => vault.policy(id, signal)],
-    ['setPolicy of a secret', (signal) => vault.setPolicy(id, { bindings: [], etag: 'ACAB' }, signal)],
-    ['versions', (signal) => vault.versions(id, signal)],
-    ['addVersion', (signal) => vault.addVersion(id, Buffer.from(canary), signal)],
-    ['setEnabled', (signal) => vault.setEnabled(id, '1', true, signal)],
-    ['account', (signal) => identities.account(id, signal)],
-    ['createAccount', (signal) => identities.createAccount(id, { name: id, description: '' }, signal)],
-    ['deleteAccount', (signal) => identities.deleteAccount(id, signal)],
-    ['policy of an account', (signal) => identities.policy(id, signal)],
-    ['setPolicy of an account', (signal) => identities.setPolicy(id, { bindings: [], etag: 'ACAB' }, signal)],
+    ['secret', (signal) => secretManager.secret(id, signal)],
+    ['createSecret', (signal) => secretManager.createSecret('team-b-3f9c', {}, signal)],
+    ['annotate', (signal) => secretManager.annotate(id, { annotations: {}, etag: 'x' }, signal)],
+    ['deleteSecret', (signal) => secretManager.deleteSecret(id, signal)],
+    ['policy of a secret', (signal) => secretManager.policy(id, signal)],
+    [
+      'setPolicy of a secret',
+      (signal) => secretManager.setPolicy(id, { bindings: [], etag: 'ACAB' }, signal),
+    ],
+    ['versions', (signal) => secretManager.versions(id, signal)],
+    ['addVersion', (signal) => secretManager.addVersion(id, Buffer.from(canary), signal)],
+    ['setEnabled', (signal) => secretManager.setEnabled(id, '1', true, signal)],
+    ['account', (signal) => serviceAccounts.account(id, signal)],
+    ['createAccount', (signal) => serviceAccounts.createAccount(id, { name: id, description: '' }, signal)],
+    ['deleteAccount', (signal) => serviceAccounts.deleteAccount(id, signal)],
+    ['policy of an account', (signal) => serviceAccounts.policy(id, signal)],
+    [
+      'setPolicy of an account',
+      (signal) => serviceAccounts.setPolicy(id, { bindings: [], etag: 'ACAB' }, signal),
+    ],
   ];
 
   const failureUnder = async (
@@ -134,7 +140,7 @@ describe('what Google answers instead', () => {
 
   it('the limit of service accounts in a project is told as Google tells it', async () => {
     google.quotas.serviceAccounts = 1;
-    const create = identities.createAccount('team-c-3f9c', { name: 'c', description: '' }, signal());
+    const create = serviceAccounts.createAccount('team-c-3f9c', { name: 'c', description: '' }, signal());
     await assert.rejects(create, {
       name: 'Unavailable',
       message: /Maximum number of service accounts on project reached/,
@@ -172,8 +178,8 @@ describe('what Google answers instead', () => {
         try {
           const policy = { bindings: [], etag: 'ACAB' };
           for (const result of [
-            await vault.setPolicy(id, policy, signal()),
-            await identities.setPolicy(id, policy, signal()),
+            await secretManager.setPolicy(id, policy, signal()),
+            await serviceAccounts.setPolicy(id, policy, signal()),
           ]) {
             assert.equal(result.outcome, 'unknown_member');
             assert.equal(result.member, member);
@@ -186,11 +192,11 @@ describe('what Google answers instead', () => {
 
     it('names whom the organisation’s policy does not let in', async () => {
       google.principals.forbid('outsider@example.com');
-      const read = await vault.policy(id, signal());
+      const read = await secretManager.policy(id, signal());
       assert.ok(read);
       const members = ['user:outsider@example.com'];
       const bindings = [{ role: 'roles/secretmanager.viewer', members }];
-      const result = await vault.setPolicy(id, { ...read, bindings }, signal());
+      const result = await secretManager.setPolicy(id, { ...read, bindings }, signal());
       assert.equal(result.outcome, 'unknown_member');
       assert.equal(result.member, 'outsider@example.com');
     });
@@ -202,7 +208,7 @@ describe('what Google answers instead', () => {
       );
       try {
         const policy = { bindings: [], etag: 'ACAB' };
-        await assert.rejects(vault.setPolicy(id, policy, signal()), {
+        await assert.rejects(secretManager.setPolicy(id, policy, signal()), {
           name: 'Unavailable',
           message: /refused.*Role roles\/x is not supported/,
         });
@@ -226,7 +232,9 @@ describe('what Google answers instead', () => {
     ];
     for (const fault of faults) {
       it(`never repeats it (${typeof fault === 'string' ? fault : `${fault.status} ${fault.body?.slice(0, 40)}`})`, async () => {
-        const error = await failureUnder(fault, () => vault.addVersion(id, Buffer.from(canary), signal()));
+        const error = await failureUnder(fault, () =>
+          secretManager.addVersion(id, Buffer.from(canary), signal()),
+        );
         for (const form of [canary, canaryBase64, Buffer.from(canary).toString('hex')]) {
           assert.ok(!everythingOf(error).includes(form), everythingOf(error));
         }
@@ -237,8 +245,8 @@ describe('what Google answers instead', () => {
   it('no error shows a token', async () => {
     const token = 'ya29.canary-token';
     const endpoints = JSON.parse(googleEndpoints(google.url));
-    const strange = openVault({ project, region: 'x', endpoints, accessToken: async () => token });
-    const other = openIdentities({ project, endpoints, accessToken: async () => token });
+    const strange = openSecretManager({ project, region: 'x', endpoints, accessToken: async () => token });
+    const other = openServiceAccounts({ project, endpoints, accessToken: async () => token });
     for (const call of [strange.secret(id, signal()), other.account(id, signal())]) {
       const error = await call.then(
         () => assert.fail('a strange token was taken'),
@@ -279,9 +287,9 @@ describe('where Google is', () => {
     };
     try {
       const accessToken = async () => 'real';
-      await openIdentities({ project, accessToken }).account(id, signal());
+      await openServiceAccounts({ project, accessToken }).account(id, signal());
       const endpoints = { 'iam.googleapis.com': 'http://127.0.0.1:1' };
-      await openIdentities({ project, endpoints }).account(id, signal());
+      await openServiceAccounts({ project, endpoints }).account(id, signal());
     } finally {
       globalThis.fetch = original;
     }

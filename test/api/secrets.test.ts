@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { type Google, startGoogle } from '@knada/simulators/google/server.ts';
-import { openVault } from '../../src/adapters/secret-manager.ts';
+import { openSecretManager } from '../../src/adapters/secret-manager.ts';
 import { payloadMaxBytes } from '../../src/model/secret.ts';
 import type { StoredSecretVersion } from '../../src/ports/google.ts';
 import { Unavailable } from '../../src/ports/unavailable.ts';
@@ -25,7 +25,7 @@ describe('the secret of a team, over HTTP', () => {
   });
   beforeEach(() => {
     const origin = `http://127.0.0.1:${google.port}`;
-    api.outside.vault = openVault({
+    api.outside.secretManager = openSecretManager({
       project: 'knada-gcp',
       region: 'europe-north1',
       endpoints: { 'secretmanager.googleapis.com': origin },
@@ -36,7 +36,7 @@ describe('the secret of a team, over HTTP', () => {
   const teamWithSecret = async (): Promise<{ path: string; id: string }> => {
     const path = await api.newTeam();
     const { id } = await api.record(path);
-    await api.outside.vault.createSecret(id, {}, AbortSignal.timeout(5_000));
+    await api.outside.secretManager.createSecret(id, {}, AbortSignal.timeout(5_000));
     return { path: `${path}/secret`, id };
   };
 
@@ -85,8 +85,8 @@ describe('the secret of a team, over HTTP', () => {
     assert.equal((await asKari().post(`${path}/versions/1/disable`)).json().state, 'disabled');
     assert.equal((await asKari().post(`${path}/versions/1/enable`)).json().state, 'enabled');
     assertProblem(await asKari().post(`${path}/versions/7/enable`), 'not_found');
-    api.outside.vault = {
-      ...api.outside.vault,
+    api.outside.secretManager = {
+      ...api.outside.secretManager,
       versions: async () => [{ version: '1', state: 'destroyed', createdAt: '2026-11-23T09:00:00.000Z' }],
       setEnabled: async () => 'destroyed',
     };
@@ -125,12 +125,12 @@ describe('the secret of a team, over HTTP', () => {
   it('has the team looked at once more when its secret is not there yet, then asks for patience', async () => {
     const path = await api.newTeam();
     const { id } = await api.record(path);
-    const { vault } = api.outside;
+    const { secretManager } = api.outside;
     const later = await asKari().post(`${path}/secret/versions`, { data: canary });
     assertProblem(later, 'upstream_unavailable');
     assert.equal(later.headers['retry-after'], '30');
     api.outside.reconcile = async (team) => {
-      await vault.createSecret(id, {}, AbortSignal.timeout(5_000));
+      await secretManager.createSecret(id, {}, AbortSignal.timeout(5_000));
       return team;
     };
     assert.equal((await asKari().post(`${path}/secret/versions`, { data: canary })).statusCode, 201);
@@ -139,8 +139,8 @@ describe('the secret of a team, over HTTP', () => {
 
   it('is unavailable, not empty, while Secret Manager does not answer', async () => {
     const { path } = await teamWithSecret();
-    api.outside.vault = {
-      ...api.outside.vault,
+    api.outside.secretManager = {
+      ...api.outside.secretManager,
       versions: () => Promise.reject(new Unavailable('secret-manager', 'It did not answer.')),
     };
     assertProblem(await asKari().get(path), 'upstream_unavailable');
@@ -148,8 +148,8 @@ describe('the secret of a team, over HTTP', () => {
 
   it('does not ask for a second version when nobody knows whether there is a first', async () => {
     const { path } = await teamWithSecret();
-    api.outside.vault = {
-      ...api.outside.vault,
+    api.outside.secretManager = {
+      ...api.outside.secretManager,
       addVersion: () => Promise.reject(new Unavailable('secret-manager', 'It did not answer in time.')),
     };
     const answer = await asKari().post(`${path}/versions`, { data: canary });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it, type TestContext } from 'node:test';
 import { type Dns, startDns } from '@knada/simulators/dns/server.ts';
 import { absent, type Dnsmasq, startDnsmasq } from '@knada/simulators/real/dnsmasq.ts';
-import { openNames } from '../../src/adapters/dns.ts';
+import { openDnsResolver } from '../../src/adapters/dns.ts';
 import { openSqliteStore } from '../../src/adapters/sqlite.ts';
 import { type AddressDeps, refreshHosts, wantHosts } from '../../src/egress/addresses.ts';
 import { allowPolicy } from '../../src/egress/allow.ts';
@@ -44,7 +44,7 @@ describe('an allowlist and the real dnsmasq', { skip: absent() }, () => {
     const nothing = () => {};
     const deps: AddressDeps = {
       store,
-      names: openNames({ servers: [`127.0.0.1:${dnsmasq.port}`] }),
+      dns: openDnsResolver({ servers: [`127.0.0.1:${dnsmasq.port}`] }),
       clock: { now: () => now },
       log: { info: nothing, warn: nothing, error: nothing },
       random: () => 0,

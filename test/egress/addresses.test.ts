@@ -41,7 +41,7 @@ const aWorld = (t: TestContext) => {
     clock: { now: () => now },
     log: { info: note, warn: note, error: note },
     random: () => 0,
-    names: {
+    dns: {
       resolve: async (name, asked) => {
         resolved.push(name);
         const answer = dns.get(name) ?? { answer: 'absent' };

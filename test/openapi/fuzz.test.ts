@@ -7,7 +7,7 @@ import { pointerToken } from '../../src/lib/json.ts';
 import { type Fault, Problem } from '../../src/model/problems.ts';
 import { kari, openApi } from '../support/api.ts';
 import { scriptedHub } from '../support/hubs.ts';
-import { aVault } from '../support/vault.ts';
+import { aSecretManager } from '../support/secret-manager.ts';
 import { fitting, spoilt } from './arbitrary.ts';
 
 /** FUZZ_RUNS and FUZZ_SEED ask for more, and for the same again; a failure prints its seed. */
@@ -120,7 +120,7 @@ describe('any request', () => {
           const { hubs, cluster, ...hub } = scriptedHub({ clock, team: await api.record(team) });
           await hub.add('kari');
           if (requests.length % 2 > 0) hub.run('kari');
-          Object.assign(api.outside, { hubs, cluster, vault: aVault(clock) });
+          Object.assign(api.outside, { hubs, cluster, secretManager: aSecretManager(clock) });
           if (requests.length % 4 > 0) await asKari.put(`${team}/notebook`, {});
           for (const { method, segments, query, headers, body, bodyPointer } of requests) {
             const slug = team.replace('/v1/teams/', '');

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { type Fault, googleEndpoints, startGoogle } from '@knada/simulators/google/server.ts';
 import fc from 'fast-check';
-import { openIdentities } from '../../src/adapters/iam.ts';
-import { openVault } from '../../src/adapters/secret-manager.ts';
+import { openServiceAccounts } from '../../src/adapters/iam.ts';
+import { openSecretManager } from '../../src/adapters/secret-manager.ts';
 import type { SecretManager } from '../../src/ports/google.ts';
 import { Unavailable } from '../../src/ports/unavailable.ts';
 import { memberRoles } from '../../src/secrets/bindings.ts';
@@ -37,8 +37,8 @@ const open = async () => {
   const endpoints = JSON.parse(googleEndpoints(google.url));
   let now = Date.parse('2026-11-23T09:00:00.000Z');
   const deps = {
-    vault: openVault({ project, region: 'europe-north1', endpoints }),
-    identities: openIdentities({ project, endpoints }),
+    secretManager: openSecretManager({ project, region: 'europe-north1', endpoints }),
+    serviceAccounts: openServiceAccounts({ project, endpoints }),
     clock: { now: () => now },
     googleProject: project,
     workloadPool: `${project}.svc.id.goog`,
@@ -59,7 +59,7 @@ const open = async () => {
     provision,
     dismantle: (deleteSecret: boolean) => dismantleWith(deps)(teamOf(kari), { deleteSecret }, signal()),
     secretExists: () => secretExistsWith(deps)({ id }, signal()),
-    addVersion: (text: string) => deps.vault.addVersion(id, Buffer.from(text), signal()),
+    addVersion: (text: string) => deps.secretManager.addVersion(id, Buffer.from(text), signal()),
     advance: (ms: number) => {
       now += ms;
     },
@@ -222,13 +222,13 @@ describe('a team’s secret and identity', () => {
       const { deps, provision, holders } = world;
       await provision(ola);
       const slow: SecretManager = {
-        ...deps.vault,
+        ...deps.secretManager,
         async setPolicy(...args) {
           assert.deepEqual(await provision(ola), { state: 'ready' });
-          return deps.vault.setPolicy(...args);
+          return deps.secretManager.setPolicy(...args);
         },
       };
-      const outdated = provisionWith({ ...deps, vault: slow });
+      const outdated = provisionWith({ ...deps, secretManager: slow });
       await outdated(teamOf(kari, ola), AbortSignal.timeout(20_000));
       assert.deepEqual(holders(), wanted(kari, ola));
       await provision(ola);
@@ -266,16 +266,19 @@ describe('a team’s secret and identity', () => {
                       return result.answer;
                     };
                   };
-                  const { vault } = one.deps;
+                  const { secretManager } = one.deps;
                   const interleaved: SecretManager = {
-                    ...vault,
-                    secret: scheduled(vault.secret),
-                    annotate: scheduled(vault.annotate),
-                    policy: scheduled(vault.policy),
-                    setPolicy: scheduled(vault.setPolicy),
+                    ...secretManager,
+                    secret: scheduled(secretManager.secret),
+                    annotate: scheduled(secretManager.annotate),
+                    policy: scheduled(secretManager.policy),
+                    setPolicy: scheduled(secretManager.setPolicy),
                   };
                   const signal = AbortSignal.timeout(20_000);
-                  return provisionWith({ ...one.deps, vault: interleaved })(teamOf(...members), signal);
+                  return provisionWith({ ...one.deps, secretManager: interleaved })(
+                    teamOf(...members),
+                    signal,
+                  );
                 },
               );
               await scheduler.waitFor(Promise.all(under));
@@ -329,8 +332,8 @@ describe('a team’s secret and identity', () => {
     it('find out who it is when Google does not say', async () => {
       const { google, provision, holders, deps } = world;
       google.principals.unknown(ola);
-      const { setPolicy } = deps.vault;
-      deps.vault.setPolicy = async (...args) => {
+      const { setPolicy } = deps.secretManager;
+      deps.secretManager.setPolicy = async (...args) => {
         const result = await setPolicy(...args);
         return result.outcome === 'unknown_member' ? { ...result, member: undefined } : result;
       };
@@ -396,9 +399,9 @@ describe('a team’s secret and identity', () => {
       const { deps, provision, holders } = world;
       await provision(kari, ola);
       const signal = AbortSignal.timeout(5_000);
-      const read = await deps.vault.secret(id, signal);
+      const read = await deps.secretManager.secret(id, signal);
       assert.ok(read);
-      await deps.vault.annotate(id, { ...read, annotations: { [memoryAnnotation]: '{}' } }, signal);
+      await deps.secretManager.annotate(id, { ...read, annotations: { [memoryAnnotation]: '{}' } }, signal);
       assert.equal(reasonOf(await provision(kari)), 'Conflict');
       assert.deepEqual(holders(), wanted(kari, ola));
     });

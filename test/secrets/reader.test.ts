@@ -4,8 +4,8 @@ import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { type Google, googleEndpoints, startGoogle } from '@knada/simulators/google/server.ts';
-import { openIdentities } from '../../src/adapters/iam.ts';
-import { openVault } from '../../src/adapters/secret-manager.ts';
+import { openServiceAccounts } from '../../src/adapters/iam.ts';
+import { openSecretManager } from '../../src/adapters/secret-manager.ts';
 import { googleServiceAccount, namespaceOf, secretName, serviceAccountOf } from '../../src/model/names.ts';
 import type { SecretManager } from '../../src/ports/google.ts';
 import { provisionWith } from '../../src/secrets/provision.ts';
@@ -19,15 +19,15 @@ const signal = () => AbortSignal.timeout(20_000);
 
 describe('a notebook', () => {
   let google: Google;
-  let vault: SecretManager;
+  let secretManager: SecretManager;
 
   before(async () => {
     google = await startGoogle({ project });
     const endpoints = JSON.parse(googleEndpoints(google.url));
-    vault = openVault({ project, region: 'europe-north1', endpoints });
+    secretManager = openSecretManager({ project, region: 'europe-north1', endpoints });
     const provision = provisionWith({
-      vault,
-      identities: openIdentities({ project, endpoints }),
+      secretManager,
+      serviceAccounts: openServiceAccounts({ project, endpoints }),
       clock: { now: () => Date.now() },
       googleProject: project,
       workloadPool: `${project}.svc.id.goog`,
@@ -36,8 +36,8 @@ describe('a notebook', () => {
       const members = [{ email: `kari-${id}@nav.no`, username: 'kari' }];
       assert.deepEqual(await provision({ id, slug: id.slice(0, -5), members }, signal()), { state: 'ready' });
     }
-    await vault.addVersion(ours, Buffer.from('old'), signal());
-    await vault.addVersion(ours, Buffer.from('pässord'), signal());
+    await secretManager.addVersion(ours, Buffer.from('old'), signal());
+    await secretManager.addVersion(ours, Buffer.from('pässord'), signal());
   });
   after(() => google.close());
 
@@ -87,13 +87,13 @@ describe('a member', () => {
     const google = await startGoogle({ project });
     try {
       const endpoints = JSON.parse(googleEndpoints(google.url));
-      const owner = openVault({ project, region: 'europe-north1', endpoints });
-      const identities = openIdentities({ project, endpoints });
+      const owner = openSecretManager({ project, region: 'europe-north1', endpoints });
+      const serviceAccounts = openServiceAccounts({ project, endpoints });
       const clock = { now: () => Date.now() };
       const workloadPool = `${project}.svc.id.goog`;
       const provision = provisionWith({
-        vault: owner,
-        identities,
+        secretManager: owner,
+        serviceAccounts,
         clock,
         googleProject: project,
         workloadPool,
@@ -102,7 +102,12 @@ describe('a member', () => {
       await provision({ id: ours, slug: 'team-a', members: [{ email, username: 'kari' }] }, signal());
       const vaultOf = (who: string) => {
         const token = google.tokenFor(who);
-        return openVault({ project, region: 'europe-north1', endpoints, accessToken: async () => token });
+        return openSecretManager({
+          project,
+          region: 'europe-north1',
+          endpoints,
+          accessToken: async () => token,
+        });
       };
 
       const kari = vaultOf(email);

@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { googleEndpoints, startGoogle } from '@knada/simulators/google/server.ts';
-import { openIdentities } from '../../src/adapters/iam.ts';
-import { openVault } from '../../src/adapters/secret-manager.ts';
+import { openServiceAccounts } from '../../src/adapters/iam.ts';
+import { openSecretManager } from '../../src/adapters/secret-manager.ts';
 
 const project = 'knada-gcp';
 const id = 'team-a-3f9c';
@@ -20,20 +20,20 @@ describe('the simulated Google', () => {
     try {
       const first = await startGoogle({ project, file });
       const endpoints = JSON.parse(googleEndpoints(first.url));
-      await openIdentities({ project, endpoints }).createAccount(
+      await openServiceAccounts({ project, endpoints }).createAccount(
         id,
         { name: id, description: 'x' },
         signal(),
       );
-      const vault = openVault({ project, region: 'europe-north1', endpoints });
-      await vault.createSecret(id, { a: 'b' }, signal());
-      await vault.addVersion(id, Buffer.from('x'), signal());
-      const before = [await vault.secret(id, signal()), await vault.versions(id, signal())];
+      const secretManager = openSecretManager({ project, region: 'europe-north1', endpoints });
+      await secretManager.createSecret(id, { a: 'b' }, signal());
+      await secretManager.addVersion(id, Buffer.from('x'), signal());
+      const before = [await secretManager.secret(id, signal()), await secretManager.versions(id, signal())];
       await first.close();
       assert.equal(statSync(file).mode & 0o077, 0);
 
       const second = await startGoogle({ project, file });
-      const again = openVault({
+      const again = openSecretManager({
         project,
         region: 'europe-north1',
         endpoints: JSON.parse(googleEndpoints(second.url)),

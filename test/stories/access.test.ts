@@ -4,7 +4,7 @@ import { exampleOf } from '../../src/http/example.ts';
 import { type Answer, admins, assertProblem, type Client, creators, kari, openApi } from '../support/api.ts';
 import { scriptedHub } from '../support/hubs.ts';
 import { anOperation } from '../support/operations.ts';
-import { aVault } from '../support/vault.ts';
+import { aSecretManager } from '../support/secret-manager.ts';
 
 const api = await openApi();
 after(() => api.close());
@@ -113,11 +113,11 @@ const readyTeam = async (): Promise<string> => {
   });
   await hub.add('kari');
   hub.run('kari');
-  const vault = aVault({ now: () => Date.parse(api.now()) });
+  const secretManager = aSecretManager({ now: () => Date.parse(api.now()) });
   for (const text of ['one', 'two', 'three']) {
-    await vault.addVersion(record.id, Buffer.from(text), AbortSignal.timeout(1_000));
+    await secretManager.addVersion(record.id, Buffer.from(text), AbortSignal.timeout(1_000));
   }
-  Object.assign(api.outside, { hubs, cluster, vault });
+  Object.assign(api.outside, { hubs, cluster, secretManager });
   const operation = anOperation({ user: 'kari' });
   await api.store.openOperation(record.slug, operation);
   await api.store.changeOperation(record.slug, operation.id, (current) => ({

@@ -18,13 +18,13 @@ import { startHubs } from '@knada/simulators/hubs/server.ts';
 import { RESOURCES } from '@knada/simulators/kubernetes/resources.ts';
 import { startKubernetes } from '@knada/simulators/kubernetes/server.ts';
 import { registryEndpoints, startRegistries } from '@knada/simulators/registries/server.ts';
-import { openNames } from '../../src/adapters/dns.ts';
-import { openIdentities } from '../../src/adapters/iam.ts';
+import { openDnsResolver } from '../../src/adapters/dns.ts';
+import { openServiceAccounts } from '../../src/adapters/iam.ts';
 import { openHubs } from '../../src/adapters/jupyterhub.ts';
 import { openCluster } from '../../src/adapters/kubernetes.ts';
 import { openRegistries } from '../../src/adapters/oci-registry.ts';
 import { openPythonReleases } from '../../src/adapters/python-releases.ts';
-import { openVault } from '../../src/adapters/secret-manager.ts';
+import { openSecretManager } from '../../src/adapters/secret-manager.ts';
 import { openSqliteStore } from '../../src/adapters/sqlite.ts';
 import { buildApp } from '../../src/api/app.ts';
 import { assemble } from '../../src/assemble.ts';
@@ -264,7 +264,11 @@ const make = async () => {
   });
   const log = createLogger('trace', { write: (line) => void logged.push(line) });
   const accessToken = async () => googleToken;
-  const vaultOptions = { project: config.googleProject, endpoints: config.googleEndpoints, accessToken };
+  const secretManagerOptions = {
+    project: config.googleProject,
+    endpoints: config.googleEndpoints,
+    accessToken,
+  };
   const wire = { clock, garRegion: config.region, origins: config.images.origins, accessToken };
   const cluster = openCluster({ kind: 'kubeconfig', file: kubeconfig });
   const parted = assemble(config, {
@@ -276,11 +280,11 @@ const make = async () => {
       clock,
       callMs: 1_000,
     }),
-    names: openNames({ servers: config.egress.dnsServers }),
+    dns: openDnsResolver({ servers: config.egress.dnsServers }),
     registries: openRegistries({ ...wire, garProject: config.images.garProject }),
     pythonReleases: openPythonReleases(wire),
-    vault: openVault({ ...vaultOptions, region: config.region }),
-    identities: openIdentities(vaultOptions),
+    secretManager: openSecretManager({ ...secretManagerOptions, region: config.region }),
+    serviceAccounts: openServiceAccounts(secretManagerOptions),
     clock,
     log,
   });

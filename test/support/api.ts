@@ -42,8 +42,8 @@ export interface Outside
   extends Pick<RouteDeps, 'reconcile' | 'look' | 'hasHomes' | 'hasSecret' | 'pinImage' | 'registries'> {
   readonly hubs: Hubs;
   readonly cluster: Cluster;
-  readonly vault: SecretManager;
-  readonly identities: ServiceAccounts;
+  readonly secretManager: SecretManager;
+  readonly serviceAccounts: ServiceAccounts;
 }
 
 /** Groups of tokens, as the configuration below knows them. */
@@ -151,8 +151,8 @@ export const openApi = async ({ environment = {} }: { readonly environment?: Hea
     registries: noRegistries,
     hubs: noHubs,
     cluster: noCluster,
-    vault: noVault,
-    identities: noIdentities,
+    secretManager: noVault,
+    serviceAccounts: noIdentities,
   };
   const outside = { ...untouched };
   const dns = new Map<string, readonly string[]>();
@@ -178,26 +178,26 @@ export const openApi = async ({ environment = {} }: { readonly environment?: Hea
       reportActivity: (...asked) => outside.hubs.reportActivity(...asked),
       isBusy: (...asked) => outside.hubs.isBusy(...asked),
     },
-    names: namesOf(dns),
+    dns: namesOf(dns),
     registries: noRegistries,
     pythonReleases: noReleases,
-    vault: {
-      secret: (...asked) => outside.vault.secret(...asked),
-      createSecret: (...asked) => outside.vault.createSecret(...asked),
-      annotate: (...asked) => outside.vault.annotate(...asked),
-      deleteSecret: (...asked) => outside.vault.deleteSecret(...asked),
-      policy: (...asked) => outside.vault.policy(...asked),
-      setPolicy: (...asked) => outside.vault.setPolicy(...asked),
-      versions: (...asked) => outside.vault.versions(...asked),
-      addVersion: (...asked) => outside.vault.addVersion(...asked),
-      setEnabled: (...asked) => outside.vault.setEnabled(...asked),
+    secretManager: {
+      secret: (...asked) => outside.secretManager.secret(...asked),
+      createSecret: (...asked) => outside.secretManager.createSecret(...asked),
+      annotate: (...asked) => outside.secretManager.annotate(...asked),
+      deleteSecret: (...asked) => outside.secretManager.deleteSecret(...asked),
+      policy: (...asked) => outside.secretManager.policy(...asked),
+      setPolicy: (...asked) => outside.secretManager.setPolicy(...asked),
+      versions: (...asked) => outside.secretManager.versions(...asked),
+      addVersion: (...asked) => outside.secretManager.addVersion(...asked),
+      setEnabled: (...asked) => outside.secretManager.setEnabled(...asked),
     },
-    identities: {
-      account: (...asked) => outside.identities.account(...asked),
-      createAccount: (...asked) => outside.identities.createAccount(...asked),
-      deleteAccount: (...asked) => outside.identities.deleteAccount(...asked),
-      policy: (...asked) => outside.identities.policy(...asked),
-      setPolicy: (...asked) => outside.identities.setPolicy(...asked),
+    serviceAccounts: {
+      account: (...asked) => outside.serviceAccounts.account(...asked),
+      createAccount: (...asked) => outside.serviceAccounts.createAccount(...asked),
+      deleteAccount: (...asked) => outside.serviceAccounts.deleteAccount(...asked),
+      policy: (...asked) => outside.serviceAccounts.policy(...asked),
+      setPolicy: (...asked) => outside.serviceAccounts.setPolicy(...asked),
     },
     clock,
     log: createLogger('silent'),

@@ -80,7 +80,7 @@ export const egressScene = async (
 
   const note = (_fields: object, event: string) => void faults.push(event);
   const log = { info: () => undefined, warn: () => undefined, error: note };
-  const addresses = { store, names: world.names, clock, log, random: () => 0 };
+  const addresses = { store, dns: world.names, clock, log, random: () => 0 };
 
   /** The cluster in this weather, and whether the weather struck. */
   const under = ({ faults: some, meanwhile }: Weather) => {

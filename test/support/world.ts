@@ -152,7 +152,7 @@ export const aWorld = async (t: After, { cluster, send }: Kubernetes) => {
       render: renderLive,
       hubs: hub.port,
       egress,
-      names,
+      dns: names,
       random: () => 0,
       google: {
         async provision() {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import type { Records } from '@knada/simulators/dns/records.ts';
-import { openNames } from '../../src/adapters/dns.ts';
+import { openDnsResolver } from '../../src/adapters/dns.ts';
 import type { DnsAnswer } from '../../src/ports/dns.ts';
 
 /** A running DNS server that was started with `contractRecords` and fails for `contractFailing`. */
@@ -38,8 +38,8 @@ export const contractFailing = 'failing.test';
 const signal = () => AbortSignal.timeout(20_000);
 
 /** What the adapter must make of any DNS server. */
-export const namesContract = (open: () => NamesUnderTest): void => {
-  const names = () => openNames({ servers: [open().server] });
+export const dnsResolverContract = (open: () => NamesUnderTest): void => {
+  const names = () => openDnsResolver({ servers: [open().server] });
   const resolve = (name: string): Promise<DnsAnswer> => names().resolve(name, signal());
   const addresses = async (name: string) => {
     const answer = await resolve(name);

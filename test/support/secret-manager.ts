@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import type { SecretManager, StoredSecretVersion } from '../../src/ports/google.ts';
 
 /** A Secret Manager in which every team has its secret: versions come, and go on and off. For tests of who may. */
-export const aVault = ({ now }: { now(): number }): SecretManager => {
+export const aSecretManager = ({ now }: { now(): number }): SecretManager => {
   const secrets = new Map<string, StoredSecretVersion[]>();
   const versionsOf = (id: string): StoredSecretVersion[] => {
     const known = secrets.get(id) ?? [];
