@@ -1,9 +1,9 @@
 import type { Condition, ConditionType, Phase } from '../model/condition.ts';
 import type { TeamRecord, TeamStatus } from '../model/record.ts';
 import type { Provisioned } from '../secrets/provision.ts';
-import type { EgressFact } from './egress.ts';
-import type { MembersFact } from './members.ts';
-import type { ReleaseState } from './release.ts';
+import type { EgressFact } from './observe-egress.ts';
+import type { MembersFact } from './sync-members.ts';
+import type { ReleaseState } from './release-state.ts';
 
 /** What one look at a team’s objects came to. */
 export interface ReconcileFacts {

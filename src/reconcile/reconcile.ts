@@ -3,7 +3,7 @@ import type { TeamRecord } from '../model/record.ts';
 import type { Manifest } from '../ports/cluster.ts';
 import { Unavailable } from '../ports/unavailable.ts';
 import type { Provisioned } from '../secrets/provision.ts';
-import { ensure } from './apply.ts';
+import { ensure } from './apply-object.ts';
 import type { ReconcileFacts } from './conditions.ts';
 import {
   Blocked,
@@ -13,15 +13,15 @@ import {
   refOf,
   StaleRead,
 } from './context.ts';
-import { type EgressFact, egressFact, egressUnseen, observeEgress } from './egress.ts';
-import { growHomes } from './homes.ts';
-import { syncMembers } from './members.ts';
-import { applyPolicies, isPolicy, policiesOf } from './policies.ts';
-import { nudgeHub, profilesName } from './profiles.ts';
-import { lookAgainSeconds, recorded, withoutNotebook } from './record-outcome.ts';
-import { releaseState } from './release.ts';
-import { takeBackUnwanted } from './take-back.ts';
-import { tearDownNotebook, tearDownTeam } from './teardown.ts';
+import { type EgressFact, egressFact, egressUnseen, observeEgress } from './observe-egress.ts';
+import { growHomes } from './grow-homes.ts';
+import { syncMembers } from './sync-members.ts';
+import { applyPolicies, isPolicy, policiesOf } from './apply-policies.ts';
+import { nudgeHub, profilesName } from './nudge-hub.ts';
+import { lookAgainSeconds, recorded, withoutNotebook } from './record.ts';
+import { releaseState } from './release-state.ts';
+import { takeBackUnwanted } from './undo-unwanted.ts';
+import { tearDownNotebook, tearDownTeam } from './teardown-notebook.ts';
 
 /** A pass is repeated this often when something moved under it. */
 const passes = 3;

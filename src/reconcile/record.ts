@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { TeamRecord, TeamStatus } from '../model/record.ts';
 import { type ReconcileFacts, statusAfter } from './conditions.ts';
 import { isSameGeneration, type ReconcileDeps } from './context.ts';
-import { namesOf } from './egress.ts';
+import { namesOf } from './observe-egress.ts';
 
 /** A team where all is well is looked at this often. */
 export const lookAgainSeconds = 30 * 60;

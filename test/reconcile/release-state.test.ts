@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { Manifest } from '../../src/ports/cluster.ts';
-import { type ReleaseState, releaseState } from '../../src/reconcile/release.ts';
+import { type ReleaseState, releaseState } from '../../src/reconcile/release-state.ts';
 
 type Status = 'True' | 'False' | 'Unknown';
 const condition = (type: string, status: Status, reason: string, message = '', observedGeneration = 2) => ({

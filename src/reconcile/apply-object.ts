@@ -9,7 +9,7 @@ import {
   refOf,
   StaleRead,
 } from './context.ts';
-import { differs, intrusion } from './drift.ts';
+import { differs, intrusion } from './difference.ts';
 
 /** Makes one object as wanted; answers it as it stands. Writes nothing when nothing differs. */
 export const ensure = async (

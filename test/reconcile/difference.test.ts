@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { Manifest } from '../../src/ports/cluster.ts';
-import { differs, intrusion } from '../../src/reconcile/drift.ts';
+import { differs, intrusion } from '../../src/reconcile/difference.ts';
 import { mergePatch } from '../support/merge-patch.ts';
 
 type Content = Pick<Manifest, 'data' | 'spec'>;

@@ -3,7 +3,7 @@ import { pointerToken } from '../lib/json.ts';
 import { Unavailable } from '../ports/unavailable.ts';
 import { hubUsersDiff } from '../teams/members.ts';
 import { isSameGeneration, type ReconcileContext, StaleRead } from './context.ts';
-import type { ReleaseState } from './release.ts';
+import type { ReleaseState } from './release-state.ts';
 
 /** What became of making the hub’s users the team’s members. */
 export type MembersFact =
