@@ -1,74 +1,56 @@
-import type { Manifest } from '../ports/cluster.ts';
-import { isOwned } from '../teams/desired.ts';
-import {
-  assertNotNewer,
-  assertSameGeneration,
-  Blocked,
-  nameOf,
-  type ReconcileContext,
-  refOf,
-  StaleRead,
-} from './context.ts';
-import { differs, intrusion } from './difference.ts';
+import { type ApplyOutcome, type Manifest, nameOf, refOf } from '../ports/cluster.ts';
+import { Blocked, StaleRead } from './blocked.ts';
+import type { ReconcileContext } from './context.ts';
+import { assertNotNewer, assertSameGeneration } from './fencing.ts';
+import { objectState } from './object-state.ts';
 
-/** Makes one object as wanted; answers it as it stands. Writes nothing when nothing differs. */
-export const ensure = async (
-  look: ReconcileContext,
+/** Brings one object in sync and answers it as it is then. Writes nothing when it is in sync already. */
+export const applyObject = async (
+  context: ReconcileContext,
   wanted: Manifest,
   actual: Manifest | undefined,
 ): Promise<Manifest> => {
-  const { cluster } = look.deps;
-  if (actual === undefined) await assertSameGeneration(look);
-  else {
-    if (!isOwned(actual, look.team)) {
-      throw new Blocked(
-        'blocked',
-        'Conflict',
-        `${nameOf(wanted)} exists and is not this team’s; rename or delete it.`,
-      );
-    }
-    if (actual.metadata.deletionTimestamp !== undefined) {
-      throw new Blocked(
-        'waiting',
-        'Terminating',
-        `${nameOf(wanted)} is being deleted; it is made anew once it is gone.`,
-      );
-    }
-    assertNotNewer(look, actual);
-    if (!differs(actual, wanted)) return cleaned(look, wanted, actual);
+  const found = objectState(context.team, wanted, actual);
+  if (found.state === 'Blocked') throw new Blocked('blocked', found.reason, found.message);
+  if (found.state === 'Terminating') throw new Blocked('waiting', found.state, found.message);
+  if (actual === undefined) {
+    await assertSameGeneration(context);
+    return removeForeignContent(context, wanted, await write(context, wanted));
   }
-  const { uid, resourceVersion } = actual?.metadata ?? {};
-  const result = await cluster.apply(
-    {
-      ...wanted,
-      metadata: {
-        ...wanted.metadata,
-        ...(uid === undefined || resourceVersion === undefined ? {} : { uid, resourceVersion }),
-      },
-    },
-    look.signal,
-  );
-  if (result.outcome === 'conflict') throw new StaleRead();
-  if (result.outcome === 'refused') {
-    throw new Blocked('blocked', 'Refused', `The cluster refuses ${nameOf(wanted)}: ${result.message}`);
-  }
-  return cleaned(look, wanted, result.object);
+  assertNotNewer(context, actual);
+  if (found.state !== 'OutOfSync') return removeForeignContent(context, wanted, actual);
+  const { uid, resourceVersion } = actual.metadata;
+  const guard = uid === undefined || resourceVersion === undefined ? {} : { uid, resourceVersion };
+  const applied = await write(context, { ...wanted, metadata: { ...wanted.metadata, ...guard } });
+  return removeForeignContent(context, wanted, applied);
 };
 
-/** Takes out what somebody else put into an object whose content is ours alone. */
-const cleaned = async (look: ReconcileContext, wanted: Manifest, actual: Manifest): Promise<Manifest> => {
-  const patch = intrusion(actual, wanted);
+const write = async ({ deps, signal }: ReconcileContext, manifest: Manifest): Promise<Manifest> =>
+  written(manifest, await deps.cluster.apply(manifest, signal));
+
+const removeForeignContent = async (
+  context: ReconcileContext,
+  wanted: Manifest,
+  actual: Manifest,
+): Promise<Manifest> => {
+  const { deps, team, signal } = context;
+  const found = objectState(team, wanted, actual);
   const { uid, resourceVersion } = actual.metadata;
-  if (patch === undefined || uid === undefined || resourceVersion === undefined) return actual;
-  look.deps.log.warn({ team: look.team.slug, object: nameOf(wanted) }, 'foreign content removed');
-  const result = await look.deps.cluster.patch(
-    { ...refOf(wanted), uid, resourceVersion },
-    patch,
-    look.signal,
-  );
-  if (result.outcome === 'conflict') throw new StaleRead();
-  if (result.outcome === 'refused') {
-    throw new Blocked('blocked', 'Refused', `The cluster refuses ${nameOf(wanted)}: ${result.message}`);
+  if (found.state !== 'Drifted' || uid === undefined || resourceVersion === undefined) return actual;
+  deps.log.warn({ team: team.slug, object: nameOf(wanted) }, 'foreign content removed');
+  const ref = { ...refOf(wanted), uid, resourceVersion };
+  return written(wanted, await deps.cluster.patch(ref, found.patch, signal));
+};
+
+const written = (wanted: Manifest, result: ApplyOutcome): Manifest => {
+  switch (result.outcome) {
+    case 'applied':
+      return result.object;
+    case 'conflict':
+      throw new StaleRead();
+    case 'refused': {
+      const message = `The cluster rejects ${nameOf(wanted)}: ${result.message}`;
+      throw new Blocked('blocked', 'Refused', message);
+    }
   }
-  return result.object;
 };

@@ -1,24 +1,26 @@
+import { kinds } from '../model/kinds.ts';
+import { namespaceOf } from '../model/names.ts';
 import { growth, homeLabels } from '../notebooks/home.ts';
-import { metaOf } from '../teams/desired.ts';
-import { Blocked, type ReconcileContext } from './context.ts';
+import { Blocked } from './blocked.ts';
+import type { ReconcileContext } from './context.ts';
 
-/** Home volumes that exist are grown too; KubeSpawner sizes a volume only when it makes it. */
+/** Grows the home volumes that exist: KubeSpawner sets the size of a volume only when it creates it. */
 export const growHomes = async ({ deps, team, signal }: ReconcileContext): Promise<void> => {
   if (team.notebook === null) return;
-  const { namespace } = metaOf(team);
+  const namespace = namespaceOf(team.id);
   const { home } = team.notebook.spec.storage;
-  const kind = { apiVersion: 'v1', kind: 'PersistentVolumeClaim', namespace } as const;
-  for (const claim of await deps.cluster.list({ ...kind, labels: homeLabels }, signal)) {
+  for (const claim of await deps.cluster.list(
+    { ...kinds.volumeClaim, namespace, labels: homeLabels },
+    signal,
+  )) {
     const { name, uid, resourceVersion } = claim.metadata;
     const patch = growth(claim, home);
     if (patch === undefined || uid === undefined || resourceVersion === undefined) continue;
-    const result = await deps.cluster.patch({ ...kind, name, uid, resourceVersion }, patch, signal);
+    const ref = { ...kinds.volumeClaim, namespace, name, uid, resourceVersion };
+    const result = await deps.cluster.patch(ref, patch, signal);
     if (result.outcome === 'refused') {
-      throw new Blocked(
-        'blocked',
-        'HomesNotGrown',
-        `Home volume ${name} cannot grow to ${home}: ${result.message}`,
-      );
+      const message = `Home volume ${name} cannot grow to ${home}: ${result.message}`;
+      throw new Blocked('blocked', 'HomesNotGrown', message);
     }
   }
 };

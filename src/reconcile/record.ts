@@ -1,76 +1,54 @@
 import { isDeepStrictEqual } from 'node:util';
+import { namesOf } from '../egress/hosts.ts';
 import type { TeamRecord, TeamStatus } from '../model/record.ts';
 import { type ReconcileFacts, statusAfter } from './conditions.ts';
-import { isSameGeneration, type ReconcileDeps } from './context.ts';
-import { namesOf } from './observe-egress.ts';
-
-/** A team where all is well is looked at this often. */
-export const lookAgainSeconds = 30 * 60;
-export const degradedSeconds = 60;
-export const longestBackoffSeconds = 300;
-
-/** A hub that is away is caught up with at the next tick. */
-export const pendingMembersSeconds = 30;
-
-/** Whether another look may find what this one could not. */
-const hasFailed = ({ applied, secret }: ReconcileFacts): boolean =>
-  applied.outcome === 'unknown' || (secret !== undefined && secret.state !== 'ready');
-
-/** When to look again, in seconds from now. */
-const waitSeconds = (
-  phase: TeamRecord['status']['phase'],
-  facts: ReconcileFacts,
-  failures: number,
-): number => {
-  if (failures > 0) return Math.min(2 ** failures, longestBackoffSeconds);
-  if (facts.members?.outcome === 'pending') return pendingMembersSeconds;
-  if (facts.egress?.outcome === 'ineffective') return degradedSeconds;
-  if (phase === 'Ready') return lookAgainSeconds;
-  if (phase === 'Degraded' || facts.applied.outcome === 'blocked') return degradedSeconds;
-  return 0;
-};
+import type { ReconcileDeps } from './context.ts';
+import { isSameGeneration } from './fencing.ts';
+import { hasFailed, waitSeconds } from './next-attempt.ts';
 
 /** The part of a status that people see. */
 const shown = ({ provisioned: _provisioned, hubUsers: _hubUsers, ...rest }: TeamStatus) => rest;
 
-export const recorded = async (
+/** Stores what a reconcile of `before` has found, unless the order has changed since; answers the record as it stands. */
+export const recordFacts = async (
   deps: ReconcileDeps,
-  looked: TeamRecord,
+  before: TeamRecord,
   facts: ReconcileFacts,
 ): Promise<TeamRecord | undefined> =>
-  deps.store.change(looked.slug, (current) => {
-    if (!isSameGeneration(current, looked)) return undefined;
+  deps.store.change(before.slug, (current) => {
+    if (!isSameGeneration(current, before)) return undefined;
     const now = new Date(deps.clock.now());
     const status = statusAfter(current, facts, now.toISOString());
     const failures = hasFailed(facts) ? current.reconcile.failures + 1 : 0;
     const egressHosts = namesOf(current, deps.egress);
     const wait = waitSeconds(status.phase, facts, failures);
-    // By value: a store may hand out fields in another order.
-    const changed = !isDeepStrictEqual(shown(status), shown(current.status));
-    const same =
+    // By value: a store may return fields in another order.
+    const isNews = !isDeepStrictEqual(shown(status), shown(current.status));
+    const isSame =
       isDeepStrictEqual(status, current.status) && isDeepStrictEqual(egressHosts, current.egressHosts);
     const due = new Date(now.getTime() + wait * 1000).toISOString();
-    // A look in between that finds nothing new writes nothing.
-    const settled = failures === current.reconcile.failures && current.reconcile.dueAt <= due;
-    const early = wait === 0 || current.reconcile.dueAt > now.toISOString();
-    if (same && settled && early) return undefined;
+    // A reconcile before the team is due that finds nothing new writes nothing.
+    const isSoonEnough = failures === current.reconcile.failures && current.reconcile.dueAt <= due;
+    const isEarly = wait === 0 || current.reconcile.dueAt > now.toISOString();
+    if (isSame && isSoonEnough && isEarly) return undefined;
     return {
       next: {
         ...current,
         status,
-        statusVersion: current.statusVersion + (changed ? 1 : 0),
+        statusVersion: current.statusVersion + (isNews ? 1 : 0),
         egressHosts,
         reconcile: { dueAt: due, failures },
       },
     };
   });
 
-export const withoutNotebook = async (
+/** Stores that the notebook of `before` is gone, unless the order has changed since. */
+export const recordNotebookGone = async (
   deps: ReconcileDeps,
-  looked: TeamRecord,
+  before: TeamRecord,
 ): Promise<TeamRecord | undefined> =>
-  deps.store.change(looked.slug, (current) => {
-    if (!isSameGeneration(current, looked)) return undefined;
+  deps.store.change(before.slug, (current) => {
+    if (!isSameGeneration(current, before)) return undefined;
     const now = new Date(deps.clock.now()).toISOString();
     return {
       next: {
