@@ -43,6 +43,8 @@ const hubFinding = {
   applying: { status: 'Unknown', reason: 'Applying' },
   retrying: { status: 'False', reason: 'Retrying' },
   applied: { status: 'True', reason: 'Installed' },
+  drifted: { status: 'False', reason: 'Drifted' },
+  suspended: { status: 'False', reason: 'Suspended' },
   failed: { status: 'False', reason: 'Failed' },
   rolled_back: { status: 'False', reason: 'RolledBack' },
 } as const satisfies Record<ReleaseState['state'], Pick<Finding, 'status' | 'reason'>>;

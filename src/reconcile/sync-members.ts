@@ -39,7 +39,8 @@ export const syncMembers = async (
   const { deps, team } = context;
   const { hubs } = deps;
   const seen = team.status.hubUsers;
-  if (seen === undefined && release?.state !== 'applied') return { outcome: 'no_hub' };
+  if (seen === undefined && release?.state !== 'applied' && release?.state !== 'drifted')
+    return { outcome: 'no_hub' };
   const signal = AbortSignal.any([context.signal, AbortSignal.timeout(deadlineMs)]);
   const known = new Set(seen ?? []);
   try {
