@@ -34,7 +34,8 @@ import type { RefreshDeps } from './reconcile/refresh.ts';
 import { renderWith } from './reconcile/render.ts';
 import { hasHomes } from './reconcile/teardown-notebook.ts';
 import type { TickDeps } from './reconcile/tick.ts';
-import { dismantleWith, provisionWith, secretExistsWith } from './secrets/provision.ts';
+import { secretExistsWith } from './secrets/provision.ts';
+import { provisioningWith } from './secrets/provisioning.ts';
 import type { EgressAccess } from './servers/advance.ts';
 import { serversWith } from './servers/servers.ts';
 import { isRestricted } from './teams/lifecycle.ts';
@@ -176,7 +177,7 @@ export const assemble = (
     googleProject: config.googleProject,
     workloadPool: config.workloadPool,
   };
-  const google = { provision: provisionWith(googleDeps), dismantle: dismantleWith(googleDeps) };
+  const google = provisioningWith(googleDeps);
   const secretExists = secretExistsWith(googleDeps);
   const addresses = { store, dns, clock, log, random: Math.random };
   const reconcile = reconcileWith({ ...addresses, cluster, hubs, render: renderLive, egress, google });

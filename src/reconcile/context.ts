@@ -18,7 +18,8 @@ export interface ReconcileDeps {
   readonly egress: EgressConfig;
   /** Google’s side of a team: its secret, its account, and who may use them. Neither throws when Google fails. */
   readonly google: {
-    provision(team: TeamRecord, signal: AbortSignal): Promise<Provisioned>;
+    /** `assertWanted` is called before every call that grants or creates; what it throws ends the attempt. */
+    provision(team: TeamRecord, signal: AbortSignal, assertWanted: () => Promise<void>): Promise<Provisioned>;
     dismantle(
       team: TeamRecord,
       options: { readonly deleteSecret: boolean },
