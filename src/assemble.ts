@@ -19,6 +19,7 @@ import type { Environment } from './model/environment.ts';
 import { kinds } from './model/kinds.ts';
 import type { TeamRecord } from './model/record.ts';
 import { platformHash, releaseSpec } from './notebooks/desired.ts';
+import { isPlatformContentOf } from './notebooks/platform-content.ts';
 import type { Platform } from './notebooks/values.ts';
 import type { Cluster } from './ports/cluster.ts';
 import type { DnsResolver } from './ports/dns.ts';
@@ -179,7 +180,16 @@ export const assemble = (
   const google = { provision: provisionWith(googleDeps), dismantle: dismantleWith(googleDeps) };
   const secretExists = secretExistsWith(googleDeps);
   const addresses = { store, dns, clock, log, random: Math.random };
-  const reconcile = reconcileWith({ ...addresses, cluster, hubs, render: renderLive, egress, google });
+  const isPlatformContent = isPlatformContentOf(config.hub.values, []);
+  const reconcile = reconcileWith({
+    ...addresses,
+    cluster,
+    hubs,
+    render: renderLive,
+    egress,
+    google,
+    isPlatformContent,
+  });
   const access: EgressAccess = {
     async announce(slug, signal) {
       await reconcile(slug, signal, { announced: true });

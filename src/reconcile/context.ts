@@ -1,6 +1,7 @@
 import type { EgressConfig } from '../egress/hosts.ts';
 import type { LiveEgress } from '../egress/live-egress.ts';
 import type { TeamRecord } from '../model/record.ts';
+import type { IsPlatformContent } from '../notebooks/platform-content.ts';
 import type { Cluster, Manifest } from '../ports/cluster.ts';
 import type { DnsResolver } from '../ports/dns.ts';
 import type { Hubs } from '../ports/hubs.ts';
@@ -26,6 +27,8 @@ export interface ReconcileDeps {
     ): Promise<Dismantled>;
   };
   readonly dns: DnsResolver;
+  /** What the platform puts into every team’s namespace; it is no reason to keep one. */
+  readonly isPlatformContent: IsPlatformContent;
   /** From 0 up to, but not including, 1. */
   readonly random: () => number;
   readonly log: Log;

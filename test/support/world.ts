@@ -12,6 +12,7 @@ import type { NotebookImage, NotebookOrder, NotebookSpec } from '../../src/model
 import type { TeamRecord } from '../../src/model/record.ts';
 import { defaultLimits } from '../../src/notebooks/bounds.ts';
 import { platformHash, releaseSpec } from '../../src/notebooks/desired.ts';
+import { isPlatformContentOf } from '../../src/notebooks/platform-content.ts';
 import { deleteNotebook, order, retry } from '../../src/notebooks/rules.ts';
 import { complete } from '../../src/notebooks/spec.ts';
 import type { Cluster, Manifest } from '../../src/ports/cluster.ts';
@@ -152,6 +153,7 @@ export const aWorld = async (t: After, { cluster, send }: Kubernetes) => {
       render: renderLive,
       hubs: hub.port,
       egress,
+      isPlatformContent: isPlatformContentOf({ hub: { existingSecret: 'hub-login' } }, ['ConfigMap istio-*']),
       dns: names,
       random: () => 0,
       google: {
