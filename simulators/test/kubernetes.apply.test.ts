@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { fetch, type Response } from 'undici';
 import { startKubernetes } from '../kubernetes/server.ts';
 import { absent, startApiServer } from '../real/kube-apiserver.ts';
-import type { WireServer } from './kubernetes-wire.ts';
+import type { WireServer } from './kubernetes-wire/client.ts';
 
 /**
  * Field ownership by comparison: whatever a few managers apply, patch and put, in whatever order, the simulator and

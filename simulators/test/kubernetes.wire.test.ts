@@ -2,7 +2,7 @@ import { describe } from 'node:test';
 import { fetch } from 'undici';
 import { startKubernetes } from '../kubernetes/server.ts';
 import { absent, startApiServer } from '../real/kube-apiserver.ts';
-import { kubernetesWire } from './kubernetes-wire.ts';
+import { kubernetesWire } from './kubernetes-wire/contract.ts';
 
 describe('the Kubernetes API: the simulator', () => {
   kubernetesWire(async () => {
