@@ -1,10 +1,11 @@
 import { fileURLToPath } from 'node:url';
 import { googleEndpoints } from '@knada/simulators/google/server.ts';
-import { authIssuers } from '@knada/simulators/issuer/server.ts';
+import { tenantId } from '@knada/simulators/issuer/server.ts';
 import { registryEndpoints } from '@knada/simulators/registries/server.ts';
+import { audience } from './conventions.ts';
 import { portOf, urlOf } from './ports.ts';
 
-/** What one may set oneself for a sandbox; everything else of DESIGN 8 is the sandbox's own business. */
+/** What one may set oneself for a sandbox; the sandbox sets everything else. */
 const tunable = [
   'LOG_LEVEL',
   'HUB_VALUES_FILE',
@@ -30,7 +31,21 @@ export const adminGroup = 'knada-admins';
 /** The Google Cloud project that is simulated. */
 export const googleProject = 'knada-local';
 
-/** The environment of the API and the functions (DESIGN 8): production's, with the simulators' addresses. */
+/** AUTH_ISSUERS of an API that trusts the simulated issuer and no other. */
+export const authIssuers = (url: string): string =>
+  JSON.stringify([
+    {
+      issuer: url,
+      audience,
+      jwksUri: `${url}/jwks`,
+      algorithms: ['RS256'],
+      tenantId,
+      userClaim: 'preferred_username',
+      groupsClaim: 'groups',
+    },
+  ]);
+
+/** The environment of the API and the functions: production's, with the simulators' addresses. */
 export const environmentOf = (options: {
   readonly port: number;
   readonly storeFile: string;

@@ -51,7 +51,7 @@ export const admissionPolicies = (client: WireClient): void => {
       const namespace = await fenced(name);
       const maps = mapsIn(namespace);
       const revision = (value: string): Body =>
-        map('one', {}, { annotations: { 'knada.io/revision': value } });
+        map('one', {}, { annotations: { 'example.com/revision': value } });
       await post(maps, revision('5'));
       await enforce(
         name,
@@ -61,11 +61,11 @@ export const admissionPolicies = (client: WireClient): void => {
           variables: [
             {
               name: 'before',
-              expression: "int(oldObject.metadata.?annotations[?'knada.io/revision'].orValue('0'))",
+              expression: "int(oldObject.metadata.?annotations[?'example.com/revision'].orValue('0'))",
             },
             {
               name: 'after',
-              expression: "int(object.metadata.?annotations[?'knada.io/revision'].orValue('0'))",
+              expression: "int(object.metadata.?annotations[?'example.com/revision'].orValue('0'))",
             },
           ],
           validations: [

@@ -81,7 +81,7 @@ export const helmReleases = (client: WireClient): void => {
       assert.deepEqual(status.body.status, { observedGeneration: 1, conditions: [condition] });
       const applied = await apply(`${releases}/one`, 'red', {
         ...release('one'),
-        metadata: { name: 'one', annotations: { 'knada.io/revision': '7' } },
+        metadata: { name: 'one', annotations: { 'example.com/revision': '7' } },
       });
       assert.deepEqual(
         [metadata(applied.body).generation, at(applied.body, 'status', 'observedGeneration')],
