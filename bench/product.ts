@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startIssuer } from '@knada/simulators/issuer/server.ts';
+import { audience } from '../local/conventions.ts';
 import { environmentOf } from '../local/environment.ts';
 import type { RouteDeps } from '../src/api/app.ts';
 import { assemble } from '../src/assemble.ts';
@@ -86,7 +87,7 @@ export const environmentAt = (storeFile: string, issuer: string): Record<string,
 /** An API’s surroundings: an issuer, a store with one Ready notebook, the way to ask for it and what is answered. */
 export const prepare = async () => {
   const folder = await mkdtemp(join(tmpdir(), 'knada-bench-'));
-  const issuer = await startIssuer({ port: await freePort() });
+  const issuer = await startIssuer({ port: await freePort(), audience });
   const environment = environmentAt(join(folder, 'store.sqlite'), issuer.url);
   const config = loadConfig(environment);
   const outside = await openOutside(config);

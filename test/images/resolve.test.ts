@@ -4,6 +4,7 @@ import { describe, it, type TestContext } from 'node:test';
 import { buildImage } from '@knada/simulators/registries/image.ts';
 import { registryEndpoints, startRegistries } from '@knada/simulators/registries/server.ts';
 import fc from 'fast-check';
+import { registryContent } from '../../local/conventions.ts';
 import { openRegistries } from '../../src/adapters/oci-registry.ts';
 import { nearestTags } from '../../src/images/nearest-tags.ts';
 import type { ImagePolicy } from '../../src/images/reference.ts';
@@ -23,7 +24,7 @@ const garTeamA = 'europe-north1-docker.pkg.dev/nais-management-233d/team-a';
 const signal = () => AbortSignal.timeout(20_000);
 
 const opened = async (t: TestContext, chosen: Partial<ImagePolicy> = {}) => {
-  const simulator = await startRegistries({ now: () => now });
+  const simulator = await startRegistries({ ...registryContent, now: () => now });
   t.after(() => simulator.close());
   const registries = openRegistries({
     garRegion: 'europe-north1',
