@@ -33,7 +33,7 @@ import { renderWith } from './reconcile/render.ts';
 import { hasHomes } from './reconcile/teardown.ts';
 import type { TickDeps } from './reconcile/tick.ts';
 import { dismantleWith, provisionWith, secretExistsWith } from './secrets/provision.ts';
-import type { EgressAccess } from './servers/advance.ts';
+import type { EgressAccess } from './servers/calls.ts';
 import { serversWith } from './servers/servers.ts';
 
 /** The outside world, opened; closed by whoever opened it. */
@@ -181,10 +181,10 @@ export const assemble = (
   const addresses = { store, dns, clock, log, random: Math.random };
   const reconcile = reconcileWith({ ...addresses, cluster, hubs, render: renderLive, egress, google });
   const access: EgressAccess = {
-    async announce(slug, signal) {
+    async prepare(slug, signal) {
       await reconcile(slug, signal, { announced: true });
     },
-    async confirm(slug, signal) {
+    async isEffective(slug, signal) {
       const team = await reconcile(slug, signal);
       if (team?.notebook?.spec.allowlist.enabled !== true) return true;
       return team.status.conditions.some(({ type, status }) => type === 'Applied' && status === 'True');

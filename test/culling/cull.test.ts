@@ -190,7 +190,7 @@ describe('a pass of the culling', () => {
     assert.deepEqual(news(), [`stop team-a ${kari}`, 'users team-a']);
     assert.equal(
       (await culled())[0]?.reason,
-      'It ran for 7 days and 1 hour; the longest that this notebook allows is 7 days (maxAgeSeconds).',
+      'It ran for 7 days and 1 hour; the maximum age is 7 days (maxAgeSeconds).',
     );
   });
 
@@ -291,7 +291,7 @@ describe('kernels that cannot be asked', () => {
     assert.equal(at, after(6 * hour));
     assert.match(
       reason ?? '',
-      /^No activity for 7 hours and 2 minutes; .* For 6 hours, its kernels did not say/,
+      /^No activity for 7 hours and 2 minutes; .* Its kernels could not be probed for 6 hours/,
     );
   });
 
@@ -450,7 +450,7 @@ describe('a hub that', () => {
     });
     assert.deepEqual(
       logged.filter(([event]) => event !== 'server culled').map(([event]) => event),
-      ['hub silent about its servers'],
+      ['hub did not list its servers'],
     );
   });
 

@@ -13,7 +13,7 @@ const ahead = (ms: number): string => at(now + ms);
 
 /** A server that is stopped: idle for 61 minutes where 60 are allowed, its kernels idle, the look fresh. */
 const due: ActivityFacts = {
-  lookedAt: aMoment,
+  observedAt: aMoment,
   running: true,
   ready: true,
   pending: null,
@@ -41,9 +41,9 @@ const outcomeOf = ({ facts, culling }: Situation): string => {
 /** Each row differs from the server that is due in one thing. */
 const oneThing: readonly Row[] = [
   ['nothing else', {}, 'stop idle'],
-  ['the hub gave no answer', { facts: { lookedAt: null } }, 'keep look_failed'],
-  ['the look is 61 s old', { facts: { lookedAt: ago(61 * second) } }, 'keep look_stale'],
-  ['the look is 60 s old', { facts: { lookedAt: ago(60 * second) } }, 'stop idle'],
+  ['the hub gave no answer', { facts: { observedAt: null } }, 'keep hub_unavailable'],
+  ['the look is 61 s old', { facts: { observedAt: ago(61 * second) } }, 'keep stale'],
+  ['the look is 60 s old', { facts: { observedAt: ago(60 * second) } }, 'stop idle'],
   ['it does not run', { facts: { running: false } }, 'keep not_running'],
   ['it is on its way up', { facts: { pending: 'spawn' } }, 'keep pending'],
   ['it is on its way down', { facts: { pending: 'stop' } }, 'keep pending'],
@@ -90,7 +90,7 @@ const together: readonly Row[] = [
   ['too old, in use', { facts: { lastActivityAt: ago(0) }, culling: old }, 'stop max_age'],
   ['too old, extended', { facts: { extendedUntil: ahead(hour) }, culling: old }, 'keep extended'],
   ['too old, pending', { facts: { pending: 'stop' }, culling: old }, 'keep pending'],
-  ['too old, by a stale look', { facts: { lookedAt: ago(5 * minute) }, culling: old }, 'keep look_stale'],
+  ['too old, by a stale look', { facts: { observedAt: ago(5 * minute) }, culling: old }, 'keep stale'],
   [
     'too old within its first minutes',
     { facts: { startedAt: ago(5 * minute), lastActivityAt: null }, culling: { maxAgeSeconds: 60 } },
@@ -187,15 +187,15 @@ describe('the reason that people read', () => {
       message({ lastActivityAt: ago(121 * minute) }, { timeoutSeconds: 7200 }),
     ],
     [
-      'No activity for 9 hours; the Cull Timeout is 60 minutes. For 6 hours, its kernels did not say whether a computation was running.',
+      'No activity for 9 hours; the Cull Timeout is 60 minutes. Its kernels could not be probed for 6 hours.',
       message(unanswered(7 * hour)),
     ],
     [
-      'It ran for 7 days; the longest that this notebook allows is 7 days (maxAgeSeconds).',
+      'It ran for 7 days; the maximum age is 7 days (maxAgeSeconds).',
       message({ startedAt: ago(7 * day + minute), busy: 'busy' }),
     ],
     [
-      'It ran for 8 days and 3 hours; the longest that this notebook allows is 7 days (maxAgeSeconds).',
+      'It ran for 8 days and 3 hours; the maximum age is 7 days (maxAgeSeconds).',
       message({ startedAt: ago(8 * day + 3 * hour) }),
     ],
     [
@@ -251,7 +251,7 @@ describe('when a server stops', () => {
     });
   });
   it('is unknown for what does not run, and when nobody knows its start or the hub was silent', () => {
-    for (const facts of [{ running: false }, { startedAt: null }, { lookedAt: null }])
+    for (const facts of [{ running: false }, { startedAt: null }, { observedAt: null }])
       assert.equal(stop(facts), null);
   });
 });
@@ -259,7 +259,7 @@ describe('when a server stops', () => {
 const timeline = fc.integer({ min: now - 9 * day, max: now + 2 * hour }).map(at);
 const maybe = (instant: fc.Arbitrary<string>) => fc.option(instant, { nil: null });
 const anyFacts: fc.Arbitrary<ActivityFacts> = fc.record({
-  lookedAt: fc.oneof(
+  observedAt: fc.oneof(
     { weight: 8, arbitrary: fc.constant(aMoment) },
     { weight: 1, arbitrary: maybe(timeline) },
   ),
@@ -387,7 +387,7 @@ describe('whatever the facts', () => {
         const settled = ['active', 'extended', 'just_started'].includes(verdict.reason);
         if (verdict.verdict !== 'keep' || verdict.at === null || !settled) return;
         const justBefore = Date.parse(verdict.at) - 1;
-        const lookedThen = { ...facts, lookedAt: at(justBefore) };
+        const lookedThen = { ...facts, observedAt: at(justBefore) };
         assert.equal(decide(lookedThen, culling, justBefore).verdict, 'keep');
       }),
     );

@@ -50,7 +50,7 @@ describe('a start', () => {
     scene.confirm(false);
     const opened = operationOf(await start(scene));
     scene.pass(5);
-    await scene.servers.watched(await scene.record(), opened.id);
+    await scene.servers.poll(await scene.record(), opened.id);
     const waiting = await scene.stored(opened);
     assert.equal(waiting.outcome, null);
     assert.match(waiting.message, /access is not confirmed/);
@@ -126,7 +126,7 @@ describe('a start', () => {
     assert.equal(opened.outcome, null);
     assert.equal(opened.dueAt, '2026-11-23T09:00:30.000Z');
     scene.pass(10);
-    await scene.servers.watched(await scene.record(), opened.id);
+    await scene.servers.poll(await scene.record(), opened.id);
     assert.equal(scene.hub.told('start'), 1, 'Retry-After is kept to');
     scene.hub.refuseStarts(undefined);
     assert.deepEqual(ended(await scene.finish(opened)), { outcome: 'ready' });
@@ -196,7 +196,7 @@ describe('an image that cannot be pulled', () => {
     const began = scene.clock.now();
     const finished = await scene.finish(opened);
     assert.deepEqual(ended(finished), { outcome: 'failed', reason: 'image_pull_failed' });
-    assert.match(finished.message, /ghcr\.io\/navikt\/x:1 is not there/);
+    assert.match(finished.message, /ghcr\.io\/navikt\/x:1 does not exist/);
     const seconds = (scene.clock.now() - began) / 1_000;
     assert.ok(seconds >= 20 && seconds < 30, `${seconds} s`);
     assert.equal(scene.hub.told('stop'), 1);
@@ -217,7 +217,7 @@ describe('an image that cannot be pulled', () => {
     scene.hub.troublePod(kari, waiting('ErrImagePull', 'timeout'));
     const opened = operationOf(await start(scene));
     for (let second = 0; second < 15; second += 1) {
-      await scene.servers.watched(await scene.record(), opened.id);
+      await scene.servers.poll(await scene.record(), opened.id);
       scene.pass(1);
     }
     assert.match((await scene.stored(opened)).message, /cannot be pulled/);
@@ -241,7 +241,7 @@ describe('a notebook for which there is no room', () => {
     });
     const opened = operationOf(await start(scene));
     scene.pass(60);
-    await scene.servers.watched(await scene.record(), opened.id);
+    await scene.servers.poll(await scene.record(), opened.id);
     const waiting = await scene.stored(opened);
     assert.equal(waiting.outcome, null);
     assert.match(waiting.message, /Insufficient memory/);
@@ -289,7 +289,7 @@ describe('a stop', () => {
     assert.match(stuck.message, /with force/);
     const finished = await scene.finish(operationOf(await stop(scene, true)));
     assert.deepEqual(ended(finished), { outcome: 'failed', reason: 'stop_timed_out' });
-    assert.match(finished.message, /machine may be gone/);
+    assert.match(finished.message, /node may be gone/);
   });
 
   it('needs the hub, unless by force: then the pod is deleted, also while the hub is frozen', async (t) => {
@@ -308,7 +308,7 @@ describe('a stop', () => {
     const scene = await aScene(t);
     scene.hub.run(kari);
     scene.hub.freeze();
-    const servers = scene.another({ hubMs: 60_000, forcedHubMs: 10 });
+    const servers = scene.another({ hubTimeoutMs: 60_000, forcedHubTimeoutMs: 10 });
     const { outcome } = operationOf(await stop({ ...scene, servers }, true));
     assert.equal(outcome, 'ready');
     assert.equal(scene.hub.told('delete Pod'), 1);
@@ -416,7 +416,7 @@ describe('a restart', () => {
     const opened = await restart(scene);
     scene.hub.goAway();
     for (let second = 0; second < 20; second += 1) {
-      await scene.servers.watched(await scene.record(), opened.id);
+      await scene.servers.poll(await scene.record(), opened.id);
       scene.pass(1);
     }
     assert.equal((await scene.stored(opened)).outcome, null);

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { OperationRecord } from '../../src/model/operation.ts';
-import { advanceWith, type OperationDeps } from '../../src/servers/advance.ts';
+import { advanceWith } from '../../src/servers/advance.ts';
+import type { OperationDeps } from '../../src/servers/calls.ts';
 import { aScene, kari, type Scene } from './scene.ts';
 
 /** The process ended: nothing after this call runs any more. */

@@ -2,17 +2,11 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Problem } from '../../src/model/problems.ts';
 import type { HubServer } from '../../src/ports/hubs.ts';
+import { extended, extensionOf } from '../../src/servers/extension.ts';
+import type { HubView, PodsView } from '../../src/servers/facts.ts';
 import { podsByUser } from '../../src/servers/pod.ts';
-import {
-  chosenProfile,
-  extended,
-  extensionOf,
-  type HubView,
-  isRestartPending,
-  type PodsView,
-  serverView,
-  stateOf,
-} from '../../src/servers/rules.ts';
+import { chosenProfile, isRestartPending } from '../../src/servers/profiles.ts';
+import { serverView, stateOf } from '../../src/servers/server-view.ts';
 import { aMoment, anOrderedRecord } from '../support/records.ts';
 
 const kari = 'kari.nordmann@nav.no';
@@ -31,7 +25,7 @@ const server = (over: Partial<HubServer> = {}): HubServer => ({
 const pod = {
   name: 'jupyter-kari',
   uid: 'pod-1',
-  isLeaving: false,
+  isTerminating: false,
   isReady: true,
   image: 'ghcr.io/navikt/x:1@sha256:aaa',
   profile: 'python-3-13',
@@ -49,7 +43,12 @@ describe('the state of a server', () => {
     ['hub and pod agree that it runs', hub(), pods(), 'running'],
     ['the hub says that it runs, the cluster says nothing', hub(), silence, 'running'],
     ['the hub has not noticed that the pod is gone', hub(), noPod, 'stopping'],
-    ['the hub has not noticed that the pod is going', hub(), pods({ ...pod, isLeaving: true }), 'stopping'],
+    [
+      'the hub has not noticed that the pod is going',
+      hub(),
+      pods({ ...pod, isTerminating: true }),
+      'stopping',
+    ],
     ['the hub starts it', hub(server({ ready: false, pending: 'spawn' })), noPod, 'starting'],
     ['the hub stops it', hub(server({ ready: false, pending: 'stop' })), pods(), 'stopping'],
     ['the hub has just started', hub(server({ ready: false, pending: 'check' })), pods(), 'hub_restarting'],
@@ -65,14 +64,14 @@ describe('the state of a server', () => {
     [
       'the hub has let it go, its pod is still going',
       hub(stopped),
-      pods({ ...pod, isLeaving: true }),
+      pods({ ...pod, isTerminating: true }),
       'stopping',
     ],
     ['a pod has come between the two questions', hub(stopped), pods({ ...pod, isReady: false }), 'starting'],
     ['a pod runs of which the hub knows nothing', hub(stopped), pods(), 'unknown'],
     ['the hub does not answer, the pod runs', silence, pods(), 'running'],
     ['the hub does not answer, the pod is not ready', silence, pods({ ...pod, isReady: false }), 'starting'],
-    ['the hub does not answer, the pod is going', silence, pods({ ...pod, isLeaving: true }), 'stopping'],
+    ['the hub does not answer, the pod is going', silence, pods({ ...pod, isTerminating: true }), 'stopping'],
     ['the hub does not answer, there is no pod', silence, noPod, 'unknown'],
     ['nobody answers', silence, silence, 'unknown'],
   ];
@@ -158,7 +157,7 @@ describe('a server as people see it', () => {
     offered: [{ slug: 'python-3-13', isDefault: true, revision: 'r1' }],
     hubUrlTemplate: 'https://{slug}.jupyter.knada.io',
     operation: undefined,
-    lookedAt: aMoment,
+    observedAt: aMoment,
   };
   const team = anOrderedRecord();
   const view = (hubView: HubView, podsView: PodsView, record = team) =>

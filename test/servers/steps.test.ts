@@ -2,16 +2,19 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { OperationKind, OperationRecord, OperationStep } from '../../src/model/operation.ts';
+import { afterCall } from '../../src/servers/after-call.ts';
+import type { HubFacts, ServerFacts } from '../../src/servers/facts.ts';
+import { nextStep } from '../../src/servers/next-step.ts';
+import { newOperation } from '../../src/servers/operation-state.ts';
 import { operationView } from '../../src/servers/operation-view.ts';
 import type { PodView } from '../../src/servers/pod.ts';
-import { afterCall, begun, type HubFacts, nextStep, type ServerFacts } from '../../src/servers/steps.ts';
 import { aMoment } from '../support/records.ts';
 
 const now = Date.parse(aMoment);
 const kari = 'kari.nordmann@nav.no';
 
 const operation = (kind: OperationKind, over: Partial<OperationRecord> = {}): OperationRecord => ({
-  ...begun(
+  ...newOperation(
     {
       id: 'op-0000000000000001',
       kind,
@@ -28,7 +31,7 @@ const operation = (kind: OperationKind, over: Partial<OperationRecord> = {}): Op
 const pod: PodView = {
   name: 'jupyter-kari',
   uid: 'new',
-  isLeaving: false,
+  isTerminating: false,
   isReady: true,
   image: null,
   profile: null,
@@ -52,7 +55,7 @@ const facts = (over: Partial<ServerFacts> = {}): ServerFacts => ({
   hub: { answered: true, isUser: true, server: running },
   pods: { answered: true, pod },
   isMember: true,
-  told: '',
+  hubMessage: '',
   ...over,
 });
 const hub = (server: Extract<ServerFacts['hub'], { answered: true }>['server']) =>
@@ -68,7 +71,7 @@ const next = (record: OperationRecord, seen: ServerFacts | HubFacts, at = now): 
       return 'wait';
     case 'call':
       return `call ${found.call}`;
-    case 'go':
+    case 'write':
       return found.to.outcome === null
         ? `go ${found.to.step}`
         : `${found.to.outcome} ${found.to.reason ?? ''}`.trim();
@@ -154,7 +157,7 @@ describe('what is done next', () => {
       'stop',
       'await_stopped',
       { force: true },
-      facts({ pods: { answered: true, pod: { ...pod, isLeaving: true } } }),
+      facts({ pods: { answered: true, pod: { ...pod, isTerminating: true } } }),
       'wait',
     ],
 
@@ -189,15 +192,22 @@ describe('what is done next', () => {
       'start',
       'start',
       {},
-      facts({ hub: hub(stopped), pods: { answered: true, pod: { ...pod, isLeaving: true } } }),
+      facts({ hub: hub(stopped), pods: { answered: true, pod: { ...pod, isTerminating: true } } }),
       'wait',
     ],
-    ['a hub that has not noticed is told', 'restart', 'start', {}, facts({ pods: noPod }), 'call forget'],
+    ['a hub that has not noticed is told', 'restart', 'start', {}, facts({ pods: noPod }), 'call stop_stale'],
     ['nothing is started unseen', 'start', 'start', {}, facts({ hub: hub(stopped), pods: silence }), 'wait'],
     ['nor while it stops', 'start', 'start', {}, facts({ hub: hub(stopping) }), 'wait'],
     ['nor for who left', 'start', 'start', {}, facts({ isMember: false }), 'failed not_a_member'],
 
-    ['hub and pod are there: the access is confirmed', 'start', 'await_ready', {}, facts(), 'call confirm'],
+    [
+      'hub and pod are there: the access is confirmed',
+      'start',
+      'await_ready',
+      {},
+      facts(),
+      'call confirm_access',
+    ],
     ['a hub without a pod is not enough', 'start', 'await_ready', {}, facts({ pods: noPod }), 'wait'],
     ['nor with the old one', 'restart', 'await_ready', { formerPod: 'new' }, facts(), 'wait'],
     ['nor while the cluster is silent', 'start', 'await_ready', {}, facts({ pods: silence }), 'wait'],
@@ -268,7 +278,7 @@ describe('what is done next', () => {
   });
 
   it('after its time counts what has come about by then', () => {
-    assert.equal(next(operation('start', { step: 'await_ready' }), facts(), late), 'call confirm');
+    assert.equal(next(operation('start', { step: 'await_ready' }), facts(), late), 'call confirm_access');
     const down = facts({ hub: hub(stopped), pods: noPod });
     assert.equal(next(operation('stop', { step: 'await_stopped' }), down, late), 'ready');
   });
@@ -345,14 +355,18 @@ describe('every step', () => {
         answered: fc.constant(true as const),
         pod: fc.option(
           fc
-            .record({ isLeaving: fc.boolean(), isReady: fc.boolean(), uid: fc.constantFrom('old', 'new') })
+            .record({
+              isTerminating: fc.boolean(),
+              isReady: fc.boolean(),
+              uid: fc.constantFrom('old', 'new'),
+            })
             .map((over) => ({ ...pod, ...over })),
           { nil: undefined },
         ),
       }),
     ),
     isMember: fc.boolean(),
-    told: fc.constantFrom('', 'Spawn failed: no'),
+    hubMessage: fc.constantFrom('', 'Spawn failed: no'),
   });
   const steps = {
     start: ['start', 'await_ready', 'cancel'],
@@ -377,7 +391,7 @@ describe('every step', () => {
         const isLate = now + ms >= Date.parse(record.deadlineAt);
         if (found.do === 'wait') assert.ok(!isLate);
         if (found.do === 'call' && isLate) assert.equal(found.call, 'confirm');
-        if (found.do !== 'go') return;
+        if (found.do !== 'write') return;
         const { to } = found;
         assert.deepEqual(
           [to.id, to.user, to.kind, to.createdAt],
