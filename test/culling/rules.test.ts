@@ -49,7 +49,7 @@ const oneThing: readonly Row[] = [
   ['it is on its way down', { facts: { pending: 'stop' } }, 'keep pending'],
   ['the hub has just restarted', { facts: { pending: 'check' } }, 'keep pending'],
   ['it is not ready', { facts: { ready: false } }, 'keep not_ready'],
-  ['nobody knows when it started', { facts: { startedAt: null } }, 'keep start_unknown'],
+  ['the start is unknown', { facts: { startedAt: null } }, 'keep start_unknown'],
   ['its start is no instant', { facts: { startedAt: 'yesterday' } }, 'keep start_unknown'],
   ['its activity is no instant', { facts: { lastActivityAt: 'lately' } }, 'keep start_unknown'],
   ['it was never used', { facts: { lastActivityAt: null } }, 'stop idle'],
@@ -141,11 +141,7 @@ describe('when a server is to be looked at again', () => {
     ['on its way up: when it may be stopped', { facts: { pending: 'spawn', startedAt: ago(0) } }, hour],
     ['on its way up for long: in a minute', { facts: { pending: 'spawn' } }, minute],
     ['not known by its hub yet: in a minute', { facts: { pending: 'check' } }, minute],
-    [
-      'on its way up, nobody knows since when: in a minute',
-      { facts: { ready: false, startedAt: null } },
-      minute,
-    ],
+    ['starting at an unknown time: in a minute', { facts: { ready: false, startedAt: null } }, minute],
     ['stopped by the culling: ten minutes after that', { facts: { culledAt: ago(4 * minute) } }, 6 * minute],
     ['busy: a Cull Timeout later', { facts: { busy: 'busy' } }, hour],
     [
@@ -161,8 +157,8 @@ describe('when a server is to be looked at again', () => {
       minute,
     ],
     ['due: at the time that it had', {}, -minute],
-    ['not running: nobody knows', { facts: { running: false } }, null],
-    ['running nobody knows since when: nobody knows', { facts: { startedAt: null } }, null],
+    ['not running: not scheduled', { facts: { running: false } }, null],
+    ['running since an unknown time: not scheduled', { facts: { startedAt: null } }, null],
   ];
   for (const [situation, { facts, culling }, ms] of rows) {
     it(situation, () => {
@@ -250,7 +246,7 @@ describe('when a server stops', () => {
       stopsBecause: 'idle',
     });
   });
-  it('is unknown for what does not run, and when nobody knows its start or the hub was silent', () => {
+  it('is null for a stopped server, an unknown start and a hub that did not answer', () => {
     for (const facts of [{ running: false }, { startedAt: null }, { observedAt: null }])
       assert.equal(stop(facts), null);
   });

@@ -182,7 +182,7 @@ describe('why a pod does not become ready', () => {
     });
   }
 
-  it('is nothing while the container is being made, or has ended well', () => {
+  it('is undefined while the container is being created, or exited with 0', () => {
     assert.equal(podFailure(waiting('ContainerCreating')), undefined);
     assert.equal(podFailure(aPod({ containerStatuses: [{ state: { running: {} } }] })), undefined);
     assert.equal(
@@ -192,7 +192,7 @@ describe('why a pod does not become ready', () => {
     assert.equal(podFailure(aPod({})), undefined);
   });
 
-  it('is not what an event says of another pod, or says in passing', () => {
+  it('ignores events of other pods and normal events', () => {
     const events = [
       anEvent('FailedScheduling', 'no', { uid: 'pod-2' }),
       anEvent('FailedMount', 'no', { type: 'Normal' }),
@@ -200,7 +200,7 @@ describe('why a pod does not become ready', () => {
     assert.equal(podFailure(aPod({}), events), undefined);
   });
 
-  it('is told by the newest event', () => {
+  it('follows the newest event', () => {
     const events = [
       anEvent('FailedScheduling', 'old', { at: '2026-11-23T09:00:00Z' }),
       anEvent('FailedMount', 'new', { at: '2026-11-23T09:01:00Z' }),
@@ -246,7 +246,7 @@ describe('why the hub did not start a notebook', () => {
     });
   }
 
-  it('is a sentence however much a hub has to say', () => {
+  it('is a bounded sentence, however long the hub’s message', () => {
     const { message } = hubFailure(`Spawn failed: ${'x\n'.repeat(5_000)}`);
     assert.ok(message.length <= 601);
     assert.doesNotMatch(message, /\n/);
