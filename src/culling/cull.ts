@@ -5,9 +5,10 @@ import type { TeamRecord } from '../model/record.ts';
 import type { HubServer, Hubs, HubUser } from '../ports/hubs.ts';
 import type { Clock, Log } from '../ports/runtime.ts';
 import type { CullingStore, Store } from '../ports/store.ts';
+import { hasNotebook } from '../teams/lifecycle.ts';
 import { type Busy, factsOf, isBeingCulled, memoryOf } from './activity.ts';
 import { decide, type Verdict } from './rules.ts';
-import { cullingAfter, isCulled, type ObservedServer, type Visit } from './schedule.ts';
+import { cullingAfter, type ObservedServer, type Visit } from './schedule.ts';
 
 export interface CullDeps {
   readonly store: Store & CullingStore;
@@ -93,7 +94,7 @@ export const cull = async (deps: CullDeps): Promise<CullReport> => {
 const cullHub = async (context: CullContext, team: TeamRecord): Promise<Visit> => {
   const { hubs, log, report, hubDeadlineMs = defaultHubDeadlineMs } = context;
   const { dueAt } = team.culling;
-  if (!isCulled(team)) return { dueAt, servers: new Map(), failed: false };
+  if (!hasNotebook(team)) return { dueAt, servers: new Map(), failed: false };
 
   const signal = AbortSignal.timeout(hubDeadlineMs);
   // An answer is as old as its request: activity during a slow answer may be missing from it.
@@ -136,7 +137,7 @@ const decideFor = (
   busy: Busy,
   now: number,
 ): Verdict | undefined => {
-  if (team.notebook === null || !isCulled(team)) return undefined;
+  if (!hasNotebook(team)) return undefined;
   const facts = factsOf(server, memoryOf(team.culling, user), { observedAt, busy });
   return decide(facts, team.notebook.spec.culling, now);
 };

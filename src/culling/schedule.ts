@@ -1,5 +1,6 @@
 import type { CullingState, ServerMemory, TeamRecord } from '../model/record.ts';
 import type { HubServer } from '../ports/hubs.ts';
+import { hasNotebook } from '../teams/lifecycle.ts';
 import {
   type Busy,
   type CullingSpec,
@@ -36,10 +37,6 @@ export interface Visit {
   readonly failed: boolean;
 }
 
-/** Whether the team has a notebook that is not being deleted. */
-export const isCulled = ({ notebook, deletion }: TeamRecord): boolean =>
-  notebook !== null && notebook.deletion === null && deletion === null;
-
 /** `observed` is undefined when the server is not running: that ends what is known about its kernels, not an extension. */
 const memoryAfter = (
   memory: ServerMemory | undefined,
@@ -71,8 +68,8 @@ const memoryAfter = (
  * hub is asked again when the first of its servers may be due, and before one that is started right now could be.
  */
 export const cullingAfter = (team: TeamRecord, visit: Visit, now: number): CullingState => {
+  if (!hasNotebook(team)) return { dueAt: null, servers: {} };
   const { notebook, culling: before } = team;
-  if (notebook === null || !isCulled(team)) return { dueAt: null, servers: {} };
   const { culling } = notebook.spec;
   const { servers: observed } = visit;
 

@@ -1,5 +1,6 @@
 import type { OperationRecord } from '../model/operation.ts';
 import type { TeamRecord } from '../model/record.ts';
+import { hasNotebook } from '../teams/lifecycle.ts';
 import { afterCall } from './after-call.ts';
 import { isAtSameStep, isClaimed, makeCall, type OperationDeps } from './calls.ts';
 import { type HubFacts, isStopped, type ServerFacts } from './facts.ts';
@@ -61,9 +62,6 @@ const observe = async (
   return { ...view, isMember, hubMessage };
 };
 
-const isBeingDeleted = ({ deletion, notebook }: TeamRecord): boolean =>
-  deletion !== null || notebook === null || notebook.deletion !== null;
-
 /**
  * Advances an operation as far as possible now, within the signal’s deadline, and answers its state. Any instance may
  * do so at any time, and several at once: each observes, makes at most one call that is safe to repeat, and writes the
@@ -108,7 +106,7 @@ export const advanceWith =
       if (Date.parse(operation.dueAt ?? '') > now || isClaimed(operation, now)) return operation;
       const team = await store.team(slug);
       if (team === undefined) return operation;
-      if (isBeingDeleted(team)) {
+      if (!hasNotebook(team)) {
         const failure = { reason: 'deleting', message: 'The notebook is being deleted.' };
         return written(operation, failed(released(operation), failure, now));
       }

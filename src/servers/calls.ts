@@ -1,3 +1,4 @@
+import { kinds } from '../model/kinds.ts';
 import { namespaceOf } from '../model/names.ts';
 import type { OperationRecord } from '../model/operation.ts';
 import type { TeamRecord } from '../model/record.ts';
@@ -99,7 +100,7 @@ const forceStop = async (
   if (pod !== undefined && !pod.isTerminating) {
     const { name, uid } = pod;
     const namespace = namespaceOf(team.id);
-    await deps.cluster.remove({ apiVersion: 'v1', kind: 'Pod', namespace, name, uid }, signal);
+    await deps.cluster.remove({ ...kinds.pod, namespace, name, uid }, signal);
   }
   // A courtesy: a hub that does not answer finds out by its own poll.
   await askHub(withForcedTimeout(deps), (bounded) => deps.hubs.stop(team, user, bounded), signal);
