@@ -36,7 +36,7 @@ import { renderWith } from './reconcile/render.ts';
 import { hasHomes } from './reconcile/teardown-notebook.ts';
 import type { TickDeps } from './reconcile/tick.ts';
 import { dismantleWith, provisionWith, secretExistsWith } from './secrets/provision.ts';
-import type { EgressAccess } from './servers/advance.ts';
+import type { EgressAccess } from './servers/calls.ts';
 import { serversWith } from './servers/servers.ts';
 import { isRestricted } from './teams/lifecycle.ts';
 
@@ -191,10 +191,10 @@ export const assemble = (
     isPlatformContent,
   });
   const access: EgressAccess = {
-    async announce(slug, signal) {
+    async prepare(slug, signal) {
       await reconcile(slug, signal, { announced: true });
     },
-    async confirm(slug, signal) {
+    async isEffective(slug, signal) {
       const team = await reconcile(slug, signal);
       if (team === undefined || !isRestricted(team)) return true;
       return team.status.conditions.some(({ type, status }) => type === 'Applied' && status === 'True');

@@ -256,7 +256,7 @@ export const registerServers = (app: App, deps: ServerRouteDeps): void => {
   });
 
   const found = async (team: TeamRecord, id: string): Promise<OperationRecord> => {
-    const operation = await servers.watched(team, id);
+    const operation = await servers.poll(team, id);
     if (operation === undefined) throw new Problem('not_found');
     return operation;
   };

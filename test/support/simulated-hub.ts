@@ -184,7 +184,7 @@ export const startSimulatedHub = async (
       deployments = startDeployments({ client, onFailure });
       await hubIsUp();
     },
-    /** The simulator of the hubs starts anew, on the same files. */
+    /** The simulator of the hubs restarts on the same files. */
     async restartSimulator(): Promise<void> {
       await hubs.close();
       hubs = await startTheHubs();
