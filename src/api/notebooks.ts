@@ -35,12 +35,13 @@ import {
   NotebookStatus,
   RetryOrder,
 } from '../model/notebook.ts';
+import { complete } from '../model/notebook-fields.ts';
 import { Plan } from '../model/plan.ts';
 import { Problem } from '../model/problems.ts';
 import type { Release, TeamRecord } from '../model/record.ts';
 import { Slug, TeamPath } from '../model/team.ts';
 import { limitsView } from '../notebooks/limits.ts';
-import { planned } from '../notebooks/plan.ts';
+import { planChange } from '../notebooks/plan.ts';
 import {
   assertNotebookStays,
   deleteNotebook,
@@ -49,7 +50,7 @@ import {
   retry,
   takeDigest,
 } from '../notebooks/rules.ts';
-import { assertWithinBounds, boundsFaults, complete, patched, restored } from '../notebooks/spec.ts';
+import { applyPatch, assertWithinBounds, boundsFaults, restoreSpec } from '../notebooks/spec.ts';
 import type { Manifest as KubernetesObject } from '../ports/cluster.ts';
 import type { Clock } from '../ports/runtime.ts';
 import type { Decision, Store } from '../ports/store.ts';
@@ -268,7 +269,7 @@ export const registerNotebooks = (app: App, deps: NotebookRouteDeps): void => {
       const make = ({ notebook }: TeamRecord): NotebookSpec => {
         if (notebook === null)
           throw new Problem('not_found', { detail: 'No notebook is ordered; PUT orders one.' });
-        return patched(notebook.spec, body, limits);
+        return applyPatch(notebook.spec, body, limits);
       };
       const { team } = await submitOrder(params.team, caller, headers, make, 'notebook_changed');
       const looked = await reconcileNow(team);
@@ -301,7 +302,7 @@ export const registerNotebooks = (app: App, deps: NotebookRouteDeps): void => {
       assertFits(request, boundsFaults(body, limits));
       const team = await teamOf(store, params.team, caller);
       const before = team.notebook?.spec ?? null;
-      const spec = patched(before ?? complete({}, limits), body, limits);
+      const spec = applyPatch(before ?? complete({}, limits), body, limits);
       const image = await checked(spec, team);
       const decision = order(
         team,
@@ -309,7 +310,7 @@ export const registerNotebooks = (app: App, deps: NotebookRouteDeps): void => {
         act(caller),
         before === null ? 'notebook_ordered' : 'notebook_changed',
       );
-      const plan = planned(before, spec);
+      const plan = planChange(before, spec);
       if (query.manifests !== true) return plan;
       return { ...plan, manifests: await manifestsOf(decision?.next ?? team) };
     },
@@ -489,7 +490,7 @@ export const registerNotebooks = (app: App, deps: NotebookRouteDeps): void => {
         params.team,
         caller,
         headers,
-        ({ notebook }) => restored(spec, notebook?.spec, limits),
+        ({ notebook }) => restoreSpec(spec, notebook?.spec, limits),
         'notebook_restored',
       );
       const looked = await reconcileNow(team);

@@ -1,13 +1,13 @@
 import { isDeepStrictEqual } from 'node:util';
 import { present } from '../images/absence.ts';
+import { mebibytes } from '../lib/quantity.ts';
 import type { Absence } from '../model/absence.ts';
 import type { Notebook, NotebookImage, NotebookSpec } from '../model/notebook.ts';
 import { Problem } from '../model/problems.ts';
 import type { NotebookDeletion, NotebookRecord, Release, TeamRecord } from '../model/record.ts';
 import type { Decision } from '../ports/store.ts';
 import { type Actor, assertStays, bumpGeneration } from '../teams/rules.ts';
-import { planned } from './plan.ts';
-import { mebibytes } from './quantity.ts';
+import { planChange } from './plan.ts';
 
 /** What a new configuration needs besides itself. */
 export interface Ordering {
@@ -52,7 +52,7 @@ export const order = (
   assertNotebookStays(team);
   const before = team.notebook;
   if (before !== null) assertGrows(before.spec, spec);
-  const changes = planned(before?.spec ?? null, spec).changes;
+  const changes = planChange(before?.spec ?? null, spec).changes;
   if (before !== null && changes.length === 0 && before.image?.digest === image?.digest) return undefined;
   const notebook: NotebookRecord = {
     spec,

@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import type { Limits } from '../../src/model/limits.ts';
+import { mebibytes } from '../../src/lib/quantity.ts';
+import { defaultLimits, type Limits } from '../../src/model/limits.ts';
 import type { NotebookImage, NotebookOrder, NotebookPatch, NotebookSpec } from '../../src/model/notebook.ts';
+import { complete } from '../../src/model/notebook-fields.ts';
 import { Problem } from '../../src/model/problems.ts';
 import type { TeamRecord } from '../../src/model/record.ts';
-import { defaultLimits } from '../../src/notebooks/bounds.ts';
-import { changesBetween, planned } from '../../src/notebooks/plan.ts';
-import { mebibytes } from '../../src/notebooks/quantity.ts';
+import { changesBetween, planChange } from '../../src/notebooks/plan.ts';
 import { deleteNotebook, notebookView, order, retry } from '../../src/notebooks/rules.ts';
-import { assertWithinBounds, boundsFaults, complete, patched, restored } from '../../src/notebooks/spec.ts';
+import { applyPatch, assertWithinBounds, boundsFaults, restoreSpec } from '../../src/notebooks/spec.ts';
 import type { Decision } from '../../src/ports/store.ts';
 import { mergePatch } from '../support/merge-patch.ts';
 import { aMoment, aNotebook, anOrderedRecord, aRecord, aSpec } from '../support/records.ts';
@@ -148,15 +148,15 @@ const anyPatch: fc.Arbitrary<NotebookPatch> = fc
 describe('a patch', () => {
   it('of nothing changes nothing', () => {
     fc.assert(
-      fc.property(anyCompleteSpec, (spec) => assert.deepEqual(patched(spec, {}, defaultLimits), spec)),
+      fc.property(anyCompleteSpec, (spec) => assert.deepEqual(applyPatch(spec, {}, defaultLimits), spec)),
     );
   });
 
   it('applied twice is applied once', () => {
     fc.assert(
       fc.property(anyCompleteSpec, anyPatch, (spec, patch) => {
-        const once = patched(spec, patch, defaultLimits);
-        assert.deepEqual(patched(once, patch, defaultLimits), once);
+        const once = applyPatch(spec, patch, defaultLimits);
+        assert.deepEqual(applyPatch(once, patch, defaultLimits), once);
       }),
     );
   });
@@ -165,14 +165,14 @@ describe('a patch', () => {
     fc.assert(
       fc.property(anyCompleteSpec, anyPatch, (spec, patch) => {
         const expected = complete(mergePatch(spec, patch) as NotebookOrder, defaultLimits);
-        assert.deepEqual(patched(spec, patch, defaultLimits), expected);
+        assert.deepEqual(applyPatch(spec, patch, defaultLimits), expected);
       }),
     );
   });
 
   it('of one field leaves its siblings alone', () => {
     const spec = aSpec({ culling: { timeoutSeconds: 900, maxAgeSeconds: 9000, keepBusyKernels: false } });
-    assert.deepEqual(patched(spec, { culling: { timeoutSeconds: 1200 } }, defaultLimits), {
+    assert.deepEqual(applyPatch(spec, { culling: { timeoutSeconds: 1200 } }, defaultLimits), {
       ...spec,
       culling: { timeoutSeconds: 1200, maxAgeSeconds: 9000, keepBusyKernels: false },
     });
@@ -180,7 +180,7 @@ describe('a patch', () => {
 
   it('replaces a list as a whole', () => {
     const spec = aSpec({ allowlist: { enabled: true, hosts: ['a.no', 'b.no'] } });
-    const { allowlist } = patched(spec, { allowlist: { hosts: ['c.no'] } }, defaultLimits);
+    const { allowlist } = applyPatch(spec, { allowlist: { hosts: ['c.no'] } }, defaultLimits);
     assert.deepEqual(allowlist, { enabled: true, hosts: ['c.no'] });
   });
 
@@ -214,7 +214,7 @@ describe('a patch', () => {
   ];
   for (const [patch, expected] of nulls) {
     it(`${JSON.stringify(patch)} goes back to the default`, () => {
-      assert.deepEqual(patched(odd, patch, defaultLimits), { ...odd, ...expected });
+      assert.deepEqual(applyPatch(odd, patch, defaultLimits), { ...odd, ...expected });
     });
   }
 });
@@ -223,18 +223,18 @@ describe('a revision restored', () => {
   it('keeps home volumes that have grown since, and takes back everything else', () => {
     const earlier = aSpec({ image: 'ghcr.io/navikt/a:1', storage: { home: '5Gi' } });
     const present = aSpec({ storage: { home: '20Gi' } });
-    assert.deepEqual(restored(earlier, present, defaultLimits), { ...earlier, storage: { home: '20Gi' } });
+    assert.deepEqual(restoreSpec(earlier, present, defaultLimits), { ...earlier, storage: { home: '20Gi' } });
   });
 
   it('is itself when no notebook is there, or a smaller one', () => {
     const earlier = aSpec({ storage: { home: '5Gi' } });
-    assert.deepEqual(restored(earlier, undefined, defaultLimits), earlier);
-    assert.deepEqual(restored(earlier, aSpec({ storage: { home: '1Gi' } }), defaultLimits), earlier);
+    assert.deepEqual(restoreSpec(earlier, undefined, defaultLimits), earlier);
+    assert.deepEqual(restoreSpec(earlier, aSpec({ storage: { home: '1Gi' } }), defaultLimits), earlier);
   });
 
   it('takes the default of a field that did not exist then', () => {
     const { pip: _later, ...earlier } = aSpec();
-    assert.deepEqual(restored(earlier as NotebookSpec, undefined, defaultLimits).pip, {
+    assert.deepEqual(restoreSpec(earlier as NotebookSpec, undefined, defaultLimits).pip, {
       userInstallByDefault: false,
     });
   });
@@ -349,7 +349,7 @@ describe('a plan', () => {
   ];
   for (const [change, paths, runningServers] of rows) {
     it(`${JSON.stringify(change)} reaches running servers: ${runningServers}`, () => {
-      const plan = planned(base, { ...base, ...change });
+      const plan = planChange(base, { ...base, ...change });
       assert.deepEqual(
         plan.changes.map(({ path }) => path),
         paths,
@@ -360,7 +360,7 @@ describe('a plan', () => {
   }
 
   it('of a first order names the whole configuration, and disturbs nobody', () => {
-    const plan = planned(null, base);
+    const plan = planChange(null, base);
     assert.deepEqual(plan.changes, [{ path: '', from: null, to: base }]);
     assert.equal(plan.runningServers, 'unaffected');
   });
