@@ -4,7 +4,7 @@ import { openSqliteStore } from '../../src/adapters/sqlite.ts';
 import type { CullingSpec } from '../../src/culling/activity.ts';
 import { type CullDeps, cull } from '../../src/culling/cull.ts';
 import type { TeamRecord } from '../../src/model/record.ts';
-import { order } from '../../src/notebooks/rules.ts';
+import { orderNotebook } from '../../src/notebooks/rules.ts';
 import type { CullingStore, Store } from '../../src/ports/store.ts';
 import { Unavailable } from '../../src/ports/unavailable.ts';
 import { aMoment, aNotebook, anEvent, anOrderedRecord, aRecord, aSpec } from '../support/records.ts';
@@ -176,7 +176,7 @@ describe('a pass of the culling', () => {
     await store.change('team-a', (team) => {
       assert.ok(team.release !== null);
       const ordering = { spec: aSpec({ culling }), image: null, release: team.release };
-      return order(team, ordering, { by: kari, now: after(minute) }, 'notebook_changed');
+      return orderNotebook(team, ordering, { by: kari, now: after(minute) }, 'notebook_changed');
     });
     assert.equal((await pass()).stopped, 1);
     assert.equal((await culled())[0]?.reason, 'No activity for 21 minutes; the Cull Timeout is 15 minutes.');
@@ -378,7 +378,7 @@ describe('what people ask for in the middle of a pass', () => {
         assert.ok(team.release !== null);
         const spec = aSpec({ culling: { ...hourly, timeoutSeconds: 7200 } });
         const act = { by: kari, now: after(second) };
-        return order(team, { spec, image: null, release: team.release }, act, 'notebook_changed');
+        return orderNotebook(team, { spec, image: null, release: team.release }, act, 'notebook_changed');
       });
     };
     assert.equal((await pass()).stopped, 0);

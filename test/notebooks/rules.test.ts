@@ -8,7 +8,7 @@ import { complete } from '../../src/model/notebook-fields.ts';
 import { Problem } from '../../src/model/problems.ts';
 import type { TeamRecord } from '../../src/model/record.ts';
 import { changesBetween, planChange } from '../../src/notebooks/plan.ts';
-import { deleteNotebook, notebookView, order, retry } from '../../src/notebooks/rules.ts';
+import { deleteNotebook, notebookView, orderNotebook, retryNotebook } from '../../src/notebooks/rules.ts';
 import { applyPatch, assertWithinBounds, boundsFaults, restoreSpec } from '../../src/notebooks/spec.ts';
 import type { Decision } from '../../src/ports/store.ts';
 import { mergePatch } from '../support/merge-patch.ts';
@@ -413,7 +413,7 @@ const ready: TeamRecord = anOrderedRecord({
 
 describe('ordering a notebook', () => {
   it('for the first time makes the team Pending, due now, with a release of its own', () => {
-    const decision = order(aRecord(), ordering(aSpec()), act, 'notebook_ordered');
+    const decision = orderNotebook(aRecord(), ordering(aSpec()), act, 'notebook_ordered');
     assert.deepEqual(decision?.next, {
       ...aRecord(),
       updatedAt: later,
@@ -455,7 +455,7 @@ describe('ordering a notebook', () => {
     const shorter = aSpec({ culling: { ...culling, timeoutSeconds: 1800 } });
     const larger = aSpec({ storage: { home: '20Gi' } });
     const dueAt = (spec: NotebookSpec) =>
-      order(team, ordering(spec), act, 'notebook_changed')?.next.culling.dueAt;
+      orderNotebook(team, ordering(spec), act, 'notebook_changed')?.next.culling.dueAt;
     assert.equal(dueAt(shorter), later);
     assert.equal(dueAt(larger), '2026-11-23T23:00:00.000Z');
   });
@@ -464,7 +464,7 @@ describe('ordering a notebook', () => {
     const asked = { at: aMoment, force: true };
     const team = { ...ready, notebook: aNotebook({ retry: asked }) };
     const spec = aSpec({ storage: { home: '20Gi' } });
-    const decision = order(team, ordering(spec), act, 'notebook_changed');
+    const decision = orderNotebook(team, ordering(spec), act, 'notebook_changed');
     assert.equal(decision?.next.release, ready.release);
     assert.equal(decision?.next.notebook?.createdAt, aMoment);
     assert.deepEqual(decision?.next.notebook?.retry, asked);
@@ -476,21 +476,21 @@ describe('ordering a notebook', () => {
   });
 
   it('unchanged writes nothing', () => {
-    assert.equal(order(ready, ordering(aSpec()), act, 'notebook_changed'), undefined);
+    assert.equal(orderNotebook(ready, ordering(aSpec()), act, 'notebook_changed'), undefined);
     const pinned = { ...ready, notebook: aNotebook({ image: image('a') }) };
-    assert.equal(order(pinned, ordering(aSpec(), image('a')), act, 'notebook_changed'), undefined);
+    assert.equal(orderNotebook(pinned, ordering(aSpec(), image('a')), act, 'notebook_changed'), undefined);
   });
 
   it('unchanged, whose tag points elsewhere by now, takes the newer image', () => {
     const pinned = { ...ready, notebook: aNotebook({ image: image('a') }) };
-    const decision = order(pinned, ordering(aSpec(), image('b')), act, 'notebook_changed');
+    const decision = orderNotebook(pinned, ordering(aSpec(), image('b')), act, 'notebook_changed');
     assert.deepEqual(decision?.next.notebook?.image, image('b'));
     assert.equal(decision?.next.notebookRevision, 2);
   });
 
   it('anew after an earlier one was deleted goes on counting, and has not been Ready', () => {
     const emptied = { ...ready, notebook: null, release: null, notebookRevision: 7 };
-    const decision = order(emptied, ordering(aSpec()), act, 'notebook_ordered');
+    const decision = orderNotebook(emptied, ordering(aSpec()), act, 'notebook_ordered');
     assert.equal(decision?.next.notebookRevision, 8);
     assert.equal(decision?.next.status.wasReady, false);
     assert.equal(decision?.next.status.phase, 'Pending');
@@ -498,13 +498,15 @@ describe('ordering a notebook', () => {
 
   it('with smaller homes is refused; as large in other words it is not', () => {
     assert.throws(
-      () => order(ready, ordering(aSpec({ storage: { home: '9.99Gi' } })), act, 'notebook_changed'),
+      () => orderNotebook(ready, ordering(aSpec({ storage: { home: '9.99Gi' } })), act, 'notebook_changed'),
       (error) =>
         error instanceof Problem &&
         error.code === 'cannot_shrink' &&
         error.errors?.[0]?.pointer === '/storage/home',
     );
-    assert.ok(order(ready, ordering(aSpec({ storage: { home: '10240Mi' } })), act, 'notebook_changed'));
+    assert.ok(
+      orderNotebook(ready, ordering(aSpec({ storage: { home: '10240Mi' } })), act, 'notebook_changed'),
+    );
   });
 
   it('is refused while the notebook or its team goes', () => {
@@ -513,8 +515,11 @@ describe('ordering a notebook', () => {
       { ...ready, deletion: { ...deletion, deleteSecret: false } },
       { ...aRecord(), deletion: { ...deletion, deleteSecret: false } },
     ]) {
-      assert.throws(() => order(team, ordering(aSpec()), act, 'notebook_changed'), isProblem('deleting'));
-      assert.throws(() => retry(team, false, act), isProblem('deleting'));
+      assert.throws(
+        () => orderNotebook(team, ordering(aSpec()), act, 'notebook_changed'),
+        isProblem('deleting'),
+      );
+      assert.throws(() => retryNotebook(team, false, act), isProblem('deleting'));
     }
   });
 });
@@ -567,7 +572,7 @@ type TeamRecordDeletion = { requestedAt: string; deleteHomes: boolean } | undefi
 
 describe('a new try', () => {
   it('reaches Flux with the instant it was asked for, and is no new revision', () => {
-    const { next, event } = retry(ready, true, act);
+    const { next, event } = retryNotebook(ready, true, act);
     assert.deepEqual(next.notebook?.retry, { at: later, force: true });
     assert.equal(next.generation, ready.generation + 1);
     assert.equal(next.notebookRevision, ready.notebookRevision);
@@ -576,7 +581,8 @@ describe('a new try', () => {
     assert.equal(event?.revision, null);
   });
 
-  it('needs a notebook', () => assert.throws(() => retry(aRecord(), false, act), isProblem('not_found')));
+  it('needs a notebook', () =>
+    assert.throws(() => retryNotebook(aRecord(), false, act), isProblem('not_found')));
 });
 
 describe('whatever is asked of a notebook, in whatever order', () => {
@@ -587,7 +593,7 @@ describe('whatever is asked of a notebook, in whatever order', () => {
       .map(
         (spec): Ask =>
           (team, now) =>
-            order(team, ordering(spec), { by: act.by, now }, 'notebook_changed'),
+            orderNotebook(team, ordering(spec), { by: act.by, now }, 'notebook_changed'),
       ),
     fc.boolean().map(
       (deleteHomes): Ask =>
@@ -597,7 +603,7 @@ describe('whatever is asked of a notebook, in whatever order', () => {
     fc.boolean().map(
       (force): Ask =>
         (team, now) =>
-          retry(team, force, { by: act.by, now }),
+          retryNotebook(team, force, { by: act.by, now }),
     ),
     // The teardown came to its end.
     fc.constant<Ask>((team) =>

@@ -12,7 +12,7 @@ import type { NotebookImage, NotebookOrder, NotebookSpec } from '../../src/model
 import { complete } from '../../src/model/notebook-fields.ts';
 import type { TeamRecord } from '../../src/model/record.ts';
 import { platformHash, releaseSpec } from '../../src/notebooks/desired.ts';
-import { deleteNotebook, order, retry } from '../../src/notebooks/rules.ts';
+import { deleteNotebook, orderNotebook, retryNotebook } from '../../src/notebooks/rules.ts';
 import type { Cluster, Manifest } from '../../src/ports/cluster.ts';
 import type { DnsAnswer, DnsResolver } from '../../src/ports/dns.ts';
 import type { Log } from '../../src/ports/runtime.ts';
@@ -190,7 +190,7 @@ export const aWorld = async (t: After, { cluster, send }: Kubernetes) => {
 
   const place = (spec: NotebookSpec, image: NotebookImage | null = null) =>
     change((team) =>
-      order(
+      orderNotebook(
         team,
         {
           spec,
@@ -247,7 +247,7 @@ export const aWorld = async (t: After, { cluster, send }: Kubernetes) => {
 
     /** The notebook ordered, or changed to another order. */
     order: (wish: NotebookOrder = {}) => place(complete(wish, defaultLimits)),
-    retry: (force: boolean) => change((team) => retry(team, force, act())),
+    retry: (force: boolean) => change((team) => retryNotebook(team, force, act())),
     deleteNotebook: (deleteHomes = false) => change((team) => deleteNotebook(team, { deleteHomes }, act())),
     deleteTeam: (deleteHomes = false) =>
       change((team) => deleteTeam(team, { deleteHomes, deleteSecret: false }, act())),
