@@ -8,9 +8,9 @@ import type { RouteDeps } from '../src/api/app.ts';
 import { assemble } from '../src/assemble.ts';
 import { loadConfig } from '../src/config.ts';
 import type { HistoryEvent } from '../src/model/history.ts';
+import { complete } from '../src/model/notebook-fields.ts';
 import type { TeamRecord } from '../src/model/record.ts';
-import { notebookView, order } from '../src/notebooks/rules.ts';
-import { complete } from '../src/notebooks/spec.ts';
+import { notebookView, orderNotebook } from '../src/notebooks/rules.ts';
 import { openOutside } from '../src/open.ts';
 import { newTeam } from '../src/teams/rules.ts';
 import { freePort } from './process.ts';
@@ -37,7 +37,12 @@ export const readyTeam = (
   const team = newTeam({ slug, members: [] }, `${slug}-3f9c`, act);
   const allowlist = { enabled: hosts.length > 0, hosts: [...hosts] };
   const spec = complete({ allowlist }, limits);
-  const ordered = order(team, { spec, image: null, release: newRelease(team) }, act, 'notebook_ordered');
+  const ordered = orderNotebook(
+    team,
+    { spec, image: null, release: newRelease(team) },
+    act,
+    'notebook_ordered',
+  );
   if (ordered === undefined) throw new TypeError('The order changed nothing');
   const { next } = ordered;
   return {

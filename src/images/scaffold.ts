@@ -1,12 +1,10 @@
+import type { imageRegistries } from '../model/image.ts';
 import type { Fault } from '../model/problems.ts';
 import { parseReference, printReference } from './reference.ts';
 import { checkRequirements } from './requirements.ts';
 
-export const scaffoldRegistries = ['gar', 'ghcr'] as const;
-export type ScaffoldRegistry = (typeof scaffoldRegistries)[number];
-
 export interface ScaffoldOrder {
-  readonly registry: ScaffoldRegistry;
+  readonly registry: (typeof imageRegistries)[number];
   /** GAR: the team's name at Nais, which names its repository in the registry. */
   readonly team: string;
   /** The GitHub repository; the image gets the same name. */

@@ -1,5 +1,10 @@
 import Type, { type Static } from 'typebox';
 import { closed, Instant, nullable, oneOf, ref } from '../lib/schema.ts';
+import { pageOf } from './page.ts';
+import { Slug } from './team.ts';
+
+/** The registries that a team’s own images come from. */
+export const imageRegistries = ['gar', 'ghcr'] as const;
 
 export const imageWarnings = ['digest_decides', 'moving_tag', 'created_unknown', 'old'] as const;
 
@@ -25,7 +30,7 @@ export type ResolvedImage = Static<typeof ResolvedImage>;
 export const TeamImage = closed(
   {
     image: Type.String({ description: 'Without a tag.', examples: ['ghcr.io/navikt/my-notebook'] }),
-    registry: oneOf(['gar', 'ghcr']),
+    registry: oneOf(imageRegistries),
     updatedAt: nullable({ ...Instant, description: 'When a build was last pushed; null: not told.' }),
   },
   { $id: 'TeamImage' },
@@ -52,3 +57,57 @@ export const ImageTagItem = closed(
   { $id: 'ImageTagItem' },
 );
 export type ImageTagItem = Static<typeof ImageTagItem>;
+
+/** An image as a client writes it; parsed by images/reference.ts. */
+export const ImageText = Type.String({
+  maxLength: 1024,
+  description: 'An image reference with a tag, a digest, or both.',
+  examples: ['ghcr.io/navikt/team-notebook:20261115-090000-5d6e7f8'],
+});
+
+export const ImageOrder = closed(
+  {
+    image: ImageText,
+    team: Type.Optional({
+      ...Slug,
+      description: 'The team whose images in Google Artifact Registry are allowed.',
+    }),
+  },
+  { $id: 'ImageOrder' },
+);
+
+export const ImageScaffoldOrder = closed(
+  {
+    registry: oneOf(imageRegistries),
+    team: Type.String({
+      maxLength: 63,
+      description:
+        'The team’s name on the Nais platform, which is the name of its repository in Google Artifact Registry.',
+      examples: ['team-a'],
+    }),
+    name: Type.String({
+      maxLength: 100,
+      description: 'The GitHub repository; the image is named after it.',
+      examples: ['my-notebook'],
+    }),
+    python: Type.String({ pattern: '^3\\.[0-9]{1,2}$', examples: ['3.13'] }),
+    requirements: Type.Optional(
+      Type.String({ description: 'The content of requirements.txt.', examples: ['pandas==2.3.3\npolars\n'] }),
+    ),
+  },
+  { $id: 'ImageScaffoldOrder' },
+);
+
+export const ImageScaffold = closed(
+  { files: Type.Record(Type.String(), Type.String(), { description: 'File contents by path.' }) },
+  { $id: 'ImageScaffold', examples: [{ files: { 'requirements.txt': 'polars\n' } }] },
+);
+
+export const ImageTags = closed(
+  {
+    ...pageOf(ref(ImageTagItem), 'ImageTagPage').properties,
+    partial: Type.Boolean({ description: 'Whether tags may exist that items does not list.' }),
+    asOf: Instant,
+  },
+  { $id: 'ImageTags', description: 'The newest first, if the registry reports when tags were pushed.' },
+);

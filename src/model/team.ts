@@ -1,6 +1,7 @@
 import Type, { type Static } from 'typebox';
 import { closed, Instant, nullable, ref } from '../lib/schema.ts';
 import { Phase } from './condition.ts';
+import { pageOf } from './page.ts';
 
 /** Two to 25 characters (DESIGN 4); it becomes a DNS label of the hub's address. */
 export const Slug = Type.String({
@@ -115,3 +116,5 @@ export const Team = closed(
   { $id: 'Team' },
 );
 export type Team = Static<typeof Team>;
+
+export const TeamPage = pageOf(ref(Team), 'TeamPage');

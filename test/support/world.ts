@@ -7,14 +7,14 @@ import { openSqliteStore } from '../../src/adapters/sqlite.ts';
 import { defaultEntryOptions } from '../../src/egress/entry.ts';
 import { noNotebooks } from '../../src/egress/live-egress.ts';
 import { defaultEgressSettings } from '../../src/egress/policy.ts';
+import { defaultLimits } from '../../src/model/limits.ts';
 import { namespaceOf } from '../../src/model/names.ts';
 import type { NotebookImage, NotebookOrder, NotebookSpec } from '../../src/model/notebook.ts';
+import { complete } from '../../src/model/notebook-fields.ts';
 import type { TeamRecord } from '../../src/model/record.ts';
-import { defaultLimits } from '../../src/notebooks/bounds.ts';
 import { platformHash, releaseSpec } from '../../src/notebooks/desired.ts';
 import { isPlatformContentOf } from '../../src/notebooks/platform-content.ts';
-import { deleteNotebook, order, retry } from '../../src/notebooks/rules.ts';
-import { complete } from '../../src/notebooks/spec.ts';
+import { deleteNotebook, orderNotebook, retryNotebook } from '../../src/notebooks/rules.ts';
 import type { Cluster, Manifest } from '../../src/ports/cluster.ts';
 import type { DnsAnswer, DnsResolver } from '../../src/ports/dns.ts';
 import type { Log } from '../../src/ports/runtime.ts';
@@ -192,7 +192,7 @@ export const aWorld = async (t: After, { cluster, send }: Kubernetes) => {
 
   const place = (spec: NotebookSpec, image: NotebookImage | null = null) =>
     change((team) =>
-      order(
+      orderNotebook(
         team,
         {
           spec,
@@ -249,7 +249,7 @@ export const aWorld = async (t: After, { cluster, send }: Kubernetes) => {
 
     /** The notebook ordered, or changed to another order. */
     order: (wish: NotebookOrder = {}) => place(complete(wish, defaultLimits)),
-    retry: (force: boolean) => change((team) => retry(team, force, act())),
+    retry: (force: boolean) => change((team) => retryNotebook(team, force, act())),
     deleteNotebook: (deleteHomes = false) => change((team) => deleteNotebook(team, { deleteHomes }, act())),
     deleteTeam: (deleteHomes = false) =>
       change((team) => deleteTeam(team, { deleteHomes, deleteSecret: false }, act())),
