@@ -134,36 +134,36 @@ describe('the cluster’s part of the deployment', { skip: await absent() }, () 
     }
 
     for (const [situation, before, after, sentence] of [
-      ['a lower revision', at('10'), at('9'), 'This object is at knada.io/revision 10; it cannot go to "9".'],
+      ['a lower revision', at('10'), at('9'), 'This object is at knada.io/revision 10; it cannot be set to "9".'],
       [
         'a revision that is no number',
         at('9'),
         at('ten'),
-        'This object is at knada.io/revision 9; it cannot go to "ten".',
+        'This object is at knada.io/revision 9; it cannot be set to "ten".',
       ],
       [
         'a negative revision',
         at('9'),
         at('-10'),
-        'This object is at knada.io/revision 9; it cannot go to "-10".',
+        'This object is at knada.io/revision 9; it cannot be set to "-10".',
       ],
       [
         'a revision too large to compare',
         at('9'),
         at('9'.repeat(40)),
-        `This object is at knada.io/revision 9; it cannot go to "${'9'.repeat(40)}".`,
+        `This object is at knada.io/revision 9; it cannot be set to "${'9'.repeat(40)}".`,
       ],
       [
         'the loss of the revision',
         at('9'),
         { labels: ours },
-        'This object is at knada.io/revision 9, which cannot be taken away.',
+        'This object is at knada.io/revision 9, which cannot be removed.',
       ],
       [
         'a lower revision without our label',
         at('9'),
         { annotations: { 'knada.io/revision': '8' } },
-        'This object is at knada.io/revision 9; it cannot go to "8".',
+        'This object is at knada.io/revision 9; it cannot be set to "8".',
       ],
     ] as const) {
       it(`refuses ${situation}`, async () => assert.equal(await writing(before, after), sentence));
