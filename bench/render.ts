@@ -1,4 +1,4 @@
-// What a team’s objects cost to make, against what it costs to print them.
+// The cost of rendering a team’s objects, compared with printing them.
 
 import { assemble } from '../src/assemble.ts';
 import { loadConfig } from '../src/config.ts';
