@@ -1,8 +1,8 @@
 import Type, { type TSchema } from 'typebox';
 import { Value } from 'typebox/value';
+import { redact } from '../lib/redaction.ts';
 import type { IamBinding, IamPolicy, ServiceAccounts } from '../ports/google.ts';
 import { Unavailable } from '../ports/unavailable.ts';
-import { without } from './credentials.ts';
 import { type GoogleEndpoints, originOf, tokenSource } from './google-endpoints.ts';
 import {
   bounded,
@@ -133,7 +133,7 @@ export const openServiceAccounts = (options: IdentitiesOptions): ServiceAccounts
       if (text.length > largestAnswer) throw nonsense();
       let value: unknown;
       try {
-        value = JSON.parse(without([token], text));
+        value = JSON.parse(redact(text, [token]));
       } catch {
         value = undefined;
       }

@@ -1,4 +1,5 @@
 import type { SecretManagerServiceClient } from '@google-cloud/secret-manager';
+import { redact } from '../lib/redaction.ts';
 import type {
   IamBinding,
   IamPolicy,
@@ -7,7 +8,6 @@ import type {
   StoredSecretVersion,
 } from '../ports/google.ts';
 import { Unavailable } from '../ports/unavailable.ts';
-import { without } from './credentials.ts';
 import { type GoogleEndpoints, originOf, tokenSource } from './google-endpoints.ts';
 import {
   bounded,
@@ -78,8 +78,8 @@ const violationsOf = (error: Error): readonly string[] => {
 const failureOf = (error: unknown, tokens: Iterable<string>): GoogleFailure | undefined => {
   if (!(error instanceof Error) || !isSaid(error)) return undefined;
   const failed = 'code' in error && typeof error.code === 'number' ? error.code : undefined;
-  const violations = violationsOf(error).map((violation) => without(tokens, violation));
-  return { code: failed, message: without(tokens, error.message), violations };
+  const violations = violationsOf(error).map((violation) => redact(violation, tokens));
+  return { code: failed, message: redact(error.message, tokens), violations };
 };
 
 interface GoogleTime {
