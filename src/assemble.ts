@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { setTimeout as wait } from 'node:timers/promises';
+import { setTimeout as sleep, setTimeout as wait } from 'node:timers/promises';
 import type { RouteDeps } from './api/app.ts';
 import type { Config } from './config.ts';
 import type { CullDeps } from './culling/cull.ts';
@@ -19,10 +19,11 @@ import { platformHash, releaseSpec } from './notebooks/desired.ts';
 import type { Platform } from './notebooks/values.ts';
 import type { Cluster } from './ports/cluster.ts';
 import type { DnsResolver } from './ports/dns.ts';
-import type { SecretManager, ServiceAccounts } from './ports/google.ts';
 import type { Hubs } from './ports/hubs.ts';
 import type { PythonReleases, Registries } from './ports/registries.ts';
 import type { Clock, Log } from './ports/runtime.ts';
+import type { SecretManager } from './ports/secret-manager.ts';
+import type { ServiceAccounts } from './ports/service-accounts.ts';
 import type { Store } from './ports/store.ts';
 import { boundedBy } from './reconcile/bounded.ts';
 import type { LiveEgress } from './reconcile/context.ts';
@@ -32,7 +33,9 @@ import type { RefreshDeps } from './reconcile/refresh.ts';
 import { renderWith } from './reconcile/render.ts';
 import { hasHomes } from './reconcile/teardown.ts';
 import type { TickDeps } from './reconcile/tick.ts';
-import { dismantleWith, provisionWith, secretExistsWith } from './secrets/provision.ts';
+import { dismantleWith } from './secrets/dismantle.ts';
+import { provisionWith } from './secrets/provision.ts';
+import { secretExistsWith } from './secrets/team-secret.ts';
 import type { EgressAccess } from './servers/advance.ts';
 import { serversWith } from './servers/servers.ts';
 
@@ -175,6 +178,8 @@ export const assemble = (
     clock,
     googleProject: config.googleProject,
     workloadPool: config.workloadPool,
+    wait,
+    random: Math.random,
   };
   const google = { provision: provisionWith(googleDeps), dismantle: dismantleWith(googleDeps) };
   const secretExists = secretExistsWith(googleDeps);

@@ -1,5 +1,5 @@
-import { type IamOutcome, QuotaExceeded } from '../ports/google.ts';
-import { Unavailable } from '../ports/unavailable.ts';
+import type { IamOutcome } from '../ports/iam.ts';
+import { QuotaExceeded, Unavailable } from '../ports/unavailable.ts';
 
 /** gRPC’s codes as far as they mean something to us (google/rpc/code.proto). */
 export const code = {

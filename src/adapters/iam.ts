@@ -1,7 +1,8 @@
 import Type, { type TSchema } from 'typebox';
 import { Value } from 'typebox/value';
 import { redact } from '../lib/redaction.ts';
-import type { IamBinding, IamPolicy, ServiceAccounts } from '../ports/google.ts';
+import type { IamBinding, IamPolicy } from '../ports/iam.ts';
+import type { ServiceAccounts } from '../ports/service-accounts.ts';
 import { Unavailable } from '../ports/unavailable.ts';
 import { type GoogleEndpoints, originOf, tokenSource } from './google-endpoints.ts';
 import {
@@ -13,7 +14,7 @@ import {
   unavailable,
 } from './google-failure.ts';
 
-export interface IdentitiesOptions {
+export interface ServiceAccountsOptions {
   readonly project: string;
   readonly endpoints?: GoogleEndpoints;
   /** A Google access token of this service; by default that of its own identity. */
@@ -81,7 +82,7 @@ const largestAnswer = 4 * 1024 * 1024;
  * The service accounts of one project, over IAM’s REST API (v1): four kinds of calls, for which Google’s client
  * would load gRPC and a second set of protos.
  */
-export const openServiceAccounts = (options: IdentitiesOptions): ServiceAccounts => {
+export const openServiceAccounts = (options: ServiceAccountsOptions): ServiceAccounts => {
   const { project } = options;
   const origin = originOf('iam.googleapis.com', options.endpoints);
   const accessToken = options.accessToken ?? tokenSource(origin);

@@ -1,12 +1,8 @@
 import type { SecretManagerServiceClient } from '@google-cloud/secret-manager';
 import { redact } from '../lib/redaction.ts';
-import type {
-  IamBinding,
-  IamPolicy,
-  SecretManager,
-  SecretMetadata,
-  StoredSecretVersion,
-} from '../ports/google.ts';
+import type { SecretVersion } from '../model/secret.ts';
+import type { IamBinding, IamPolicy } from '../ports/iam.ts';
+import type { SecretManager, SecretMetadata } from '../ports/secret-manager.ts';
 import { Unavailable } from '../ports/unavailable.ts';
 import { type GoogleEndpoints, originOf, tokenSource } from './google-endpoints.ts';
 import {
@@ -90,7 +86,7 @@ interface GoogleTime {
 const instant = (time: GoogleTime | null | undefined): string =>
   new Date(Number(time?.seconds ?? 0) * 1000 + Math.floor(Number(time?.nanos ?? 0) / 1e6)).toISOString();
 
-const states: Readonly<Record<string, StoredSecretVersion['state']>> = {
+const states: Readonly<Record<string, SecretVersion['state']>> = {
   ENABLED: 'enabled',
   DISABLED: 'disabled',
   DESTROYED: 'destroyed',
@@ -196,7 +192,7 @@ export const openSecretManager = (options: SecretManagerOptions): SecretManager 
   const once = { timeout: callMs, maxRetries: 0 };
 
   const nonsense = () => new Unavailable(google.system, `${google.name} gave an answer that makes no sense.`);
-  const versionOf = ({ name, state, createTime }: GoogleVersion): StoredSecretVersion => {
+  const versionOf = ({ name, state, createTime }: GoogleVersion): SecretVersion => {
     const version = /\/versions\/([0-9]+)$/.exec(name ?? '')?.[1];
     const known = typeof state === 'string' ? states[state] : undefined;
     if (version === undefined || known === undefined) {
@@ -294,7 +290,7 @@ export const openSecretManager = (options: SecretManagerOptions): SecretManager 
         },
       ),
     versions: async (id, signal) => {
-      const all: StoredSecretVersion[] = [];
+      const all: SecretVersion[] = [];
       let pageToken = '';
       for (let page = 0; page < maxPages; page += 1) {
         const token = pageToken;

@@ -1,6 +1,6 @@
 import type { Condition, ConditionType, Phase } from '../model/condition.ts';
 import type { TeamRecord, TeamStatus } from '../model/record.ts';
-import type { Provisioned } from '../secrets/provision.ts';
+import type { ProvisionResult } from '../secrets/provision.ts';
 import type { EgressFact } from './egress.ts';
 import type { MembersFact } from './members.ts';
 import type { ReleaseState } from './release.ts';
@@ -17,7 +17,7 @@ export interface ReconcileFacts {
   /** Undefined where this look did not ask: what was found out before stands. */
   readonly members?: MembersFact | undefined;
   readonly egress?: EgressFact | undefined;
-  readonly secret?: Provisioned | undefined;
+  readonly secret?: ProvisionResult | undefined;
 }
 
 type Finding = Omit<Condition, 'type' | 'lastTransitionTime'>;
@@ -80,7 +80,7 @@ const membersSynced = (fact: MembersFact): Finding => {
   }
 };
 
-const secretReady = (fact: Provisioned): Finding => {
+const secretReady = (fact: ProvisionResult): Finding => {
   if (fact.state === 'ready') {
     const message = 'The team’s secret and service account are there, and the members may use the secret.';
     return { status: 'True', reason: 'InPlace', message };

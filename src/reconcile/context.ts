@@ -7,7 +7,8 @@ import type { DnsResolver } from '../ports/dns.ts';
 import type { Hubs } from '../ports/hubs.ts';
 import type { Clock, Log } from '../ports/runtime.ts';
 import type { Store } from '../ports/store.ts';
-import type { Dismantled, Provisioned } from '../secrets/provision.ts';
+import type { DismantleResult } from '../secrets/dismantle.ts';
+import type { ProvisionResult } from '../secrets/provision.ts';
 import { revisionAnnotation } from '../teams/desired.ts';
 
 export interface ReconcileDeps {
@@ -23,12 +24,12 @@ export interface ReconcileDeps {
   };
   /** Google’s side of a team: its secret, its account, and who may use them. Neither throws for the outside. */
   readonly google: {
-    provision(team: TeamRecord, signal: AbortSignal): Promise<Provisioned>;
+    provision(team: TeamRecord, signal: AbortSignal): Promise<ProvisionResult>;
     dismantle(
       team: TeamRecord,
       options: { readonly deleteSecret: boolean },
       signal: AbortSignal,
-    ): Promise<Dismantled>;
+    ): Promise<DismantleResult>;
   };
   readonly dns: DnsResolver;
   /** From 0 up to, but not including, 1. */

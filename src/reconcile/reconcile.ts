@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { TeamRecord } from '../model/record.ts';
 import type { Manifest } from '../ports/cluster.ts';
 import { Unavailable } from '../ports/unavailable.ts';
-import type { Provisioned } from '../secrets/provision.ts';
+import type { ProvisionResult } from '../secrets/provision.ts';
 import { ensure } from './apply.ts';
 import type { ReconcileFacts } from './conditions.ts';
 import {
@@ -110,7 +110,7 @@ const isProvisioned = ({ generation, status }: TeamRecord, now: number): boolean
   Math.abs(now - Date.parse(status.provisioned.at)) < lookAgainSeconds * 1000;
 
 /** Asks the store once more, so that a look which was held up does not bring back what a deletion has taken away. */
-const provision = async (look: ReconcileContext): Promise<Provisioned | undefined> => {
+const provision = async (look: ReconcileContext): Promise<ProvisionResult | undefined> => {
   const { deps, team, signal } = look;
   if (!isSameGeneration(await deps.store.team(team.slug), team)) return undefined;
   return deps.google.provision(team, signal);

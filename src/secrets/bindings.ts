@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { IamBinding, IamPolicy } from '../ports/google.ts';
+import type { IamBinding, IamPolicy } from '../ports/iam.ts';
 
 /** What a member may do with the team’s secret, and nothing else (issue 6). */
 export const memberRoles = [

@@ -17,7 +17,7 @@ import { type Bound, memberRoles } from './bindings.ts';
  * 3. Without a policy write of its own in between, a pass takes nobody out before `goodForMs` have gone by since
  *    the last note, because whoever wrote that may still be about to bind. No pass lives that long.
  */
-export interface Memory {
+export interface GrantLedger {
   readonly bound: Bound;
   /** When a pass last noted that it is about to bind; epoch milliseconds, 0 for never. */
   readonly notedAt: number;
@@ -27,12 +27,12 @@ export interface Memory {
 }
 
 /** A secret’s annotation; its values are Google’s 16 KiB at most, a principal takes 17 bytes. */
-export const memoryAnnotation = 'knada-notebooks';
+export const ledgerAnnotation = 'knada-notebooks';
 
 /** How long a pass may be about to bind after it has noted it. */
-export const goodForMs = 3_600_000;
+export const intentValidMs = 3_600_000;
 
-export const emptyMemory: Memory = { bound: new Map(), notedAt: 0, refused: new Set(), refusedAt: 0 };
+export const emptyLedger: GrantLedger = { bound: new Map(), notedAt: 0, refused: new Set(), refusedAt: 0 };
 
 const fingerprint = Type.String({ pattern: '^[A-Za-z0-9_-]{12}$' });
 
@@ -51,9 +51,9 @@ const rolesOf = (mask: number): ReadonlySet<string> =>
   new Set(memberRoles.filter((_, bit) => (mask & (1 << bit)) !== 0));
 
 /** What a secret’s annotations remember; `unreadable` when somebody else wrote ours. */
-export const readMemory = (annotations: Readonly<Record<string, string>>): Memory | 'unreadable' => {
-  const text = annotations[memoryAnnotation];
-  if (text === undefined) return emptyMemory;
+export const readLedger = (annotations: Readonly<Record<string, string>>): GrantLedger | 'unreadable' => {
+  const text = annotations[ledgerAnnotation];
+  if (text === undefined) return emptyLedger;
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -66,9 +66,9 @@ export const readMemory = (annotations: Readonly<Record<string, string>>): Memor
 };
 
 /** The annotations with this memory in them; others’ stay. The same memory gives the same text. */
-export const withMemory = (
+export const withLedger = (
   annotations: Readonly<Record<string, string>>,
-  { bound, notedAt, refused, refusedAt }: Memory,
+  { bound, notedAt, refused, refusedAt }: GrantLedger,
 ): Readonly<Record<string, string>> => {
   const stored: Static<typeof Stored> = {
     bound: Object.fromEntries([...bound].map(([key, roles]) => [key, maskOf(roles)] as const).toSorted()),
@@ -76,5 +76,5 @@ export const withMemory = (
     refused: [...refused].toSorted(),
     refusedAt,
   };
-  return { ...annotations, [memoryAnnotation]: JSON.stringify(stored) };
+  return { ...annotations, [ledgerAnnotation]: JSON.stringify(stored) };
 };

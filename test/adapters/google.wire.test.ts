@@ -5,8 +5,9 @@ import { type Fault, type Google, googleEndpoints, startGoogle } from '@knada/si
 import { originOf } from '../../src/adapters/google-endpoints.ts';
 import { openServiceAccounts } from '../../src/adapters/iam.ts';
 import { openSecretManager } from '../../src/adapters/secret-manager.ts';
-import { QuotaExceeded, type SecretManager, type ServiceAccounts } from '../../src/ports/google.ts';
-import { Unavailable } from '../../src/ports/unavailable.ts';
+import type { SecretManager } from '../../src/ports/secret-manager.ts';
+import type { ServiceAccounts } from '../../src/ports/service-accounts.ts';
+import { QuotaExceeded, Unavailable } from '../../src/ports/unavailable.ts';
 
 const project = 'knada-gcp';
 const id = 'team-a-3f9c';
