@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { setTimeout as sleep, setTimeout as wait } from 'node:timers/promises';
+import { setTimeout as wait } from 'node:timers/promises';
 import type { RouteDeps } from './api/app.ts';
 import type { Config } from './config.ts';
 import type { CullDeps } from './culling/cull.ts';

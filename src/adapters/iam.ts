@@ -11,6 +11,7 @@ import {
   type GoogleFailure,
   type GoogleSystem,
   policyRefusal,
+  policyVersion,
   unavailable,
 } from './google-failure.ts';
 
@@ -25,7 +26,7 @@ const Account = Type.Object({ email: Type.String(), description: Type.Optional(T
 
 const Policy = Type.Object({
   version: Type.Optional(Type.Integer()),
-  // Without one a write could undo somebody else’s.
+  // Without an etag a write could undo a concurrent change.
   etag: Type.String({ minLength: 1 }),
   bindings: Type.Optional(
     Type.Array(
@@ -74,13 +75,11 @@ const bindingOf = ({
   condition?: unknown;
 }): IamBinding => ({ role, members, ...(condition ? { condition } : {}) });
 
-/** Policies with conditions are told and taken in this version only. */
-const policyVersion = 3;
 const largestAnswer = 4 * 1024 * 1024;
 
 /**
- * The service accounts of one project, over IAM’s REST API (v1): four kinds of calls, for which Google’s client
- * would load gRPC and a second set of protos.
+ * The service accounts of one project, over IAM’s REST API (v1). For these five calls Google’s client would load gRPC
+ * and a second set of protos.
  */
 export const openServiceAccounts = (options: ServiceAccountsOptions): ServiceAccounts => {
   const { project } = options;
@@ -93,7 +92,7 @@ export const openServiceAccounts = (options: ServiceAccountsOptions): ServiceAcc
   };
   const accounts = `/v1/projects/${project}/serviceAccounts`;
   const pathOf = (id: string) => `${accounts}/${id}@${project}.iam.gserviceaccount.com`;
-  const nonsense = () => new Unavailable(google.system, `${google.name} gave an answer that makes no sense.`);
+  const nonsense = () => new Unavailable(google.system, `${google.name} returned an invalid response.`);
 
   const failureIn = (body: unknown): GoogleFailure | undefined => {
     if (!Value.Check(ErrorBody, body)) return undefined;
@@ -106,7 +105,7 @@ export const openServiceAccounts = (options: ServiceAccountsOptions): ServiceAcc
     return { code: codeOf[status], message, violations };
   };
 
-  /** What Google answered, or how it failed in its own form. Throws Unavailable when it did neither. */
+  /** Google’s answer, or its failure in Google’s own form. Throws Unavailable for anything else. */
   const ask = async <T extends TSchema>(
     signal: AbortSignal,
     schema: T,
@@ -129,7 +128,10 @@ export const openServiceAccounts = (options: ServiceAccountsOptions): ServiceAcc
         throw new Unavailable(google.system, `${google.name} cannot be reached.`);
       });
       const text = await response.text().catch(() => {
-        throw new Unavailable(google.system, `${google.name} broke off its answer.`);
+        throw new Unavailable(
+          google.system,
+          `${google.name} closed the connection before the response was complete.`,
+        );
       });
       if (text.length > largestAnswer) throw nonsense();
       let value: unknown;

@@ -2,13 +2,13 @@ import { googleServiceAccount, namespaceOf } from '../model/names.ts';
 import type { TeamRecord } from '../model/record.ts';
 import type { Manifest } from '../ports/cluster.ts';
 
-/** Decides ownership: nothing without it is ever touched (DESIGN 5). */
+/** Decides ownership: an object without this label is never changed or deleted. */
 export const teamIdLabel = 'knada.io/team-id';
 
-/** The generation an object was last applied for; an admission policy refuses a lower one. */
+/** The generation that an object was last applied for; an admission policy rejects a lower one. */
 export const revisionAnnotation = 'knada.io/revision';
 
-/** What every object of a team carries. */
+/** The metadata of every object of a team. */
 export interface Meta {
   readonly namespace: string;
   readonly labels: Readonly<Record<string, string>>;
@@ -25,14 +25,14 @@ export const metaOf = (team: TeamRecord): Meta => ({
   annotations: { [revisionAnnotation]: String(team.generation) },
 });
 
-/** Whether an object of the cluster is this team’s, and so ours to change. */
+/** Whether an object of the cluster belongs to this team, and so may be changed. */
 export const isOwned = (object: Manifest, team: TeamRecord): boolean =>
   object.metadata.labels?.[teamIdLabel] === team.id;
 
 const isRestricted = (team: TeamRecord): boolean =>
   team.notebook !== null && team.notebook.deletion === null && team.notebook.spec.allowlist.enabled;
 
-/** The namespace; its egress label tells the admission webhook whose pods to speak of. */
+/** The namespace; its egress label selects the pods that the admission webhook reviews. */
 export const namespace = (team: TeamRecord): Manifest => {
   const { namespace: name, labels, annotations } = metaOf(team);
   return {
@@ -50,7 +50,7 @@ export const namespace = (team: TeamRecord): Manifest => {
   };
 };
 
-/** The account that notebooks run as, tied to the team’s Google service account by Workload Identity. */
+/** The service account of the notebooks, bound to the team’s Google service account by Workload Identity. */
 export const serviceAccount = (team: TeamRecord, googleProject: string): Manifest => {
   const { namespace, labels, annotations } = metaOf(team);
   return {

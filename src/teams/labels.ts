@@ -1,10 +1,10 @@
 import { at } from '../lib/json.ts';
 import type { Manifest } from '../ports/cluster.ts';
 
-/** The label that KubeSpawner and the chart give every notebook pod. */
+/** The label that KubeSpawner and the chart set on every notebook pod. */
 export const notebookPods: Readonly<Record<string, string>> = { component: 'singleuser-server' };
 
-/** Whether nothing of a pod runs any more, though the pod is still there. */
+/** Whether every container of a pod has terminated, although the pod still exists. */
 export const hasEnded = ({ status }: Pick<Manifest, 'status'>): boolean => {
   const phase = at(status, 'phase');
   return phase === 'Succeeded' || phase === 'Failed';
