@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { type Google, startGoogle } from '@knada/simulators/google/server.ts';
 import { openSecretManager } from '../../src/adapters/secret-manager.ts';
-import { payloadMaxBytes } from '../../src/model/secret.ts';
 import type { SecretVersion } from '../../src/model/secret.ts';
+import { payloadMaxBytes } from '../../src/model/secret.ts';
 import { Unavailable } from '../../src/ports/unavailable.ts';
 import { assertProblem, kari, openApi } from '../support/api.ts';
 
