@@ -1,3 +1,4 @@
+import type { UpstreamMessage } from '../lib/redaction.ts';
 import type { IamOutcome } from '../ports/iam.ts';
 import { QuotaExceeded, Unavailable } from '../ports/unavailable.ts';
 
@@ -17,9 +18,9 @@ export const code = {
 /** An error in Google’s own form. */
 export interface GoogleFailure {
   readonly code: number | undefined;
-  readonly message: string;
+  readonly message: UpstreamMessage;
   /** The violations of a PreconditionFailure. */
-  readonly violations: readonly string[];
+  readonly violations: readonly UpstreamMessage[];
 }
 
 /** The API that a failure is about. */
@@ -34,14 +35,14 @@ export interface GoogleSystem {
 const longestMessage = 400;
 
 /** Google’s message on one line, shortened. */
-const oneLine = (message: string): string => {
-  const line = message.replaceAll(/\s+/g, ' ').trim().slice(0, longestMessage);
+const oneLine = (message: UpstreamMessage): string => {
+  const line = `${message}`.replaceAll(/\s+/g, ' ').trim().slice(0, longestMessage);
   return line === '' ? 'no reason was given.' : line;
 };
 
 /** The exhausted quota, from Google’s message. */
-const quotaIn = (message: string): string => {
-  const [, metric] = /quota metric '([^']{1,100})'/i.exec(message) ?? [];
+const quotaIn = (message: UpstreamMessage): string => {
+  const [, metric] = /quota metric '([^']{1,100})'/i.exec(`${message}`) ?? [];
   return metric === undefined ? '' : ` (${metric})`;
 };
 
@@ -95,10 +96,10 @@ export const policyRefusal = ({
   if (failed === code.aborted || failed === code.notFound) return { outcome: 'conflict' };
   const isAboutMembers = failed === code.invalidArgument || failed === code.failedPrecondition;
   if (!isAboutMembers) return undefined;
-  const unknown = unknownMember.exec(message)?.[1];
+  const unknown = message.exec(unknownMember)?.[1];
   if (unknown !== undefined) return { outcome: 'unknown_member', member: unknown, message: oneLine(message) };
-  if (!forbidden.test(message)) return undefined;
-  const member = violations.map((violation) => forbiddenMember.exec(violation)?.[1]).find(Boolean);
+  if (message.exec(forbidden) === null) return undefined;
+  const member = violations.map((violation) => violation.exec(forbiddenMember)?.[1]).find(Boolean);
   return { outcome: 'unknown_member', member, message: oneLine(message) };
 };
 

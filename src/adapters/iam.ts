@@ -1,6 +1,6 @@
 import Type, { type TSchema } from 'typebox';
 import { Value } from 'typebox/value';
-import { redact } from '../lib/redaction.ts';
+import { UpstreamMessage } from '../lib/redaction.ts';
 import type { IamBinding, IamPolicy } from '../ports/iam.ts';
 import type { ServiceAccounts } from '../ports/service-accounts.ts';
 import { Unavailable } from '../ports/unavailable.ts';
@@ -94,15 +94,16 @@ export const openServiceAccounts = (options: ServiceAccountsOptions): ServiceAcc
   const pathOf = (id: string) => `${accounts}/${id}@${project}.iam.gserviceaccount.com`;
   const nonsense = () => new Unavailable(google.system, `${google.name} returned an invalid response.`);
 
-  const failureIn = (body: unknown): GoogleFailure | undefined => {
+  const failureIn = (body: unknown, token: string): GoogleFailure | undefined => {
     if (!Value.Check(ErrorBody, body)) return undefined;
     const { status = '', message = '', details = [] } = body.error;
+    const said = (text: string) => new UpstreamMessage(text, [token]);
     const violations = details.flatMap((detail) =>
       Value.Check(PreconditionFailure, detail)
-        ? detail.violations.flatMap(({ description }) => description ?? [])
+        ? detail.violations.flatMap(({ description }) => (description === undefined ? [] : said(description)))
         : [],
     );
-    return { code: codeOf[status], message, violations };
+    return { code: codeOf[status], message: said(message), violations };
   };
 
   /** Google’s answer, or its failure in Google’s own form. Throws Unavailable for anything else. */
@@ -136,12 +137,12 @@ export const openServiceAccounts = (options: ServiceAccountsOptions): ServiceAcc
       if (text.length > largestAnswer) throw nonsense();
       let value: unknown;
       try {
-        value = JSON.parse(redact(text, [token]));
+        value = JSON.parse(text);
       } catch {
         value = undefined;
       }
       if (!response.ok) {
-        const failure = failureIn(value);
+        const failure = failureIn(value, token);
         if (failure === undefined) {
           throw new Unavailable(google.system, `${google.name} answered ${response.status}.`);
         }

@@ -1,5 +1,5 @@
 import type { SecretManagerServiceClient } from '@google-cloud/secret-manager';
-import { redact } from '../lib/redaction.ts';
+import { UpstreamMessage } from '../lib/redaction.ts';
 import type { SecretVersion } from '../model/secret.ts';
 import type { IamBinding, IamPolicy } from '../ports/iam.ts';
 import type { SecretManager, SecretMetadata } from '../ports/secret-manager.ts';
@@ -56,8 +56,8 @@ const violationsOf = (error: Error): readonly string[] => {
 /** The message of the client’s error only: the error may carry the request. */
 const failureOf = (error: unknown, tokens: Iterable<string>): GoogleFailure | undefined => {
   if (!isGoogleAnswer(error)) return undefined;
-  const violations = violationsOf(error).map((violation) => redact(violation, tokens));
-  return { code: codeOf(error), message: redact(error.message, tokens), violations };
+  const said = (text: string) => new UpstreamMessage(text, tokens);
+  return { code: codeOf(error), message: said(error.message), violations: violationsOf(error).map(said) };
 };
 
 interface GoogleTime {
