@@ -23,10 +23,11 @@ import { isPlatformContentOf } from './notebooks/platform-content.ts';
 import type { Platform } from './notebooks/values.ts';
 import type { Cluster } from './ports/cluster.ts';
 import type { DnsResolver } from './ports/dns.ts';
-import type { SecretManager, ServiceAccounts } from './ports/google.ts';
 import type { Hubs } from './ports/hubs.ts';
 import type { PythonReleases, Registries } from './ports/registries.ts';
 import type { Clock, Log } from './ports/runtime.ts';
+import type { SecretManager } from './ports/secret-manager.ts';
+import type { ServiceAccounts } from './ports/service-accounts.ts';
 import type { Store } from './ports/store.ts';
 import { boundedBy } from './reconcile/bounded.ts';
 
@@ -35,7 +36,9 @@ import type { RefreshDeps } from './reconcile/refresh.ts';
 import { renderWith } from './reconcile/render.ts';
 import { hasHomes } from './reconcile/teardown-notebook.ts';
 import type { TickDeps } from './reconcile/tick.ts';
-import { dismantleWith, provisionWith, secretExistsWith } from './secrets/provision.ts';
+import { dismantleWith } from './secrets/dismantle.ts';
+import { provisionWith } from './secrets/provision.ts';
+import { secretExistsWith } from './secrets/team-secret.ts';
 import type { EgressAccess } from './servers/calls.ts';
 import { serversWith } from './servers/servers.ts';
 import { isRestricted } from './teams/lifecycle.ts';
@@ -176,6 +179,8 @@ export const assemble = (
     clock,
     googleProject: config.googleProject,
     workloadPool: config.workloadPool,
+    wait,
+    random: Math.random,
   };
   const google = { provision: provisionWith(googleDeps), dismantle: dismantleWith(googleDeps) };
   const secretExists = secretExistsWith(googleDeps);

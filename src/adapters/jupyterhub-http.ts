@@ -1,7 +1,7 @@
 import { Lru } from '../lib/lru.ts';
+import { redact } from '../lib/redaction.ts';
 import { hubUrl, type TeamName } from '../model/names.ts';
 import { Unavailable } from '../ports/unavailable.ts';
-import { without } from './credentials.ts';
 
 /** Limits of every call to a hub. */
 export const limits = {
@@ -98,7 +98,7 @@ export class HubHttp {
 
   /** The hub’s text, without the tokens that it may quote. */
   withoutTokens(team: TeamName, text: string): string {
-    return without(this.#options.tokens(team.id), text);
+    return redact(text, this.#options.tokens(team.id));
   }
 
   /** As `send`, but leaves the body of a 200 to the caller. */

@@ -10,20 +10,29 @@ export const imageWarnings = ['digest_decides', 'moving_tag', 'created_unknown',
 
 export const ImageWarning = closed(
   { code: oneOf(imageWarnings), message: Type.String() },
-  { $id: 'ImageWarning', description: 'Nothing that stands in the way, but worth knowing.' },
+  { $id: 'ImageWarning', description: 'A hint about an image that can still be used.' },
 );
 export type ImageWarning = Static<typeof ImageWarning>;
 
 export const ResolvedImage = closed(
   {
-    reference: Type.String({ description: 'The canonical form of what was asked.' }),
-    digest: Type.String({ description: 'What would run.', examples: [`sha256:${'a'.repeat(64)}`] }),
+    reference: Type.String({ description: 'The canonical form of the requested reference.' }),
+    digest: Type.String({
+      description: 'The digest that would run.',
+      examples: [`sha256:${'a'.repeat(64)}`],
+    }),
     platforms: Type.Array(Type.String({ examples: ['linux/amd64'] })),
-    sizeBytes: Type.Integer({ minimum: 0, description: 'What a node pulls for linux/amd64, compressed.' }),
-    createdAt: nullable({ ...Instant, description: 'When it was built; null when its build hides that.' }),
+    sizeBytes: Type.Integer({
+      minimum: 0,
+      description: 'The compressed size that a node pulls for linux/amd64.',
+    }),
+    createdAt: nullable({
+      ...Instant,
+      description: 'When the image was built; null when the image does not say.',
+    }),
     warnings: Type.Array(ref(ImageWarning)),
   },
-  { $id: 'ResolvedImage', description: 'An image as its registry has it now.' },
+  { $id: 'ResolvedImage', description: 'An image as it is in its registry now.' },
 );
 export type ResolvedImage = Static<typeof ResolvedImage>;
 
@@ -31,7 +40,10 @@ export const TeamImage = closed(
   {
     image: Type.String({ description: 'Without a tag.', examples: ['ghcr.io/navikt/my-notebook'] }),
     registry: oneOf(imageRegistries),
-    updatedAt: nullable({ ...Instant, description: 'When a build was last pushed; null: not told.' }),
+    updatedAt: nullable({
+      ...Instant,
+      description: 'When a build was last pushed; null when the registry does not say.',
+    }),
   },
   { $id: 'TeamImage' },
 );
@@ -41,7 +53,7 @@ export const TeamImages = closed(
   {
     items: Type.Array(ref(TeamImage)),
     unknown: Type.Array(Type.String(), {
-      description: 'What could not be listed, a sentence each: images may exist that are not in items.',
+      description: 'One sentence for each source that could not be listed; items may be incomplete.',
     }),
   },
   { $id: 'TeamImages' },
@@ -51,8 +63,8 @@ export type TeamImages = Static<typeof TeamImages>;
 export const ImageTagItem = closed(
   {
     tag: Type.String(),
-    digest: nullable(Type.String({ description: 'null: this registry lists tags without it.' })),
-    pushedAt: nullable({ ...Instant, description: 'null: this registry lists tags without it.' }),
+    digest: nullable(Type.String({ description: 'null when the registry lists tags without it.' })),
+    pushedAt: nullable({ ...Instant, description: 'null when the registry lists tags without it.' }),
   },
   { $id: 'ImageTagItem' },
 );

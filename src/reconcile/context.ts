@@ -7,7 +7,8 @@ import type { DnsResolver } from '../ports/dns.ts';
 import type { Hubs } from '../ports/hubs.ts';
 import type { Clock, Log } from '../ports/runtime.ts';
 import type { Store } from '../ports/store.ts';
-import type { Dismantled, Provisioned } from '../secrets/provision.ts';
+import type { DismantleResult } from '../secrets/dismantle.ts';
+import type { ProvisionResult } from '../secrets/provision.ts';
 
 export interface ReconcileDeps {
   readonly store: Store;
@@ -19,12 +20,12 @@ export interface ReconcileDeps {
   readonly egress: EgressConfig;
   /** Google’s side of a team: its secret, its account, and who may use them. Neither throws when Google fails. */
   readonly google: {
-    provision(team: TeamRecord, signal: AbortSignal): Promise<Provisioned>;
+    provision(team: TeamRecord, signal: AbortSignal): Promise<ProvisionResult>;
     dismantle(
       team: TeamRecord,
       options: { readonly deleteSecret: boolean },
       signal: AbortSignal,
-    ): Promise<Dismantled>;
+    ): Promise<DismantleResult>;
   };
   readonly dns: DnsResolver;
   /** What the platform puts into every team’s namespace; it is no reason to keep one. */

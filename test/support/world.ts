@@ -21,7 +21,7 @@ import type { Log } from '../../src/ports/runtime.ts';
 import type { Decide } from '../../src/ports/store.ts';
 import { reconcileWith } from '../../src/reconcile/reconcile.ts';
 import { renderWith } from '../../src/reconcile/render.ts';
-import type { Provisioned } from '../../src/secrets/provision.ts';
+import type { ProvisionResult } from '../../src/secrets/provision.ts';
 import { deleteTeam, newTeam } from '../../src/teams/rules.ts';
 import { aPlatform } from '../notebooks/platform.ts';
 import type { Send } from './cluster-files.ts';
@@ -140,7 +140,7 @@ export const aWorld = async (t: After, { cluster, send }: Kubernetes) => {
       return addresses.length === 0 ? { answer: 'absent' } : { answer: 'addresses', addresses };
     },
   };
-  const google: { answer: Provisioned; asked: number; dismantled: { deleteSecret: boolean }[] } = {
+  const google: { answer: ProvisionResult; asked: number; dismantled: { deleteSecret: boolean }[] } = {
     answer: { state: 'ready' },
     asked: 0,
     dismantled: [],
