@@ -19,13 +19,15 @@ import type { Environment } from './model/environment.ts';
 import { kinds } from './model/kinds.ts';
 import type { TeamRecord } from './model/record.ts';
 import { platformHash, releaseSpec } from './notebooks/desired.ts';
+import { isPlatformContentOf } from './notebooks/platform-content.ts';
 import type { Platform } from './notebooks/values.ts';
 import type { Cluster } from './ports/cluster.ts';
 import type { DnsResolver } from './ports/dns.ts';
-import type { SecretManager, ServiceAccounts } from './ports/google.ts';
 import type { Hubs } from './ports/hubs.ts';
 import type { PythonReleases, Registries } from './ports/registries.ts';
 import type { Clock, Log } from './ports/runtime.ts';
+import type { SecretManager } from './ports/secret-manager.ts';
+import type { ServiceAccounts } from './ports/service-accounts.ts';
 import type { Store } from './ports/store.ts';
 import { boundedBy } from './reconcile/bounded.ts';
 
@@ -34,9 +36,9 @@ import type { RefreshDeps } from './reconcile/refresh.ts';
 import { renderWith } from './reconcile/render.ts';
 import { hasHomes } from './reconcile/teardown-notebook.ts';
 import type { TickDeps } from './reconcile/tick.ts';
-import { secretExistsWith } from './secrets/provision.ts';
 import { provisioningWith } from './secrets/provisioning.ts';
-import type { EgressAccess } from './servers/advance.ts';
+import { secretExistsWith } from './secrets/team-secret.ts';
+import type { EgressAccess } from './servers/calls.ts';
 import { serversWith } from './servers/servers.ts';
 import { isRestricted } from './teams/lifecycle.ts';
 
@@ -176,16 +178,27 @@ export const assemble = (
     clock,
     googleProject: config.googleProject,
     workloadPool: config.workloadPool,
+    wait,
+    random: Math.random,
   };
   const google = provisioningWith(googleDeps);
   const secretExists = secretExistsWith(googleDeps);
   const addresses = { store, dns, clock, log, random: Math.random };
-  const reconcile = reconcileWith({ ...addresses, cluster, hubs, render: renderLive, egress, google });
+  const isPlatformContent = isPlatformContentOf(config.hub.values, []);
+  const reconcile = reconcileWith({
+    ...addresses,
+    cluster,
+    hubs,
+    render: renderLive,
+    egress,
+    google,
+    isPlatformContent,
+  });
   const access: EgressAccess = {
-    async announce(slug, signal) {
+    async prepare(slug, signal) {
       await reconcile(slug, signal, { announced: true });
     },
-    async confirm(slug, signal) {
+    async isEffective(slug, signal) {
       const team = await reconcile(slug, signal);
       if (team === undefined || !isRestricted(team)) return true;
       return team.status.conditions.some(({ type, status }) => type === 'Applied' && status === 'True');

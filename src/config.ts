@@ -8,8 +8,7 @@ import { type Cidr, parseCidr, parseIpv4 } from './egress/ranges.ts';
 import { knadaImages } from './environments/standard-images.ts';
 import { closed, oneOf } from './lib/schema.ts';
 import { StandardImage } from './model/environment.ts';
-import { Limits } from './model/limits.ts';
-import { defaultLimits } from './notebooks/bounds.ts';
+import { defaultLimits, Limits } from './model/limits.ts';
 import { platformFaults } from './notebooks/platform-faults.ts';
 
 type Variables = Readonly<Record<string, string | undefined>>;

@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { type Config, ConfigError, loadConfig } from '../src/config.ts';
 import { knadaImages } from '../src/environments/standard-images.ts';
-import { defaultLimits } from '../src/notebooks/bounds.ts';
+import { defaultLimits } from '../src/model/limits.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 

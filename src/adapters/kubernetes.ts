@@ -2,11 +2,11 @@ import { setTimeout as wait } from 'node:timers/promises';
 import type { ApiException } from '@kubernetes/client-node';
 import Type from 'typebox';
 import { Value } from 'typebox/value';
+import { redact } from '../lib/redaction.ts';
 import { type KindName, kinds } from '../model/kinds.ts';
 import { fieldManager } from '../model/record.ts';
 import type { ApplyOutcome, Cluster, Manifest, ObjectRef } from '../ports/cluster.ts';
 import { Unavailable } from '../ports/unavailable.ts';
-import { without } from './credentials.ts';
 import type { Gke } from './gke.ts';
 import { type ClusterAccess, type Connection, connect } from './kubernetes-connection.ts';
 
@@ -131,7 +131,7 @@ const manifestOf = (type: { apiVersion: string; kind: string }, answer: unknown)
 /** `secrets`: what the server was shown and may quote. */
 const statusOf = (body: unknown, secrets: readonly string[]): StatusAnswer => {
   try {
-    const text = without(secrets, typeof body === 'string' ? body : JSON.stringify(body));
+    const text = redact(typeof body === 'string' ? body : JSON.stringify(body), secrets);
     const status: unknown = JSON.parse(text);
     return Value.Check(StatusAnswer, status) ? status : {};
   } catch {

@@ -67,7 +67,7 @@ export interface NotebookRecord {
   readonly updatedAt: string;
   readonly updatedBy: string;
   readonly deletion: NotebookDeletion | null;
-  /** Raised by retryNotebook; reaches Flux as its requestedAt, resetAt and forceAt annotations. */
+  /** Raised by retry; reaches Flux as its requestedAt, resetAt and forceAt annotations. */
   readonly retry: { readonly at: string; readonly force: boolean } | null;
 }
 

@@ -1,6 +1,6 @@
 import { at } from '../lib/json.ts';
+import { bytesOf } from '../lib/quantity.ts';
 import type { Manifest } from '../ports/cluster.ts';
-import { bytesOf } from './quantity.ts';
 
 /** Home volumes, by the label that the chart has KubeSpawner give them (facts/notebooks b4). */
 export const homeLabels = { component: 'singleuser-storage' } as const;

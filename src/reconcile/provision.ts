@@ -1,5 +1,5 @@
 import type { TeamRecord } from '../model/record.ts';
-import type { Provisioned } from '../secrets/provision.ts';
+import type { ProvisionResult } from '../secrets/provision.ts';
 import { StaleRead } from './blocked.ts';
 import type { ReconcileContext } from './context.ts';
 import { assertSameGeneration, isSameGeneration } from './fencing.ts';
@@ -19,7 +19,7 @@ const isProvisioned = ({ generation, status }: TeamRecord, now: number): boolean
  * that grants or creates, and once more after the last one. If it has changed by then this throws StaleRead, and the next
  * attempt takes back what is no longer wanted; if the team is gone there is no next attempt, so this takes back all.
  */
-export const provision = async (context: ReconcileContext): Promise<Provisioned | undefined> => {
+export const provision = async (context: ReconcileContext): Promise<ProvisionResult | undefined> => {
   const { deps, team, signal } = context;
   if (isProvisioned(team, deps.clock.now())) return undefined;
   await assertSameGeneration(context);

@@ -1,6 +1,7 @@
 import type { TeamRecord } from '../model/record.ts';
 import { StaleRead } from './blocked.ts';
 import type { ReconcileContext, ReconcileDeps } from './context.ts';
+import { storeBehindFacts } from './failure-facts.ts';
 import { reconcileOnce } from './reconcile-once.ts';
 import { recordFacts, recordNotebookGone, recordOvertaken } from './record.ts';
 
@@ -26,31 +27,44 @@ export const reconcileWith =
   (deps: ReconcileDeps): Reconcile =>
   async (slug, signal, { announced = false } = {}) => {
     let team = await deps.store.team(slug);
+    let clusterRevision = 0;
     for (let attempt = 0; attempt < attempts && team !== undefined; attempt++) {
       // Whatever is left to do would fail, and say nothing about the team.
       if (attempt > 0 && signal.aborted) break;
-      const settled = await attemptOnce({ deps, team, signal, announced });
-      if (settled !== 'again') return settled;
+      const ended = await attemptOnce({ deps, team, signal, announced });
+      if ('team' in ended) return ended.team;
+      clusterRevision = ended.clusterRevision;
       team = await deps.store.team(slug);
     }
-    return team && recordOvertaken(deps, team);
+    if (team === undefined) return undefined;
+    // The store was read after the object, and is still older.
+    if (clusterRevision > team.generation) {
+      return recordFacts(deps, team, storeBehindFacts({ deps, team }, clusterRevision));
+    }
+    return recordOvertaken(deps, team);
   };
 
-/** The team once it has been recorded; `again`: it is not as it was when this attempt began. */
-const attemptOnce = async (context: ReconcileContext): Promise<TeamRecord | undefined | 'again'> => {
+/** The team as it was recorded, or the need to start again, and the newest revision that was seen in the cluster. */
+type Ended = { readonly team: TeamRecord | undefined } | { readonly clusterRevision: number };
+
+const attemptOnce = async (context: ReconcileContext): Promise<Ended> => {
   const { deps, team } = context;
+  const again = { clusterRevision: 0 };
   try {
     const outcome = await reconcileOnce(context);
-    if ('facts' in outcome) return (await recordFacts(deps, team, outcome.facts)) ?? 'again';
+    if ('facts' in outcome) {
+      const recorded = await recordFacts(deps, team, outcome.facts);
+      return recorded === undefined ? again : { team: recorded };
+    }
     if (outcome.gone === 'notebook') {
       await recordNotebookGone(deps, team);
-      return 'again';
+      return again;
     }
-    if ((await deps.store.remove(team.slug, team)) !== 'removed') return 'again';
+    if ((await deps.store.remove(team.slug, team)) !== 'removed') return again;
     deps.log.info({ team: team.slug, id: team.id }, 'team deleted');
-    return undefined;
+    return { team: undefined };
   } catch (error) {
-    if (error instanceof StaleRead) return 'again';
+    if (error instanceof StaleRead) return { clusterRevision: error.clusterRevision };
     throw error;
   }
 };

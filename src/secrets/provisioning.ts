@@ -1,22 +1,20 @@
-import type { SecretManager, ServiceAccounts } from '../ports/google.ts';
-import {
-  dismantleWith,
-  type ProvisionDeps,
-  type Provisioned,
-  provisionWith,
-  type SecretTeam,
-} from './provision.ts';
+import type { SecretManager } from '../ports/secret-manager.ts';
+import type { ServiceAccounts } from '../ports/service-accounts.ts';
+import type { ProvisioningDeps, SecretTeam } from './context.ts';
+import { dismantleWith } from './dismantle.ts';
+import { type ProvisionResult, provisionWith } from './provision.ts';
 
 /**
  * Google’s side of a team. `assertWanted` is called before every call that grants access or creates something; what it
  * throws ends the provisioning.
  */
-export const provisioningWith = (deps: ProvisionDeps) => ({
+export const provisioningWith = (deps: ProvisioningDeps) => ({
   provision: (
     team: SecretTeam,
     signal: AbortSignal,
     assertWanted: () => Promise<void>,
-  ): Promise<Provisioned> => provisionWith({ ...deps, ...guardedPorts(deps, assertWanted) })(team, signal),
+  ): Promise<ProvisionResult> =>
+    provisionWith({ ...deps, ...guardedPorts(deps, assertWanted) })(team, signal),
   dismantle: dismantleWith(deps),
 });
 

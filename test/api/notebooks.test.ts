@@ -444,7 +444,7 @@ describe('deleteNotebook', () => {
   });
 });
 
-describe('retryNotebook', () => {
+describe('retry', () => {
   it('asks for a new try, by force if wanted', async () => {
     for (const [body, force] of [
       [undefined, false],

@@ -82,6 +82,7 @@ const aWorldWithGoogle = async (t: TestContext, kubernetes: OpenedSimulator) => 
       googleProject: platform.googleProject,
       workloadPool: `${platform.googleProject}.svc.id.goog`,
       wait: async () => undefined,
+      random: () => 0,
     }),
   });
   const reconcile = () => world.reconcile(outside(ports));
