@@ -13,6 +13,7 @@ import { defaultEgressSettings, type EgressSettings } from './egress/policy.ts';
 import { shippedCatalogue } from './environments/catalogue.ts';
 import type { ImagePolicy } from './images/reference.ts';
 import { resolveImage } from './images/resolve.ts';
+import { isoOf } from './lib/time.ts';
 import type { Environment } from './model/environment.ts';
 import type { TeamRecord } from './model/record.ts';
 import { platformHash, releaseSpec } from './notebooks/desired.ts';
@@ -225,7 +226,7 @@ export const assemble = (
         const now = clock.now();
         const asked = { registries, policy: imagePolicy(garTeam), now };
         const { digest } = await resolveImage(asked, image, AbortSignal.timeout(registryDeadlineMs));
-        return { reference: image, digest, resolvedAt: new Date(now).toISOString(), newerDigest: null };
+        return { reference: image, digest, resolvedAt: isoOf(now), newerDigest: null };
       },
       newSuffix: () => randomBytes(2).toString('hex'),
       newRelease: (team) => ({ platformHash: hash, spec: releaseSpec(team, platform) }),

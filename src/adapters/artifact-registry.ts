@@ -1,4 +1,5 @@
 import type { ArtifactRegistryClient } from '@google-cloud/artifact-registry';
+import { isoOf } from '../lib/time.ts';
 import type { GarImage, ImageTag } from '../ports/registries.ts';
 import type { Endpoints } from './oci-registry-endpoints.ts';
 import { type Attempt, limits, NoAnswer, type Wire } from './oci-registry-http.ts';
@@ -75,7 +76,7 @@ interface GoogleTime {
 /** To the second, as a list needs it. */
 const instant = (time: GoogleTime | null | undefined): string | undefined => {
   const seconds = Number(time?.seconds);
-  return seconds > 0 ? new Date(seconds * 1000).toISOString() : undefined;
+  return seconds > 0 ? isoOf(seconds * 1000) : undefined;
 };
 
 /** The last part of a resource name; an image’s slashes are escaped in it. */

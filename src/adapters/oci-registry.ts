@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { Lru } from '../lib/lru.ts';
+import { isoOf } from '../lib/time.ts';
 import type {
   GarImage,
   ImageDetails,
@@ -163,7 +164,7 @@ class OciRegistries implements Registries {
     const key = `${repository.host}/${repository.path}`;
     const policy = { fresh, goodMs: keptMs.tags, staleMs: keptMs.staleTags };
     return this.#answering(this.#tags, key, policy, async () => {
-      const asOf = new Date(this.#parts.clock.now()).toISOString();
+      const asOf = isoOf(this.#parts.clock.now());
       const deadline = operation(signal);
       if (host === this.#parts.endpoints.gar) {
         const listed = await (await this.#parts.artifactRegistry()).tags(repository.path, deadline);

@@ -1,4 +1,5 @@
 import type { SecretManagerServiceClient } from '@google-cloud/secret-manager';
+import { isoOf } from '../lib/time.ts';
 import type {
   IamBinding,
   IamPolicy,
@@ -88,7 +89,7 @@ interface GoogleTime {
 }
 
 const instant = (time: GoogleTime | null | undefined): string =>
-  new Date(Number(time?.seconds ?? 0) * 1000 + Math.floor(Number(time?.nanos ?? 0) / 1e6)).toISOString();
+  isoOf(Number(time?.seconds ?? 0) * 1000 + Math.floor(Number(time?.nanos ?? 0) / 1e6));
 
 const states: Readonly<Record<string, StoredSecretVersion['state']>> = {
   ENABLED: 'enabled',

@@ -1,5 +1,6 @@
 import { forEachConcurrently } from '../lib/concurrency.ts';
 import { pointerToken } from '../lib/json.ts';
+import { isoOf } from '../lib/time.ts';
 import type { HistoryEvent } from '../model/history.ts';
 import type { TeamRecord } from '../model/record.ts';
 import type { HubServer, Hubs, HubUser } from '../ports/hubs.ts';
@@ -58,7 +59,7 @@ interface Running {
   readonly lookedAt: string;
 }
 
-const instant = ({ clock }: CullDeps): string => new Date(clock.now()).toISOString();
+const instant = ({ clock }: CullDeps): string => isoOf(clock.now());
 
 /**
  * One call of the scheduler: asks the hubs that are due, and stops the servers that are past their time. A hub that
@@ -205,7 +206,7 @@ const tell = async (
 ): Promise<void> => {
   const { store, clock, log, report, team } = call;
   const now = clock.now();
-  const at = new Date(now).toISOString();
+  const at = isoOf(now);
   const idleSeconds = Math.floor((now - run.active) / 1000);
   log.info({ team: team.slug, user, reason, idleSeconds, why: message }, 'server culled');
   const event: HistoryEvent = {

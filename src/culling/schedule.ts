@@ -1,3 +1,4 @@
+import { isoOf } from '../lib/time.ts';
 import type { CullingState, ServerMemory, TeamRecord } from '../model/record.ts';
 import type { HubServer } from '../ports/hubs.ts';
 import {
@@ -59,8 +60,7 @@ const memoryAfter = (
     const since = run === null ? null : failingSince(facts, run);
     const busyAt = busy === 'busy' && askedAt !== null ? askedAt : memory?.busyAt;
     if (busyAt !== undefined) next.busyAt = busyAt;
-    if (since !== null && (busy === 'unknown' || busy === 'not asked'))
-      next.probeFailingSince = new Date(since).toISOString();
+    if (since !== null && (busy === 'unknown' || busy === 'not asked')) next.probeFailingSince = isoOf(since);
     else if (busy === 'unknown' && askedAt !== null) next.probeFailingSince = askedAt;
   }
   return Object.keys(next).length === 0 ? undefined : next;
@@ -90,7 +90,7 @@ export const cullingAfter = (team: TeamRecord, visit: Visit, now: number): Culli
   // Somebody else had the hub asked earlier, or has put an order in that wants it asked: the earlier time holds.
   const bySomebodyElse = before.dueAt === visit.dueAt ? null : before.dueAt;
   const dueBy = (at: number): string =>
-    new Date(bySomebodyElse === null ? at : Math.min(at, Date.parse(bySomebodyElse))).toISOString();
+    isoOf(bySomebodyElse === null ? at : Math.min(at, Date.parse(bySomebodyElse)));
 
   if (visit.failed) {
     const failures = (before.failures ?? 0) + 1;

@@ -1,4 +1,5 @@
 import { forEachConcurrently } from '../lib/concurrency.ts';
+import { isoOf } from '../lib/time.ts';
 import type { HostRecord } from '../model/host.ts';
 import type { DnsAnswer, DnsResolver } from '../ports/dns.ts';
 import type { Clock, Log } from '../ports/runtime.ts';
@@ -51,7 +52,7 @@ export const refreshHosts = async (
   deps: AddressDeps,
   signal: AbortSignal = AbortSignal.timeout(passDeadlineMs),
 ): Promise<AddressReport> => {
-  const due = await deps.store.hostsDue(iso(deps.clock.now()), hostsPerPass);
+  const due = await deps.store.hostsDue(isoOf(deps.clock.now()), hostsPerPass);
   const { looked, failed, grown, shrunk } = await lookAll(deps, due, {
     atOnce: passAtOnce,
     signal,
@@ -126,8 +127,6 @@ export const addressesFor = async (
   const asked = names.filter((name) => isStarting || (known.get(name)?.lastLookAt ?? null) === null);
   return addressesIn(new Map([...known, ...(await lookNow(deps, asked, how))]));
 };
-
-const iso = (at: number): string => new Date(at).toISOString();
 
 interface Way {
   readonly atOnce: number;
@@ -221,7 +220,7 @@ const tellTeams = async (
   const rest = shrunk.length === 0 ? [] : await store.listing(shrunk);
   const slugs = [...new Set([...urgent, ...rest])].filter((slug) => slug !== except);
   await forEachConcurrently(slugs, teamsAtOnce, async (slug) => {
-    const dueAt = iso(clock.now() + (urgent.has(slug) ? 0 : removalsWithinMs));
+    const dueAt = isoOf(clock.now() + (urgent.has(slug) ? 0 : removalsWithinMs));
     try {
       await store.change(slug, (team) =>
         team.reconcile.dueAt <= dueAt

@@ -1,3 +1,4 @@
+import { isoOf } from '../lib/time.ts';
 import snapshot from './jupyter.snapshot.json' with { type: 'json' };
 import { parseJupyterTag } from './tags.ts';
 
@@ -25,7 +26,7 @@ export function jupyterTags(listed: readonly JupyterListedTag[]): JupyterTags {
     const python = parseJupyterTag(name);
     if (python === undefined) continue;
     const ms = Date.parse(lastModified ?? '');
-    found.push([python, Number.isNaN(ms) ? null : new Date(ms).toISOString()]);
+    found.push([python, Number.isNaN(ms) ? null : isoOf(ms)]);
   }
   return Object.fromEntries(found);
 }

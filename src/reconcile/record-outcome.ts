@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import { isoOf } from '../lib/time.ts';
 import type { TeamRecord, TeamStatus } from '../model/record.ts';
 import { type ReconcileFacts, statusAfter } from './conditions.ts';
 import { isSameGeneration, type ReconcileDeps } from './context.ts';
@@ -49,7 +50,7 @@ export const recorded = async (
     const changed = !isDeepStrictEqual(shown(status), shown(current.status));
     const same =
       isDeepStrictEqual(status, current.status) && isDeepStrictEqual(egressHosts, current.egressHosts);
-    const due = new Date(now.getTime() + wait * 1000).toISOString();
+    const due = isoOf(now.getTime() + wait * 1000);
     // A look in between that finds nothing new writes nothing.
     const settled = failures === current.reconcile.failures && current.reconcile.dueAt <= due;
     const early = wait === 0 || current.reconcile.dueAt > now.toISOString();
@@ -71,7 +72,7 @@ export const withoutNotebook = async (
 ): Promise<TeamRecord | undefined> =>
   deps.store.change(looked.slug, (current) => {
     if (!isSameGeneration(current, looked)) return undefined;
-    const now = new Date(deps.clock.now()).toISOString();
+    const now = isoOf(deps.clock.now());
     return {
       next: {
         ...current,

@@ -1,4 +1,5 @@
 import { forEachConcurrently } from '../lib/concurrency.ts';
+import { isoOf } from '../lib/time.ts';
 import type { TeamRecord } from '../model/record.ts';
 import type { Values } from '../notebooks/values.ts';
 import type { Cluster } from '../ports/cluster.ts';
@@ -66,7 +67,7 @@ const rollOut = async (deps: TickDeps, slug: string): Promise<boolean> => {
   const { store, clock, platform, log } = deps;
   const before = await store.team(slug);
   if (before === undefined || (await isServerPending(deps, before))) return false;
-  const now = new Date(clock.now()).toISOString();
+  const now = isoOf(clock.now());
   await store.change(slug, (team) => {
     if (team.release === null || team.release.platformHash === platform.hash) return undefined;
     log.info({ team: slug, from: team.release.platformHash, to: platform.hash }, 'platform rolled out');
@@ -94,7 +95,7 @@ export const tick = async (deps: TickDeps): Promise<TickReport> => {
     return 0;
   });
   const report = await rollOutSome();
-  const due = await store.due(new Date(clock.now()).toISOString(), teamsPerTick);
+  const due = await store.due(isoOf(clock.now()), teamsPerTick);
   const slugs = [...new Set([...due, ...(await outOfStep())])];
   await forEachConcurrently(slugs, atOnce, async (slug) => {
     try {

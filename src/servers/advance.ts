@@ -1,3 +1,4 @@
+import { isoOf } from '../lib/time.ts';
 import { namespaceOf } from '../model/names.ts';
 import type { OperationRecord } from '../model/operation.ts';
 import type { TeamRecord } from '../model/record.ts';
@@ -210,7 +211,7 @@ export const advanceWith =
 
     /** The operation with the next call in our hands alone; undefined when somebody was faster. */
     const claimed = async (from: OperationRecord): Promise<OperationRecord | undefined> => {
-      const claimedUntil = new Date(clock.now() + claimMs).toISOString();
+      const claimedUntil = isoOf(clock.now() + claimMs);
       let isOurs = false;
       const claim = await store.changeOperation(slug, from.id, (current) => {
         isOurs = isAtSameStep(current, from);

@@ -1,6 +1,7 @@
 import { factsOf, memoryOf } from '../culling/activity.ts';
 import { graceMs, type Stop, stopOf } from '../culling/rules.ts';
 import { pointerToken } from '../lib/json.ts';
+import { isoOf } from '../lib/time.ts';
 import { hubUrl, serverSegment } from '../model/names.ts';
 import type { OperationKind, OperationRecord } from '../model/operation.ts';
 import { Problem } from '../model/problems.ts';
@@ -164,7 +165,7 @@ const earlier = (a: string | null, b: string): string => (a !== null && a < b ? 
 /** Has the culling look at a server that just became ready, as soon as it may be due. */
 export const cullingAfterStart = (team: TeamRecord, now: number): Decision | undefined => {
   if (team.notebook === null) return undefined;
-  const dueAt = earlier(team.culling.dueAt, new Date(now + graceMs).toISOString());
+  const dueAt = earlier(team.culling.dueAt, isoOf(now + graceMs));
   return dueAt === team.culling.dueAt
     ? undefined
     : { next: { ...team, culling: { ...team.culling, dueAt } } };
@@ -179,7 +180,7 @@ export const extensionOf = (until: string, now: number): string => {
     new Problem('validation_failed', { errors: [{ pointer: '/until', code: 'out_of_range', message }] });
   if (!(at > now)) throw fault('Must lie in the future.');
   if (at > now + longestExtensionMs) throw fault('Must be at most 24 hours ahead.');
-  return new Date(at).toISOString();
+  return isoOf(at);
 };
 
 /** Keeps a server alive until then, or takes back what is longer. Undefined when that is so already. */

@@ -1,3 +1,4 @@
+import { isoOf } from '../lib/time.ts';
 import type { OperationRecord } from '../model/operation.ts';
 import { Problem } from '../model/problems.ts';
 import type { TeamRecord } from '../model/record.ts';
@@ -76,7 +77,7 @@ export const serversWith = (
       offered: await offeredTo(team),
       hubUrlTemplate,
       operation: open.find((operation) => operation.user === user),
-      lookedAt: new Date(clock.now()).toISOString(),
+      lookedAt: isoOf(clock.now()),
     });
   };
 
@@ -100,7 +101,7 @@ export const serversWith = (
         offeredTo(team),
         lookAtServers(deps, team, deadline()),
       ]);
-      const lookedAt = new Date(clock.now()).toISOString();
+      const lookedAt = isoOf(clock.now());
       const users = team.members.map(({ username }) => username).toSorted();
       return users.map((user) => {
         const view = at(user);

@@ -1,3 +1,4 @@
+import { isoOf } from '../lib/time.ts';
 import type { OperationKind, OperationRecord, OperationStep } from '../model/operation.ts';
 import type { HubRefusal } from '../ports/hubs.ts';
 import { type Failure, hubFailure } from './failure.ts';
@@ -99,8 +100,6 @@ const finished: Readonly<Record<OperationKind, string>> = {
   restart_hub: 'The hub is running again.',
 };
 
-const iso = (ms: number): string => new Date(ms).toISOString();
-
 /** An operation as it begins. `now`: epoch milliseconds. */
 export const begun = (
   wish: Pick<OperationRecord, 'id' | 'kind' | 'user' | 'force' | 'profile' | 'by'>,
@@ -114,11 +113,11 @@ export const begun = (
     progress: percent[step],
     message: sentence[step],
     formerPod: null,
-    createdAt: iso(now),
-    updatedAt: iso(now),
-    deadlineAt: iso(now + limitMs[step]),
-    dueAt: iso(now),
-    expiresAt: iso(now + keptMs),
+    createdAt: isoOf(now),
+    updatedAt: isoOf(now),
+    deadlineAt: isoOf(now + limitMs[step]),
+    dueAt: isoOf(now),
+    expiresAt: isoOf(now + keptMs),
   };
 };
 
@@ -133,9 +132,9 @@ const moved = (
   step,
   progress: Math.max(operation.progress, percent[step]),
   message: sentence[step],
-  updatedAt: iso(now),
-  deadlineAt: waits.includes(step) ? operation.deadlineAt : iso(now + limitMs[step]),
-  dueAt: iso(now),
+  updatedAt: isoOf(now),
+  deadlineAt: waits.includes(step) ? operation.deadlineAt : isoOf(now + limitMs[step]),
+  dueAt: isoOf(now),
 });
 
 const ended = (operation: OperationRecord, now: number): OperationRecord => ({
@@ -144,7 +143,7 @@ const ended = (operation: OperationRecord, now: number): OperationRecord => ({
   outcome: 'ready',
   progress: 100,
   message: finished[operation.kind],
-  updatedAt: iso(now),
+  updatedAt: isoOf(now),
   dueAt: null,
 });
 
@@ -159,7 +158,7 @@ export const failed = (
   outcome: 'failed',
   reason,
   message,
-  updatedAt: iso(now),
+  updatedAt: isoOf(now),
   dueAt: null,
 });
 
@@ -186,7 +185,7 @@ const telling = (
   if (message === operation.message && pullFailingSince === operation.pullFailingSince) return wait;
   const { pullFailingSince: _before, ...rest } = operation;
   const failing = pullFailingSince === undefined ? {} : { pullFailingSince };
-  return go({ ...rest, ...failing, message, updatedAt: iso(now) });
+  return go({ ...rest, ...failing, message, updatedAt: isoOf(now) });
 };
 
 const podOf = ({ pods }: ServerView): PodView | undefined => (pods.answered ? pods.pod : undefined);
@@ -253,8 +252,8 @@ const cancelled = (operation: OperationRecord, { reason, message }: Failure, now
     progress: percent.cancel,
     reason,
     message,
-    updatedAt: iso(now),
-    deadlineAt: iso(now + limitMs.cancel),
+    updatedAt: isoOf(now),
+    deadlineAt: isoOf(now + limitMs.cancel),
   });
 
 const awaitingReady = (operation: OperationRecord, facts: ServerFacts, now: number): Next => {
@@ -271,7 +270,7 @@ const awaitingReady = (operation: OperationRecord, facts: ServerFacts, now: numb
   const failure = pod?.isLeaving ? undefined : pod?.failure;
   if (failure?.final) return cancelled(operation, failure, now);
   if (failure?.reason === 'image_pull_failed') {
-    const since = operation.pullFailingSince ?? iso(now);
+    const since = operation.pullFailingSince ?? isoOf(now);
     if (now - Date.parse(since) >= pullPatienceMs) return cancelled(operation, failure, now);
     return telling(operation, { message: failure.message, pullFailingSince: since }, now);
   }
@@ -407,7 +406,7 @@ export const afterCall = (
           now,
         );
       }
-      return operation.message === message ? undefined : { ...operation, message, updatedAt: iso(now) };
+      return operation.message === message ? undefined : { ...operation, message, updatedAt: isoOf(now) };
     }
     case 'cancel':
       return answer.answer === 'no_answer' ? undefined : failed(operation, reasonOf(operation), now);
@@ -438,8 +437,8 @@ const afterRefusal = (
       return {
         ...operation,
         message: 'Many notebooks are starting at this hub; this one is next as soon as there is room.',
-        updatedAt: iso(now),
-        dueAt: iso(now + retryAfterSeconds * 1000),
+        updatedAt: isoOf(now),
+        dueAt: isoOf(now + retryAfterSeconds * 1000),
       };
     case 'too_many_servers': {
       const sentence =
