@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { buildApp } from '../src/api/app.ts';
 import { assemble } from '../src/assemble.ts';
 import { loadConfig } from '../src/config.ts';
-import { canonicalJson, openapiDocument } from '../src/http/openapi.ts';
+import { openapiDocument, printedJson } from '../src/http/openapi.ts';
 import { errorReference } from '../src/http/problem.ts';
 import { createLogger } from '../src/logging.ts';
 import { openOutside } from '../src/open.ts';
@@ -36,7 +36,7 @@ const document = async (): Promise<string> => {
   const { deps } = assemble(config, { ...outside, log: createLogger('silent') });
   const app = await buildApp({ config, deps });
   await app.ready();
-  const text = canonicalJson(await openapiDocument(app));
+  const text = printedJson(await openapiDocument(app));
   await app.close();
   await outside.close();
   return text;

@@ -1,7 +1,7 @@
 import Type, { type Static } from 'typebox';
 import { Value } from 'typebox/value';
 import { at } from '../lib/json.ts';
-import { isoOf } from '../lib/time.ts';
+import { isoFrom } from '../lib/time.ts';
 import type { HubPending, HubRefusal, HubServer, HubUser } from '../ports/hubs.ts';
 import { type HubAnswer, messageOf } from './jupyterhub-wire.ts';
 import { retryAfterMs } from './oci-registry-wait.ts';
@@ -46,11 +46,7 @@ export const parsed = (body: string): unknown => {
 };
 
 /** JupyterHub writes microseconds. */
-const instant = (text: string | null): string | null | undefined => {
-  if (text === null) return null;
-  const ms = Date.parse(text);
-  return Number.isNaN(ms) ? undefined : isoOf(ms);
-};
+const instant = (text: string | null): string | null | undefined => (text === null ? null : isoFrom(text));
 
 const pendings: Readonly<Record<string, HubPending>> = { spawn: 'spawn', stop: 'stop', check: 'check' };
 

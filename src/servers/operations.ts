@@ -1,4 +1,5 @@
 import { forEachConcurrently } from '../lib/concurrency.ts';
+import { Lru } from '../lib/lru.ts';
 import { isoOf } from '../lib/time.ts';
 import type { OperationRecord } from '../model/operation.ts';
 import { Problem } from '../model/problems.ts';
@@ -72,19 +73,14 @@ export const operationsWith = (
 ): Operations => {
   const { store, clock, log } = deps;
   const advance = advanceWith(deps);
-  const steppedAt = new Map<string, number>();
+  const steppedAt = new Lru<number>(remembered);
 
   /** Never a reason to fail a request: the operation is stored and due. */
   const stepped = async (slug: string, operation: OperationRecord, ms: number): Promise<OperationRecord> => {
     const last = steppedAt.get(operation.id);
     const isEarly = last !== undefined && elapsedMs() - last < stepEveryMs;
     if (operation.outcome !== null || isEarly) return operation;
-    steppedAt.delete(operation.id);
     steppedAt.set(operation.id, elapsedMs());
-    for (const oldest of steppedAt.keys()) {
-      if (steppedAt.size <= remembered) break;
-      steppedAt.delete(oldest);
-    }
     try {
       return await advance(slug, operation, AbortSignal.timeout(ms));
     } catch (error) {

@@ -1,5 +1,5 @@
-import { at } from '../lib/json.ts';
-import { isoOf } from '../lib/time.ts';
+import { at, listAt, textAt } from '../lib/json.ts';
+import { isoFrom } from '../lib/time.ts';
 import { profileAnnotation, profileRevisionAnnotation } from '../notebooks/profiles.ts';
 import type { Manifest } from '../ports/cluster.ts';
 import { hasEnded } from '../teams/labels.ts';
@@ -23,31 +23,15 @@ export interface PodView {
 const userAnnotation = 'hub.jupyter.org/username';
 const serverAnnotation = 'hub.jupyter.org/servername';
 
-const listAt = (value: unknown, ...path: readonly string[]): readonly unknown[] => {
-  const found = at(value, ...path);
-  return Array.isArray(found) ? found : [];
-};
-
-const textAt = (value: unknown, ...path: readonly string[]): string | null => {
-  const found = at(value, ...path);
-  return typeof found === 'string' && found !== '' ? found : null;
-};
-
 const notebookContainer = (containers: readonly unknown[]): unknown =>
   containers.find((container) => at(container, 'name') === 'notebook') ?? containers[0];
 
 const imageOf = (pod: Manifest): string | null => {
   const image = textAt(notebookContainer(listAt(pod, 'spec', 'containers')), 'image');
-  if (image === null || image.includes('@')) return image;
+  if (image === '' || image.includes('@')) return image || null;
   const id = textAt(notebookContainer(listAt(pod, 'status', 'containerStatuses')), 'imageID');
-  const [digest] = /sha256:[0-9a-f]{64}$/.exec(id ?? '') ?? [];
+  const [digest] = /sha256:[0-9a-f]{64}$/.exec(id) ?? [];
   return digest === undefined ? image : `${image}@${digest}`;
-};
-
-/** Instants of Kubernetes have no milliseconds. */
-const instantOf = (text: string | null): string | null => {
-  const ms = Date.parse(text ?? '');
-  return Number.isNaN(ms) ? null : isoOf(ms);
 };
 
 const podView = (pod: Manifest, events: readonly Manifest[]): PodView => {
@@ -64,7 +48,7 @@ const podView = (pod: Manifest, events: readonly Manifest[]): PodView => {
     image: imageOf(pod),
     profile: annotations?.[profileAnnotation] ?? null,
     profileRevision: annotations?.[profileRevisionAnnotation] ?? null,
-    startedAt: instantOf(textAt(pod, 'status', 'startTime')),
+    startedAt: isoFrom(textAt(pod, 'status', 'startTime')) ?? null,
     ...(failure === undefined ? {} : { failure }),
   };
 };
