@@ -32,8 +32,8 @@ const environment = {
 
 const document = async (): Promise<string> => {
   const config = loadConfig(environment, () => '{}');
-  const outside = await openOutside(config);
-  const { deps } = assemble(config, { ...outside, log: createLogger('silent') });
+  const outside = await openOutside(config, createLogger('silent'));
+  const { deps } = assemble(config, outside);
   const app = await buildApp({ config, deps });
   await app.ready();
   const text = printedJson(await openapiDocument(app));

@@ -1,4 +1,4 @@
-// The API’s process on Cloud Run: config → adapters → app → listen → close gracefully.
+// The API’s process on Cloud Run: configuration → adapters → app → listen → close gracefully.
 
 import { buildApp } from './api/app.ts';
 import { assemble } from './assemble.ts';
@@ -10,18 +10,18 @@ import { openOutside } from './open.ts';
 const start = async (): Promise<void> => {
   const config = loadConfig(process.env);
   if (process.argv.includes('--check-config')) {
-    console.log('The configuration is usable.');
+    console.log('The configuration is valid.');
     return;
   }
   const log = createLogger(config.logLevel);
   const revision = process.env.K_REVISION;
-  const outside = await openOutside(config);
-  const { deps } = assemble(config, { ...outside, log });
+  const outside = await openOutside(config, log);
+  const { deps } = assemble(config, outside);
   const app = await buildApp({
     config,
     deps,
     logger: log,
-    // Cloud Run’s front end writes the caller’s address; on a laptop nobody does.
+    // Cloud Run’s front end appends the caller’s address; a local process has no proxy.
     trustedProxies: revision === undefined ? 0 : 1,
     ...(revision === undefined ? {} : { revision }),
   });

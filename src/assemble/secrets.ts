@@ -1,0 +1,26 @@
+import type { Config } from '../config.ts';
+import type { TeamRecord } from '../model/record.ts';
+import type { Outside } from '../ports/outside.ts';
+import { dismantleWith, provisionWith, secretExistsWith } from '../secrets/provision.ts';
+
+const existsDeadlineMs = 5_000;
+
+/** Google’s side of a team: its secret, its service account, and who may use them. */
+export interface Secrets {
+  readonly google: {
+    readonly provision: ReturnType<typeof provisionWith>;
+    readonly dismantle: ReturnType<typeof dismantleWith>;
+  };
+  readonly exists: (team: TeamRecord) => Promise<boolean>;
+}
+
+export const wireSecrets = (config: Config, outside: Outside): Secrets => {
+  const { secretManager, serviceAccounts, clock } = outside;
+  const { googleProject, workloadPool } = config;
+  const deps = { secretManager, serviceAccounts, clock, googleProject, workloadPool };
+  const exists = secretExistsWith(deps);
+  return {
+    google: { provision: provisionWith(deps), dismantle: dismantleWith(deps) },
+    exists: (team) => exists(team, AbortSignal.timeout(existsDeadlineMs)),
+  };
+};
