@@ -7,7 +7,7 @@ import type { TeamRecord } from '../src/model/record.ts';
 import { changesBetween } from '../src/notebooks/plan.ts';
 import { complete, patched } from '../src/notebooks/spec.ts';
 import { openOutside } from '../src/open.ts';
-import { differs } from '../src/reconcile/drift.ts';
+import { differs } from '../src/reconcile/difference.ts';
 import { each, interleaved, printRatios, printTable, ratiosTo } from './measure.ts';
 import { environmentAt, readyTeam, silent } from './product.ts';
 

@@ -16,7 +16,7 @@ import type { Outside } from './ports/outside.ts';
 import { boundedBy } from './reconcile/bounded.ts';
 import { type Reconcile, reconcileWith } from './reconcile/reconcile.ts';
 import type { RefreshDeps } from './reconcile/refresh.ts';
-import { hasHomes } from './reconcile/teardown.ts';
+import { hasHomes } from './reconcile/teardown-notebook.ts';
 import type { TickDeps } from './reconcile/tick.ts';
 import type { Servers } from './servers/servers.ts';
 

@@ -4,6 +4,7 @@ import type { RunDeps } from '../egress/airflow-runs.ts';
 import { defaultEntryOptions, type EntryOptions } from '../egress/entry.ts';
 import { chooseBackend } from '../egress/fqdn.ts';
 import { defaultEgressSettings, type EgressSettings } from '../egress/policy.ts';
+import { kinds } from '../model/kinds.ts';
 import type { Outside } from '../ports/outside.ts';
 
 const discoveryDeadlineMs = 5_000;
@@ -49,7 +50,11 @@ export const wireEgress = (config: Config, { store, cluster, dns, clock, log }: 
     async currentSettings() {
       if (settings.backend === 'ip') return settings;
       const signal = AbortSignal.timeout(discoveryDeadlineMs);
-      const isServed = await cluster.serves('networking.gke.io/v1alpha1', 'FQDNNetworkPolicy', signal);
+      const isServed = await cluster.serves(
+        kinds.fqdnNetworkPolicy.apiVersion,
+        kinds.fqdnNetworkPolicy.kind,
+        signal,
+      );
       return { ...settings, backend: chooseBackend(settings.backend, isServed ? ['v1alpha1'] : []) };
     },
     addresses,

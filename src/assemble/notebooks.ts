@@ -1,4 +1,7 @@
 import type { Config } from '../config.ts';
+import { knownAddresses } from '../egress/addresses.ts';
+import { namesOf } from '../egress/hosts.ts';
+import type { LiveEgress } from '../egress/live-egress.ts';
 import type { Environment } from '../model/environment.ts';
 import type { TeamName } from '../model/names.ts';
 import type { TeamRecord } from '../model/record.ts';
@@ -6,8 +9,6 @@ import { platformHash, releaseSpec } from '../notebooks/desired.ts';
 import type { Platform } from '../notebooks/values.ts';
 import type { Manifest } from '../ports/cluster.ts';
 import type { Outside } from '../ports/outside.ts';
-import type { LiveEgress } from '../reconcile/context.ts';
-import { knownAddresses, namesOf } from '../reconcile/egress.ts';
 import { renderWith } from '../reconcile/render.ts';
 import type { Egress } from './egress.ts';
 import type { Images } from './images.ts';

@@ -4,6 +4,7 @@ import type { Outside } from '../ports/outside.ts';
 import type { Reconcile } from '../reconcile/reconcile.ts';
 import type { EgressAccess } from '../servers/advance.ts';
 import { type Servers, serversWith } from '../servers/servers.ts';
+import { isRestricted } from '../teams/lifecycle.ts';
 import type { Notebooks } from './notebooks.ts';
 import type { Timers } from './timers.ts';
 
@@ -14,7 +15,7 @@ const accessBy = (reconcile: Reconcile): EgressAccess => ({
   },
   async confirm(slug, signal) {
     const team = await reconcile(slug, signal);
-    if (team?.notebook?.spec.allowlist.enabled !== true) return true;
+    if (team === undefined || !isRestricted(team)) return true;
     return team.status.conditions.some(({ type, status }) => type === 'Applied' && status === 'True');
   },
 });

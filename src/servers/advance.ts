@@ -1,10 +1,12 @@
 import { isoOf } from '../lib/time.ts';
+import { kinds } from '../model/kinds.ts';
 import { namespaceOf } from '../model/names.ts';
 import type { OperationRecord } from '../model/operation.ts';
 import type { TeamRecord } from '../model/record.ts';
 import type { HubRefusal } from '../ports/hubs.ts';
 import type { Clock, Log } from '../ports/runtime.ts';
 import type { OperationStore, Store } from '../ports/store.ts';
+import { hasNotebook } from '../teams/lifecycle.ts';
 import {
   asForced,
   askHub,
@@ -153,7 +155,7 @@ const make = async (
       if (call.pod !== undefined && !call.pod.isLeaving) {
         const { name, uid } = call.pod;
         const namespace = namespaceOf(team.id);
-        await cluster.remove({ apiVersion: 'v1', kind: 'Pod', namespace, name, uid }, signal);
+        await cluster.remove({ ...kinds.pod, namespace, name, uid }, signal);
       }
       // Told for its own sake: a hub that does not listen finds out by its poll.
       await askHub(asForced(deps), (bounded) => hubs.stop(team, user, bounded), signal);
@@ -179,9 +181,6 @@ const make = async (
     }
   }
 };
-
-const isLeaving = ({ deletion, notebook }: TeamRecord): boolean =>
-  deletion !== null || notebook === null || notebook.deletion !== null;
 
 /**
  * Takes an operation as far as it goes now, within the signal’s deadline, and answers how it stands. Any instance may
@@ -226,7 +225,7 @@ export const advanceWith =
       if (Date.parse(operation.dueAt ?? '') > now || isClaimed(operation, now)) return operation;
       const team = await store.team(slug);
       if (team === undefined) return operation;
-      if (isLeaving(team)) {
+      if (!hasNotebook(team)) {
         const failure = { reason: 'deleting', message: 'The notebook is being deleted.' };
         return written(operation, failed(released(operation), failure, now));
       }

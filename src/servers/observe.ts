@@ -1,4 +1,5 @@
 import { at } from '../lib/json.ts';
+import { kinds } from '../model/kinds.ts';
 import { namespaceOf } from '../model/names.ts';
 import type { TeamRecord } from '../model/record.ts';
 import type { Cluster, Manifest } from '../ports/cluster.ts';
@@ -50,10 +51,10 @@ export const askHub = <T>(
 /** The team’s notebook pods, with the events that say why one is not ready. */
 const podsOf = async ({ cluster }: LookDeps, team: TeamRecord, signal: AbortSignal) => {
   const namespace = namespaceOf(team.id);
-  const pods = await cluster.list({ apiVersion: 'v1', kind: 'Pod', namespace, labels: notebookPods }, signal);
+  const pods = await cluster.list({ ...kinds.pod, namespace, labels: notebookPods }, signal);
   const views = podsByUser(pods);
   if ([...views.values()].every(({ isReady, isLeaving }) => isReady || isLeaving)) return views;
-  return podsByUser(pods, await cluster.list({ apiVersion: 'v1', kind: 'Event', namespace }, signal));
+  return podsByUser(pods, await cluster.list({ ...kinds.event, namespace }, signal));
 };
 
 const hubView = (user: HubUser | undefined): HubView => ({
@@ -104,7 +105,7 @@ export const restartedAtAnnotation = 'kubectl.kubernetes.io/restartedAt';
 
 /** The hub’s Deployment, as the chart names it. */
 export const hubDeployment = (team: TeamRecord) =>
-  ({ apiVersion: 'apps/v1', kind: 'Deployment', name: 'hub', namespace: namespaceOf(team.id) }) as const;
+  ({ ...kinds.deployment, name: 'hub', namespace: namespaceOf(team.id) }) as const;
 
 const deploymentView = (object: Manifest): NonNullable<HubFacts['deployment']> => {
   const annotations = at(object, 'spec', 'template', 'metadata', 'annotations');

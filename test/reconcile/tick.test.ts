@@ -116,7 +116,7 @@ describe('a tick', () => {
     assert.deepEqual(await some.run(), { looked: 1, rolledOut: 0, operations: 3 });
     const none = await aTick(t, [team], { advanceOperations: () => Promise.reject(new Error('broken')) });
     assert.deepEqual(await none.run(), { looked: 1, rolledOut: 0, operations: 0 });
-    assert.ok(none.events.some(({ event }) => event === 'operations not taken on'));
+    assert.ok(none.events.some(({ event }) => event === 'operations not advanced'));
   });
 
   it('looks at a team whose notebook came or went, due or not, and at nobody twice', async (t) => {
@@ -170,7 +170,7 @@ describe('a tick', () => {
     });
     await away.run();
     assert.deepEqual(away.looked, ['team-a']);
-    assert.ok(away.events.some(({ event }) => event === 'notebooks not listed'));
+    assert.ok(away.events.some(({ event }) => event === 'cluster not listed'));
   });
 
   it('is held up by no team that fails or hangs until its deadline', async (t) => {

@@ -69,8 +69,8 @@ export const reports = {
 
 /** What Flux says of a first installation, and what its team is shown then. */
 const shown: readonly (readonly [keyof typeof reports, string, string, string, RegExp])[] = [
-  ['waiting', 'Unknown', 'Pending', 'Applying', /not looked/],
-  ['outdated', 'Unknown', 'Pending', 'Applying', /not looked at the newest/],
+  ['waiting', 'Unknown', 'Pending', 'Applying', /not reconciled the HelmRelease/],
+  ['outdated', 'Unknown', 'Pending', 'Applying', /not reconciled the newest/],
   ['installing', 'Unknown', 'Applying', 'Applying', /Running installation/],
   ['retrying', 'False', 'Retrying', 'Applying', /deadline exceeded/],
   ['failed', 'False', 'Failed', 'Degraded', /deadline exceeded/],

@@ -1,13 +1,14 @@
 import { isObject } from '../lib/json.ts';
+import { kinds } from '../model/kinds.ts';
 import type { Manifest } from '../ports/cluster.ts';
 
-/** Names such as `constructor` may be keys, and are not there when they are not. */
+/** An inherited name such as `constructor` is not a key of the object. */
 const own = (object: Readonly<Record<string, unknown>>, name: string): unknown =>
   Object.hasOwn(object, name) ? object[name] : undefined;
 
 /**
- * Whether everything we want is there. What others or the API server’s defaults added to an object is not looked
- * at; an item of a list is ours as a whole, because a peer with one selector more is another peer.
+ * Whether everything wanted is there. What others or the API server’s defaults add to an object does not count; an item
+ * of a list is ours as a whole, because a peer with one more selector is another peer.
  */
 const contains = (actual: unknown, wanted: unknown): boolean => {
   if (Array.isArray(wanted)) {
@@ -25,10 +26,10 @@ const contains = (actual: unknown, wanted: unknown): boolean => {
   return actual === wanted;
 };
 
-/** Whether an apply would change anything: the object as read lacks something of what we want. */
+/** Whether an apply would change anything: the object lacks something that is wanted. */
 export const differs = (actual: Manifest, wanted: Manifest): boolean => !contains(actual, wanted);
 
-/** Removes what is there and not wanted: a merge patch, undefined when there is nothing to remove. */
+/** The merge patch that removes what is not wanted; undefined when there is nothing to remove. */
 const removal = (actual: unknown, wanted: unknown): Record<string, unknown> | undefined => {
   if (!isObject(actual) || !isObject(wanted)) return undefined;
   const entries = Object.entries(actual).flatMap(([name, value]): [string, unknown][] => {
@@ -39,10 +40,11 @@ const removal = (actual: unknown, wanted: unknown): Record<string, unknown> | un
   return entries.length === 0 ? undefined : Object.fromEntries(entries);
 };
 
-const specIntrusion = (actual: Manifest, wanted: Manifest): Record<string, unknown> | undefined => {
-  // Ours to the last key: one label more in its selector, and a policy lets go of pods.
-  if (wanted.kind === 'NetworkPolicy') return removal(actual.spec, wanted.spec);
-  if (wanted.kind !== 'HelmRelease' || !isObject(actual.spec) || !isObject(wanted.spec)) return undefined;
+const foreignSpec = (actual: Manifest, wanted: Manifest): Record<string, unknown> | undefined => {
+  // Ours to the last key: with one more label in its selector a policy no longer selects the notebooks.
+  if (wanted.kind === kinds.networkPolicy.kind) return removal(actual.spec, wanted.spec);
+  if (wanted.kind !== kinds.helmRelease.kind || !isObject(actual.spec) || !isObject(wanted.spec))
+    return undefined;
   const values = removal(actual.spec.values, wanted.spec.values);
   const valuesFrom = 'valuesFrom' in actual.spec && !('valuesFrom' in wanted.spec);
   if (values === undefined && !valuesFrom) return undefined;
@@ -50,13 +52,13 @@ const specIntrusion = (actual: Manifest, wanted: Manifest): Record<string, unkno
 };
 
 /**
- * Where an object’s content is ours alone, what somebody else added counts as drift too: a chart value put in
- * by hand would reach the hub, and server-side apply leaves other managers’ fields alone. Answers a JSON merge
- * patch (RFC 7396) that takes it out, or undefined.
+ * Where an object’s content is ours alone, what others add is drift too: a chart value that is added by hand would reach
+ * the hub, and server-side apply leaves the fields of other managers alone. Answers a JSON merge patch (RFC 7396) that
+ * removes it, or undefined.
  */
-export const intrusion = (actual: Manifest, wanted: Manifest): Record<string, unknown> | undefined => {
+export const foreignContent = (actual: Manifest, wanted: Manifest): Record<string, unknown> | undefined => {
   const data = removal(actual.data, wanted.data);
-  const spec = specIntrusion(actual, wanted);
+  const spec = foreignSpec(actual, wanted);
   if (data === undefined && spec === undefined) return undefined;
   return { ...(data === undefined ? {} : { data }), ...(spec === undefined ? {} : { spec }) };
 };

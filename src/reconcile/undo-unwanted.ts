@@ -1,19 +1,20 @@
-import type { Manifest } from '../ports/cluster.ts';
-import { revisionAnnotation } from '../teams/desired.ts';
-import { type LiveEgress, nameOf, type ReconcileContext, refOf } from './context.ts';
+import type { LiveEgress } from '../egress/live-egress.ts';
+import { type Manifest, nameOf, refOf } from '../ports/cluster.ts';
+import { revisionAnnotation } from '../teams/labels.ts';
+import type { ReconcileContext } from './context.ts';
 
 /**
- * What was made in the very moment in which it became unwanted would stay for ever: nothing else looks for it.
- * Takes back what the store does not want any more, unless somebody newer has put it to use.
+ * Removes what was created at the moment in which it became unwanted: nothing else would ever look for it. An object
+ * that a newer reconcile has put to use stays.
  */
-export const takeBackUnwanted = async (
+export const undoUnwanted = async (
   { deps, team, signal }: ReconcileContext,
   live: LiveEgress,
-  made: readonly Manifest[],
+  created: readonly Manifest[],
 ): Promise<void> => {
   const current = await deps.store.team(team.slug);
   const wanted = current?.id === team.id ? (await deps.render(current, live)).map(nameOf) : [];
-  for (const object of made.toReversed()) {
+  for (const object of created.toReversed()) {
     if (wanted.includes(nameOf(object))) continue;
     const ref = refOf(object);
     for (
@@ -22,10 +23,10 @@ export const takeBackUnwanted = async (
       found = await deps.cluster.read(ref, signal)
     ) {
       const { uid, resourceVersion, annotations, deletionTimestamp } = found.metadata;
-      const isAsMade =
+      const isAsCreated =
         uid === object.metadata.uid && annotations?.[revisionAnnotation] === String(team.generation);
-      if (!isAsMade || uid === undefined || resourceVersion === undefined || deletionTimestamp) break;
-      // A conflict is a status that somebody wrote, or a newer look: read again.
+      if (!isAsCreated || uid === undefined || resourceVersion === undefined || deletionTimestamp) break;
+      // On a conflict its status was written, or a newer reconcile has applied it: read again.
       if ((await deps.cluster.remove({ ...ref, uid, resourceVersion }, signal)) !== 'conflict') break;
     }
   }

@@ -3,13 +3,15 @@ import { pointerToken } from '../lib/json.ts';
 import { isoOf } from '../lib/time.ts';
 import { Unavailable } from '../ports/unavailable.ts';
 import { hubUsersDiff } from '../teams/members.ts';
-import { isSameGeneration, type ReconcileContext, StaleRead } from './context.ts';
-import type { ReleaseState } from './release.ts';
+import { StaleRead } from './blocked.ts';
+import type { ReconcileContext } from './context.ts';
+import { isSameGeneration } from './fencing.ts';
+import type { ReleaseState } from './release-state.ts';
 
-/** What became of making the hub’s users the team’s members. */
+/** How the hub’s users compare with the team’s members. */
 export type MembersFact =
   | { readonly outcome: 'in_step'; readonly hubUsers: readonly string[] }
-  /** There is no hub yet to tell. */
+  /** There is no hub yet. */
   | { readonly outcome: 'no_hub' }
   | {
       readonly outcome: 'pending';
@@ -17,28 +19,29 @@ export type MembersFact =
       readonly hubUsers?: readonly string[];
       readonly adding: readonly string[];
       readonly removing: readonly string[];
-      /** Why, as the hub or the lack of it put it. */
+      /** Why. */
       readonly message: string;
     };
 
 const atOnce = 8;
 
-/** A frozen hub must not use up the time of a look that has more to do. */
+/** A frozen hub must not use up the time of a reconcile that has more to do. */
 const deadlineMs = 6_000;
 
 /**
- * Adds who is missing and removes who left, at the hub itself, which restarts nothing. A leaver’s server is stopped
- * on the way, tokens and sessions go, the home stays. What cannot be done now is pending, never an error.
+ * Adds the missing users and removes those who are no longer members, over the hub’s API, which restarts nothing.
+ * Removing a user stops the server and deletes tokens and sessions; the home stays. What cannot be done now is pending,
+ * never an error.
  */
 export const syncMembers = async (
-  look: ReconcileContext,
+  context: ReconcileContext,
   release: ReleaseState | undefined,
 ): Promise<MembersFact> => {
-  const { deps, team } = look;
+  const { deps, team } = context;
   const { hubs } = deps;
   const seen = team.status.hubUsers;
   if (seen === undefined && release?.state !== 'applied') return { outcome: 'no_hub' };
-  const signal = AbortSignal.any([look.signal, AbortSignal.timeout(deadlineMs)]);
+  const signal = AbortSignal.any([context.signal, AbortSignal.timeout(deadlineMs)]);
   const known = new Set(seen ?? []);
   try {
     const users = await hubs.users(team, signal);
@@ -50,14 +53,14 @@ export const syncMembers = async (
       known.add(name);
     });
     if (leavers.length > 0) {
-      // Somebody may have become a member again since this look began.
+      // A leaver may have become a member again since this attempt began.
       const current = await deps.store.team(team.slug);
       if (!isSameGeneration(current, team)) throw new StaleRead();
     }
     await forEachConcurrently(leavers, atOnce, async (name) => {
       if ((await hubs.removeUser(team, name, signal)) === 'stopping') return;
       known.delete(name);
-      await tellRemoved(look, name);
+      await recordRemoval(context, name);
     });
   } catch (error) {
     if (!(error instanceof Unavailable) && !signal.aborted) throw error;
@@ -75,7 +78,7 @@ export const syncMembers = async (
   }
 };
 
-const tellRemoved = async ({ deps, team }: ReconcileContext, name: string): Promise<void> => {
+const recordRemoval = async ({ deps, team }: ReconcileContext, name: string): Promise<void> => {
   deps.log.info({ team: team.slug, user: name }, 'hub user removed');
   await deps.store.change(team.slug, (current) => {
     if (current.id !== team.id) return undefined;

@@ -9,13 +9,13 @@ const text = (value: unknown, fallback: string): string =>
 
 const count = (value: unknown): number => (typeof value === 'number' ? value : 0);
 
-/** Where a HelmRelease stands, and Flux’s own words for it. */
+/** The state of a HelmRelease, and Flux’s own message. */
 export interface ReleaseState {
   readonly state: 'pending' | 'applying' | 'retrying' | 'applied' | 'failed' | 'rolled_back';
   readonly message: string;
 }
 
-/** How often Flux tries again; a negative number is its way to say for ever. */
+/** How often Flux retries; a negative number means without limit. */
 const remediationRetries = (spec: Readonly<Record<string, unknown>>, action: string): number => {
   const section = spec[action];
   const remediation = isObject(section) ? section.remediation : undefined;
@@ -24,7 +24,7 @@ const remediationRetries = (spec: Readonly<Record<string, unknown>>, action: str
 };
 
 /**
- * Reads a HelmRelease’s conditions as in facts/notebooks b7. The Ready condition’s own observedGeneration
+ * Reads a HelmRelease’s conditions. The Ready condition’s own observedGeneration
  * counts, since the one on top may lag (helm-controller#946); Reconciling may stay while Ready is False
  * (#1083); Ready may stick at Unknown although the release is deployed (#1409).
  */
@@ -35,11 +35,11 @@ export const releaseState = (release: Manifest): ReleaseState => {
   const condition = (type: string) => conditions.find((candidate) => candidate.type === type);
   const ready = condition('Ready');
   if (ready === undefined)
-    return { state: 'pending', message: 'Flux has not looked at the HelmRelease yet.' };
+    return { state: 'pending', message: 'Flux has not reconciled the HelmRelease yet.' };
 
   const generation = release.metadata.generation ?? 0;
   if (count(ready.observedGeneration) < generation) {
-    return { state: 'pending', message: 'Flux has not looked at the newest HelmRelease yet.' };
+    return { state: 'pending', message: 'Flux has not reconciled the newest HelmRelease yet.' };
   }
   if (ready.status === 'True')
     return { state: 'applied', message: text(ready.message, 'The hub is installed.') };

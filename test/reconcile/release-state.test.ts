@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { Manifest } from '../../src/ports/cluster.ts';
-import { type ReleaseState, releaseState } from '../../src/reconcile/release.ts';
+import { type ReleaseState, releaseState } from '../../src/reconcile/release-state.ts';
 
 type Status = 'True' | 'False' | 'Unknown';
 const condition = (type: string, status: Status, reason: string, message = '', observedGeneration = 2) => ({
@@ -35,14 +35,14 @@ const rolledBack = condition('Remediated', 'True', 'RollbackSucceeded', 'Helm ro
 const deployed = [{ version: 1, status: 'deployed', chartVersion: '4.4.0' }];
 
 const rows: readonly (readonly [string, Manifest, ReleaseState['state'], string?])[] = [
-  ['nobody has looked at it', release(undefined), 'pending', 'Flux has not looked at the HelmRelease yet.'],
+  ['nobody has looked at it', release(undefined), 'pending', 'Flux has not reconciled the HelmRelease yet.'],
   ['it was looked at, without a verdict', release({ observedGeneration: -1, conditions: [] }), 'pending'],
   ['it is ready', release({ conditions: [ready] }), 'applied', 'Helm upgrade succeeded'],
   [
     'it was ready in the generation before',
     release({ conditions: [{ ...ready, observedGeneration: 1 }] }),
     'pending',
-    'Flux has not looked at the newest HelmRelease yet.',
+    'Flux has not reconciled the newest HelmRelease yet.',
   ],
   [
     'it had failed in the generation before',

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { Manifest } from '../../src/ports/cluster.ts';
-import { differs, intrusion } from '../../src/reconcile/drift.ts';
+import { differs, foreignContent } from '../../src/reconcile/difference.ts';
 import { mergePatch } from '../support/merge-patch.ts';
 
 type Content = Pick<Manifest, 'data' | 'spec'>;
@@ -101,7 +101,7 @@ describe('what somebody else put in', () => {
     ],
   ];
   for (const [sentence, actual, wanted, expected] of rows) {
-    it(sentence, () => assert.deepEqual(intrusion(actual, wanted), expected));
+    it(sentence, () => assert.deepEqual(foreignContent(actual, wanted), expected));
   }
 
   const names = fc.constantFrom('a', 'b', 'c', 'constructor', '__proto__', 'toString', 'valuesFrom');
@@ -144,9 +144,9 @@ describe('what somebody else put in', () => {
         // The order in which reconcile works.
         if (differs(actual, wanted)) actual = { ...base, ...applied(actual, want) };
         assert.equal(differs(actual, wanted), false);
-        const patch = intrusion(actual, wanted);
+        const patch = foreignContent(actual, wanted);
         if (patch !== undefined) actual = { ...base, ...Object(mergePatch(actual, patch)) };
-        assert.equal(intrusion(actual, wanted), undefined);
+        assert.equal(foreignContent(actual, wanted), undefined);
         assert.equal(differs(actual, wanted), false);
         assert.deepEqual(actual, wanted);
       }),
