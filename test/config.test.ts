@@ -439,7 +439,7 @@ describe('--check-config', () => {
     const { code, stdout, stderr } = await check({ CLUSTER: 'http://192.0.2.1:1' });
     assert.deepEqual(
       { code, stdout, stderr },
-      { code: 0, stdout: 'The configuration is usable.\n', stderr: '' },
+      { code: 0, stdout: 'The configuration is valid.\n', stderr: '' },
     );
   });
 
@@ -447,7 +447,7 @@ describe('--check-config', () => {
     const { code, stdout, stderr } = await check({ STORE: 'x', PORT: 'y', HUB_MASTER_KEYS: `k:${key}q` });
     assert.equal(code, 1);
     assert.equal(stdout, '');
-    assert.match(stderr, /^The configuration is not usable:\n( {2}- (STORE|PORT|HUB_MASTER_KEYS): .+\n){3}$/);
+    assert.match(stderr, /^The configuration is not valid:\n( {2}- (STORE|PORT|HUB_MASTER_KEYS): .+\n){3}$/);
     assert.ok(!stderr.includes(key));
   });
 });

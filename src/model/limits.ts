@@ -38,7 +38,7 @@ export const NotebookLimits = closed(
 );
 export type NotebookLimits = Static<typeof NotebookLimits>;
 
-/** Bounds of what a team may order (DESIGN 4). Memory and storage in MiB, time in seconds. */
+/** Bounds of what a team may order. Memory and storage in MiB, time in seconds. */
 export const Limits = closed({
   cpuMin: Type.Number({ exclusiveMinimum: 0 }),
   cpuMax: Type.Number({ exclusiveMinimum: 0 }),
