@@ -7,7 +7,7 @@ import { defaultEntryOptions, parseAllowlist } from '../src/egress/entry.ts';
 import { explain, parseDestination } from '../src/egress/explain.ts';
 import { defaultEgressSettings } from '../src/egress/policy.ts';
 import type { HostRecord } from '../src/model/host.ts';
-import { defaultLimits } from '../src/notebooks/bounds.ts';
+import { defaultLimits } from '../src/model/limits.ts';
 import { counting } from './counting.ts';
 import { each, interleaved, printRatios, printTable, ratiosTo } from './measure.ts';
 import { created, readyTeam, silent } from './product.ts';

@@ -2,14 +2,15 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startIssuer } from '@knada/simulators/issuer/server.ts';
+import { audience } from '../local/conventions.ts';
 import { environmentOf } from '../local/environment.ts';
 import type { RouteDeps } from '../src/api/app.ts';
 import { assemble } from '../src/assemble.ts';
 import { loadConfig } from '../src/config.ts';
 import type { HistoryEvent } from '../src/model/history.ts';
+import { complete } from '../src/model/notebook-fields.ts';
 import type { TeamRecord } from '../src/model/record.ts';
-import { notebookView, order } from '../src/notebooks/rules.ts';
-import { complete } from '../src/notebooks/spec.ts';
+import { notebookView, orderNotebook } from '../src/notebooks/rules.ts';
 import { openOutside } from '../src/open.ts';
 import { newTeam } from '../src/teams/rules.ts';
 import { freePort } from './process.ts';
@@ -36,7 +37,12 @@ export const readyTeam = (
   const team = newTeam({ slug, members: [] }, `${slug}-3f9c`, act);
   const allowlist = { enabled: hosts.length > 0, hosts: [...hosts] };
   const spec = complete({ allowlist }, limits);
-  const ordered = order(team, { spec, image: null, release: newRelease(team) }, act, 'notebook_ordered');
+  const ordered = orderNotebook(
+    team,
+    { spec, image: null, release: newRelease(team) },
+    act,
+    'notebook_ordered',
+  );
   if (ordered === undefined) throw new TypeError('The order changed nothing');
   const { next } = ordered;
   return {
@@ -86,11 +92,11 @@ export const environmentAt = (storeFile: string, issuer: string): Record<string,
 /** What an API needs: an issuer, a store with one Ready notebook, and the request for it with the expected response. */
 export const prepare = async () => {
   const folder = await mkdtemp(join(tmpdir(), 'knada-bench-'));
-  const issuer = await startIssuer({ port: await freePort() });
+  const issuer = await startIssuer({ port: await freePort(), audience });
   const environment = environmentAt(join(folder, 'store.sqlite'), issuer.url);
   const config = loadConfig(environment);
-  const outside = await openOutside(config);
-  const { deps } = assemble(config, { ...outside, log: silent });
+  const outside = await openOutside(config, silent);
+  const { deps } = assemble(config, outside);
   const team = readyTeam('team-a', deps);
   await outside.store.create(team, created);
   await outside.close();

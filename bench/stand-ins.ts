@@ -1,8 +1,10 @@
 // In-memory stand-ins for what a tick calls besides store and cluster. They answer at once, so only our part is measured.
 
 import type { DnsResolver } from '../src/ports/dns.ts';
-import type { IamPolicy, SecretManager, SecretMetadata, ServiceAccounts } from '../src/ports/google.ts';
 import type { Hubs } from '../src/ports/hubs.ts';
+import type { IamPolicy } from '../src/ports/iam.ts';
+import type { SecretManager, SecretMetadata } from '../src/ports/secret-manager.ts';
+import type { ServiceAccounts } from '../src/ports/service-accounts.ts';
 
 const unasked = (): never => {
   throw new Error('A bench has no business with this');

@@ -26,3 +26,17 @@ export const factsOf = ({ deps, team }: ReconcileContext, error: unknown): Recon
     release: undefined,
   };
 };
+
+/**
+ * The facts when the cluster holds a newer revision than the store has ever given: the database was restored from a
+ * backup. Nothing is applied until an operator makes the store the truth again (deploy/README.md, After a restore).
+ */
+export const storeBehindFacts = (
+  { deps, team }: Pick<ReconcileContext, 'deps' | 'team'>,
+  clusterRevision: number,
+): ReconcileFacts => {
+  const fields = { team: team.slug, storeRevision: team.generation, clusterRevision };
+  deps.log.error(fields, 'store is behind the cluster');
+  const message = `The cluster holds revision ${clusterRevision} of this team, the database revision ${team.generation}: the database was restored from a backup. The platform team has to run the step after a restore.`;
+  return { applied: { outcome: 'blocked', reason: 'StoreBehindCluster', message }, release: undefined };
+};

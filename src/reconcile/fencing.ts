@@ -20,5 +20,6 @@ export const assertSameGeneration = async ({ deps, team }: ReconcileContext): Pr
 
 /** Throws StaleRead when the object was last applied for a newer generation than this reconcile’s. */
 export const assertNotNewer = ({ team }: ReconcileContext, { metadata }: Manifest): void => {
-  if (Number(metadata.annotations?.[revisionAnnotation] ?? 0) > team.generation) throw new StaleRead();
+  const revision = Number(metadata.annotations?.[revisionAnnotation] ?? 0);
+  if (revision > team.generation) throw new StaleRead(revision);
 };

@@ -1,5 +1,5 @@
 import type { TeamRecord } from '../model/record.ts';
-import type { Provisioned } from '../secrets/provision.ts';
+import type { ProvisionResult } from '../secrets/provision.ts';
 import type { ReconcileContext } from './context.ts';
 import { isSameGeneration } from './fencing.ts';
 import { resyncSeconds } from './next-attempt.ts';
@@ -14,7 +14,7 @@ export const provision = async ({
   deps,
   team,
   signal,
-}: ReconcileContext): Promise<Provisioned | undefined> => {
+}: ReconcileContext): Promise<ProvisionResult | undefined> => {
   if (isProvisioned(team, deps.clock.now())) return undefined;
   // A delayed reconcile must not bring back what a deletion has removed.
   if (!isSameGeneration(await deps.store.team(team.slug), team)) return undefined;

@@ -4,7 +4,7 @@ import { StaleRead } from './blocked.ts';
 import type { ReconcileFacts } from './conditions.ts';
 import type { ReconcileContext, ReconcileDeps } from './context.ts';
 import { egressFact } from './egress-fact.ts';
-import { factsOf } from './failure-facts.ts';
+import { factsOf, storeBehindFacts } from './failure-facts.ts';
 import { observe } from './observe.ts';
 import { provision } from './provision.ts';
 import { recordFacts, recordNotebookGone } from './record.ts';
@@ -35,6 +35,7 @@ export const reconcileWith =
   (deps: ReconcileDeps): Reconcile =>
   async (slug, signal, { announced = false } = {}) => {
     let team = await deps.store.team(slug);
+    let clusterRevision = 0;
     for (let attempt = 0; attempt < attempts && team !== undefined; attempt++) {
       try {
         const outcome = await reconcileOnce({ deps, team, signal, announced });
@@ -46,9 +47,13 @@ export const reconcileWith =
         } else team = await deps.store.team(slug);
       } catch (error) {
         if (!(error instanceof StaleRead)) throw error;
+        clusterRevision = error.clusterRevision;
         team = await deps.store.team(slug);
       }
     }
+    // The store was read after the object, and is still older.
+    if (team !== undefined && clusterRevision > team.generation)
+      return recordFacts(deps, team, storeBehindFacts({ deps, team }, clusterRevision));
     return team;
   };
 

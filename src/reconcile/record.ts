@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { namesOf } from '../egress/hosts.ts';
+import { isoOf } from '../lib/time.ts';
 import type { TeamRecord, TeamStatus } from '../model/record.ts';
 import { type ReconcileFacts, statusAfter } from './conditions.ts';
 import type { ReconcileDeps } from './context.ts';
@@ -18,7 +19,7 @@ export const recordFacts = async (
   deps.store.change(before.slug, (current) => {
     if (!isSameGeneration(current, before)) return undefined;
     const now = new Date(deps.clock.now());
-    const status = statusAfter(current, facts, now.toISOString());
+    const status = statusAfter(current, facts, isoOf(now.getTime()));
     const failures = hasFailed(facts) ? current.reconcile.failures + 1 : 0;
     const egressHosts = namesOf(current, deps.egress);
     const wait = waitSeconds(status.phase, facts, failures);
@@ -26,10 +27,10 @@ export const recordFacts = async (
     const isNews = !isDeepStrictEqual(shown(status), shown(current.status));
     const isSame =
       isDeepStrictEqual(status, current.status) && isDeepStrictEqual(egressHosts, current.egressHosts);
-    const due = new Date(now.getTime() + wait * 1000).toISOString();
+    const due = isoOf(now.getTime() + wait * 1000);
     // A reconcile before the team is due that finds nothing new writes nothing.
     const isSoonEnough = failures === current.reconcile.failures && current.reconcile.dueAt <= due;
-    const isEarly = wait === 0 || current.reconcile.dueAt > now.toISOString();
+    const isEarly = wait === 0 || current.reconcile.dueAt > isoOf(now.getTime());
     if (isSame && isSoonEnough && isEarly) return undefined;
     return {
       next: {
@@ -49,7 +50,7 @@ export const recordNotebookGone = async (
 ): Promise<TeamRecord | undefined> =>
   deps.store.change(before.slug, (current) => {
     if (!isSameGeneration(current, before)) return undefined;
-    const now = new Date(deps.clock.now()).toISOString();
+    const now = isoOf(deps.clock.now());
     return {
       next: {
         ...current,

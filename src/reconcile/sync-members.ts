@@ -1,5 +1,6 @@
 import { forEachConcurrently } from '../lib/concurrency.ts';
 import { pointerToken } from '../lib/json.ts';
+import { isoOf } from '../lib/time.ts';
 import { Unavailable } from '../ports/unavailable.ts';
 import { hubUsersDiff } from '../teams/members.ts';
 import { StaleRead } from './blocked.ts';
@@ -86,7 +87,7 @@ const recordRemoval = async ({ deps, team }: ReconcileContext, name: string): Pr
     return {
       next: { ...current, culling: { ...current.culling, servers } },
       event: {
-        at: new Date(deps.clock.now()).toISOString(),
+        at: isoOf(deps.clock.now()),
         by: 'reconcile',
         action: 'hub_user_removed',
         revision: null,

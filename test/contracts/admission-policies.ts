@@ -216,7 +216,8 @@ export const admissionPolicies = (open: () => PoliciesUnderTest): void => {
   });
 
   it('lets no pod use its node’s network, whoever makes it', async () => {
-    const sentence = "A pod in the namespace of a team cannot use its node's network, where network policies do not apply.";
+    const sentence =
+      "A pod in the namespace of a team cannot use its node's network, where network policies do not apply.";
     for (const user of [stranger, flux]) {
       const send = await open().as(user);
       const pod = aPod(aName());

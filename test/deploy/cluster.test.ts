@@ -2,10 +2,11 @@ import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
-import { type ApiServer, absent, startApiServer } from '@knada/simulators/real/kube-apiserver.ts';
+import { type ApiServer, absent } from '@knada/simulators/real/kube-apiserver.ts';
 import { isAbsent } from '@knada/simulators/real/real-parts.ts';
 import Type from 'typebox';
 import { Value } from 'typebox/value';
+import { startApiServer } from '../support/api-server.ts';
 import { deployed, deployedUser, enforcePolicies, render, type Send } from '../support/cluster-files.ts';
 import { asDeployed, kubeconfig, sender } from '../support/rbac.ts';
 

@@ -24,7 +24,13 @@ describe('the environment of a sandbox', () => {
       'iam.googleapis.com': 'http://127.0.0.1:8086',
     });
     assert.deepEqual(config.auth.platformAdminGroups, [adminGroup]);
-    assert.equal(config.auth.issuers[0]?.issuer, 'http://localhost:8084');
+    assert.partialDeepStrictEqual(config.auth.issuers, [
+      {
+        issuer: 'http://localhost:8084',
+        jwksUri: 'http://localhost:8084/jwks',
+        audience: 'knada-notebooks',
+      },
+    ]);
     assert.equal(config.standardImages.length, 1);
     assert.deepEqual(config.egress.dnsServers, ['127.0.0.1:8087']);
   });
