@@ -1,6 +1,7 @@
-/** Something that a registry did not have when we looked. `since` is an instant; null while it is there. */
+/** Whether a registry was found to lack something. */
 export interface Absence {
+  /** When it was first found missing (ISO 8601 UTC); null while it exists. */
   readonly missingSince: string | null;
-  /** It was not there twice, at least ten minutes apart, and never in between. */
+  /** It was missing in two checks at least ten minutes apart, and found in none between them. */
   readonly missing: boolean;
 }

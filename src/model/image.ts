@@ -10,17 +10,20 @@ export const imageWarnings = ['digest_decides', 'moving_tag', 'created_unknown',
 
 export const ImageWarning = closed(
   { code: oneOf(imageWarnings), message: Type.String() },
-  { $id: 'ImageWarning', description: 'Nothing that stands in the way, but worth knowing.' },
+  { $id: 'ImageWarning', description: 'A remark about an image that can be used.' },
 );
 export type ImageWarning = Static<typeof ImageWarning>;
 
 export const ResolvedImage = closed(
   {
-    reference: Type.String({ description: 'The canonical form of what was asked.' }),
-    digest: Type.String({ description: 'What would run.', examples: [`sha256:${'a'.repeat(64)}`] }),
+    reference: Type.String({ description: 'The canonical form of the requested image.' }),
+    digest: Type.String({
+      description: 'The digest that would run.',
+      examples: [`sha256:${'a'.repeat(64)}`],
+    }),
     platforms: Type.Array(Type.String({ examples: ['linux/amd64'] })),
-    sizeBytes: Type.Integer({ minimum: 0, description: 'What a node pulls for linux/amd64, compressed.' }),
-    createdAt: nullable({ ...Instant, description: 'When it was built; null when its build hides that.' }),
+    sizeBytes: Type.Integer({ minimum: 0, description: 'Compressed size of the linux/amd64 image.' }),
+    createdAt: nullable({ ...Instant, description: 'When it was built; null when the image does not say.' }),
     warnings: Type.Array(ref(ImageWarning)),
   },
   { $id: 'ResolvedImage', description: 'An image as its registry has it now.' },
@@ -31,7 +34,10 @@ export const TeamImage = closed(
   {
     image: Type.String({ description: 'Without a tag.', examples: ['ghcr.io/navikt/my-notebook'] }),
     registry: oneOf(imageRegistries),
-    updatedAt: nullable({ ...Instant, description: 'When a build was last pushed; null: not told.' }),
+    updatedAt: nullable({
+      ...Instant,
+      description: 'When a build was last pushed; null when the registry does not say.',
+    }),
   },
   { $id: 'TeamImage' },
 );
@@ -41,7 +47,7 @@ export const TeamImages = closed(
   {
     items: Type.Array(ref(TeamImage)),
     unknown: Type.Array(Type.String(), {
-      description: 'What could not be listed, a sentence each: images may exist that are not in items.',
+      description: 'Sources that could not be listed, one sentence each: their images are not in items.',
     }),
   },
   { $id: 'TeamImages' },
@@ -51,8 +57,8 @@ export type TeamImages = Static<typeof TeamImages>;
 export const ImageTagItem = closed(
   {
     tag: Type.String(),
-    digest: nullable(Type.String({ description: 'null: this registry lists tags without it.' })),
-    pushedAt: nullable({ ...Instant, description: 'null: this registry lists tags without it.' }),
+    digest: nullable(Type.String({ description: 'null when this registry lists tags without it.' })),
+    pushedAt: nullable({ ...Instant, description: 'null when this registry lists tags without it.' }),
   },
   { $id: 'ImageTagItem' },
 );

@@ -4,7 +4,7 @@ import { closed, Instant, oneOf } from '../lib/schema.ts';
 export const operationKinds = ['start', 'stop', 'restart', 'restart_hub'] as const;
 export type OperationKind = (typeof operationKinds)[number];
 
-/** What every operation on a server has; one that fails has a reason, too. */
+/** An example with the fields of every operation on a server; a failed one also has a reason. */
 export const exampleOperation = {
   id: 'op-6f1c2a9be0d34c57',
   kind: 'restart',
@@ -16,19 +16,25 @@ export const exampleOperation = {
   updatedAt: '2026-11-23T09:00:04.000Z',
 } as const;
 
-/** Something that takes a while, as its clients see it. A stop ends in `ready`, too: it is done. */
+/** A long-running operation as its clients see it. A stop that is done is `ready` as well. */
 export const Operation = closed(
   {
     id: Type.String({ examples: ['op-6f1c2a9be0d34c57'] }),
     kind: oneOf(operationKinds, { examples: ['restart'] }),
     phase: oneOf(['stopping', 'starting', 'ready', 'failed'], { examples: ['starting'] }),
     progress: Type.Integer({ minimum: 0, maximum: 100, description: 'Percent.', examples: [60] }),
-    message: Type.String({ description: 'A sentence, for people.', examples: ['The notebook is starting.'] }),
+    message: Type.String({
+      description: 'The state in a sentence.',
+      examples: ['The notebook is starting.'],
+    }),
     reason: Type.Optional(
-      Type.String({ description: 'Why it failed, for programs.', examples: ['image_pull_failed'] }),
+      Type.String({ description: 'Machine-readable reason for a failure.', examples: ['image_pull_failed'] }),
     ),
     user: Type.Optional(
-      Type.String({ description: 'Whose server; absent for the hub.', examples: ['kari.nordmann@nav.no'] }),
+      Type.String({
+        description: 'Hub user whose server it is; absent for an operation on the hub.',
+        examples: ['kari.nordmann@nav.no'],
+      }),
     ),
     createdAt: Instant,
     updatedAt: Instant,
@@ -38,8 +44,8 @@ export const Operation = closed(
 export type Operation = Static<typeof Operation>;
 
 /**
- * Where an operation stands. Each step is one outside call that is safe to repeat, or one wait; whoever takes it on
- * writes the next one by compare-and-set. `cancel` takes a start back that cannot succeed.
+ * The step that an operation has reached. Each step is one external call that is safe to repeat, or one wait; the
+ * process that advances it writes the next step by compare-and-set. `cancel` undoes a start that cannot succeed.
  */
 export type OperationStep =
   | 'stop'
@@ -65,19 +71,19 @@ export interface OperationRecord {
   readonly force: boolean;
   /** The profile to start with; null until it is chosen. */
   readonly profile: string | null;
-  /** Uid of the pod that a start must not be mistaken for, while it goes away; null when there was none. */
+  /** Uid of the previous pod while it terminates, so a start does not take it for the new one; null when there was none. */
   readonly formerPod: string | null;
   /** Since when the new pod’s image could not be pulled; absent while it can. */
   readonly pullFailingSince?: string;
-  /** Until when one instance alone makes the call of this step; absent while nobody does. */
+  /** Until when one instance has claimed the call of this step; absent without a claim. */
   readonly claimedUntil?: string;
   readonly by: string;
   readonly createdAt: string;
   readonly updatedAt: string;
-  /** When the step it is in has failed. */
+  /** When the current step times out. */
   readonly deadlineAt: string;
-  /** When the tick is to look at it; null once it is finished. */
+  /** When the tick advances it next; null once it is finished. */
   readonly dueAt: string | null;
-  /** When it may be forgotten. */
+  /** When it may be deleted. */
   readonly expiresAt: string;
 }

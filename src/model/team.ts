@@ -3,7 +3,7 @@ import { closed, Instant, nullable, ref } from '../lib/schema.ts';
 import { Phase } from './condition.ts';
 import { pageOf } from './page.ts';
 
-/** Two to 25 characters (DESIGN 4); it becomes a DNS label of the hub's address. */
+/** At most 25 characters: with four hexadecimal digits it is a Google service account id, which has at most 30. */
 export const Slug = Type.String({
   pattern: '^[a-z][a-z0-9]*(-[a-z0-9]+)*$',
   minLength: 2,
@@ -12,23 +12,23 @@ export const Slug = Type.String({
   examples: ['team-a'],
 });
 
-/** The path parameters of everything below a team. */
+/** The path parameters of every operation on a team. */
 export const TeamPath = closed({ team: Slug });
 
 const email = Type.String({
   format: 'email',
   maxLength: 254,
-  description: 'Compared without regard to case, kept in lower case.',
+  description: 'Compared case-insensitively and stored in lower case.',
   examples: ['kari.nordmann@nav.no'],
 });
 
-/** JupyterHub user names become pod and volume names by way of a slug; this is what we let through. */
+/** The accepted JupyterHub user names. KubeSpawner derives pod and volume names from them. */
 export const usernamePattern = '^[a-z0-9]([a-z0-9._@+-]*[a-z0-9])?$';
 
 const username = Type.String({
   pattern: usernamePattern,
   maxLength: 254,
-  description: 'Name of the hub user. Default: the e-mail in lower case.',
+  description: 'Name of the hub user. Default: the e-mail address in lower case.',
   examples: ['kari'],
 });
 
@@ -48,7 +48,7 @@ const ghcrRepositories = Type.Array(
   }),
   {
     maxItems: 100,
-    description: 'GHCR repositories below the configured owner that the team’s images come from.',
+    description: 'GHCR repositories of the configured owner that the team’s images come from.',
   },
 );
 
@@ -56,7 +56,7 @@ const garTeam = nullable(
   Type.String({
     pattern: '^[a-z][a-z0-9-]{0,61}[a-z0-9]$',
     description:
-      'The team’s repository in Google Artifact Registry. Set by platform admins and team creators only.',
+      'The team’s repository in Google Artifact Registry. Only platform admins and team creators can set it.',
     examples: ['team-a'],
   }),
 );
@@ -75,7 +75,7 @@ export const TeamOrder = closed(
 );
 export type TeamOrder = Static<typeof TeamOrder>;
 
-/** A merge patch (RFC 7396): an array replaces the whole array, null means back to the default. */
+/** A merge patch (RFC 7396): an array replaces the whole array, null resets a field to its default. */
 export const TeamPatch = closed(
   {
     members: Type.Optional(nullable(members)),
@@ -93,7 +93,7 @@ export const Team = closed(
   {
     slug: Slug,
     id: Type.String({
-      description: 'The slug and four hexadecimal digits; never used again.',
+      description: 'The slug and four hexadecimal digits; never reused.',
       examples: ['team-a-3f9c'],
     }),
     namespace: Type.String({
@@ -102,14 +102,14 @@ export const Team = closed(
     }),
     hubUrl: Type.String({ format: 'uri', examples: ['https://team-a.jupyter.knada.io'] }),
     serviceAccount: Type.String({
-      description: 'The Google service account the team’s notebooks run as.',
+      description: 'The Google service account that the team’s notebooks run as.',
       examples: ['team-a-3f9c@knada-gcp.iam.gserviceaccount.com'],
     }),
     members: Type.Array(ref(Member)),
     ghcrRepositories: Type.Array(Type.String({ examples: ['my-image-repo/notebook'] })),
     garTeam: nullable(Type.String({ examples: ['team-a'] })),
     phase: ref(Phase),
-    revision: Type.Integer({ minimum: 1, description: 'Counts what people asked for.' }),
+    revision: Type.Integer({ minimum: 1, description: 'Rises with every requested change.' }),
     createdAt: Instant,
     updatedAt: Instant,
   },
