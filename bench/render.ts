@@ -1,4 +1,4 @@
-// What a team’s objects cost to make, against what it costs to print them.
+// The cost of rendering a team’s objects, compared with printing them.
 
 import { assemble } from '../src/assemble.ts';
 import { loadConfig } from '../src/config.ts';
@@ -8,7 +8,7 @@ import type { TeamRecord } from '../src/model/record.ts';
 import { changesBetween } from '../src/notebooks/plan.ts';
 import { applyPatch } from '../src/notebooks/spec.ts';
 import { openOutside } from '../src/open.ts';
-import { differs } from '../src/reconcile/drift.ts';
+import { differs } from '../src/reconcile/difference.ts';
 import { each, interleaved, printRatios, printTable, ratiosTo } from './measure.ts';
 import { environmentAt, readyTeam, silent } from './product.ts';
 

@@ -11,9 +11,9 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 
 export interface Child {
   readonly name: string;
-  /** Settles when it ends by itself, with its last lines; never after `close`. */
+  /** Resolves with the last lines of output when the process ends unexpectedly; never after `close`. */
   readonly died: Promise<string>;
-  /** Moves its clock forward; resolves when it has moved. */
+  /** Moves the process’s clock forward; resolves when done. */
   moveClock(ms: number): Promise<void>;
   close(): Promise<void>;
 }
@@ -28,7 +28,7 @@ const pretty = prettyFactory({
 
 const quietLevels = new Set(['DEFAULT', 'DEBUG', 'INFO', 'NOTICE']);
 
-/** One line of a child: a log entry in Cloud Logging's form, or whatever else it said, such as a stack trace. */
+/** One line of output: a log entry in Cloud Logging’s format, or any other text, such as a stack trace. */
 const read = (line: string): { readonly text: string; readonly matters: boolean } => {
   const entry = entryOf(line);
   if (entry === undefined) return { text: line, matters: line.trim() !== '' };
@@ -57,8 +57,8 @@ const ended = (child: ChildProcess): Promise<void> => {
 };
 
 /**
- * Starts a script of this project on this Node, in the same process group. It ends with us, however we end.
- * `print` hears its warnings and errors, with `verbose` everything.
+ * Starts a script of this project on this Node, in the same process group. It ends when this process ends, even when
+ * that is killed. `print` receives its warnings and errors; with `verbose`, every line.
  */
 export const startChild = (
   name: string,
@@ -73,7 +73,7 @@ export const startChild = (
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   });
   const last: string[] = [];
-  // What it says on its way out is of no interest: Ctrl-C reaches it twice, by the terminal and by us.
+  // Output during shutdown is dropped: Ctrl-C reaches the child twice, from the terminal and from us.
   let closing = false;
   for (const stream of [child.stdout, child.stderr]) {
     if (stream === null) continue;
@@ -86,11 +86,11 @@ export const startChild = (
   }
   const { promise: died, resolve } = Promise.withResolvers<string>();
   child.once('error', (error) => resolve(`${name} could not be started: ${error.message}`));
-  // close, not exit: by then all that it wrote has been read.
+  // Not `exit`: only at `close` has all output been read.
   child.once('close', (code, signal) => {
     if (closing) return;
     const how = signal === null ? `with code ${code}` : `by ${signal}`;
-    resolve([`${name} ended ${how}. Its last words:`, ...last.map((line) => `  ${line}`)].join('\n'));
+    resolve([`${name} ended ${how}. Its last lines:`, ...last.map((line) => `  ${line}`)].join('\n'));
   });
   return {
     name,

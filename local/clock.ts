@@ -1,13 +1,13 @@
 /**
- * The sandbox’s time. It runs as everybody’s does until it is moved forward, in every process of the sandbox at once:
- * Date is all that moves. Timers keep their pace, so what waits for a second waits for a second.
+ * The sandbox’s clock. It follows the real clock until it is moved forward, in every process of the sandbox at once.
+ * Only Date moves; timers keep their pace, so a wait of one second takes one second.
  */
 const RealDate = Date;
 const realNow = RealDate.now;
 let aheadMs = 0;
 
 const now = (): number => realNow() + aheadMs;
-// At once, since some keep the function that they found at their start.
+// Replaced at load time, because some modules keep a reference to Date.now.
 RealDate.now = now;
 
 const moved = new Proxy(RealDate, {
@@ -16,14 +16,14 @@ const moved = new Proxy(RealDate, {
   apply: () => new RealDate(now()).toString(),
 });
 
-/** Moves this process’s clock forward by so many milliseconds. It never goes back. */
+/** Moves this process’s clock forward. It cannot go back. */
 export const moveClock = (ms: number): void => {
   if (!Number.isFinite(ms) || ms < 0) throw new RangeError('The clock moves forward only.');
   aheadMs += ms;
   globalThis.Date = moved;
 };
 
-/** What a process of the sandbox tells the others it started. */
+/** Sent by the sandbox to the processes that it started. */
 export interface ClockMessage {
   readonly moveClockMs: number;
 }

@@ -17,14 +17,14 @@ type Kept = (typeof kept)[number];
 
 export interface Data {
   path(file: Kept): string;
-  /** HUB_MASTER_KEYS of this sandbox: made once, then kept. */
+  /** HUB_MASTER_KEYS of this sandbox; generated once, then kept. */
   readonly hubMasterKeys: string;
-  /** ADMISSION_SECRETS of this sandbox: made once, then kept. */
+  /** ADMISSION_SECRETS of this sandbox; generated once, then kept. */
   readonly admissionSecret: string;
   close(): void;
 }
 
-/** The folder is another sandbox’s. */
+/** Another sandbox is using the folder. */
 export class FolderInUse extends Error {
   override readonly name = 'FolderInUse';
 }
@@ -39,8 +39,8 @@ const secretIn = (file: string, made: () => string): string => {
 const key = (): string => randomBytes(32).toString('hex');
 
 /**
- * Opens a sandbox’s folder for one sandbox alone. The lock is the operating system’s, on a SQLite file, so that it
- * is gone with the process that holds it, even a killed one. Throws FolderInUse.
+ * Opens a sandbox’s folder exclusively. The lock is the operating system’s, on a SQLite file, so it is released when
+ * the process that holds it ends, even when that is killed. Throws FolderInUse.
  */
 export const openData = (folder: string, options: { readonly fresh: boolean }): Data => {
   mkdirSync(folder, { recursive: true });

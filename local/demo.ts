@@ -1,4 +1,4 @@
-// `npm run demo`: the whole story against a sandbox of its own, each step verified. Exits 0 only if all of it is so.
+// `npm run demo`: runs the whole story against a sandbox of its own and verifies each step. Exits 0 only if all pass.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -46,7 +46,7 @@ const tell = async (sandbox: Sandbox): Promise<boolean> => {
 const folder = await mkdtemp(join(tmpdir(), 'knada-demo-'));
 let verified = false;
 try {
-  // Not Date: the story moves the sandbox’s clock.
+  // Not Date: the story moves the clock.
   const started = performance.now();
   const print = process.argv.includes('--verbose') ? console.log : () => {};
   const sandbox = await startSandbox({ port: await freeBase(), folder, verbose: true, print });

@@ -1,10 +1,11 @@
 import { fileURLToPath } from 'node:url';
 import { googleEndpoints } from '@knada/simulators/google/server.ts';
-import { authIssuers } from '@knada/simulators/issuer/server.ts';
+import { tenantId } from '@knada/simulators/issuer/server.ts';
 import { registryEndpoints } from '@knada/simulators/registries/server.ts';
+import { audience } from './conventions.ts';
 import { portOf, urlOf } from './ports.ts';
 
-/** What one may set oneself for a sandbox; everything else of DESIGN 8 is the sandbox's own business. */
+/** Variables of the product (deploy/README.md) that may be set for a sandbox; the sandbox sets all others itself. */
 const tunable = [
   'LOG_LEVEL',
   'HUB_VALUES_FILE',
@@ -24,13 +25,27 @@ const tunable = [
   'ROLLOUT_PER_TICK',
 ] as const;
 
-/** The group whose members are platform admins here. */
+/** The group whose members are platform admins in the sandbox. */
 export const adminGroup = 'knada-admins';
 
 /** The Google Cloud project that is simulated. */
 export const googleProject = 'knada-local';
 
-/** The environment of the API and the functions (DESIGN 8): production's, with the simulators' addresses. */
+/** AUTH_ISSUERS of an API that trusts the simulated issuer and no other. */
+export const authIssuers = (url: string): string =>
+  JSON.stringify([
+    {
+      issuer: url,
+      audience,
+      jwksUri: `${url}/jwks`,
+      algorithms: ['RS256'],
+      tenantId,
+      userClaim: 'preferred_username',
+      groupsClaim: 'groups',
+    },
+  ]);
+
+/** The environment of the API and the functions: production’s variables, with the simulators’ addresses. */
 export const environmentOf = (options: {
   readonly port: number;
   readonly storeFile: string;
@@ -56,9 +71,9 @@ export const environmentOf = (options: {
     REGISTRY_ENDPOINTS: registryEndpoints(`http://127.0.0.1:${portOf('registries', options.port)}`),
     GOOGLE_ENDPOINTS: googleEndpoints(`http://127.0.0.1:${portOf('google', options.port)}`),
     RATE_LIMIT_PER_MINUTE: '0',
-    // A real cluster’s notebooks ask a real DNS.
+    // Notebooks in a real cluster use a real DNS.
     ...(options.kubeconfig ? {} : { EGRESS_DNS_SERVERS: `127.0.0.1:${portOf('dns', options.port)}` }),
-    // Google's clients would look for a metadata server, and wait.
+    // Without it, Google’s clients look for a metadata server and wait.
     METADATA_SERVER_DETECTION: 'none',
   };
   const chosen = tunable.flatMap((name) => {

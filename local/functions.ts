@@ -1,4 +1,4 @@
-// Hosts the functions of functions/index.ts in one process, each below its name; deployed, each has a host of its own.
+// Serves the functions of functions/index.ts from one process, each below its name. In production each has its own host.
 import { createServer, type Server } from 'node:http';
 import { getFunction, getTestServer } from '@google-cloud/functions-framework/testing';
 
@@ -8,7 +8,7 @@ await import('../functions/index.ts');
 
 const hosted = new Map<string, Server>();
 for (const name of names) {
-  // Wraps the function in the framework's own Express app; the server it makes is never listened on.
+  // Wraps the function in the framework’s own Express app; the server never listens.
   if (getFunction(name) !== undefined) hosted.set(name, getTestServer(name));
 }
 
@@ -29,7 +29,7 @@ process.once('SIGTERM', () => {
   host.close(() => process.exit(0));
   host.closeIdleConnections();
 });
-// The terminal sends Ctrl-C to the whole group; the sandbox decides when its parts end.
+// The terminal sends Ctrl-C to the whole process group; the sandbox stops its parts itself.
 process.on('SIGINT', () => {});
 
 host.listen(Number(process.env.PORT), '127.0.0.1');

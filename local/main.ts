@@ -1,4 +1,4 @@
-// `npm run local`: the whole product on this machine. Ctrl-C ends it; the data stays for the next run.
+// `npm run local`: the whole product on this machine. Ctrl-C stops it; the data is kept for the next run.
 import { resolve } from 'node:path';
 import { parseArgs, styleText } from 'node:util';
 import { CannotStart, type Sandbox, startSandbox } from './sandbox.ts';
@@ -6,11 +6,11 @@ import { welcome } from './welcome.ts';
 
 const help = `npm run local [-- options]
 
-  --fresh        start empty: removes what earlier runs have kept
-  --kubeconfig   use kubectl's current context in place of the simulated cluster (Flux has to be installed there)
+  --fresh        start empty: removes the data of earlier runs
+  --kubeconfig   use kubectl's current context instead of the simulated cluster (requires Flux)
   --verbose      print every log line
 
-LOCAL_PORT (8080) is the API's port, seven more follow it. LOCAL_DIR (.local) is where the data is kept.
+LOCAL_PORT (8080) is the API's port; the sandbox also uses the seven ports after it. Data is kept in LOCAL_DIR (.local).
 `;
 
 const optionsOf = () => {
@@ -45,7 +45,7 @@ const run = async (): Promise<number> => {
   const { promise: asked, resolve: ask } = Promise.withResolvers<'asked'>();
   const stop = (): void => ask('asked');
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, stop);
-  // Started by scripts/run.mjs: when that is gone, so are we.
+  // Started by scripts/run.mjs; stops when that process is gone.
   process.once('disconnect', stop);
   process.channel?.unref();
 
@@ -59,7 +59,7 @@ const run = async (): Promise<number> => {
   });
   const started: Sandbox | 'asked' = await Promise.race([starting, asked]);
   if (started === 'asked') {
-    // Asked to end while starting: what has started still has to end.
+    // Stopped while starting: what has started has to be stopped too.
     await starting.then(
       (sandbox) => sandbox.close(),
       () => undefined,

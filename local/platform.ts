@@ -5,7 +5,7 @@ import { parseAllDocuments } from 'yaml';
 
 const files = ['helm-repository.yaml', 'admission-policies.yaml', 'admission-webhook.yaml'] as const;
 
-/** Installs what the platform team installs in a real cluster before the first team comes (deploy/). */
+/** Installs what the platform team installs in a real cluster before the first team is created (see deploy/README.md). */
 export const installPlatform = async (
   client: Client,
   values: { readonly PROJECT_ID: string; readonly ADMISSION_URL: string },
@@ -16,7 +16,7 @@ export const installPlatform = async (
   );
   for (const file of files) {
     const text = Object.entries(values).reduce(
-      // What deploy/render.sh does.
+      // As deploy/render.sh does.
       (rendered, [name, value]) => rendered.replaceAll(`\${${name}}`, value),
       readFileSync(new URL(`../deploy/${file}`, import.meta.url), 'utf8'),
     );

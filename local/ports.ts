@@ -1,7 +1,7 @@
 import { createSocket } from 'node:dgram';
 import { createServer } from 'node:net';
 
-/** What listens where, as an offset to LOCAL_PORT. */
+/** The port of each part, as an offset from LOCAL_PORT. */
 export const offsets = {
   api: 0,
   kubernetes: 1,
@@ -36,7 +36,7 @@ const isFreeForTcp = (port: number): Promise<boolean> => {
   return promise;
 };
 
-/** The ports of a sandbox that somebody else holds. */
+/** The sandbox’s ports that another program is using. */
 export const takenPorts = async (base: number): Promise<readonly { part: Part; port: number }[]> => {
   const parts: Part[] = ['api', 'kubernetes', 'hubs', 'registries', 'issuer', 'functions', 'google', 'dns'];
   const checked = await Promise.all(
@@ -49,7 +49,7 @@ export const takenPorts = async (base: number): Promise<readonly { part: Part; p
   return checked.filter(({ free }) => !free).map(({ part, port }) => ({ part, port }));
 };
 
-/** A base with all of a sandbox’s ports free at this moment, for a sandbox that must not disturb another. */
+/** A base port from which all of a sandbox’s ports are free now, so that two sandboxes can run side by side. */
 export const freeBase = async (): Promise<number> => {
   for (let attempt = 0; attempt < 50; attempt++) {
     const base = 20_000 + 10 * Math.floor(Math.random() * 1_200);

@@ -10,6 +10,7 @@ import { type Kubernetes, startKubernetes } from '@knada/simulators/kubernetes/s
 import { type Registries, startRegistries } from '@knada/simulators/registries/server.ts';
 import { type Child, startChild } from './child.ts';
 import { moveClock as moveOwnClock } from './clock.ts';
+import { audience, hubConventions, registryContent } from './conventions.ts';
 import { FolderInUse, openData } from './data.ts';
 import { environmentOf, googleProject } from './environment.ts';
 import { installPlatform } from './platform.ts';
@@ -20,19 +21,19 @@ const startTimeoutMs = 60_000;
 const reconcileEveryMs = 1_000;
 const cullEveryMs = 5_000;
 const refreshEveryMs = 60_000;
-/** The one node’s cores and bytes: a notebook that asks for more stays unscheduled. */
+/** The single node’s cores and bytes: a notebook that requests more stays unscheduled. */
 const room = { cpu: 8, memory: 64 * 1024 ** 3 };
 
 export interface SandboxOptions {
-  /** LOCAL_PORT: the API's port; the other parts follow it (local/ports.ts). */
+  /** LOCAL_PORT: the API’s port; the other parts use the ports after it (local/ports.ts). */
   readonly port: number;
-  /** Where the data is kept between runs. */
+  /** Where data is kept between runs. */
   readonly folder: string;
-  /** Empties the folder first. */
+  /** Removes the data of earlier runs first. */
   readonly fresh?: boolean;
-  /** Uses the current context of kubectl in place of the simulated cluster; Flux and the hubs are then real too. */
+  /** Uses kubectl’s current context instead of the simulated cluster; Flux and the hubs are then real too. */
   readonly kubeconfig?: boolean;
-  /** Prints every log line, not only warnings and errors. */
+  /** Prints every log line instead of only warnings and errors. */
   readonly verbose?: boolean;
   readonly print?: (line: string) => void;
 }
@@ -46,18 +47,18 @@ export interface Sandbox {
   /** The simulated hubs; undefined with `kubeconfig`. */
   readonly hubs: Hubs | undefined;
   readonly registries: Registries;
-  /** Secret Manager and IAM; gives tokens of teams’ service accounts. */
+  /** Secret Manager and IAM; issues tokens for teams’ service accounts. */
   readonly google: Google;
   readonly dns: Dns;
-  /** Settles with a report when a part of it dies by itself. */
+  /** Resolves with a report when a part ends unexpectedly. */
   readonly died: Promise<string>;
-  /** Moves the clock of every part forward, so that what takes hours is seen in seconds. Tokens age with it. */
+  /** Moves every part’s clock forward, to see in seconds what takes hours. Tokens age too. */
   moveClock(seconds: number): Promise<void>;
-  /** Ends every part. Safe to call twice. */
+  /** Stops every part. Safe to call twice. */
   close(): Promise<void>;
 }
 
-/** It cannot start, for a reason that whoever starts it can do something about. */
+/** The sandbox cannot start, for a reason that the user can fix. */
 export class CannotStart extends Error {
   override readonly name = 'CannotStart';
 }
@@ -82,12 +83,12 @@ const openFolder = (folder: string, fresh: boolean) => {
   } catch (error) {
     if (!(error instanceof FolderInUse)) throw error;
     throw new CannotStart(
-      `${error.message}\nStop it, or keep this one's data elsewhere: LOCAL_DIR=<folder> npm run local`,
+      `${error.message}\nStop it, or use another folder: LOCAL_DIR=<folder> npm run local`,
     );
   }
 };
 
-/** Until the address answers 200; gives up when `died` settles or the time is up. */
+/** Waits until the URL answers 200; throws when `died` resolves or after the timeout. */
 const untilReady = async (url: string, died: Promise<string>): Promise<void> => {
   let report: string | undefined;
   died.then((text) => {
@@ -102,7 +103,7 @@ const untilReady = async (url: string, died: Promise<string>): Promise<void> => 
     if (answered) return;
     if (report !== undefined) throw new CannotStart(report);
     if (Date.now() > end)
-      throw new CannotStart(`${url} does not answer 200 within ${startTimeoutMs / 1000} seconds.`);
+      throw new CannotStart(`${url} did not answer 200 within ${startTimeoutMs / 1000} seconds.`);
     await sleep(25);
   }
 };
@@ -114,7 +115,7 @@ const refreshOnce = async (url: string): Promise<void> => {
 
 type Report = (what: string, error?: unknown) => void;
 
-/** What runs in a real cluster besides its API server. */
+/** The controllers of a real cluster, and its kubelet. */
 const startControllers = (kubernetes: Kubernetes, registries: Registries, onFailure: Report): Closeable[] => {
   const client = kubernetes.client('sandbox');
   const flux = kubernetes.client('helm-controller', {
@@ -129,22 +130,22 @@ const startControllers = (kubernetes: Kubernetes, registries: Registries, onFail
 };
 
 /**
- * Starts the whole product on 127.0.0.1 (DESIGN 9): the simulators in this process, the API and the functions in
- * processes of their own with production's adapters, and Cloud Scheduler's calls. Resolves when `/readyz` answers.
+ * Starts the whole product on 127.0.0.1: the simulators in this process, the API and the functions in processes of
+ * their own with production’s adapters, and the calls of Cloud Scheduler. Resolves when `/readyz` answers 200.
  * Throws CannotStart.
  */
 export const startSandbox = async (options: SandboxOptions): Promise<Sandbox> => {
   const { port, print = () => {}, verbose = false, kubeconfig = false } = options;
   await checkPorts(port);
   const data = openFolder(options.folder, options.fresh === true);
-  /** Simulators, in the order in which they were started. */
+  /** Simulators, in start order. */
   const parts: Closeable[] = [];
   const children: Child[] = [];
   const schedules: Closeable[] = [];
   let closing: Promise<void> | undefined;
 
   const closeAll = async (): Promise<void> => {
-    // From here on nothing that ends counts as dead.
+    // From here on the end of a part is expected.
     const ending = children.map((child) => child.close());
     await Promise.all([...schedules.map((schedule) => schedule.close()), ...ending]);
     for (const part of parts.toReversed()) await part.close();
@@ -161,9 +162,13 @@ export const startSandbox = async (options: SandboxOptions): Promise<Sandbox> =>
   };
 
   try {
-    const issuer = await startIssuer({ port: portOf('issuer', port), keyFile: data.path('issuer-key.json') });
+    const issuer = await startIssuer({
+      port: portOf('issuer', port),
+      keyFile: data.path('issuer-key.json'),
+      audience,
+    });
     parts.push(issuer);
-    const registries = await startRegistries({ port: portOf('registries', port) });
+    const registries = await startRegistries({ ...registryContent, port: portOf('registries', port) });
     parts.push(registries);
     let kubernetes: Kubernetes | undefined;
     let hubs: Hubs | undefined;
@@ -174,7 +179,7 @@ export const startSandbox = async (options: SandboxOptions): Promise<Sandbox> =>
       kubernetes = await startKubernetes({ port: portOf('kubernetes', port), file, log: onFailure });
       parts.push(kubernetes);
       await installPlatform(kubernetes.client('platform'), {
-        PROJECT_ID: 'knada-local',
+        PROJECT_ID: googleProject,
         ADMISSION_URL: `http://127.0.0.1:${portOf('functions', port)}/admission/${data.admissionSecret}`,
       });
       parts.push(...startControllers(kubernetes, registries, onFailure));
@@ -183,6 +188,7 @@ export const startSandbox = async (options: SandboxOptions): Promise<Sandbox> =>
         port: portOf('hubs', port),
         client,
         file: data.path('hubs.json'),
+        conventions: hubConventions,
         moveClock,
         onFailure,
       });
@@ -206,7 +212,7 @@ export const startSandbox = async (options: SandboxOptions): Promise<Sandbox> =>
       given: process.env,
     });
     const start = async (name: 'api' | 'functions', script: string, ready: string): Promise<Child> => {
-      // As in the image: what fails says no more here than there.
+      // As in the image: error messages contain no more here than there.
       const env = { ...environment, NODE_ENV: 'production', PORT: String(portOf(name, port)) };
       const child = startChild(name, script, env, print, verbose);
       children.push(child);
@@ -214,7 +220,7 @@ export const startSandbox = async (options: SandboxOptions): Promise<Sandbox> =>
       return child;
     };
     const functions = await start('functions', 'local/functions.ts', '/');
-    // Environments are there before anybody can ask for them.
+    // The catalogue is filled before the API accepts requests.
     await refreshOnce(`${urlOf('functions', port)}/refresh`);
     const api = await start('api', 'src/main.ts', '/readyz');
     const died = Promise.race([functions.died, api.died]);

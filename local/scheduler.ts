@@ -1,6 +1,6 @@
 /**
- * Plays Cloud Scheduler for one function: calls it every `everyMs`, counted from start to start, never twice at
- * once. A failure is reported when it begins, not at every call.
+ * Simulates Cloud Scheduler for one function: calls it every `everyMs`, measured from start to start, one call at a
+ * time. A failure is reported once, not for every failing call.
  */
 export const startSchedule = (
   url: string,

@@ -1,7 +1,7 @@
 import { isClockMessage, moveClock } from './clock.ts';
 
-// Loaded into every process of the sandbox with --import: when the one that started it is gone, even killed, so is it.
-// What it says meanwhile is where the clock stands.
+// Loaded with --import into every process of the sandbox: the process ends when its parent is gone, even when that was
+// killed. Meanwhile the channel carries changes of the clock.
 const { channel } = process;
 if (channel) {
   process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'));
@@ -10,6 +10,6 @@ if (channel) {
     moveClock(message.moveClockMs);
     process.send?.({ clockMoved: true });
   });
-  // Listening must not keep the process alive.
+  // The channel must not keep the process alive.
   channel.unref();
 }

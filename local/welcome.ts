@@ -1,11 +1,11 @@
 import { styleText } from 'node:util';
 import type { Sandbox } from './sandbox.ts';
 
-/** What to paste next, for shells that speak POSIX. The README shows the same lines for the usual port. */
+/** Commands to try first, for POSIX shells. The README shows the same lines for the default port. */
 export const firstSteps = (sandbox: Pick<Sandbox, 'url'>): string => `\
 TOKEN=$(curl -s '${sandbox.url('issuer')}/token?email=kari.nordmann@nav.no')
 
-# create a team, order a notebook, look at it
+# create a team, order a notebook, read it back
 curl -s -w '\\n' ${sandbox.url('api')}/v1/teams -H "Authorization: Bearer $TOKEN" --json '{"slug": "team-a"}'
 curl -s -w '\\n' -X PUT ${sandbox.url('api')}/v1/teams/team-a/notebook -H "Authorization: Bearer $TOKEN" --json '{}'
 curl -s -w '\\n' ${sandbox.url('api')}/v1/teams/team-a/notebook -H "Authorization: Bearer $TOKEN"
@@ -13,11 +13,11 @@ curl -s -w '\\n' ${sandbox.url('api')}/v1/teams/team-a/notebook -H "Authorizatio
 # watch it until it is ready
 curl -sN ${sandbox.url('api')}/v1/teams/team-a/notebook/events -H "Authorization: Bearer $TOKEN"
 
-# start your own server in it, and see until when it runs
+# start your own server, and see when it will stop
 curl -s -w '\\n' -X POST ${sandbox.url('api')}/v1/teams/team-a/servers/kari.nordmann@nav.no/start -H "Authorization: Bearer $TOKEN"
 curl -s -w '\\n' ${sandbox.url('api')}/v1/teams/team-a/servers -H "Authorization: Bearer $TOKEN"
 
-# what stands in the cluster
+# see what is in the cluster
 kubectl --server ${sandbox.url('kubernetes')} get helmreleases,pods,networkpolicies,serviceaccounts,secrets -A`;
 
 /** What `npm run local` prints once everything answers. */
@@ -38,11 +38,11 @@ export const welcome = (sandbox: Sandbox, { kubeconfig }: { readonly kubeconfig:
   const steps = kubeconfig ? firstSteps(sandbox).replaceAll(/ --server \S+/g, '') : firstSteps(sandbox);
   return [
     '',
-    styleText(['bold', 'green'], 'KNADA Notebooks is running. Ctrl-C ends it; the data stays.'),
+    styleText(['bold', 'green'], 'KNADA Notebooks is running. Ctrl-C stops it; the data is kept.'),
     '',
     ...table,
     '',
-    styleText('dim', 'Paste this next:'),
+    styleText('dim', 'Try this next:'),
     '',
     steps,
     '',

@@ -119,8 +119,6 @@ export const shell: readonly string[] = [
   'src/api/operation-events.ts',
   // Answers within a deadline, whatever it waits for.
   'src/egress/admission.ts',
-  // Retries with jitter.
-  'src/secrets/provision.ts',
 ];
 
 const pureBuiltins = new Set(['node:crypto', 'node:util', 'node:buffer', 'node:net', 'node:url']);

@@ -3,38 +3,45 @@ import { setTimeout as wait } from 'node:timers/promises';
 import type { RouteDeps } from './api/app.ts';
 import type { Config } from './config.ts';
 import type { CullDeps } from './culling/cull.ts';
-import { type AddressDeps, addressesFor } from './egress/addresses.ts';
+import { type AddressDeps, addressesFor, knownAddresses } from './egress/addresses.ts';
 import { type AdmissionAnswer, type AdmissionRequest, admissionWith } from './egress/admission.ts';
 import type { RunDeps } from './egress/airflow-runs.ts';
 import { readCurrentEgress } from './egress/current-egress.ts';
 import { defaultEntryOptions, type EntryOptions } from './egress/entry.ts';
 import { chooseBackend } from './egress/fqdn.ts';
+import { namesOf } from './egress/hosts.ts';
+import type { LiveEgress } from './egress/live-egress.ts';
 import { defaultEgressSettings, type EgressSettings } from './egress/policy.ts';
 import { shippedCatalogue } from './environments/catalogue.ts';
 import type { ImagePolicy } from './images/reference.ts';
 import { resolveImage } from './images/resolve.ts';
 import type { Environment } from './model/environment.ts';
+import { kinds } from './model/kinds.ts';
 import type { TeamRecord } from './model/record.ts';
 import { platformHash, releaseSpec } from './notebooks/desired.ts';
+import { isPlatformContentOf } from './notebooks/platform-content.ts';
 import type { Platform } from './notebooks/values.ts';
 import type { Cluster } from './ports/cluster.ts';
 import type { DnsResolver } from './ports/dns.ts';
-import type { SecretManager, ServiceAccounts } from './ports/google.ts';
 import type { Hubs } from './ports/hubs.ts';
 import type { PythonReleases, Registries } from './ports/registries.ts';
 import type { Clock, Log } from './ports/runtime.ts';
+import type { SecretManager } from './ports/secret-manager.ts';
+import type { ServiceAccounts } from './ports/service-accounts.ts';
 import type { Store } from './ports/store.ts';
 import { boundedBy } from './reconcile/bounded.ts';
-import type { LiveEgress } from './reconcile/context.ts';
-import { knownAddresses, namesOf } from './reconcile/egress.ts';
+
 import { reconcileWith } from './reconcile/reconcile.ts';
 import type { RefreshDeps } from './reconcile/refresh.ts';
 import { renderWith } from './reconcile/render.ts';
-import { hasHomes } from './reconcile/teardown.ts';
+import { hasHomes } from './reconcile/teardown-notebook.ts';
 import type { TickDeps } from './reconcile/tick.ts';
-import { dismantleWith, provisionWith, secretExistsWith } from './secrets/provision.ts';
-import type { EgressAccess } from './servers/advance.ts';
+import { dismantleWith } from './secrets/dismantle.ts';
+import { provisionWith } from './secrets/provision.ts';
+import { secretExistsWith } from './secrets/team-secret.ts';
+import type { EgressAccess } from './servers/calls.ts';
 import { serversWith } from './servers/servers.ts';
+import { isRestricted } from './teams/lifecycle.ts';
 
 /** The outside world, opened; closed by whoever opened it. */
 export interface Adapters {
@@ -140,11 +147,8 @@ export const assemble = (
   /** GKE’s own policies are used where they are asked for and there. */
   const settingsNow = async (): Promise<EgressSettings> => {
     if (settings.backend === 'ip') return settings;
-    const isServed = await cluster.serves(
-      'networking.gke.io/v1alpha1',
-      'FQDNNetworkPolicy',
-      AbortSignal.timeout(discoveryDeadlineMs),
-    );
+    const { apiVersion, kind } = kinds.fqdnNetworkPolicy;
+    const isServed = await cluster.serves(apiVersion, kind, AbortSignal.timeout(discoveryDeadlineMs));
     return { ...settings, backend: chooseBackend(settings.backend, isServed ? ['v1alpha1'] : []) };
   };
   const imagePolicy = (garTeam: string | null): ImagePolicy => ({
@@ -175,18 +179,29 @@ export const assemble = (
     clock,
     googleProject: config.googleProject,
     workloadPool: config.workloadPool,
+    wait,
+    random: Math.random,
   };
   const google = { provision: provisionWith(googleDeps), dismantle: dismantleWith(googleDeps) };
   const secretExists = secretExistsWith(googleDeps);
   const addresses = { store, dns, clock, log, random: Math.random };
-  const reconcile = reconcileWith({ ...addresses, cluster, hubs, render: renderLive, egress, google });
+  const isPlatformContent = isPlatformContentOf(config.hub.values, []);
+  const reconcile = reconcileWith({
+    ...addresses,
+    cluster,
+    hubs,
+    render: renderLive,
+    egress,
+    google,
+    isPlatformContent,
+  });
   const access: EgressAccess = {
-    async announce(slug, signal) {
+    async prepare(slug, signal) {
       await reconcile(slug, signal, { announced: true });
     },
-    async confirm(slug, signal) {
+    async isEffective(slug, signal) {
       const team = await reconcile(slug, signal);
-      if (team?.notebook?.spec.allowlist.enabled !== true) return true;
+      if (team === undefined || !isRestricted(team)) return true;
       return team.status.conditions.some(({ type, status }) => type === 'Applied' && status === 'True');
     },
   };

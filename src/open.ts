@@ -9,10 +9,11 @@ import type { Config } from './config.ts';
 import { hubToken } from './notebooks/keys.ts';
 import type { Cluster } from './ports/cluster.ts';
 import type { DnsResolver } from './ports/dns.ts';
-import type { SecretManager, ServiceAccounts } from './ports/google.ts';
 import type { Hubs } from './ports/hubs.ts';
 import type { PythonReleases, Registries } from './ports/registries.ts';
 import type { Clock } from './ports/runtime.ts';
+import type { SecretManager } from './ports/secret-manager.ts';
+import type { ServiceAccounts } from './ports/service-accounts.ts';
 import type { Store } from './ports/store.ts';
 
 /** The outside world as the configuration names it. */

@@ -11,14 +11,14 @@ export interface Call {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** The API as one person uses it. */
+/** The API as one caller uses it. */
 export interface Api {
   call(method: string, path: string, call?: Call): Promise<Answer>;
   /** The events of a stream, one by one, until it ends. */
   events(path: string): AsyncGenerator<Json>;
 }
 
-/** Below `<base>/v1`, with a bearer token; without one nobody is signed in. */
+/** Requests below `<base>/v1`, with a bearer token if given. */
 export const apiAt = (base: string, token?: string): Api => {
   const authorization = token === undefined ? {} : { authorization: `Bearer ${token}` };
   const request = (method: string, path: string, { body, headers }: Call, signal: AbortSignal) =>

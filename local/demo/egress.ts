@@ -22,17 +22,17 @@ const allowlist = (hosts: readonly string[]): { body: Json } => ({
 const check = async ({ kari }: Story, destination: string): Promise<Json> =>
   expectStatus(await kari.call('POST', '/teams/team-a/egress/check', { body: { destination } }), 200);
 
-/** Egress: restricted from the moment a team says so, open only to what it lists, and only while it is needed. */
+/** Egress: restricted as soon as a team opts in, and open only to its allowlist while a server is running. */
 export const egress: readonly Step[] = [
   {
-    says: 'opting in leaves the baseline alone standing',
+    says: 'opting in replaces the open policy with the baseline',
     async run(story) {
       expectStatus(await story.kari.call('PATCH', notebook, allowlist(['pypi.org'])), 200);
       assert.deepEqual(await policies(story), ['notebook-egress-baseline']);
     },
   },
   {
-    says: 'what the list allows is open before a started notebook is ready',
+    says: 'the allowlist is open before a started server is ready',
     async run(story) {
       await started(story);
       assert.deepEqual(await policies(story), ['notebook-egress-allow', 'notebook-egress-baseline']);
@@ -42,7 +42,7 @@ export const egress: readonly Step[] = [
     },
   },
   {
-    says: 'a changed list reaches the running notebook in the same request, and restarts nothing',
+    says: 'a changed list reaches the running server within the request and restarts nothing',
     async run(story) {
       const pods = async () => (await story.cluster.list('pods', { namespace: story.namespace })).map(nameOf);
       const before = { pods: await pods(), opened: await opened(story) };
@@ -51,14 +51,14 @@ export const egress: readonly Step[] = [
       assert.ok(after.length > 0);
       assert.ok(
         after.every((cidr) => !before.opened.includes(cidr)),
-        'what was taken off is closed',
+        'removed entries are closed',
       );
       assert.deepEqual(await pods(), before.pods);
       assert.equal(at(await check(story, 'api.github.com'), 'allowed'), true);
     },
   },
   {
-    says: 'it is shown per entry, and a list with a bad entry is refused whole',
+    says: 'getEgress shows each entry, and a list with an invalid entry is rejected as a whole',
     async run(story) {
       const { kari } = story;
       const mixed = ['api.github.com', 'missing.example.com', 'private.example.com'];
@@ -78,7 +78,7 @@ export const egress: readonly Step[] = [
     },
   },
   {
-    says: 'when the notebook stops, what was open is closed',
+    says: 'the allowlist is closed when the server stops',
     async run(story) {
       const stop = await story.kari.call('POST', '/teams/team-a/servers/kari.nordmann@nav.no/stop');
       expectStatus(stop, 202);
@@ -89,7 +89,7 @@ export const egress: readonly Step[] = [
     },
   },
   {
-    says: 'opting out opens everything again, and nothing else is left',
+    says: 'opting out restores open egress and leaves no other policy behind',
     async run(story) {
       const body = { allowlist: { enabled: false } };
       expectStatus(await story.kari.call('PATCH', notebook, { body }), 200);

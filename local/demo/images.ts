@@ -5,10 +5,10 @@ import { expectStatus, firstOverride, hubPods, notebook, releaseOf, type Step } 
 const ownRepository = 'navikt/team-notebook';
 const ownImage = `ghcr.io/${ownRepository}:main`;
 
-/** What a notebook runs. */
+/** Environments and images. */
 export const images: readonly Step[] = [
   {
-    says: 'the environments are the newest standard image of each Python, with what is missing and why',
+    says: 'the environments are the newest standard image of each Python version, with reasons for those missing',
     async run({ kari, registries }) {
       const { items, gaps } = asMap(expectStatus(await kari.call('GET', '/environments'), 200));
       const offered = asList(items ?? null);
@@ -34,7 +34,7 @@ export const images: readonly Step[] = [
     },
   },
   {
-    says: 'a tag that has moved is told, and taken when asked: no hub restarts',
+    says: 'a moved tag is reported, and its new digest is used on request, without a hub restart',
     async run(story) {
       const { kari, registries, sandbox } = story;
       const before = { release: await releaseOf(story), pods: await hubPods(story) };

@@ -2,13 +2,13 @@ import assert from 'node:assert/strict';
 import { at } from '@knada/simulators/kubernetes/json.ts';
 import { expectStatus, notebook, type Step, untilStatus } from './story.ts';
 
-/** Homes that grow, and what stays when a notebook and its team go. */
+/** Home volumes, and what is kept when a notebook and its team are deleted. */
 export const leaving: readonly Step[] = [
   {
-    says: 'a larger home is ordered, and the volume that exists grows',
+    says: 'ordering a larger home grows the existing volume',
     async run(story) {
       const { cluster, kari, namespace } = story;
-      // As KubeSpawner makes it at a member's first start.
+      // As KubeSpawner creates it at a member’s first start.
       const claim = {
         apiVersion: 'v1',
         kind: 'PersistentVolumeClaim',
@@ -32,7 +32,7 @@ export const leaving: readonly Step[] = [
     },
   },
   {
-    says: 'deleting the notebook takes the hub away and keeps the homes',
+    says: 'deleting the notebook removes the hub and keeps the home volumes',
     async run(story) {
       const { cluster, kari, namespace } = story;
       expectStatus(await kari.call('DELETE', notebook), 202);
@@ -43,7 +43,7 @@ export const leaving: readonly Step[] = [
     },
   },
   {
-    says: 'a team with homes is deleted only when told to, and then leaves nothing behind',
+    says: 'a team with home volumes is deleted only on explicit request, and nothing is left behind',
     async run(story) {
       const { cluster, kari, namespace } = story;
       const refused = expectStatus(await kari.call('DELETE', '/teams/team-a'), 409);

@@ -13,10 +13,10 @@ import {
   writesDuring,
 } from './story.ts';
 
-/** A team, a notebook, and changes to it. */
+/** A team, its notebook, and changes to it. */
 export const ordering: readonly Step[] = [
   {
-    says: 'a token of the issuer opens the API, and without one it stays shut',
+    says: 'the API accepts the issuer’s token and refuses a request without one',
     async run(story) {
       const url = `${story.sandbox.url('issuer')}/token?email=kari.nordmann@nav.no`;
       const token = await (await fetch(url)).text();
@@ -26,7 +26,7 @@ export const ordering: readonly Step[] = [
     },
   },
   {
-    says: 'a team is created, and its namespace stands in the cluster',
+    says: 'creating a team creates its namespace',
     async run(story) {
       const created = await story.kari.call('POST', '/teams', { body: { slug: 'team-a' } });
       const team = expectStatus(created, 201);
@@ -38,7 +38,7 @@ export const ordering: readonly Step[] = [
     },
   },
   {
-    says: 'an empty order takes every default',
+    says: 'an empty order uses every default',
     async run({ kari }) {
       const ordered = expectStatus(await kari.call('PUT', notebook, { body: {} }), 201);
       assert.partialDeepStrictEqual(at(ordered, 'spec'), {
@@ -50,7 +50,7 @@ export const ordering: readonly Step[] = [
     },
   },
   {
-    says: 'the event stream follows it until it is Ready, then ends',
+    says: 'the event stream reports progress until Ready, then ends',
     async run({ kari }) {
       const phases: Json[] = [];
       for await (const event of kari.events(`${notebook}/events`)) {
@@ -60,7 +60,7 @@ export const ordering: readonly Step[] = [
     },
   },
   {
-    says: 'HelmRelease, profiles, policies, service account and hub keys stand in Kubernetes',
+    says: 'the cluster has the HelmRelease, profiles, policies, service account and hub keys',
     async run(story) {
       const { cluster, namespace } = story;
       const release = await releaseOf(story);
@@ -85,7 +85,7 @@ export const ordering: readonly Step[] = [
     },
   },
   {
-    says: 'the same order again writes nothing to the cluster',
+    says: 'repeating the order writes nothing to the cluster',
     async run(story) {
       const writes = await writesDuring(story, async () => {
         const again = expectStatus(await story.kari.call('PUT', notebook, { body: {} }), 200);
@@ -95,7 +95,7 @@ export const ordering: readonly Step[] = [
     },
   },
   {
-    says: 'a plan tells what more CPU would mean, and changes nothing',
+    says: 'a plan shows the effect of more CPU and changes nothing',
     async run(story) {
       const body = { resources: { cpu: { limit: 2 } } };
       const plan = expectStatus(await story.kari.call('POST', `${notebook}/plan`, { body }), 200);
@@ -109,7 +109,7 @@ export const ordering: readonly Step[] = [
     },
   },
   {
-    says: 'more CPU changes the profiles and restarts no hub: the HelmRelease stays as it is',
+    says: 'more CPU changes the profiles, leaves the HelmRelease unchanged and restarts no hub',
     async run(story) {
       const before = { release: await releaseOf(story), pods: await hubPods(story) };
       const patched = await story.kari.call('PATCH', notebook, {
@@ -125,7 +125,7 @@ export const ordering: readonly Step[] = [
     },
   },
   {
-    says: 'a change decided on an older revision is refused with 412',
+    says: 'a change based on an older revision is refused with 412',
     async run({ kari }) {
       const stale = await kari.call('PATCH', notebook, {
         body: { resources: { cpu: { limit: 4 } } },
@@ -135,7 +135,7 @@ export const ordering: readonly Step[] = [
     },
   },
   {
-    says: 'the history tells who changed what, and an earlier revision is restored',
+    says: 'the history shows who changed what, and an earlier revision can be restored',
     async run(story) {
       const { kari } = story;
       const history = expectStatus(

@@ -3,7 +3,7 @@ import { asList, asText, at, type Json } from '@knada/simulators/kubernetes/json
 import { apiAt } from './api.ts';
 import { expectStatus, isReady, notebook, type Step, until, withoutInstance } from './story.ts';
 
-/** Strangers, and a cluster that is away. */
+/** Callers without access, and an unreachable cluster. */
 export const resilience: readonly Step[] = [
   {
     says: "a stranger's 404 is the same as for a team that does not exist",
@@ -17,7 +17,7 @@ export const resilience: readonly Step[] = [
     },
   },
   {
-    says: 'with Kubernetes away an order is accepted and shown as Pending with the reason',
+    says: 'while Kubernetes is unreachable an order is accepted and shown as Pending with the reason',
     async run({ kari, kubernetes }) {
       kubernetes.faults.set(() => ({ drop: true }));
       expectStatus(await kari.call('POST', '/teams', { body: { slug: 'team-b' } }), 201);
@@ -32,11 +32,11 @@ export const resilience: readonly Step[] = [
     },
   },
   {
-    says: 'once Kubernetes is back the next tick applies it without anybody asking',
+    says: 'the next tick after Kubernetes returns applies the order',
     async run(story) {
       story.kubernetes.faults.set(undefined);
       const selection = { labelSelector: 'knada.io/team=team-b' };
-      // Only the cluster is looked at: a GET of the notebook would lend a hand.
+      // Reads the cluster only: a GET of the notebook would reconcile it too.
       await until(story, 'helmreleases', selection, (found) => found.some(isReady), 'the hub of team-b');
       const events = story.kari.events('/teams/team-b/notebook/events');
       let last: Json = null;

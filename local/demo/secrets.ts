@@ -8,7 +8,7 @@ import { expectStatus, type Step, type Story } from './story.ts';
 const notebook = fileURLToPath(new URL('notebook.ts', import.meta.url));
 const run = promisify(execFile);
 
-/** What a notebook of this team reads in a secret, in a process of its own with Google’s client, or why not. */
+/** Reads a secret as a notebook of this team does, in its own process with Google’s client; returns the payload or the error. */
 const readBy = async ({ sandbox }: Story, teamId: string, secret: string): Promise<Json> => {
   const metadata = await sandbox.google.metadataFor({
     namespace: `team-${teamId}`,
@@ -27,7 +27,7 @@ const idOf = ({ namespace }: Story): string => namespace.replace(/^team-/, '');
 /** The team’s own secret. */
 export const secrets: readonly Step[] = [
   {
-    says: 'the team has a secret, named as its notebooks find it, without a version yet',
+    says: 'the team has a secret without versions, under the name that its notebooks see',
     async run(story) {
       const { kari } = story;
       const id = idOf(story);
@@ -42,7 +42,7 @@ export const secrets: readonly Step[] = [
     },
   },
   {
-    says: "a version that is added is read by the team's service account, with Google's own client",
+    says: "the team's service account reads an added version with Google's own client",
     async run(story) {
       const { kari } = story;
       const path = '/teams/team-a/secret/versions';
@@ -55,7 +55,7 @@ export const secrets: readonly Step[] = [
     },
   },
   {
-    says: "another team's account is denied",
+    says: "another team's service account is denied",
     async run(story) {
       const { kari } = story;
       const other = expectStatus(await kari.call('POST', '/teams', { body: { slug: 'team-c' } }), 201);
@@ -65,7 +65,7 @@ export const secrets: readonly Step[] = [
     },
   },
   {
-    says: 'a version is switched off and on again, and the history knows of it but not what it holds',
+    says: 'a version is disabled and enabled, and the history records it without the payload',
     async run({ kari }) {
       const version = '/teams/team-a/secret/versions/1';
       const off = expectStatus(await kari.call('POST', `${version}/disable`), 200);

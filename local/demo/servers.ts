@@ -9,7 +9,7 @@ const path = '/teams/team-a/servers';
 const server = `${path}/${kari}`;
 const hour = 3600;
 
-/** Follows an operation by its stream to the end. */
+/** Follows an operation’s stream to its end. */
 export const followed = async ({ kari: api }: Story, operation: Json): Promise<readonly Json[]> => {
   const events: Json[] = [];
   for await (const event of api.events(`/teams/team-a/operations/${asText(at(operation, 'id'))}/events`)) {
@@ -32,7 +32,7 @@ const shown = async ({ kari: api }: Story): Promise<Json> => {
 const notebookPods = async ({ cluster, namespace }: Story) =>
   cluster.list('pods', { namespace, labelSelector: 'component=singleuser-server' });
 
-/** Who may log in, as the hub tells our service. */
+/** The hub’s users, who are the people that can log in. */
 const hubUsers = async ({ sandbox, cluster, namespace }: Story): Promise<readonly string[]> => {
   const secret = await cluster.get('secrets', namespace, 'notebook-hub');
   const token = Buffer.from(asText(at(secret, 'data', 'hub.services.knada-notebooks.apiToken')), 'base64');
@@ -43,16 +43,16 @@ const hubUsers = async ({ sandbox, cluster, namespace }: Story): Promise<readonl
 
 const instant = (value: Json | undefined): number => Date.parse(asText(value));
 
-/** Servers: seen, started, kept alive, restarted, and switched off when nobody uses them. */
+/** Servers: listed, started, extended, restarted, and culled when idle. */
 export const servers: readonly Step[] = [
   {
-    says: 'a member who never started a server is in the list, stopped',
+    says: 'a member who never started a server is listed as stopped',
     async run(story) {
       assert.partialDeepStrictEqual(await shown(story), { state: 'stopped', stopsAt: null });
     },
   },
   {
-    says: 'a server starts with progress to the end, as the profile says',
+    says: 'a server starts, with progress, as its profile says',
     async run(story) {
       const events = await started(story);
       const progress = events.map((event) => Number(at(event, 'progress')));
@@ -67,7 +67,7 @@ export const servers: readonly Step[] = [
     },
   },
   {
-    says: 'asking for a start again starts nothing: it runs already',
+    says: 'a second start request changes nothing while the server is running',
     async run(story) {
       const before = (await notebookPods(story)).map(uidOf);
       expectStatus(await story.kari.call('POST', `${server}/start`), 200);
@@ -75,7 +75,7 @@ export const servers: readonly Step[] = [
     },
   },
   {
-    says: 'the list says when it will stop, and why',
+    says: 'the list shows when the server will stop, and why',
     async run(story) {
       const seen = await shown(story);
       assert.partialDeepStrictEqual(seen, { state: 'running', stopsBecause: 'idle', pendingRestart: false });
@@ -84,7 +84,7 @@ export const servers: readonly Step[] = [
     },
   },
   {
-    says: 'extending it moves that moment',
+    says: 'extending the server moves that time',
     async run(story) {
       const until = new Date(Date.now() + 5 * hour * 1000).toISOString();
       const extended = await story.kari.call('POST', `${server}/extend`, { body: { until } });
@@ -96,7 +96,7 @@ export const servers: readonly Step[] = [
     },
   },
   {
-    says: 'more memory is a pending restart, and a restart takes it',
+    says: 'more memory shows as a pending restart, and a restart applies it',
     async run(story) {
       const body = { resources: { memory: { limit: '4Gi' } } };
       expectStatus(await story.kari.call('PATCH', '/teams/team-a/notebook', { body }), 200);
@@ -104,7 +104,7 @@ export const servers: readonly Step[] = [
       const [before] = await notebookPods(story);
       const operation = expectStatus(await story.kari.call('POST', `${server}/restart`), 202);
       const twice = expectStatus(await story.kari.call('POST', `${server}/restart`), 202);
-      assert.equal(at(twice, 'id'), at(operation, 'id'), 'a double click is one restart');
+      assert.equal(at(twice, 'id'), at(operation, 'id'), 'a repeated request returns the same restart');
       await followed(story, operation);
       const [after] = await notebookPods(story);
       assert.notEqual(after && uidOf(after), before && uidOf(before));
@@ -112,7 +112,7 @@ export const servers: readonly Step[] = [
     },
   },
   {
-    says: 'a hub that is frozen is restarted, and the servers live through it',
+    says: 'restarting a frozen hub leaves its servers running',
     async run(story) {
       const before = { hub: await hubPods(story), pods: (await notebookPods(story)).map(uidOf) };
       story.hubs.freeze('team-a');
@@ -123,7 +123,7 @@ export const servers: readonly Step[] = [
     },
   },
   {
-    says: 'with nobody at work it is switched off, and the history says why',
+    says: 'an idle server is stopped, and the history says why',
     async run(story) {
       await story.sandbox.moveClock(2 * hour);
       const token = await story.sandbox.issuer.token({ email: kari });
@@ -134,7 +134,7 @@ export const servers: readonly Step[] = [
         const { body } = await story.kari.call('GET', '/teams/team-a/history');
         return asList(at(body, 'items')).find((one) => at(one, 'action') === 'server_culled');
       };
-      // The stop comes first, its line in the history right after it.
+      // The history entry is written just after the stop.
       const end = performance.now() + 10_000;
       let entry = await culled();
       while (entry === undefined && performance.now() < end) {
@@ -150,7 +150,7 @@ export const servers: readonly Step[] = [
     },
   },
   {
-    says: 'a new member may log in at once, and one who leaves may not any more: no hub restarts',
+    says: 'a new member can log in at once and a removed one cannot, without a hub restart',
     async run(story) {
       const hub = await hubPods(story);
       const ola = 'ola.nordmann@nav.no';

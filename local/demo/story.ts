@@ -16,7 +16,7 @@ import type { Registries } from '@knada/simulators/registries/server.ts';
 import type { Sandbox } from '../sandbox.ts';
 import type { Answer, Api } from './api.ts';
 
-/** What the steps share. A step adds what later ones need. */
+/** State shared by the steps. A step adds what later steps need. */
 export interface Story {
   readonly sandbox: Sandbox;
   readonly kubernetes: Kubernetes;
@@ -28,14 +28,14 @@ export interface Story {
   namespace: string;
 }
 
-/** One step of the story. It throws unless what `says` says is so. */
+/** One step of the story. Throws unless the statement in `says` holds. */
 export interface Step {
   readonly says: string;
   run(story: Story): Promise<void>;
 }
 
 export const notebook = '/teams/team-a/notebook';
-/** Waits for a condition of the cluster, looking again at each change of a kind. */
+/** Waits for a state of the cluster; checks again at each change of the kind. */
 export const until = async (
   { cluster }: Story,
   plural: string,
@@ -58,7 +58,7 @@ export const until = async (
   }
 };
 
-/** Asks until the answer has this status, as a client would that has been told 202. */
+/** Repeats the request until the response has this status, as a client does after a 202. */
 export const untilStatus = async (api: Api, path: string, status: number): Promise<Answer> => {
   const end = Date.now() + 30_000;
   for (;;) {
@@ -97,7 +97,7 @@ export const releaseOf = async ({ cluster, namespace }: Story): Promise<KubeObje
 export const hubPods = async ({ cluster, namespace }: Story): Promise<string[]> =>
   (await cluster.list('pods', { namespace, labelSelector: 'component=hub' })).map(uidOf);
 
-/** Writes to the cluster by this product while something happens. */
+/** The product’s writes to the cluster while `happens` runs. */
 export const writesDuring = async (
   { kubernetes }: Story,
   happens: () => Promise<unknown>,
@@ -111,5 +111,5 @@ export const writesDuring = async (
   return writes;
 };
 
-/** A problem without what may differ between two that say the same. */
+/** A problem without its request id, to compare two of them. */
 export const withoutInstance = (body: Json): Json => without(asMap(body), 'instance');

@@ -2,29 +2,38 @@ import { setTimeout as wait } from 'node:timers/promises';
 import type { ApiException } from '@kubernetes/client-node';
 import Type from 'typebox';
 import { Value } from 'typebox/value';
+import { redact } from '../lib/redaction.ts';
+import { type KindName, kinds } from '../model/kinds.ts';
 import { fieldManager } from '../model/record.ts';
 import type { ApplyOutcome, Cluster, Manifest, ObjectRef } from '../ports/cluster.ts';
 import { Unavailable } from '../ports/unavailable.ts';
-import { without } from './credentials.ts';
 import type { Gke } from './gke.ts';
 import { type ClusterAccess, type Connection, connect } from './kubernetes-connection.ts';
 
-/** Every kind that is read or written, by `<apiVersion>/<kind>`, and where the API server keeps it. */
-const kinds: Readonly<Record<string, { readonly plural: string; readonly scope?: 'cluster' }>> = {
-  'v1/Namespace': { plural: 'namespaces', scope: 'cluster' },
-  'v1/ServiceAccount': { plural: 'serviceaccounts' },
-  'v1/ConfigMap': { plural: 'configmaps' },
-  'v1/Secret': { plural: 'secrets' },
-  'v1/Pod': { plural: 'pods' },
-  'v1/Event': { plural: 'events' },
-  'v1/PersistentVolumeClaim': { plural: 'persistentvolumeclaims' },
-  'v1/Service': { plural: 'services' },
-  'apps/v1/Deployment': { plural: 'deployments' },
-  'apps/v1/StatefulSet': { plural: 'statefulsets' },
-  'networking.k8s.io/v1/NetworkPolicy': { plural: 'networkpolicies' },
-  'networking.gke.io/v1alpha1/FQDNNetworkPolicy': { plural: 'fqdnnetworkpolicies' },
-  'helm.toolkit.fluxcd.io/v2/HelmRelease': { plural: 'helmreleases' },
+/** Where the API server keeps each kind. */
+const resources: Readonly<Record<KindName, { readonly plural: string; readonly scope?: 'cluster' }>> = {
+  namespace: { plural: 'namespaces', scope: 'cluster' },
+  serviceAccount: { plural: 'serviceaccounts' },
+  configMap: { plural: 'configmaps' },
+  secret: { plural: 'secrets' },
+  pod: { plural: 'pods' },
+  event: { plural: 'events' },
+  volumeClaim: { plural: 'persistentvolumeclaims' },
+  service: { plural: 'services' },
+  deployment: { plural: 'deployments' },
+  statefulSet: { plural: 'statefulsets' },
+  networkPolicy: { plural: 'networkpolicies' },
+  fqdnNetworkPolicy: { plural: 'fqdnnetworkpolicies' },
+  helmRelease: { plural: 'helmreleases' },
 };
+
+const isKindName = (name: string): name is KindName => Object.hasOwn(kinds, name);
+
+const resourceByKind = new Map(
+  Object.keys(resources)
+    .filter(isKindName)
+    .map((name) => [`${kinds[name].apiVersion}/${kinds[name].kind}`, resources[name]]),
+);
 
 const tries = 4;
 const firstPauseMs = 100;
@@ -122,7 +131,7 @@ const manifestOf = (type: { apiVersion: string; kind: string }, answer: unknown)
 /** `secrets`: what the server was shown and may quote. */
 const statusOf = (body: unknown, secrets: readonly string[]): StatusAnswer => {
   try {
-    const text = without(secrets, typeof body === 'string' ? body : JSON.stringify(body));
+    const text = redact(typeof body === 'string' ? body : JSON.stringify(body), secrets);
     const status: unknown = JSON.parse(text);
     return Value.Check(StatusAnswer, status) ? status : {};
   } catch {
@@ -172,7 +181,7 @@ const within = async <T>(signal: AbortSignal, work: Promise<T>): Promise<T> => {
 };
 
 const pathOf = (ref: { apiVersion: string; kind: string; namespace?: string | undefined }) => {
-  const kind = kinds[`${ref.apiVersion}/${ref.kind}`];
+  const kind = resourceByKind.get(`${ref.apiVersion}/${ref.kind}`);
   if (kind === undefined) throw new TypeError(`${ref.apiVersion} ${ref.kind} is not a kind that we use`);
   const [version = '', group = ''] = ref.apiVersion.split('/').reverse();
   const namespace = kind.scope === 'cluster' ? undefined : ref.namespace;

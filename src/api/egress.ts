@@ -1,9 +1,9 @@
-import { namesIn } from '../egress/airflow.ts';
 import type { CurrentEgress } from '../egress/current-egress.ts';
 import { type EntryOptions, parseAllowlist } from '../egress/entry.ts';
 import { explain, parseDestination } from '../egress/explain.ts';
 import { chooseBackend } from '../egress/fqdn.ts';
 import { addressesIn } from '../egress/freshness.ts';
+import { namesIn } from '../egress/hosts.ts';
 import type { EgressSettings } from '../egress/policy.ts';
 import { egressView, egressSchemas as viewSchemas } from '../egress/view.ts';
 import type { App } from '../http/server.ts';

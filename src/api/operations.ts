@@ -15,7 +15,7 @@ export const advancedOperation = async (
   team: TeamRecord,
   id: string,
 ): Promise<OperationRecord> => {
-  const operation = await servers.watched(team, id);
+  const operation = await servers.poll(team, id);
   if (operation === undefined) throw new Problem('not_found');
   return operation;
 };

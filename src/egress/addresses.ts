@@ -127,6 +127,12 @@ export const addressesFor = async (
   return addressesIn(new Map([...known, ...(await lookNow(deps, asked, how))]));
 };
 
+/** What is known of these names, without a lookup. */
+export const knownAddresses = async (
+  store: Pick<HostStore, 'hosts'>,
+  names: readonly string[],
+): Promise<Addresses> => (names.length === 0 ? new Map() : addressesIn(await store.hosts(names)));
+
 const iso = (at: number): string => new Date(at).toISOString();
 
 interface Way {

@@ -1,14 +1,16 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
+import { kinds } from '../model/kinds.ts';
 import { namespaceOf } from '../model/names.ts';
 import type { TeamRecord } from '../model/record.ts';
 import type { Cluster } from '../ports/cluster.ts';
 import type { Store } from '../ports/store.ts';
 import { Unavailable } from '../ports/unavailable.ts';
-import { teamIdLabel } from '../teams/desired.ts';
-import { namesIn } from './airflow.ts';
+import { teamIdLabel, teamLabel } from '../teams/labels.ts';
+import { hasNotebook, isRestricted } from '../teams/lifecycle.ts';
 import { announceRun, type RunDeps } from './airflow-runs.ts';
 import { closedSentence, destinationOf } from './destinations.ts';
 import { parseAllowlist } from './entry.ts';
+import { namesIn } from './hosts.ts';
 import { allowedReview, parseReview, type Review } from './review.ts';
 
 export interface AdmissionDeps extends RunDeps {
@@ -122,17 +124,14 @@ const openNotebook = async (
   signal: AbortSignal,
 ): Promise<readonly string[]> => {
   const { cluster, store, announce } = deps;
-  const found = await cluster.read({ apiVersion: 'v1', kind: 'Namespace', name: namespace }, signal);
-  const { [teamIdLabel]: id, 'knada.io/team': slug } = found?.metadata.labels ?? {};
+  const found = await cluster.read({ ...kinds.namespace, name: namespace }, signal);
+  const { [teamIdLabel]: id, [teamLabel]: slug } = found?.metadata.labels ?? {};
   if (slug === undefined || id === undefined || namespaceOf(id) !== namespace) return [];
   const team = await store.team(slug);
-  if (team?.id !== id || !isRestricted(team)) return [];
+  if (team?.id !== id || !hasNotebook(team) || !isRestricted(team)) return [];
   const now = await announce(slug, signal);
   return now === undefined ? [] : sentencesOf(deps, now, signal);
 };
-
-const isRestricted = ({ notebook, deletion }: TeamRecord): boolean =>
-  notebook !== null && notebook.deletion === null && deletion === null && notebook.spec.allowlist.enabled;
 
 /** What stands in the way of the list: a fault that the team’s condition tells, and hosts without an address. */
 const sentencesOf = async (

@@ -1,9 +1,10 @@
 import { forEachConcurrently } from '../lib/concurrency.ts';
 import { at, isObject } from '../lib/json.ts';
 import type { AllowlistEntry } from '../model/allowlist.ts';
-import type { Cluster, Manifest, OwnerReference } from '../ports/cluster.ts';
+import { kinds } from '../model/kinds.ts';
+import type { Cluster, Manifest } from '../ports/cluster.ts';
 import type { Clock, Log } from '../ports/runtime.ts';
-import { hasEnded } from '../teams/labels.ts';
+import { hasEnded, teamNamespace } from '../teams/labels.ts';
 import {
   airflowLabels,
   announcements,
@@ -11,7 +12,6 @@ import {
   entriesOf,
   isOutdated,
   isRunPolicy,
-  namesIn,
   type Run,
   type RunPolicy,
   runPolicy,
@@ -21,6 +21,8 @@ import {
 import { airflowTarget } from './allow.ts';
 import { type Addresses, closedSentence } from './destinations.ts';
 import type { EntryOptions } from './entry.ts';
+import { namesIn } from './hosts.ts';
+import { podOwners } from './pod-owner.ts';
 import { type EgressSettings, PolicyName } from './policy.ts';
 import { allowlistAnnotation, type Review } from './review.ts';
 
@@ -34,7 +36,6 @@ export interface RunDeps {
   readonly log: Pick<Log, 'warn' | 'error'>;
 }
 
-const networkPolicies = { apiVersion: 'networking.k8s.io/v1', kind: 'NetworkPolicy' } as const;
 const namespacesAtOnce = 8;
 const runsAtOnce = 8;
 const passDeadlineMs = 45_000;
@@ -51,11 +52,12 @@ type Place =
 
 const placeOf = async ({ cluster }: RunDeps, namespace: string, signal: AbortSignal): Promise<Place> => {
   const [found, baseline] = await Promise.all([
-    cluster.read({ apiVersion: 'v1', kind: 'Namespace', name: namespace }, signal),
-    cluster.read({ ...networkPolicies, namespace, name: PolicyName.AirflowBaseline }, signal),
+    cluster.read({ ...kinds.namespace, name: namespace }, signal),
+    cluster.read({ ...kinds.networkPolicy, namespace, name: PolicyName.AirflowBaseline }, signal),
   ]);
   const { labels = {} } = found?.metadata ?? {};
-  if (labels['team-namespace'] !== 'true') return { place: 'elsewhere' };
+  if (!Object.entries(teamNamespace).every(([name, value]) => labels[name] === value))
+    return { place: 'elsewhere' };
   if (baseline === undefined || baseline.metadata.deletionTimestamp !== undefined) {
     return { place: 'no_baseline' };
   }
@@ -88,7 +90,7 @@ export const announceRun = async (
   if (entries.length === 0) return faults;
   const news = { uid: uidOf(pod), at: new Date(clock.now()).toISOString() };
   for (let attempt = 0; attempt < tries; attempt += 1) {
-    const existing = await cluster.read({ ...networkPolicies, namespace, name: target.name }, signal);
+    const existing = await cluster.read({ ...kinds.networkPolicy, namespace, name: target.name }, signal);
     if (existing !== undefined && !isRunPolicy(existing)) {
       return [...faults, `The allowlist is not opened: NetworkPolicy ${target.name} is somebody else’s.`];
     }
@@ -154,8 +156,8 @@ export const reconcileRuns = async (
 ): Promise<RunReport> => {
   const { cluster } = deps;
   const [pods, policies] = await Promise.all([
-    cluster.list({ apiVersion: 'v1', kind: 'Pod', withLabels: ['dag_id'] }, signal),
-    cluster.list({ ...networkPolicies, labels: airflowLabels }, signal),
+    cluster.list({ ...kinds.pod, withLabels: ['dag_id'] }, signal),
+    cluster.list({ ...kinds.networkPolicy, labels: airflowLabels }, signal),
   ]);
   const runs = runsOf(deps, pods.filter(asks), policies);
   const places = new Map<string, Place>();
@@ -218,7 +220,7 @@ const runsOf = (
 const runOf = (deps: RunDeps, found: Found, place: Place | undefined): Run | undefined => {
   const { namespace, pods, policy } = found;
   if (place?.place !== 'baseline') return undefined;
-  const owners = pods.flatMap(ownerOf);
+  const owners = podOwners(pods);
   const announced =
     policy === undefined
       ? []
@@ -253,11 +255,6 @@ const targetOf = ({ metadata: { name }, spec }: Manifest): Run['target'] | undef
   return target?.name === name ? target : undefined;
 };
 
-const ownerOf = ({ metadata: { name, uid } }: Manifest): OwnerReference[] =>
-  uid === undefined
-    ? []
-    : [{ apiVersion: 'v1', kind: 'Pod', name, uid, controller: false, blockOwnerDeletion: false }];
-
 const settle = async (
   { cluster, log }: RunDeps,
   { namespace, name, policy: existing }: Found,
@@ -269,7 +266,7 @@ const settle = async (
     const { uid, resourceVersion } = existing?.metadata ?? {};
     if (uid === undefined || resourceVersion === undefined) return 'unchanged';
     // With its version: somebody may announce a pod of it just now.
-    const ref = { ...networkPolicies, namespace, name, uid, resourceVersion };
+    const ref = { ...kinds.networkPolicy, namespace, name, uid, resourceVersion };
     return (await cluster.remove(ref, signal)) === 'removed' ? 'removed' : 'unchanged';
   }
   if (existing !== undefined && !isOutdated(existing, wanted)) return 'unchanged';

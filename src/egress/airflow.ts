@@ -1,5 +1,6 @@
 import type { AllowlistEntry } from '../model/allowlist.ts';
 import type { Manifest, OwnerReference } from '../ports/cluster.ts';
+import { managedBy, teamIdLabel, teamLabel } from '../teams/labels.ts';
 import { type AllowTarget, airflowTarget, allowPolicy } from './allow.ts';
 import type { Addresses, HostReport } from './destinations.ts';
 import { type EntryOptions, parseAllowlist } from './entry.ts';
@@ -11,7 +12,7 @@ export const airflowLabel = 'knada.io/airflow';
 
 /** What every such policy carries; how the tick finds them all. */
 export const airflowLabels = {
-  'app.kubernetes.io/managed-by': 'knada-notebooks',
+  ...managedBy,
   [airflowLabel]: 'true',
 } as const;
 
@@ -73,14 +74,6 @@ export function union(...lists: readonly (readonly AllowlistEntry[])[]): readonl
   return [...distinct.values()].sort((a, b) => byText(a.entry, b.entry));
 }
 
-/** Names of which addresses are to be known. */
-export function namesIn(entries: readonly AllowlistEntry[], settings: EgressSettings): readonly string[] {
-  const names = entries.flatMap(({ kind, host }) =>
-    kind === 'name' && !settings.hostMap.has(host) ? [host] : [],
-  );
-  return [...new Set(names)].sort(byText);
-}
-
 /** A run whose policy is to be made. */
 export interface Run {
   readonly namespace: string;
@@ -106,7 +99,7 @@ export interface RunPolicy {
 export function runPolicy(run: Run, addresses: Addresses, settings: EgressSettings): RunPolicy {
   const { namespaceLabels, owners, announced } = run;
   const labels = Object.fromEntries(
-    ['knada.io/team-id', 'knada.io/team'].flatMap((key) => {
+    [teamIdLabel, teamLabel].flatMap((key) => {
       const value = namespaceLabels[key];
       return value === undefined ? [] : [[key, value]];
     }),

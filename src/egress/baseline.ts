@@ -1,5 +1,5 @@
 import type { V1NetworkPolicyEgressRule, V1NetworkPolicyPeer } from '@kubernetes/client-node';
-import { notebookPods } from '../teams/labels.ts';
+import { componentLabel, notebookPods } from '../teams/labels.ts';
 import { type Addresses, destinationOf } from './destinations.ts';
 import {
   type EgressSettings,
@@ -127,5 +127,5 @@ const tcp = (ports: readonly number[], to: V1NetworkPolicyPeer[]): V1NetworkPoli
 });
 
 const component = (name: string): V1NetworkPolicyPeer => ({
-  podSelector: { matchLabels: { component: name } },
+  podSelector: { matchLabels: { [componentLabel]: name } },
 });

@@ -1,4 +1,5 @@
 import type { HostRecord } from '../model/host.ts';
+import { kinds } from '../model/kinds.ts';
 import type { Cluster, Manifest } from '../ports/cluster.ts';
 import type { HostStore } from '../ports/store.ts';
 import { Unavailable } from '../ports/unavailable.ts';
@@ -11,9 +12,6 @@ export interface CurrentEgress {
   /** Whether the cluster has GKE’s own policies by host name. */
   readonly servesFqdn: boolean;
 }
-
-/** Policies by host name of GKE’s own, in the one version that is its own. */
-const fqdnPolicies = { apiVersion: 'networking.gke.io/v1alpha1', kind: 'FQDNNetworkPolicy' } as const;
 
 /** Reads only. Throws for the store, never for the cluster. */
 export const readCurrentEgress = async (
@@ -32,15 +30,17 @@ export const readCurrentEgress = async (
   return { hosts, ...seen };
 };
 
-const policiesIn = async (
+/** Every egress policy in a namespace, also those of others: any of them may open more than ours do. */
+export const policiesIn = async (
   cluster: Pick<Cluster, 'list' | 'serves'>,
   namespace: string,
   signal: AbortSignal,
-): Promise<Pick<CurrentEgress, 'policies' | 'servesFqdn'>> => {
+): Promise<{ readonly policies: readonly Manifest[]; readonly servesFqdn: boolean }> => {
+  const { apiVersion, kind } = kinds.fqdnNetworkPolicy;
   const [plain, servesFqdn] = await Promise.all([
-    cluster.list({ apiVersion: 'networking.k8s.io/v1', kind: 'NetworkPolicy', namespace }, signal),
-    cluster.serves(fqdnPolicies.apiVersion, fqdnPolicies.kind, signal),
+    cluster.list({ ...kinds.networkPolicy, namespace }, signal),
+    cluster.serves(apiVersion, kind, signal),
   ]);
-  const native = servesFqdn ? await cluster.list({ ...fqdnPolicies, namespace }, signal) : [];
+  const native = servesFqdn ? await cluster.list({ apiVersion, kind, namespace }, signal) : [];
   return { policies: [...plain, ...native], servesFqdn };
 };

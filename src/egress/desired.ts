@@ -14,12 +14,6 @@ import {
 
 export type EgressPolicy = NetworkPolicy | FqdnNetworkPolicy;
 
-/** Which policy in the team’s namespace. */
-export interface PolicyRef {
-  readonly kind: EgressPolicy['kind'];
-  readonly name: string;
-}
-
 export interface NotebookEgress {
   readonly allowlistEnabled: boolean;
   readonly entries: readonly AllowlistEntry[];
@@ -33,8 +27,6 @@ export interface NotebookEgress {
 export interface DesiredPolicies {
   /** In the order to apply. */
   readonly apply: readonly EgressPolicy[];
-  /** The same as references: every other policy named isNotebookPolicy is to go. */
-  readonly keep: readonly PolicyRef[];
   /** One per distinct host of the list, also while no notebook runs; empty when not opted in. */
   readonly hosts: readonly HostReport[];
   readonly problem: PolicyTooLarge | undefined;
@@ -52,7 +44,7 @@ export function openPolicy(meta: PolicyMeta): NetworkPolicy {
 export function desiredNotebookPolicies(wanted: NotebookEgress): DesiredPolicies {
   const { meta, settings, entries, addresses } = wanted;
   if (!wanted.allowlistEnabled) {
-    return { ...ordered([openPolicy(meta)]), hosts: [], problem: undefined };
+    return { apply: [openPolicy(meta)], hosts: [], problem: undefined };
   }
   const whole = allowPolicy(meta, entries, addresses, settings);
   const { allows, problem } =
@@ -60,38 +52,7 @@ export function desiredNotebookPolicies(wanted: NotebookEgress): DesiredPolicies
       ? { allows: listOf(whole.policy), problem: whole.problem }
       : nativeAllows(wanted);
   const apply = [baselinePolicy(meta, settings, addresses), ...(wanted.podsAlive ? allows : [])];
-  return { ...ordered(apply), hosts: whole.hosts, problem };
-}
-
-export type Step =
-  | { readonly do: 'apply'; readonly policy: EgressPolicy }
-  | { readonly do: 'remove'; readonly policy: PolicyRef };
-
-/**
- * The way from what exists to what is desired. Opting in: the baseline holds before `open` goes. Opting out: `open`
- * holds before the rest goes. In between, what is no longer allowed goes before anything new is allowed. Policies
- * of other names in `existing` are left alone.
- *
- * When the first step fails, none of the others may be taken; when a later one fails, no `apply` after it, but every
- * `remove`. Then no moment is wider than both ends, and a team that is opted in loses `open` also when its
- * allow policy cannot be applied. (With gke-fqdn an entry’s hosts and addresses are several objects, so that a moment
- * may mix entries of the old and the new list; it has none that is in neither.)
- */
-export function transition(desired: DesiredPolicies, existing: readonly PolicyRef[]): Step[] {
-  const isKept = (ref: PolicyRef) =>
-    desired.keep.some((kept) => kept.kind === ref.kind && kept.name === ref.name);
-  const stale = existing
-    .filter((ref) => isNotebookPolicy(ref) && !isKept(ref))
-    .map((policy): Step => ({ do: 'remove', policy }));
-  const isOpen = ({ policy }: Step) => 'name' in policy && policy.name === PolicyName.Open;
-  const [first, ...rest] = desired.apply.map((policy): Step => ({ do: 'apply', policy }));
-  return [...listOf(first), ...stale.filter((step) => !isOpen(step)), ...rest, ...stale.filter(isOpen)];
-}
-
-/** Whether a policy is one of a team’s notebooks by its name; those of Airflow runs are not. */
-export function isNotebookPolicy(ref: PolicyRef): boolean {
-  const isFixed = [PolicyName.Open, PolicyName.Baseline, PolicyName.Allow].some((name) => name === ref.name);
-  return ref.kind === 'NetworkPolicy' ? isFixed : ref.name.startsWith(`${PolicyName.Allow}-`);
+  return { apply, hosts: whole.hosts, problem };
 }
 
 function nativeAllows(wanted: NotebookEgress) {
@@ -104,10 +65,6 @@ function nativeAllows(wanted: NotebookEgress) {
   );
   const named = fqdnPolicies(meta, entries, addresses, settings);
   return { allows: [...listOf<EgressPolicy>(literal.policy), ...named], problem: literal.problem };
-}
-
-function ordered(apply: readonly EgressPolicy[]): Pick<DesiredPolicies, 'apply' | 'keep'> {
-  return { apply, keep: apply.map(({ kind, metadata }) => ({ kind, name: metadata.name })) };
 }
 
 const listOf = <T>(value: T | undefined): T[] => (value === undefined ? [] : [value]);

@@ -1,10 +1,11 @@
 import { isObject } from '../lib/json.ts';
 import type { Manifest } from '../ports/cluster.ts';
+import { componentLabel, notebookPods, teamIdLabel, teamLabel } from '../teams/labels.ts';
 import { byText } from './policy.ts';
 
-/** Labels that every notebook pod has (facts/notebooks b4), and what is known of their values. */
+/** Labels that every notebook pod has (KubeSpawner’s common_labels and extra_labels, and the chart’s), and what is known of their values. */
 const known: Readonly<Record<string, string | undefined>> = {
-  component: 'singleuser-server',
+  ...notebookPods,
   'app.kubernetes.io/component': 'singleuser-server',
   app: 'jupyterhub',
   'app.kubernetes.io/name': 'jupyterhub',
@@ -17,12 +18,12 @@ const known: Readonly<Record<string, string | undefined>> = {
   'hub.jupyter.org/username': undefined,
   'hub.jupyter.org/servername': undefined,
   'hub.jupyter.org/network-access-hub': undefined,
-  'knada.io/team': undefined,
-  'knada.io/team-id': undefined,
+  [teamLabel]: undefined,
+  [teamIdLabel]: undefined,
 };
 
 /** Pods that belong to the hub: the baseline opens them already. */
-const hubParts = new Set(['hub', 'proxy', 'autohttps']);
+const hubParts: ReadonlySet<unknown> = new Set(['hub', 'proxy', 'autohttps']);
 
 const list = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
 
@@ -62,9 +63,7 @@ const isHubPart = (peer: unknown): boolean => {
   if (!isObject(peer) || !isObject(peer.podSelector)) return false;
   if (peer.namespaceSelector !== undefined || peer.ipBlock !== undefined) return false;
   const { matchLabels } = peer.podSelector;
-  return (
-    isObject(matchLabels) && typeof matchLabels.component === 'string' && hubParts.has(matchLabels.component)
-  );
+  return isObject(matchLabels) && hubParts.has(matchLabels[componentLabel]);
 };
 
 const opensMore = (rule: unknown): boolean => {

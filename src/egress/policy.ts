@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { V1NetworkPolicyEgressRule, V1NetworkPolicySpec } from '@kubernetes/client-node';
+import { kinds } from '../model/kinds.ts';
 import { type Cidr, printCidr, type RangeSettings } from './ranges.ts';
 
 /** What a policy of ours carries besides its rules; given by the caller, who knows the team. */
@@ -32,6 +33,10 @@ export const PolicyName = {
   AirflowBaseline: 'airflow-egress-baseline',
 } as const;
 export type PolicyName = (typeof PolicyName)[keyof typeof PolicyName];
+
+/** Whether an object is of a kind that opens egress. */
+export const isEgressPolicy = ({ kind }: { readonly kind: string }): boolean =>
+  kind === kinds.networkPolicy.kind || kind === kinds.fqdnNetworkPolicy.kind;
 
 /** What the operator decides about policies. */
 export interface EgressSettings extends RangeSettings {

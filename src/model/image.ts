@@ -10,23 +10,29 @@ export const imageWarnings = ['digest_decides', 'moving_tag', 'created_unknown',
 
 export const ImageWarning = closed(
   { code: oneOf(imageWarnings), message: Type.String() },
-  { $id: 'ImageWarning', description: 'A remark about an image that can be used.' },
+  { $id: 'ImageWarning', description: 'A hint about an image that can still be used.' },
 );
 export type ImageWarning = Static<typeof ImageWarning>;
 
 export const ResolvedImage = closed(
   {
-    reference: Type.String({ description: 'The canonical form of the requested image.' }),
+    reference: Type.String({ description: 'The canonical form of the requested reference.' }),
     digest: Type.String({
       description: 'The digest that would run.',
       examples: [`sha256:${'a'.repeat(64)}`],
     }),
     platforms: Type.Array(Type.String({ examples: ['linux/amd64'] })),
-    sizeBytes: Type.Integer({ minimum: 0, description: 'Compressed size of the linux/amd64 image.' }),
-    createdAt: nullable({ ...Instant, description: 'When it was built; null when the image does not say.' }),
+    sizeBytes: Type.Integer({
+      minimum: 0,
+      description: 'The compressed size that a node pulls for linux/amd64.',
+    }),
+    createdAt: nullable({
+      ...Instant,
+      description: 'When the image was built; null when the image does not say.',
+    }),
     warnings: Type.Array(ref(ImageWarning)),
   },
-  { $id: 'ResolvedImage', description: 'An image as its registry has it now.' },
+  { $id: 'ResolvedImage', description: 'An image as it is in its registry now.' },
 );
 export type ResolvedImage = Static<typeof ResolvedImage>;
 
@@ -47,7 +53,7 @@ export const TeamImages = closed(
   {
     items: Type.Array(ref(TeamImage)),
     unknown: Type.Array(Type.String(), {
-      description: 'Sources that could not be listed, one sentence each: their images are not in items.',
+      description: 'One sentence for each source that could not be listed; items may be incomplete.',
     }),
   },
   { $id: 'TeamImages' },
@@ -57,8 +63,8 @@ export type TeamImages = Static<typeof TeamImages>;
 export const ImageTagItem = closed(
   {
     tag: Type.String(),
-    digest: nullable(Type.String({ description: 'null when this registry lists tags without it.' })),
-    pushedAt: nullable({ ...Instant, description: 'null when this registry lists tags without it.' }),
+    digest: nullable(Type.String({ description: 'null when the registry lists tags without it.' })),
+    pushedAt: nullable({ ...Instant, description: 'null when the registry lists tags without it.' }),
   },
   { $id: 'ImageTagItem' },
 );

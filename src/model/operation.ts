@@ -4,7 +4,7 @@ import { closed, Instant, oneOf } from '../lib/schema.ts';
 export const operationKinds = ['start', 'stop', 'restart', 'restart_hub'] as const;
 export type OperationKind = (typeof operationKinds)[number];
 
-/** An example with the fields of every operation on a server; a failed one also has a reason. */
+/** The fields of every operation on a server; a failed one also has a reason. */
 export const exampleOperation = {
   id: 'op-6f1c2a9be0d34c57',
   kind: 'restart',
@@ -16,7 +16,7 @@ export const exampleOperation = {
   updatedAt: '2026-11-23T09:00:04.000Z',
 } as const;
 
-/** A long-running operation as its clients see it. A stop that is done is `ready` as well. */
+/** A long-running operation as clients see it. A stop ends in `ready`, too: it is done. */
 export const Operation = closed(
   {
     id: Type.String({ examples: ['op-6f1c2a9be0d34c57'] }),
@@ -44,8 +44,8 @@ export const Operation = closed(
 export type Operation = Static<typeof Operation>;
 
 /**
- * The step that an operation has reached. Each step is one external call that is safe to repeat, or one wait; the
- * process that advances it writes the next step by compare-and-set. `cancel` undoes a start that cannot succeed.
+ * The current step of an operation. Each step is one outside call that is safe to repeat, or one wait; the instance that
+ * advances it writes the next one by compare-and-set. `cancel` cancels a start that cannot succeed.
  */
 export type OperationStep =
   | 'stop'
@@ -71,11 +71,11 @@ export interface OperationRecord {
   readonly force: boolean;
   /** The profile to start with; null until it is chosen. */
   readonly profile: string | null;
-  /** Uid of the previous pod while it terminates, so a start does not take it for the new one; null when there was none. */
+  /** Uid of the previous pod, which a start must not mistake for its own while it terminates; null without one. */
   readonly formerPod: string | null;
-  /** Since when the new pod’s image could not be pulled; absent while it can. */
+  /** Since when the new pod’s image cannot be pulled; absent while it can. */
   readonly pullFailingSince?: string;
-  /** Until when one instance has claimed the call of this step; absent without a claim. */
+  /** Until when one instance alone makes the call of this step; absent when it is not claimed. */
   readonly claimedUntil?: string;
   readonly by: string;
   readonly createdAt: string;

@@ -84,6 +84,8 @@ export interface Release {
   /** Hash of the platform (chart version and values) from which `spec` was rendered. */
   readonly platformHash: string;
   readonly spec: Readonly<Record<string, unknown>>;
+  /** Whether the team was Ready when a roll-out gave it this release; absent for a first order and in older records. */
+  readonly wasReady?: boolean;
 }
 
 export interface TeamStatus {

@@ -19,7 +19,7 @@ export const Server = closed(
     user: Type.String({ description: 'Hub user name.', examples: ['kari.nordmann@nav.no'] }),
     state: oneOf(serverStates, {
       description:
-        'hub_restarting: the hub has just started and is checking whether this server runs. unknown: the hub does not answer and there is no pod.',
+        'hub_restarting: the hub has just started and is checking whether this server is running. unknown: the hub does not answer and there is no pod.',
       examples: ['running'],
     }),
     startedAt: nullable(Instant),
@@ -28,14 +28,14 @@ export const Server = closed(
       Type.String({
         format: 'date-time',
         description:
-          'When the server is stopped unless there is activity before; null when it is not running, and while the hub does not answer.',
+          'When it is stopped unless there is activity until then; null when it is not running, and while the hub does not answer.',
         examples: ['2026-11-23T10:00:00.000Z'],
       }),
     ),
     stopsBecause: Type.Unsafe<StopReason | null>({
       type: ['string', 'null'],
       enum: ['idle', 'max_age', 'extended', null],
-      description: 'The rule behind stopsAt: inactivity, age, or an extension.',
+      description: 'Which rule applies: no activity, maximum age, or the end of a requested extension.',
       examples: ['idle'],
     }),
     image: nullable(
@@ -46,7 +46,7 @@ export const Server = closed(
     ),
     pendingRestart: nullable(
       Type.Boolean({
-        description: 'Whether a restart would change its configuration; null when that is unknown.',
+        description: 'Whether a restart would apply another configuration; null when that is not known.',
         examples: [false],
       }),
     ),
@@ -62,13 +62,13 @@ export const Server = closed(
     ),
     message: Type.Optional(
       Type.String({
-        description: 'The problem in a sentence.',
-        examples: ['No node in the cluster has room for this notebook yet; it is waiting for one.'],
+        description: 'The same, for people.',
+        examples: ['No node has room for this notebook.'],
       }),
     ),
     operation: nullable(
       Type.String({
-        description: 'Id of the operation in progress on this server.',
+        description: 'Id of the open operation on this server.',
         examples: ['op-6f1c2a9be0d34c57'],
       }),
     ),
@@ -101,8 +101,7 @@ export const StartOrder = closed(
       Type.String({
         minLength: 1,
         maxLength: 100,
-        description:
-          'Slug of an available profile. Default: the one used last, otherwise the preselected one.',
+        description: 'Slug of an offered profile. Default: the one used last, else the default profile.',
         examples: ['python-3-13'],
       }),
     ),
@@ -115,8 +114,7 @@ export const StopOrder = closed(
   {
     force: Type.Optional(
       Type.Boolean({
-        description:
-          'Delete the pod even if the hub does not answer, and abandon another operation on this server.',
+        description: 'Delete the pod whatever the hub answers, and cancel another operation on this server.',
         examples: [false],
       }),
     ),

@@ -3,7 +3,7 @@ import { closed, Instant, nullable, ref } from '../lib/schema.ts';
 import { Phase } from './condition.ts';
 import { pageOf } from './page.ts';
 
-/** At most 25 characters: with four hexadecimal digits it is a Google service account id, which has at most 30. */
+/** Two to 25 characters; it becomes a DNS label of the hub’s address. */
 export const Slug = Type.String({
   pattern: '^[a-z][a-z0-9]*(-[a-z0-9]+)*$',
   minLength: 2,
@@ -18,17 +18,17 @@ export const TeamPath = closed({ team: Slug });
 const email = Type.String({
   format: 'email',
   maxLength: 254,
-  description: 'Compared case-insensitively and stored in lower case.',
+  description: 'Compared without regard to case and stored in lower case.',
   examples: ['kari.nordmann@nav.no'],
 });
 
-/** The accepted JupyterHub user names. KubeSpawner derives pod and volume names from them. */
+/** JupyterHub user names become pod and volume names by way of a slug. */
 export const usernamePattern = '^[a-z0-9]([a-z0-9._@+-]*[a-z0-9])?$';
 
 const username = Type.String({
   pattern: usernamePattern,
   maxLength: 254,
-  description: 'Name of the hub user. Default: the e-mail address in lower case.',
+  description: 'The name of the hub user. The default is the e-mail in lower case.',
   examples: ['kari'],
 });
 
@@ -48,7 +48,7 @@ const ghcrRepositories = Type.Array(
   }),
   {
     maxItems: 100,
-    description: 'GHCR repositories of the configured owner that the team’s images come from.',
+    description: 'The GHCR repositories of the team’s images, below the configured owner.',
   },
 );
 
@@ -75,7 +75,7 @@ export const TeamOrder = closed(
 );
 export type TeamOrder = Static<typeof TeamOrder>;
 
-/** A merge patch (RFC 7396): an array replaces the whole array, null resets a field to its default. */
+/** A merge patch (RFC 7396): an array replaces the whole array, null resets to the default. */
 export const TeamPatch = closed(
   {
     members: Type.Optional(nullable(members)),
@@ -109,7 +109,7 @@ export const Team = closed(
     ghcrRepositories: Type.Array(Type.String({ examples: ['my-image-repo/notebook'] })),
     garTeam: nullable(Type.String({ examples: ['team-a'] })),
     phase: ref(Phase),
-    revision: Type.Integer({ minimum: 1, description: 'Rises with every requested change.' }),
+    revision: Type.Integer({ minimum: 1, description: 'Incremented with every change that was requested.' }),
     createdAt: Instant,
     updatedAt: Instant,
   },

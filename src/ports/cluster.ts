@@ -85,3 +85,13 @@ export type ApplyOutcome =
   | { readonly outcome: 'applied'; readonly object: Manifest }
   | { readonly outcome: 'conflict'; readonly message: string }
   | { readonly outcome: 'refused'; readonly message: string };
+
+export const refOf = ({ apiVersion, kind, metadata }: Manifest): ObjectRef => ({
+  apiVersion,
+  kind,
+  name: metadata.name,
+  ...(metadata.namespace === undefined ? {} : { namespace: metadata.namespace }),
+});
+
+/** As people name an object, such as `NetworkPolicy notebook-egress-open`. */
+export const nameOf = ({ kind, metadata }: Manifest): string => `${kind} ${metadata.name}`;

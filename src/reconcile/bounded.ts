@@ -2,14 +2,14 @@ import type { TeamRecord } from '../model/record.ts';
 import type { Log } from '../ports/runtime.ts';
 import type { Reconcile } from './reconcile.ts';
 
-/** A write waits this long for the cluster; what is not done by then the tick does. */
+/** A write waits this long for the cluster; the tick does the rest. */
 const afterWriteMs = 8_000;
 
 /** A read waits less: the store has an answer already. */
 const whileReadingMs = 2_000;
-const lookEveryMs = 1_000;
+const reconcileEveryMs = 1_000;
 
-/** Teams whose last look is remembered; one that is forgotten is only looked at once more. */
+/** Teams whose last attempt is remembered; a forgotten one is only reconciled once more. */
 const remembered = 10_000;
 
 interface BoundedDeps {
@@ -21,9 +21,9 @@ interface BoundedDeps {
 
 /** Reconciling within a request: for a bounded time, and never a reason to fail it. */
 export interface BoundedReconcile {
-  /** One look right after a write. */
+  /** One attempt right after a write. */
   afterWrite(team: TeamRecord): Promise<TeamRecord | undefined>;
-  /** One look for whoever reads a team that is under way; at most once a second per team and instance. */
+  /** One attempt while a team that is being changed is read; at most once a second per team and instance. */
   whileUnderWay(team: TeamRecord): Promise<TeamRecord | undefined>;
 }
 
@@ -34,20 +34,20 @@ const isUnderWay = ({ status, deletion, notebook }: TeamRecord): boolean =>
   status.phase === 'Applying';
 
 export const boundedBy = ({ reconcile, elapsedMs, log }: BoundedDeps): BoundedReconcile => {
-  const lookedAt = new Map<string, number>();
+  const attemptedAt = new Map<string, number>();
 
   const attempt = async (team: TeamRecord, ms: number): Promise<TeamRecord | undefined> => {
-    lookedAt.delete(team.id);
-    lookedAt.set(team.id, elapsedMs());
-    for (const oldest of lookedAt.keys()) {
-      if (lookedAt.size <= remembered) break;
-      lookedAt.delete(oldest);
+    attemptedAt.delete(team.id);
+    attemptedAt.set(team.id, elapsedMs());
+    for (const oldest of attemptedAt.keys()) {
+      if (attemptedAt.size <= remembered) break;
+      attemptedAt.delete(oldest);
     }
     try {
       return await reconcile(team.slug, AbortSignal.timeout(ms));
     } catch (error) {
-      // What was asked for is stored and due; the tick takes it from there.
-      log.warn({ team: team.slug, err: error }, 'look failed');
+      // The order is stored and due, so the tick repeats it.
+      log.warn({ team: team.slug, err: error }, 'reconcile failed');
       return team;
     }
   };
@@ -55,8 +55,8 @@ export const boundedBy = ({ reconcile, elapsedMs, log }: BoundedDeps): BoundedRe
   return {
     afterWrite: (team) => attempt(team, afterWriteMs),
     async whileUnderWay(team) {
-      const last = lookedAt.get(team.id);
-      if (!isUnderWay(team) || (last !== undefined && elapsedMs() - last < lookEveryMs)) return team;
+      const last = attemptedAt.get(team.id);
+      if (!isUnderWay(team) || (last !== undefined && elapsedMs() - last < reconcileEveryMs)) return team;
       return attempt(team, whileReadingMs);
     },
   };

@@ -1,11 +1,11 @@
 import type { Condition, ConditionType, Phase } from '../model/condition.ts';
 import type { TeamRecord, TeamStatus } from '../model/record.ts';
-import type { Provisioned } from '../secrets/provision.ts';
-import type { EgressFact } from './egress.ts';
-import type { MembersFact } from './members.ts';
-import type { ReleaseState } from './release.ts';
+import type { ProvisionResult } from '../secrets/provision.ts';
+import type { EgressFact } from './egress-fact.ts';
+import type { ReleaseState } from './release-state.ts';
+import type { MembersFact } from './sync-members.ts';
 
-/** What one look at a team’s objects came to. */
+/** What one reconcile has found. */
 export interface ReconcileFacts {
   readonly applied:
     | { readonly outcome: 'complete' }
@@ -14,10 +14,10 @@ export interface ReconcileFacts {
     | { readonly outcome: 'unknown'; readonly reason: string; readonly message: string };
   /** The hub’s HelmRelease; undefined when there is none or it could not be read. */
   readonly release: ReleaseState | undefined;
-  /** Undefined where this look did not ask: what was found out before stands. */
+  /** Undefined where this reconcile did not ask: what was found before stands. */
   readonly members?: MembersFact | undefined;
   readonly egress?: EgressFact | undefined;
-  readonly secret?: Provisioned | undefined;
+  readonly secret?: ProvisionResult | undefined;
 }
 
 type Finding = Omit<Condition, 'type' | 'lastTransitionTime'>;
@@ -25,7 +25,11 @@ type Finding = Omit<Condition, 'type' | 'lastTransitionTime'>;
 const applied = ({ applied: fact }: ReconcileFacts): Finding => {
   switch (fact.outcome) {
     case 'complete':
-      return { status: 'True', reason: 'AsOrdered', message: 'Everything ordered is in the cluster.' };
+      return {
+        status: 'True',
+        reason: 'AsOrdered',
+        message: 'Everything that was ordered is in the cluster.',
+      };
     case 'blocked':
       return { status: 'False', reason: fact.reason, message: fact.message };
     case 'waiting':
@@ -39,6 +43,8 @@ const hubFinding = {
   applying: { status: 'Unknown', reason: 'Applying' },
   retrying: { status: 'False', reason: 'Retrying' },
   applied: { status: 'True', reason: 'Installed' },
+  drifted: { status: 'False', reason: 'Drifted' },
+  suspended: { status: 'False', reason: 'Suspended' },
   failed: { status: 'False', reason: 'Failed' },
   rolled_back: { status: 'False', reason: 'RolledBack' },
 } as const satisfies Record<ReleaseState['state'], Pick<Finding, 'status' | 'reason'>>;
@@ -46,7 +52,7 @@ const hubFinding = {
 const hubReady = ({ applied: fact, release }: ReconcileFacts): Finding => {
   if (release !== undefined) return { ...hubFinding[release.state], message: release.message };
   if (fact.outcome === 'complete') {
-    return { status: 'Unknown', reason: 'Pending', message: 'Flux has not looked at the HelmRelease yet.' };
+    return { status: 'Unknown', reason: 'Pending', message: 'Flux has not reconciled the HelmRelease yet.' };
   }
   return { status: 'Unknown', reason: fact.reason, message: fact.message };
 };
@@ -55,7 +61,7 @@ const imageResolved = (team: TeamRecord): Finding | undefined => {
   const image = team.notebook?.image;
   if (image === null || image === undefined) return undefined;
   if (team.notebook?.imageAbsence?.missing) {
-    const message = `${image.reference} (${image.digest}) was deleted from its registry; new servers cannot start with it. Push it anew, or order another one.`;
+    const message = `${image.reference} (${image.digest}) was deleted from its registry; new servers cannot start with it. Push it again, or order another image.`;
     return { status: 'False', reason: 'ImageGone', message };
   }
   return { status: 'True', reason: 'Pinned', message: `${image.reference} is pinned to ${image.digest}.` };
@@ -80,17 +86,17 @@ const membersSynced = (fact: MembersFact): Finding => {
   }
 };
 
-const secretReady = (fact: Provisioned): Finding => {
+const secretReady = (fact: ProvisionResult): Finding => {
   if (fact.state === 'ready') {
-    const message = 'The team’s secret and service account are there, and the members may use the secret.';
+    const message = 'The team’s secret and service account exist, and the members may use the secret.';
     return { status: 'True', reason: 'InPlace', message };
   }
   const { reason, message } = fact;
   switch (reason) {
-    // One member whom Google does not know keeps nobody else from anything.
+    // A member whom Google does not know affects no other member.
     case 'UnknownMembers':
       return { status: 'True', reason, message };
-    // A system that gave no answer says nothing about the secret.
+    // Without an answer the state of the secret is unknown.
     case 'Unavailable':
       return { status: 'Unknown', reason, message };
     default:
@@ -111,7 +117,7 @@ const egressEffective = (fact: EgressFact): Finding | undefined => {
   }
 };
 
-/** As found now, or as it was found when it was last asked about. */
+/** As it was last found. */
 const asBefore = (team: TeamRecord, type: ConditionType): Finding | undefined => {
   const found = team.status.conditions.find((condition) => condition.type === type);
   return found && { status: found.status, reason: found.reason, message: found.message };
@@ -156,8 +162,7 @@ const phaseOf = (
 };
 
 /**
- * What is shown of a team after a look: facts → conditions → phase, here and nowhere else (DESIGN 5).
- * A condition keeps its lastTransitionTime while its status stays. `now`: ISO 8601.
+ * The status of a team after a reconcile: facts → conditions → phase, here and nowhere else. A condition keeps its lastTransitionTime while its status stays. `now`: ISO 8601.
  */
 export const statusAfter = (team: TeamRecord, facts: ReconcileFacts, now: string): TeamStatus => {
   const before = new Map(team.status.conditions.map((condition) => [condition.type, condition]));
@@ -183,7 +188,7 @@ export const statusAfter = (team: TeamRecord, facts: ReconcileFacts, now: string
   };
 };
 
-/** What the next look wants to know of this one. */
+/** What the next reconcile needs to know of this one. */
 const remembered = (
   { status, generation, notebook }: TeamRecord,
   { members, secret }: ReconcileFacts,

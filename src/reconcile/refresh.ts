@@ -15,12 +15,12 @@ export interface RefreshDeps extends SourceDeps {
   readonly log: Log;
 }
 
-/** What a refresh did, for the log and for whoever called it. */
+/** What a refresh did, for the log and for its caller. */
 export interface RefreshReport {
   readonly environments: number;
-  /** Whether members are offered something else than before; every team’s profiles are then rendered anew. */
+  /** Whether the offered environments have changed; every team’s profiles are then rendered again. */
   readonly changed: boolean;
-  /** Sources that gave no answer; what was known of them stands. */
+  /** Sources that did not answer; what was known of them stands. */
   readonly silent: readonly string[];
   readonly imagesChecked: number;
 }
@@ -30,7 +30,7 @@ const atOnce = 8;
 const catalogueDeadlineMs = 30_000;
 const imageDeadlineMs = 10_000;
 
-/** What is asked of a registry about a team’s own image. Unknown answers change nothing. */
+/** Asks the registry about a team’s own image. Without an answer nothing changes. */
 const checkImage = async (
   { registries, store, clock, log }: RefreshDeps,
   team: TeamRecord,
@@ -41,16 +41,17 @@ const checkImage = async (
   const newer = await newerDigest(registries, image, signal, { fresh: true });
   const there = await stillThere(registries, image, signal);
   await store.change(team.slug, (current) => {
-    // Another image by now: what we know is of no interest.
+    // The image has been changed since.
     if (current.notebook?.image?.digest !== image.digest) return undefined;
     const now = clock.now();
-    const told = newer === undefined ? undefined : recordNewerDigest(current, newer ?? image.digest);
-    const before = told?.next ?? current;
+    const withDigest = newer === undefined ? undefined : recordNewerDigest(current, newer ?? image.digest);
+    const before = withDigest?.next ?? current;
     const absence = there ? present : notThere(before.notebook?.imageAbsence ?? present, now);
     if (there === false && absence.missing)
       log.warn({ team: team.slug, digest: image.digest }, 'image in use is gone');
     return (
-      (there === undefined ? undefined : recordAbsence(before, absence, new Date(now).toISOString())) ?? told
+      (there === undefined ? undefined : recordAbsence(before, absence, new Date(now).toISOString())) ??
+      withDigest
     );
   });
 };
@@ -65,8 +66,8 @@ const logLosses = (log: Log, before: Catalogue | undefined, after: Catalogue): v
 };
 
 /**
- * One call of the scheduler: looks at every source of the catalogue and at the teams’ own images. A source that is
- * away leaves its part as it was. A team is touched only when something about it has changed.
+ * One call of the scheduler: reads every source of the catalogue and checks the teams’ own images. The part of a source
+ * that does not answer stays as it was. A team is written only when something about it has changed.
  */
 export const refresh = async (deps: RefreshDeps): Promise<RefreshReport> => {
   const { store, clock, log } = deps;
@@ -93,7 +94,7 @@ export const refresh = async (deps: RefreshDeps): Promise<RefreshReport> => {
       imagesChecked += 1;
       await checkImage(deps, team);
     } catch (error) {
-      // The regular look renders its profiles anew in any case; the next refresh asks for its image again.
+      // The regular reconcile renders its profiles in any case; the next refresh checks its image again.
       log.error({ team: team.slug, err: error }, 'refresh of a team failed');
     }
   };

@@ -1,12 +1,16 @@
+import { kinds } from '../model/kinds.ts';
 import { googleServiceAccount, namespaceOf } from '../model/names.ts';
 import type { TeamRecord } from '../model/record.ts';
 import type { Manifest } from '../ports/cluster.ts';
-
-/** Decides ownership: nothing without it is ever touched (DESIGN 5). */
-export const teamIdLabel = 'knada.io/team-id';
-
-/** The generation an object was last applied for; an admission policy refuses a lower one. */
-export const revisionAnnotation = 'knada.io/revision';
+import {
+  managedBy,
+  restrictedNamespace,
+  revisionAnnotation,
+  teamIdLabel,
+  teamLabel,
+  teamNamespace,
+} from './labels.ts';
+import { hasNotebook, isRestricted } from './lifecycle.ts';
 
 /** What every object of a team carries. */
 export interface Meta {
@@ -18,9 +22,9 @@ export interface Meta {
 export const metaOf = (team: TeamRecord): Meta => ({
   namespace: namespaceOf(team.id),
   labels: {
-    'app.kubernetes.io/managed-by': 'knada-notebooks',
+    ...managedBy,
     [teamIdLabel]: team.id,
-    'knada.io/team': team.slug,
+    [teamLabel]: team.slug,
   },
   annotations: { [revisionAnnotation]: String(team.generation) },
 });
@@ -29,21 +33,17 @@ export const metaOf = (team: TeamRecord): Meta => ({
 export const isOwned = (object: Manifest, team: TeamRecord): boolean =>
   object.metadata.labels?.[teamIdLabel] === team.id;
 
-const isRestricted = (team: TeamRecord): boolean =>
-  team.notebook !== null && team.notebook.deletion === null && team.notebook.spec.allowlist.enabled;
-
-/** The namespace; its egress label tells the admission webhook whose pods to speak of. */
+/** The namespace; its egress label selects the pods that the admission webhook is called for. */
 export const namespace = (team: TeamRecord): Manifest => {
   const { namespace: name, labels, annotations } = metaOf(team);
   return {
-    apiVersion: 'v1',
-    kind: 'Namespace',
+    ...kinds.namespace,
     metadata: {
       name,
       labels: {
         ...labels,
-        'team-namespace': 'true',
-        ...(isRestricted(team) ? { 'knada.io/egress': 'restricted' } : {}),
+        ...teamNamespace,
+        ...(hasNotebook(team) && isRestricted(team) ? restrictedNamespace : {}),
       },
       annotations,
     },
@@ -54,8 +54,7 @@ export const namespace = (team: TeamRecord): Manifest => {
 export const serviceAccount = (team: TeamRecord, googleProject: string): Manifest => {
   const { namespace, labels, annotations } = metaOf(team);
   return {
-    apiVersion: 'v1',
-    kind: 'ServiceAccount',
+    ...kinds.serviceAccount,
     metadata: {
       name: team.id,
       namespace,

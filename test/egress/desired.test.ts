@@ -8,10 +8,7 @@ import {
   type DesiredPolicies,
   desiredNotebookPolicies,
   type EgressPolicy,
-  isNotebookPolicy,
   openPolicy,
-  type PolicyRef,
-  transition,
 } from '../../src/egress/desired.ts';
 import type { Addresses } from '../../src/egress/destinations.ts';
 import { defaultEntryOptions, parseAllowlist } from '../../src/egress/entry.ts';
@@ -295,7 +292,7 @@ describe('compiling an allowlist', () => {
   it('C16: a list that goes from addresses to names keeps no old peer, in the same object', () => {
     const before = optedIn(['203.0.113.1', '198.51.100.0/24'], new Map());
     const after = optedIn(['a.com'], answers({ 'a.com': ['203.0.113.2'] }));
-    assert.deepEqual(after.keep, before.keep);
+    assert.deepEqual(names(after), names(before));
     assert.deepEqual(rulesOf(networkPolicies(after.apply)[1]), [
       { ports: [{ protocol: 'TCP', port: 443 }], to: blocks('203.0.113.2/32') },
     ]);
@@ -576,164 +573,15 @@ describe('the baseline', () => {
     assert.equal(egressAllowed(both, pod(team, { ...run, run_id: 'r2' }), tcp('203.0.113.1', 22)), false);
     assert.equal(airflowTarget({ dag_id: 'etl', task_id: 'load' }), undefined);
     assert.equal(airflowTarget({ ...run, run_id: '' }), undefined);
-    assert.equal(isNotebookPolicy({ kind: 'NetworkPolicy', name: target.name }), false);
   });
 });
 
-/**
- * Takes the steps one by one, those at `failing` positions without success, and gives the policies that hold at
- * each moment, both ends included.
- */
-function moments(
-  before: DesiredPolicies,
-  after: DesiredPolicies,
-  failing: readonly number[] = [],
-): EgressPolicy[][] {
-  const held = new Map(before.apply.map((policy) => [`${policy.kind}/${policy.metadata.name}`, policy]));
-  const seen = [[...held.values()]];
-  let failed = false;
-  for (const [index, step] of transition(after, before.keep).entries()) {
-    if (failed && step.do === 'apply') continue;
-    if (failing.includes(index)) {
-      if (index === 0) break;
-      failed = true;
-      continue;
-    }
-    if (step.do === 'apply') held.set(`${step.policy.kind}/${step.policy.metadata.name}`, step.policy);
-    else held.delete(`${step.policy.kind}/${step.policy.name}`);
-    seen.push([...held.values()]);
-  }
-  return seen;
-}
-
-describe('switching', () => {
-  const addresses = answers({ 'a.com': ['203.0.113.1'], 'b.com': ['203.0.113.2'] });
-  const steps = (after: DesiredPolicies, existing: readonly PolicyRef[]) =>
-    transition(after, existing).map((step) =>
-      step.do === 'apply' ? `apply ${step.policy.metadata.name}` : `remove ${step.policy.name}`,
-    );
-
-  it('opting in applies the baseline before the open policy goes', () => {
-    assert.deepEqual(steps(optedIn(['a.com'], addresses), notOptedIn().keep), [
-      'apply notebook-egress-baseline',
-      'apply notebook-egress-allow',
-      'remove notebook-egress-open',
-    ]);
-  });
-
-  it('opting out applies the open policy before the rest goes', () => {
-    assert.deepEqual(steps(notOptedIn(), optedIn(['a.com'], addresses).keep), [
-      'apply notebook-egress-open',
-      'remove notebook-egress-baseline',
-      'remove notebook-egress-allow',
-    ]);
-  });
-
-  it('the allow policy goes with the last notebook, and the baseline stays', () => {
-    assert.deepEqual(steps(optedIn(['a.com'], addresses, false), optedIn(['a.com'], addresses).keep), [
-      'apply notebook-egress-baseline',
-      'remove notebook-egress-allow',
-    ]);
-  });
-
-  it('reports on hosts also while no notebook runs', () => {
-    assert.deepEqual(
-      optedIn(['a.com'], addresses, false).hosts.map(({ host, status }) => [host, status]),
-      [['a.com', 'resolved']],
-    );
-  });
-
-  it('leaves policies of other names alone', () => {
-    const foreign: PolicyRef[] = [
-      { kind: 'NetworkPolicy', name: 'singleuser' },
-      { kind: 'NetworkPolicy', name: 'airflow-egress-baseline' },
-      { kind: 'NetworkPolicy', name: 'notebook-egress-allow-too' },
-      { kind: 'FQDNNetworkPolicy', name: 'somebody-elses' },
-    ];
-    assert.deepEqual(steps(notOptedIn(), foreign), ['apply notebook-egress-open']);
-  });
-
-  it('with the native backend what goes goes before anything new is allowed', () => {
-    const own: EgressSettings = { ...settings, backend: 'gke-fqdn' };
-    const before = optedIn(['a.com'], new Map(), true, own);
-    const after = optedIn(['b.com'], new Map(), true, own);
-    const [old, next] = [before, after].map((desired) => desired.apply[1]?.metadata.name);
-    assert.deepEqual(steps(after, before.keep), [
-      'apply notebook-egress-baseline',
-      `remove ${old}`,
-      `apply ${next}`,
-    ]);
-  });
-
-  it('back from the native backend removes its objects', () => {
-    const before = optedIn(['a.com'], addresses, true, { ...settings, backend: 'gke-fqdn' });
-    const after = optedIn(['a.com'], addresses);
-    assert.ok(steps(after, before.keep).includes(`remove ${before.apply[1]?.metadata.name}`));
-  });
-
-  interface State {
-    readonly allowlistEnabled: boolean;
-    readonly texts: readonly string[];
-    readonly podsAlive: boolean;
-  }
-  const state: fc.Arbitrary<State> = fc.record({
-    allowlistEnabled: fc.boolean(),
-    texts: fc.subarray(['a.com', 'b.com:22', '203.0.113.3:22', '198.51.100.0/24:22-30', 'c.com']),
-    podsAlive: fc.boolean(),
-  });
-  const compile = ({ texts, ...at }: State) =>
-    desiredNotebookPolicies({ ...at, entries: listed(...texts), addresses, settings, meta });
-  const probes = [
-    '203.0.113.1',
-    '203.0.113.2',
-    '203.0.113.3',
-    '198.51.100.9',
-    '8.8.8.8',
-    '10.0.0.1',
-    '169.254.169.254',
-  ].flatMap((ip) => [22, 30, 80, 443].map((port) => tcp(ip, port)));
-
-  const failures = fc.uniqueArray(fc.nat(4), { maxLength: 3 });
-
-  it('between any two states no moment is wider than both ends, whatever fails on the way', () => {
-    fc.assert(
-      fc.property(state, state, failures, (from, to, failing) => {
-        const reached = (policies: readonly EgressPolicy[]) =>
-          probes.map((probe) => egressAllowed(networkPolicies(policies), notebook, probe));
-        const [before, after] = [compile(from), compile(to)];
-        const ends = [reached(before.apply), reached(after.apply)];
-        for (const moment of moments(before, after, failing).map(reached)) {
-          assert.ok(
-            ends.some((end) => moment.every((allowed, index) => !allowed || end[index])),
-            JSON.stringify({ moment, ends }),
-          );
-        }
-      }),
-      { numRuns: 500 },
-    );
-  });
-
-  it('a team whose allow policy cannot be applied is restricted all the same', () => {
-    const end = moments(notOptedIn(), optedIn(['a.com'], addresses), [1]).at(-1) ?? [];
-    assert.deepEqual(
-      end.map((policy) => policy.metadata.name),
-      ['notebook-egress-baseline'],
-    );
-  });
-
-  it('a team whose baseline cannot be applied stays as it was', () => {
-    const end = moments(notOptedIn(), optedIn(['a.com'], addresses), [0]).at(-1);
-    assert.deepEqual(end, notOptedIn().apply);
-  });
-
-  it('a second look at the same state has nothing to remove', () => {
-    fc.assert(
-      fc.property(state, (at) => {
-        const desired = compile(at);
-        assert.ok(transition(desired, desired.keep).every((step) => step.do === 'apply'));
-      }),
-    );
-  });
+it('reports on the hosts of a list also while no notebook runs', () => {
+  const addresses = answers({ 'a.com': ['203.0.113.1'] });
+  assert.deepEqual(
+    optedIn(['a.com'], addresses, false).hosts.map(({ host, status }) => [host, status]),
+    [['a.com', 'resolved']],
+  );
 });
 
 describe('whatever the list and the answers', () => {

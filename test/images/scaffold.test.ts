@@ -191,7 +191,7 @@ describe('the workflow of a scaffold', () => {
   });
 
   it('says that a new GHCR package is private, and what to do', () => {
-    assert.match(file('.github/workflows/image.yaml'), /private; make it public/);
+    assert.match(file('.github/workflows/image.yaml'), /make the package public/);
   });
 
   it('chooses a tag that sorts by time, is unique, and that a team may run', (t) => {

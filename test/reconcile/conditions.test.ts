@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import type { Condition, Phase } from '../../src/model/condition.ts';
 import type { TeamRecord, TeamStatus } from '../../src/model/record.ts';
 import { type ReconcileFacts, statusAfter } from '../../src/reconcile/conditions.ts';
-import type { ReleaseState } from '../../src/reconcile/release.ts';
+import type { ReleaseState } from '../../src/reconcile/release-state.ts';
 import { aMoment, aNotebook, anOrderedRecord, aRecord } from '../support/records.ts';
 
 const now = '2026-11-23T10:00:00.000Z';

@@ -5,6 +5,7 @@ import Type from 'typebox';
 import { Value } from 'typebox/value';
 import { openSqliteStore } from '../../src/adapters/sqlite.ts';
 import { defaultEntryOptions } from '../../src/egress/entry.ts';
+import { noNotebooks } from '../../src/egress/live-egress.ts';
 import { defaultEgressSettings } from '../../src/egress/policy.ts';
 import { defaultLimits } from '../../src/model/limits.ts';
 import { namespaceOf } from '../../src/model/names.ts';
@@ -12,15 +13,15 @@ import type { NotebookImage, NotebookOrder, NotebookSpec } from '../../src/model
 import { complete } from '../../src/model/notebook-fields.ts';
 import type { TeamRecord } from '../../src/model/record.ts';
 import { platformHash, releaseSpec } from '../../src/notebooks/desired.ts';
+import { isPlatformContentOf } from '../../src/notebooks/platform-content.ts';
 import { deleteNotebook, orderNotebook, retryNotebook } from '../../src/notebooks/rules.ts';
 import type { Cluster, Manifest } from '../../src/ports/cluster.ts';
 import type { DnsAnswer, DnsResolver } from '../../src/ports/dns.ts';
 import type { Log } from '../../src/ports/runtime.ts';
 import type { Decide } from '../../src/ports/store.ts';
-import { noNotebooks } from '../../src/reconcile/context.ts';
 import { reconcileWith } from '../../src/reconcile/reconcile.ts';
 import { renderWith } from '../../src/reconcile/render.ts';
-import type { Provisioned } from '../../src/secrets/provision.ts';
+import type { ProvisionResult } from '../../src/secrets/provision.ts';
 import { deleteTeam, newTeam } from '../../src/teams/rules.ts';
 import { aPlatform } from '../notebooks/platform.ts';
 import type { Send } from './cluster-files.ts';
@@ -139,7 +140,7 @@ export const aWorld = async (t: After, { cluster, send }: Kubernetes) => {
       return addresses.length === 0 ? { answer: 'absent' } : { answer: 'addresses', addresses };
     },
   };
-  const google: { answer: Provisioned; asked: number; dismantled: { deleteSecret: boolean }[] } = {
+  const google: { answer: ProvisionResult; asked: number; dismantled: { deleteSecret: boolean }[] } = {
     answer: { state: 'ready' },
     asked: 0,
     dismantled: [],
@@ -152,6 +153,7 @@ export const aWorld = async (t: After, { cluster, send }: Kubernetes) => {
       render: renderLive,
       hubs: hub.port,
       egress,
+      isPlatformContent: isPlatformContentOf({ hub: { existingSecret: 'hub-login' } }, ['ConfigMap istio-*']),
       dns: names,
       random: () => 0,
       google: {

@@ -51,8 +51,10 @@ export const reports = {
     ],
   },
   rolledBack: {
-    upgradeFailures: 1,
+    failures: 3,
+    upgradeFailures: 3,
     conditions: [
+      condition('Stalled', 'True', 'RetriesExceeded', 'Failed to upgrade after 3 attempt(s)'),
       condition('Ready', 'False', 'RollbackSucceeded', 'Rolled back to version 1'),
       condition('Remediated', 'True', 'RollbackSucceeded'),
     ],
@@ -69,8 +71,8 @@ export const reports = {
 
 /** What Flux says of a first installation, and what its team is shown then. */
 const shown: readonly (readonly [keyof typeof reports, string, string, string, RegExp])[] = [
-  ['waiting', 'Unknown', 'Pending', 'Applying', /not looked/],
-  ['outdated', 'Unknown', 'Pending', 'Applying', /not looked at the newest/],
+  ['waiting', 'Unknown', 'Pending', 'Applying', /not reconciled the HelmRelease/],
+  ['outdated', 'Unknown', 'Pending', 'Applying', /not reconciled the newest/],
   ['installing', 'Unknown', 'Applying', 'Applying', /Running installation/],
   ['retrying', 'False', 'Retrying', 'Applying', /deadline exceeded/],
   ['failed', 'False', 'Failed', 'Degraded', /deadline exceeded/],

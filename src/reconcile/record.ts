@@ -1,0 +1,66 @@
+import { isDeepStrictEqual } from 'node:util';
+import { namesOf } from '../egress/hosts.ts';
+import type { TeamRecord, TeamStatus } from '../model/record.ts';
+import { type ReconcileFacts, statusAfter } from './conditions.ts';
+import type { ReconcileDeps } from './context.ts';
+import { isSameGeneration } from './fencing.ts';
+import { hasFailed, waitSeconds } from './next-attempt.ts';
+
+/** The part of a status that people see. */
+const shown = ({ provisioned: _provisioned, hubUsers: _hubUsers, ...rest }: TeamStatus) => rest;
+
+/** Stores what a reconcile of `before` has found, unless the order has changed since; answers the record as it stands. */
+export const recordFacts = async (
+  deps: ReconcileDeps,
+  before: TeamRecord,
+  facts: ReconcileFacts,
+): Promise<TeamRecord | undefined> =>
+  deps.store.change(before.slug, (current) => {
+    if (!isSameGeneration(current, before)) return undefined;
+    const now = new Date(deps.clock.now());
+    const status = statusAfter(current, facts, now.toISOString());
+    const failures = hasFailed(facts) ? current.reconcile.failures + 1 : 0;
+    const egressHosts = namesOf(current, deps.egress);
+    const wait = waitSeconds(status.phase, facts, failures);
+    // By value: a store may return fields in another order.
+    const isNews = !isDeepStrictEqual(shown(status), shown(current.status));
+    const isSame =
+      isDeepStrictEqual(status, current.status) && isDeepStrictEqual(egressHosts, current.egressHosts);
+    const due = new Date(now.getTime() + wait * 1000).toISOString();
+    // A reconcile before the team is due that finds nothing new writes nothing.
+    const isSoonEnough = failures === current.reconcile.failures && current.reconcile.dueAt <= due;
+    const isEarly = wait === 0 || current.reconcile.dueAt > now.toISOString();
+    if (isSame && isSoonEnough && isEarly) return undefined;
+    return {
+      next: {
+        ...current,
+        status,
+        statusVersion: current.statusVersion + (isNews ? 1 : 0),
+        egressHosts,
+        reconcile: { dueAt: due, failures },
+      },
+    };
+  });
+
+/** Stores that the notebook of `before` is gone, unless the order has changed since. */
+export const recordNotebookGone = async (
+  deps: ReconcileDeps,
+  before: TeamRecord,
+): Promise<TeamRecord | undefined> =>
+  deps.store.change(before.slug, (current) => {
+    if (!isSameGeneration(current, before)) return undefined;
+    const now = new Date(deps.clock.now()).toISOString();
+    return {
+      next: {
+        ...current,
+        notebook: null,
+        release: null,
+        culling: { dueAt: null, servers: {} },
+        egressHosts: [],
+        generation: current.generation + 1,
+        status: { ...current.status, phase: 'Applying', conditions: [], appliedRevision: 0, wasReady: false },
+        statusVersion: current.statusVersion + 1,
+        reconcile: { dueAt: now, failures: 0 },
+      },
+    };
+  });

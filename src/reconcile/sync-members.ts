@@ -1,0 +1,98 @@
+import { forEachConcurrently } from '../lib/concurrency.ts';
+import { pointerToken } from '../lib/json.ts';
+import { Unavailable } from '../ports/unavailable.ts';
+import { hubUsersDiff } from '../teams/members.ts';
+import { StaleRead } from './blocked.ts';
+import type { ReconcileContext } from './context.ts';
+import { isSameGeneration } from './fencing.ts';
+import type { ReleaseState } from './release-state.ts';
+
+/** How the hub’s users compare with the team’s members. */
+export type MembersFact =
+  | { readonly outcome: 'in_step'; readonly hubUsers: readonly string[] }
+  /** There is no hub yet. */
+  | { readonly outcome: 'no_hub' }
+  | {
+      readonly outcome: 'pending';
+      /** The hub’s users as last seen; absent when they were never seen. */
+      readonly hubUsers?: readonly string[];
+      readonly adding: readonly string[];
+      readonly removing: readonly string[];
+      /** Why. */
+      readonly message: string;
+    };
+
+const atOnce = 8;
+
+/** A frozen hub must not use up the time of a reconcile that has more to do. */
+const deadlineMs = 6_000;
+
+/**
+ * Adds the missing users and removes those who are no longer members, over the hub’s API, which restarts nothing.
+ * Removing a user stops the server and deletes tokens and sessions; the home stays. What cannot be done now is pending,
+ * never an error.
+ */
+export const syncMembers = async (
+  context: ReconcileContext,
+  release: ReleaseState | undefined,
+): Promise<MembersFact> => {
+  const { deps, team } = context;
+  const { hubs } = deps;
+  const seen = team.status.hubUsers;
+  if (seen === undefined && release?.state !== 'applied' && release?.state !== 'drifted')
+    return { outcome: 'no_hub' };
+  const signal = AbortSignal.any([context.signal, AbortSignal.timeout(deadlineMs)]);
+  const known = new Set(seen ?? []);
+  try {
+    const users = await hubs.users(team, signal);
+    known.clear();
+    for (const { name } of users) known.add(name);
+    const { missing, leavers } = hubUsersDiff(team.members, [...known]);
+    await forEachConcurrently(missing, atOnce, async (name) => {
+      await hubs.addUser(team, name, signal);
+      known.add(name);
+    });
+    if (leavers.length > 0) {
+      // A leaver may have become a member again since this attempt began.
+      const current = await deps.store.team(team.slug);
+      if (!isSameGeneration(current, team)) throw new StaleRead();
+    }
+    await forEachConcurrently(leavers, atOnce, async (name) => {
+      if ((await hubs.removeUser(team, name, signal)) === 'stopping') return;
+      known.delete(name);
+      await recordRemoval(context, name);
+    });
+  } catch (error) {
+    if (!(error instanceof Unavailable) && !signal.aborted) throw error;
+    const message = error instanceof Unavailable ? error.message : 'The hub did not answer in time.';
+    return pending(message);
+  }
+  const { leavers } = hubUsersDiff(team.members, [...known]);
+  if (leavers.length > 0) return pending('Their servers are stopping.');
+  return { outcome: 'in_step', hubUsers: [...known].toSorted() };
+
+  function pending(message: string): MembersFact {
+    const { missing, leavers } = hubUsersDiff(team.members, [...known]);
+    const hubUsers = seen === undefined && known.size === 0 ? {} : { hubUsers: [...known].toSorted() };
+    return { outcome: 'pending', ...hubUsers, adding: missing, removing: leavers, message };
+  }
+};
+
+const recordRemoval = async ({ deps, team }: ReconcileContext, name: string): Promise<void> => {
+  deps.log.info({ team: team.slug, user: name }, 'hub user removed');
+  await deps.store.change(team.slug, (current) => {
+    if (current.id !== team.id) return undefined;
+    const { [name]: _gone, ...servers } = current.culling.servers;
+    return {
+      next: { ...current, culling: { ...current.culling, servers } },
+      event: {
+        at: new Date(deps.clock.now()).toISOString(),
+        by: 'reconcile',
+        action: 'hub_user_removed',
+        revision: null,
+        changes: [{ path: `/hubUsers${pointerToken(name)}`, from: name, to: null }],
+        reason: 'No longer a member: the server was stopped, tokens and sessions are gone, the home is kept.',
+      },
+    };
+  });
+};
