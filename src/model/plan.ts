@@ -7,10 +7,10 @@ export const Plan = closed(
   {
     changes: Type.Array(ref(Change)),
     restartsHub: Type.Boolean({
-      description: 'Whether members are cut off from the hub for a moment. No order does that.',
+      description: 'Whether the change restarts the hub. No change of a notebook does.',
     }),
     runningServers: oneOf(['unaffected', 'next_start', 'now'], {
-      description: 'When a server that runs now meets the change.',
+      description: 'When the change reaches the servers that are running now.',
     }),
     manifests: Type.Optional(Type.Array(ref(Manifest))),
   },

@@ -12,7 +12,7 @@ export const Slug = Type.String({
   examples: ['team-a'],
 });
 
-/** The path parameters of everything below a team. */
+/** The path parameters of every operation on a team. */
 export const TeamPath = closed({ team: Slug });
 
 const email = Type.String({
@@ -56,7 +56,7 @@ const garTeam = nullable(
   Type.String({
     pattern: '^[a-z][a-z0-9-]{0,61}[a-z0-9]$',
     description:
-      'The team’s repository in Google Artifact Registry. Set by platform admins and team creators only.',
+      'The team’s repository in Google Artifact Registry. Only platform admins and team creators can set it.',
     examples: ['team-a'],
   }),
 );
@@ -102,7 +102,7 @@ export const Team = closed(
     }),
     hubUrl: Type.String({ format: 'uri', examples: ['https://team-a.jupyter.knada.io'] }),
     serviceAccount: Type.String({
-      description: 'The Google service account the team’s notebooks run as.',
+      description: 'The Google service account that the team’s notebooks run as.',
       examples: ['team-a-3f9c@knada-gcp.iam.gserviceaccount.com'],
     }),
     members: Type.Array(ref(Member)),

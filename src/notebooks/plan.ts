@@ -17,7 +17,7 @@ export const changesBetween = (from: unknown, to: unknown, path = ''): readonly 
 const takesEffectNow = ({ path }: Change): boolean =>
   fieldRows.find(({ pointer }) => pointer === path)?.takesEffect === 'immediately';
 
-/** What a change means for people. No order restarts the hub: nothing that a team can change is in the chart. */
+/** The effects of a change. No order restarts the hub: nothing that a team can change is in the chart’s values. */
 export const planChange = (from: NotebookSpec | null, to: NotebookSpec): Omit<Plan, 'manifests'> => {
   if (from === null) {
     return { changes: [{ path: '', from: null, to }], restartsHub: false, runningServers: 'unaffected' };
