@@ -255,8 +255,8 @@ export const registerServers = (app: App, deps: ServerRouteDeps): void => {
     },
   });
 
-  const found = async (team: TeamRecord, id: string): Promise<OperationRecord> => {
-    const operation = await servers.poll(team, id);
+  const found = async (team: TeamRecord, id: string, percent?: number): Promise<OperationRecord> => {
+    const operation = await servers.poll(team, id, percent);
     if (operation === undefined) throw new Problem('not_found');
     return operation;
   };
@@ -290,7 +290,7 @@ export const registerServers = (app: App, deps: ServerRouteDeps): void => {
     let sent = '';
     try {
       for (let team = first; !signal.aborted; team = authorize(await store.team(first.slug), caller)) {
-        const operation = await found(team, id);
+        const operation = await found(team, id, heard?.progress);
         const { user, step } = operation;
         const isStarting = step === 'await_ready' && operation.outcome === null;
         if (isStarting && user !== null && !isListening && heard?.outcome === undefined) {

@@ -56,6 +56,14 @@ export interface ServerMemory {
   readonly probeFailingSince?: string;
   /** When the culling last stopped it: two passes at once stop a server once, and say so once. */
   readonly culledAt?: string;
+  /** The last stop that was requested here: the hub counts a stop, and a kernel probe before it, as activity. */
+  readonly stopped?: StoppedRun;
+}
+
+/** A run that ended with a stop. */
+export interface StoppedRun {
+  readonly lastActivityAt: string;
+  readonly stoppedAt: string;
 }
 
 export interface NotebookRecord {

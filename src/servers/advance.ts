@@ -4,7 +4,7 @@ import { hasNotebook } from '../teams/lifecycle.ts';
 import { afterCall } from './after-call.ts';
 import { isAtSameStep, isClaimed, makeCall, type OperationDeps } from './calls.ts';
 import { type HubFacts, isStopped, type ServerFacts } from './facts.ts';
-import { scheduleCullingAfterStart } from './history.ts';
+import { recordFailed, scheduleCullingAfterStart } from './history.ts';
 import { nextStep } from './next-step.ts';
 import { askHub, observeHub, observeServer, withForcedTimeout } from './observe.ts';
 import { failed } from './operation-state.ts';
@@ -80,8 +80,10 @@ export const advanceWith =
       }
       const after = await store.changeOperation(slug, from.id, (current) => {
         isOurs = isAtSameStep(current, from);
-        return isOurs ? to : undefined;
+        // The hub’s progress may have been stored since: it never goes back.
+        return isOurs ? { ...to, progress: Math.max(to.progress, current.progress) } : undefined;
       });
+      if (isOurs && to.outcome === 'failed') await store.change(slug, (team) => recordFailed(team, to));
       if (isOurs && to.outcome !== null) {
         const { id, kind, user, outcome, reason } = to;
         log.info({ team: slug, operation: id, kind, user, outcome, reason }, 'operation finished');

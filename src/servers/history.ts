@@ -1,3 +1,4 @@
+import { withStopped } from '../culling/activity.ts';
 import { graceMs } from '../culling/rules.ts';
 import type { OperationKind, OperationRecord } from '../model/operation.ts';
 import type { TeamRecord } from '../model/record.ts';
@@ -15,12 +16,25 @@ const withoutMemory = (culling: TeamRecord['culling'], user: string): TeamRecord
   return { ...culling, servers };
 };
 
-/** Records an opened operation in the team’s history. The culling’s memory of the server ends with it. */
+/**
+ * Records an opened operation in the team’s history. The culling’s memory of the run ends with it; of a server that is
+ * being stopped, its last activity is kept, because the hub counts the stop as activity.
+ */
 export const recordOpened = (
   team: TeamRecord,
   { kind, user, by, createdAt, force }: OperationRecord,
+  lastActivityAt: string | null = null,
 ): Decision => ({
-  next: user === null ? team : { ...team, culling: withoutMemory(team.culling, user) },
+  next:
+    user === null
+      ? team
+      : {
+          ...team,
+          culling:
+            kind === 'stop' && lastActivityAt !== null
+              ? withStopped(withoutMemory(team.culling, user), user, { lastActivityAt, stoppedAt: createdAt })
+              : withoutMemory(team.culling, user),
+        },
   event: {
     at: createdAt,
     by,
@@ -28,6 +42,22 @@ export const recordOpened = (
     revision: null,
     changes: [],
     ...(user === null ? {} : { reason: `The server of ${user}${force ? ', by force' : ''}.` }),
+  },
+});
+
+/** Records in the team’s history that an operation has failed, beside the entry of its opening. */
+export const recordFailed = (
+  team: TeamRecord,
+  { kind, user, by, updatedAt, message }: OperationRecord,
+): Decision => ({
+  next: team,
+  event: {
+    at: updatedAt,
+    by,
+    action: actions[kind],
+    revision: null,
+    changes: [],
+    reason: `Failed${user === null ? '' : ` for the server of ${user}`}: ${message}`,
   },
 });
 
