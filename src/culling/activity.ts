@@ -1,5 +1,5 @@
 import type { NotebookSpec } from '../model/notebook.ts';
-import type { CullingState, ServerMemory, StoppedRun } from '../model/record.ts';
+import type { CullingState, ServerMemory } from '../model/record.ts';
 import type { HubPending, HubServer } from '../ports/hubs.ts';
 
 export type CullingSpec = NotebookSpec['culling'];
@@ -31,12 +31,6 @@ export interface ActivityFacts {
 export const memoryOf = ({ servers }: CullingState, user: string): ServerMemory | undefined =>
   Object.hasOwn(servers, user) ? servers[user] : undefined;
 
-/** The culling state that remembers a requested stop of the user’s server. */
-export const withStopped = (culling: CullingState, user: string, stopped: StoppedRun): CullingState => ({
-  ...culling,
-  servers: { ...culling.servers, [user]: { ...memoryOf(culling, user), stopped } },
-});
-
 /** When a server was last active. A stop that was requested here does not count, although the hub counts it. */
 export const lastActivityOf = (
   culling: CullingState,
@@ -46,7 +40,8 @@ export const lastActivityOf = (
   const lastActivityAt = server?.lastActivityAt ?? null;
   const stopped = memoryOf(culling, user)?.stopped;
   const isDown = server !== null && (server.stopped || server.pending === 'stop');
-  if (!isDown || stopped === undefined || lastActivityAt === null) return lastActivityAt;
+  if (!isDown || lastActivityAt === null || stopped === undefined || stopped.lastActivityAt === null)
+    return lastActivityAt;
   const isOfStop = Date.parse(lastActivityAt) <= Date.parse(stopped.stoppedAt) + stopTakesMs;
   return isOfStop ? stopped.lastActivityAt : lastActivityAt;
 };

@@ -62,7 +62,8 @@ export interface ServerMemory {
 
 /** A run that ended with a stop. */
 export interface StoppedRun {
-  readonly lastActivityAt: string;
+  /** null when it was not known. */
+  readonly lastActivityAt: string | null;
   readonly stoppedAt: string;
 }
 

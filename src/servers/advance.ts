@@ -1,3 +1,4 @@
+import { memoryOf } from '../culling/activity.ts';
 import type { OperationRecord } from '../model/operation.ts';
 import type { TeamRecord } from '../model/record.ts';
 import { hasNotebook } from '../teams/lifecycle.ts';
@@ -59,7 +60,8 @@ const observe = async (
   const isMember = team.members.some(({ username }) => username === user);
   const hasEnded = step === 'await_ready' && view.hub.answered && isStopped(view.hub.server);
   const hubMessage = hasEnded ? await failureMessageOf(deps, team, user, signal) : '';
-  return { ...view, isMember, hubMessage };
+  const stoppedAt = memoryOf(team.culling, user)?.stopped?.stoppedAt ?? null;
+  return { ...view, isMember, stoppedAt, hubMessage };
 };
 
 /**

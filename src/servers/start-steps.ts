@@ -1,4 +1,5 @@
 import type { OperationRecord } from '../model/operation.ts';
+import type { HubServer } from '../ports/hubs.ts';
 import { isStopped, podOf, type ServerFacts } from './facts.ts';
 import { hubFailure, isUnexplained } from './failure.ts';
 import {
@@ -15,6 +16,11 @@ import { type Next, wait, write } from './transition.ts';
 /** An image that cannot be pulled for this long will not appear by itself (the kubelet retries after 10 s). */
 const pullPatienceMs = 20_000;
 
+const isFromBefore = (server: HubServer | null, stoppedAt: string | null): boolean => {
+  const startedAt = server?.startedAt ?? null;
+  return startedAt !== null && stoppedAt !== null && startedAt <= stoppedAt;
+};
+
 export const start = (operation: OperationRecord, facts: ServerFacts, now: number): Next => {
   if (!facts.isMember) {
     const message = `${operation.user} is no longer a member of the team.`;
@@ -24,6 +30,9 @@ export const start = (operation: OperationRecord, facts: ServerFacts, now: numbe
   if (!hub.answered || !pods.answered) return wait;
   const { pod } = pods;
   const pending = hub.server?.pending ?? null;
+  // A hub that missed a forced stop waits for the deleted pod until its start times out.
+  if (pending === 'spawn' && pod === undefined && isFromBefore(hub.server, facts.stoppedAt))
+    return { do: 'call', call: 'stop_stale' };
   if (pending === 'spawn') return write(movedTo(operation, 'await_ready', now));
   if (pending !== null || pod?.isTerminating) return wait;
   if (isStopped(hub.server)) {

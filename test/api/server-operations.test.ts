@@ -94,6 +94,20 @@ describe('an order on a server with an open operation', () => {
     assert.equal((await scene.show()).state, 'stopped');
   });
 
+  it('starts again after a forced stop of a pending start that the hub has missed', async () => {
+    const scene = await aTeam();
+    const release = scene.hub.hold(kari, 'start');
+    await scene.order('start');
+    scene.pass(1);
+    scene.hub.freeze();
+    const stopped = await scene.order('stop', { force: true });
+    assert.equal((await scene.finish(stopped)).phase, 'ready');
+    scene.hub.comeBack();
+    release();
+    const started = await scene.order('start');
+    assert.partialDeepStrictEqual(await scene.finish(started, 30), { phase: 'ready' });
+  });
+
   it('cancels the start half of a restart for a stop, not its stop half', async () => {
     const scene = await aTeam();
     scene.hub.run(kari);

@@ -55,6 +55,7 @@ const facts = (over: Partial<ServerFacts> = {}): ServerFacts => ({
   hub: { answered: true, isUser: true, server: running },
   pods: { answered: true, pod },
   isMember: true,
+  stoppedAt: null,
   hubMessage: '',
   ...over,
 });
@@ -364,6 +365,7 @@ describe('every step', () => {
       }),
     ),
     isMember: fc.boolean(),
+    stoppedAt: fc.constantFrom(null, '2026-11-23T08:00:00.000Z'),
     hubMessage: fc.constantFrom('', 'Spawn failed: no'),
   });
   const steps = {

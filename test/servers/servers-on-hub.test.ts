@@ -57,7 +57,14 @@ describe('servers on a simulated hub', () => {
       members: [{ email: kari, username: kari }],
     });
     await store.create(record, anEvent());
-    const hubs = openHubs({ urlTemplate: simulated.url(), tokens: () => [simulated.token], clock });
+    const hubs = openHubs({
+      urlTemplate: simulated.url(),
+      tokens: () => [simulated.token],
+      clock,
+      callMs: 30_000,
+    });
+    // The first request starts the hub’s process.
+    await hubs.addUser(simulated.team, kari, AbortSignal.timeout(60_000));
     servers = serversWith(
       {
         store,
@@ -105,6 +112,7 @@ describe('servers on a simulated hub', () => {
   it('cancels a pending start for a stop, and starts again afterwards', async () => {
     const release = simulated.hubs.hold('team-a', kari, 'start');
     const pending = await start();
+    assert.equal(pending.outcome, null, pending.message);
     const stopped = await finish(operationOf(await servers.stop(await team(), kari, false, actor())));
     assert.equal(stopped.outcome, 'ready', stopped.message);
     assert.equal((await finish(pending)).reason, 'cancelled');

@@ -114,7 +114,7 @@ export const scriptedHub = ({ clock, team, startMs = 2_000, stopMs = 1_000 }: Op
           ended(person);
           person.failsWith = undefined;
           person.failed = message;
-        } else if (!troubled.has(person.name)) {
+        } else if (pods.has(person.name) && !troubled.has(person.name)) {
           person.state = 'running';
           person.lastActivityAt = iso();
           editPod(person.name, { status: { phase: 'Running', conditions: readyCondition('True') } });
