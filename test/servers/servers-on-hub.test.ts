@@ -4,6 +4,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { openHubs } from '../../src/adapters/jupyterhub.ts';
 import { openCluster } from '../../src/adapters/kubernetes.ts';
 import { openSqliteStore } from '../../src/adapters/sqlite.ts';
+import { kinds } from '../../src/model/kinds.ts';
 import type { OperationRecord } from '../../src/model/operation.ts';
 import { profilesConfigMap } from '../../src/notebooks/profiles.ts';
 import type { Cluster } from '../../src/ports/cluster.ts';
@@ -63,7 +64,8 @@ describe('servers on a simulated hub', () => {
       clock,
       callMs: 30_000,
     });
-    // The first request starts the hub’s process.
+    // First requests load a client, which blocks this process for longer than a hub may take to answer.
+    await cluster.list({ ...kinds.pod, namespace: simulated.namespace }, AbortSignal.timeout(60_000));
     await hubs.addUser(simulated.team, kari, AbortSignal.timeout(60_000));
     servers = serversWith(
       {
