@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { type Config, ConfigError, loadConfig } from '../src/config.ts';
 import { knadaImages } from '../src/environments/standard-images.ts';
-import { defaultLimits } from '../src/notebooks/bounds.ts';
+import { defaultLimits } from '../src/model/limits.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -439,7 +439,7 @@ describe('--check-config', () => {
     const { code, stdout, stderr } = await check({ CLUSTER: 'http://192.0.2.1:1' });
     assert.deepEqual(
       { code, stdout, stderr },
-      { code: 0, stdout: 'The configuration is usable.\n', stderr: '' },
+      { code: 0, stdout: 'The configuration is valid.\n', stderr: '' },
     );
   });
 
@@ -447,7 +447,7 @@ describe('--check-config', () => {
     const { code, stdout, stderr } = await check({ STORE: 'x', PORT: 'y', HUB_MASTER_KEYS: `k:${key}q` });
     assert.equal(code, 1);
     assert.equal(stdout, '');
-    assert.match(stderr, /^The configuration is not usable:\n( {2}- (STORE|PORT|HUB_MASTER_KEYS): .+\n){3}$/);
+    assert.match(stderr, /^The configuration is not valid:\n( {2}- (STORE|PORT|HUB_MASTER_KEYS): .+\n){3}$/);
     assert.ok(!stderr.includes(key));
   });
 });

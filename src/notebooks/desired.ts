@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { canonicalJson } from '../lib/json.ts';
 import { releaseNameOf, type TeamName } from '../model/names.ts';
 import type { TeamRecord } from '../model/record.ts';
 import type { Manifest } from '../ports/cluster.ts';
@@ -26,18 +27,11 @@ export const releaseSpec = (team: TeamName, platform: Platform): Values => ({
   },
   install: { remediation: { retries: 2 } },
   upgrade: { remediation: { retries: 2, strategy: 'rollback' } },
-  // Reported, not reverted: a hub is restarted by a stamp on its Deployment.
-  driftDetection: { mode: 'warn' },
+  // An object of the chart that was deleted or changed comes back. The stamp that restarts a hub stays: Flux compares
+  // only the fields that it applied (helm-controller 1.6, server-side apply).
+  driftDetection: { mode: 'enabled' },
   values: valuesOf(team, platform),
 });
-
-/** The same text for the same JSON, in whatever order its keys were written. */
-const canonical = (value: unknown): string =>
-  JSON.stringify(value, (_key, inner: unknown) =>
-    typeof inner === 'object' && inner !== null && !Array.isArray(inner)
-      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : inner,
-  );
 
 /** Two teams with nothing in common: whatever depends on a team’s name shows in one of them. */
 const samples: readonly TeamName[] = [
@@ -48,7 +42,7 @@ const samples: readonly TeamName[] = [
 /** Changes if and only if what is rendered for some team changes: a new chart, other values, a new version of us. */
 export const platformHash = (platform: Platform): string =>
   createHash('sha256')
-    .update(canonical(samples.map((team) => releaseSpec(team, platform))))
+    .update(canonicalJson(samples.map((team) => releaseSpec(team, platform))))
     .digest('hex')
     .slice(0, 32);
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { order } from '../../src/notebooks/rules.ts';
+import { orderNotebook } from '../../src/notebooks/rules.ts';
 import type { CullingStore, Store } from '../../src/ports/store.ts';
 import { Unavailable } from '../../src/ports/unavailable.ts';
 import { aMoment, aNotebook, anEvent, aSpec } from '../support/records.ts';
@@ -68,7 +68,7 @@ describe('culling: a change during a run', () => {
         assert.ok(team.release !== null);
         const spec = aSpec({ culling: { ...hourly, timeoutSeconds: 7200 } });
         const act = { by: kari, now: after(second) };
-        return order(team, { spec, image: null, release: team.release }, act, 'notebook_changed');
+        return orderNotebook(team, { spec, image: null, release: team.release }, act, 'notebook_changed');
       });
     };
     assert.equal((await pass()).stopped, 0);

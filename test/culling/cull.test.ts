@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { order } from '../../src/notebooks/rules.ts';
+import { orderNotebook } from '../../src/notebooks/rules.ts';
 import type { CullingStore, Store } from '../../src/ports/store.ts';
 import { aMoment, aNotebook, aRecord, aSpec } from '../support/records.ts';
 import {
@@ -113,7 +113,7 @@ describe('culling run', () => {
     await store.change('team-a', (team) => {
       assert.ok(team.release !== null);
       const ordering = { spec: aSpec({ culling }), image: null, release: team.release };
-      return order(team, ordering, { by: kari, now: after(minute) }, 'notebook_changed');
+      return orderNotebook(team, ordering, { by: kari, now: after(minute) }, 'notebook_changed');
     });
     assert.equal((await pass()).stopped, 1);
     assert.equal((await culled())[0]?.reason, 'No activity for 21 minutes; the Cull Timeout is 15 minutes.');
