@@ -24,7 +24,7 @@ interface ProgressListener {
   readonly news: () => Promise<void>;
 }
 
-/** What the hub reports during a start. It is passed to this listener only and not stored; a silent hub ends nothing. */
+/** What the hub reports during a start. Its messages are not stored; a silent hub ends nothing. */
 const progressListener = (
   servers: Servers,
   log: FastifyRequest['log'],
@@ -70,7 +70,7 @@ async function* changesOf(
   let sent = '';
   try {
     for (let team = first; !signal.aborted; team = authorize(await store.team(first.slug), caller)) {
-      const operation = await advancedOperation(servers, team, id);
+      const operation = await advancedOperation(servers, team, id, progress.latest()?.progress);
       progress.follow(team, operation);
       const view = operationView(operation, progress.latest());
       const data = JSON.stringify(view);

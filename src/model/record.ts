@@ -56,6 +56,15 @@ export interface ServerMemory {
   readonly probeFailingSince?: string;
   /** When culling last stopped it: two concurrent passes stop a server once and write one history entry. */
   readonly culledAt?: string;
+  /** The last stop that was requested here: the hub counts a stop, and a kernel probe before it, as activity. */
+  readonly stopped?: StoppedRun;
+}
+
+/** A run that ended with a stop. */
+export interface StoppedRun {
+  /** null when it was not known. */
+  readonly lastActivityAt: string | null;
+  readonly stoppedAt: string;
 }
 
 export interface NotebookRecord {
