@@ -2,18 +2,14 @@ import { setTimeout as wait } from 'node:timers/promises';
 import type { Config } from '../config.ts';
 import type { TeamRecord } from '../model/record.ts';
 import type { Outside } from '../ports/outside.ts';
-import { dismantleWith } from '../secrets/dismantle.ts';
-import { provisionWith } from '../secrets/provision.ts';
+import { provisioningWith } from '../secrets/provisioning.ts';
 import { secretExistsWith } from '../secrets/team-secret.ts';
 
 const existsDeadlineMs = 5_000;
 
 /** Google’s side of a team: its secret, its service account, and who may use them. */
 export interface Secrets {
-  readonly google: {
-    readonly provision: ReturnType<typeof provisionWith>;
-    readonly dismantle: ReturnType<typeof dismantleWith>;
-  };
+  readonly google: ReturnType<typeof provisioningWith>;
   readonly exists: (team: TeamRecord) => Promise<boolean>;
 }
 
@@ -31,7 +27,7 @@ export const wireSecrets = (config: Config, outside: Outside): Secrets => {
   };
   const exists = secretExistsWith(deps);
   return {
-    google: { provision: provisionWith(deps), dismantle: dismantleWith(deps) },
+    google: provisioningWith(deps),
     exists: (team) => exists(team, AbortSignal.timeout(existsDeadlineMs)),
   };
 };

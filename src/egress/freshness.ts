@@ -5,7 +5,7 @@ import type { Addresses } from './destinations.ts';
 import { byText, defaultEgressSettings } from './policy.ts';
 
 /**
- * How long what DNS said of a host is good for (facts of egress, d). `now` is in epoch milliseconds everywhere.
+ * How long a DNS answer about a host is used. `now` is in epoch milliseconds everywhere.
  *
  * Addresses are a union: names rotate, and programs cache. An address goes once a look has not seen it and it was
  * last seen longer ago than its grace. Time in which nobody looked although a look was due (we were down, or the

@@ -1,4 +1,4 @@
-/** What is known of a host’s addresses (facts of egress, d). Instants are ISO 8601 UTC. */
+/** What is known of a host’s addresses. Instants are ISO 8601 UTC. */
 export interface HostRecord {
   readonly name: string;
   /** Every address that is or was answered lately, IPv4 and IPv6, by its text. */
