@@ -14,7 +14,7 @@ const functionKills = Number(process.env.FUNCTION_KILLS ?? 35);
 const writerCount = Number(process.env.WRITERS ?? 8);
 const sharedTeams = Math.max(1, Math.ceil(writerCount / 2));
 const settleSeconds = 180;
-const deadlineSeconds = Number(process.env.DEADLINE_SECONDS ?? 900);
+const deadlineSeconds = Number(process.env.DEADLINE_SECONDS ?? 1_800);
 
 const deadline = globalThis.setTimeout(() => {
   console.error(`Not done within ${deadlineSeconds} seconds.`);
@@ -72,7 +72,7 @@ try {
   // Killed once it has answered a few writes, with others in flight.
   const underWrites = async (target: Target | undefined): Promise<void> => {
     if (target === undefined) return;
-    const enough = target.answered + randomMs(2, 12);
+    const enough = target.answered + randomMs(1, 6);
     while (target.answered < enough) await sleep(5);
   };
   // Killed while it answers: the kill comes at a random moment of a tick, or just after a short one.

@@ -28,8 +28,9 @@ export const victim = (
           ({ ok }) => ok,
           () => false,
         );
-        if (isReady) return;
+        // Before its answer is believed: another program may have taken the port.
         if (child.exitCode !== null) throw new Error(`${script} ended with ${child.exitCode}`);
+        if (isReady) return;
         await sleep(20);
       }
     },
