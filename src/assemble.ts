@@ -239,8 +239,12 @@ export const assemble = (
       async pinImage(image, { garTeam }) {
         const now = clock.now();
         const asked = { registries, policy: imagePolicy(garTeam), now };
-        const { digest } = await resolveImage(asked, image, AbortSignal.timeout(registryDeadlineMs));
-        return { reference: image, digest, resolvedAt: new Date(now).toISOString(), newerDigest: null };
+        const { reference, digest } = await resolveImage(
+          asked,
+          image,
+          AbortSignal.timeout(registryDeadlineMs),
+        );
+        return { reference, digest, resolvedAt: new Date(now).toISOString(), newerDigest: null };
       },
       newSuffix: () => randomBytes(2).toString('hex'),
       newRelease: (team) => ({ platformHash: hash, spec: releaseSpec(team, platform) }),

@@ -19,7 +19,7 @@ const set = (path: string) =>
   `${path} must not be set: only the team’s members may log in, and a hub has no administrators.`;
 const spoken = (path: string, name: string) => `${path} must not set ${name}: it decides who may log in.`;
 const needed = (path: string, name: string) =>
-  `${path} must not set ${name}: the notebooks’ profiles need it.`;
+  `${path} must not set ${name}: the notebooks’ profiles depend on it.`;
 const ours = (path: string) => `${path} must not be set: this product sets it.`;
 
 const authenticator = (authenticator_class: unknown, sections: Values = {}): Values => ({
