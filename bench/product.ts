@@ -95,8 +95,8 @@ export const prepare = async () => {
   const issuer = await startIssuer({ port: await freePort(), audience });
   const environment = environmentAt(join(folder, 'store.sqlite'), issuer.url);
   const config = loadConfig(environment);
-  const outside = await openOutside(config);
-  const { deps } = assemble(config, { ...outside, log: silent });
+  const outside = await openOutside(config, silent);
+  const { deps } = assemble(config, outside);
   const team = readyTeam('team-a', deps);
   await outside.store.create(team, created);
   await outside.close();

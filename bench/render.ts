@@ -16,8 +16,8 @@ const rounds = Number(process.env.ROUNDS ?? 15);
 
 export const rendering = async (): Promise<void> => {
   const config = loadConfig(environmentAt(':memory:', 'http://localhost:8084'));
-  const outside = await openOutside(config);
-  const { deps } = assemble(config, { ...outside, log: silent });
+  const outside = await openOutside(config, silent);
+  const { deps } = assemble(config, outside);
   const { render } = deps;
   const team = readyTeam('team-a', deps);
   const hosts = Array.from({ length: 200 }, (_, index) => `host-${index}.nav.no:${6000 + index}`);

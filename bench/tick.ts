@@ -26,7 +26,7 @@ const world = async (count: number, inCluster: number, hosts: readonly string[] 
     ...environmentAt(':memory:', 'http://localhost:8084'),
     CLUSTER: kubernetes.url,
   });
-  const outside = await openOutside(config);
+  const outside = await openOutside(config, silent);
   const google = standInGoogle();
   const others = {
     hubs: counting(standInHubs()),
@@ -43,7 +43,6 @@ const world = async (count: number, inCluster: number, hosts: readonly string[] 
     dns: others.names.port,
     secretManager: others.secretManager.port,
     serviceAccounts: others.serviceAccounts.port,
-    log: silent,
   });
   // As the `reconcile` function does.
   const minute = async () => {

@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { buildApp } from '../src/api/app.ts';
 import { assemble } from '../src/assemble.ts';
 import { loadConfig } from '../src/config.ts';
-import { canonicalJson, openapiDocument } from '../src/http/openapi.ts';
+import { openapiDocument, printedJson } from '../src/http/openapi.ts';
 import { errorReference } from '../src/http/problem.ts';
 import { createLogger } from '../src/logging.ts';
 import { openOutside } from '../src/open.ts';
@@ -32,11 +32,11 @@ const environment = {
 
 const document = async (): Promise<string> => {
   const config = loadConfig(environment, () => '{}');
-  const outside = await openOutside(config);
-  const { deps } = assemble(config, { ...outside, log: createLogger('silent') });
+  const outside = await openOutside(config, createLogger('silent'));
+  const { deps } = assemble(config, outside);
   const app = await buildApp({ config, deps });
   await app.ready();
-  const text = canonicalJson(await openapiDocument(app));
+  const text = printedJson(await openapiDocument(app));
   await app.close();
   await outside.close();
   return text;

@@ -77,6 +77,7 @@ describe('a configuration', () => {
         allowCidr: false,
         dnsServers: [],
       },
+      platformObjects: [],
       rolloutPerTick: 5,
       rateLimitPerMinute: 1200,
       corsOrigins: [],
@@ -192,6 +193,8 @@ describe('a configuration', () => {
     ['EGRESS_DNS_SERVERS', 'https://10.0.0.10'],
     ['ALLOW_INSECURE_HUB_AUTH', 'yes'],
     ['ROLLOUT_PER_TICK', 'all'],
+    ['PLATFORM_OBJECTS', 'hub-login'],
+    ['PLATFORM_OBJECTS', 'Secret/*'],
     ['RATE_LIMIT_PER_MINUTE', '1e3'],
     ['CORS_ORIGINS', '*'],
     ['CORS_ORIGINS', 'https://knorten.knada.io/'],
@@ -302,6 +305,11 @@ describe('a configuration', () => {
       },
       ({ egress }) => egress.dnsServers,
       ['169.254.169.254', '10.0.0.10:5353', '2001:db8::53', '[2001:db8::54]:5353', '[2001:db8::55]'],
+    ],
+    [
+      { PLATFORM_OBJECTS: 'Secret/pull-secret, ConfigMap/istio-*' },
+      ({ platformObjects }) => platformObjects,
+      ['Secret pull-secret', 'ConfigMap istio-*'],
     ],
     [{ ROLLOUT_PER_TICK: '0' }, ({ rolloutPerTick }) => rolloutPerTick, 0],
     [{ RATE_LIMIT_PER_MINUTE: '0' }, ({ rateLimitPerMinute }) => rateLimitPerMinute, 0],
@@ -439,7 +447,7 @@ describe('--check-config', () => {
     const { code, stdout, stderr } = await check({ CLUSTER: 'http://192.0.2.1:1' });
     assert.deepEqual(
       { code, stdout, stderr },
-      { code: 0, stdout: 'The configuration is usable.\n', stderr: '' },
+      { code: 0, stdout: 'The configuration is valid.\n', stderr: '' },
     );
   });
 
@@ -447,7 +455,7 @@ describe('--check-config', () => {
     const { code, stdout, stderr } = await check({ STORE: 'x', PORT: 'y', HUB_MASTER_KEYS: `k:${key}q` });
     assert.equal(code, 1);
     assert.equal(stdout, '');
-    assert.match(stderr, /^The configuration is not usable:\n( {2}- (STORE|PORT|HUB_MASTER_KEYS): .+\n){3}$/);
+    assert.match(stderr, /^The configuration is not valid:\n( {2}- (STORE|PORT|HUB_MASTER_KEYS): .+\n){3}$/);
     assert.ok(!stderr.includes(key));
   });
 });

@@ -1,4 +1,5 @@
 import type { ArtifactRegistryClient } from '@google-cloud/artifact-registry';
+import { isoOf } from '../lib/time.ts';
 import type { GarImage, ImageTag } from '../ports/registries.ts';
 import { clientOptions, codeOf, isGoogleAnswer } from './google-client.ts';
 import type { Endpoints } from './oci-registry-endpoints.ts';
@@ -56,7 +57,7 @@ interface GoogleTime {
 /** With a precision of seconds. */
 const instant = (time: GoogleTime | null | undefined): string | undefined => {
   const seconds = Number(time?.seconds);
-  return seconds > 0 ? new Date(seconds * 1000).toISOString() : undefined;
+  return seconds > 0 ? isoOf(seconds * 1000) : undefined;
 };
 
 /** The last segment of a resource name, in which an image’s slashes are escaped. */

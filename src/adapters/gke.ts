@@ -34,7 +34,7 @@ const fields = 'endpoint,masterAuth.clusterCaCertificate,controlPlaneEndpointsCo
 
 const controlPlaneOf = (answer: unknown): ControlPlane => {
   if (!Value.Check(ClusterAnswer, answer)) {
-    throw new Unavailable('GKE', 'The GKE API gave an answer that makes no sense.');
+    throw new Unavailable('GKE', 'The GKE API returned an invalid answer.');
   }
   const dns = answer.controlPlaneEndpointsConfig?.dnsEndpointConfig;
   if (dns?.endpoint !== undefined && dns.endpoint !== '' && dns.allowExternalTraffic === true) {

@@ -1,5 +1,6 @@
 import Type, { type Static, type TSchema } from 'typebox';
 import { Value } from 'typebox/value';
+import { isoOf } from '../lib/time.ts';
 
 const index = 'application/vnd.oci.image.index.v1+json';
 const dockerIndex = 'application/vnd.docker.distribution.manifest.list.v2+json';
@@ -86,7 +87,7 @@ export const readConfig = (body: Buffer): { platform: string; createdAt: string 
   const createdMs = Date.parse(config.created ?? '');
   return {
     platform: `${config.os}/${config.architecture}`,
-    createdAt: createdMs > 0 ? new Date(createdMs).toISOString() : null,
+    createdAt: createdMs > 0 ? isoOf(createdMs) : null,
   };
 };
 

@@ -1,4 +1,5 @@
 import type { Caller } from '../http/auth.ts';
+import { isoOf } from '../lib/time.ts';
 import { Problem } from '../model/problems.ts';
 import type { TeamRecord } from '../model/record.ts';
 import type { Clock } from '../ports/runtime.ts';
@@ -25,5 +26,5 @@ export const authorize = (team: TeamRecord | undefined, caller: Caller): TeamRec
 /** The caller and the current time, for a decision and its history entry. */
 export const actorOf = (caller: Caller, clock: Clock): Actor => ({
   by: caller.email,
-  now: new Date(clock.now()).toISOString(),
+  now: isoOf(clock.now()),
 });

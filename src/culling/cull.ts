@@ -1,5 +1,6 @@
 import { forEachConcurrently } from '../lib/concurrency.ts';
 import { pointerToken } from '../lib/json.ts';
+import { isoOf } from '../lib/time.ts';
 import type { HistoryEvent } from '../model/history.ts';
 import type { TeamRecord } from '../model/record.ts';
 import type { HubServer, Hubs, HubUser } from '../ports/hubs.ts';
@@ -59,7 +60,7 @@ interface RunningServer {
   readonly observedAt: string;
 }
 
-const instant = ({ clock }: CullDeps): string => new Date(clock.now()).toISOString();
+const instant = ({ clock }: CullDeps): string => isoOf(clock.now());
 
 /**
  * One culling run: asks the hubs that are due and stops their due servers. A hub that is unavailable or hangs delays
@@ -206,7 +207,7 @@ const recordCull = async (
 ): Promise<void> => {
   const { store, clock, log, report, team } = call;
   const now = clock.now();
-  const at = new Date(now).toISOString();
+  const at = isoOf(now);
   const idleSeconds = Math.floor((now - run.active) / 1000);
   log.info({ team: team.slug, user, reason, idleSeconds, why: message }, 'server culled');
   const event: HistoryEvent = {

@@ -1,3 +1,4 @@
+import { isoOf } from '../lib/time.ts';
 import {
   type ActivityFacts,
   type CullingSpec,
@@ -21,8 +22,6 @@ const probeEveryMs = 5 * 60_000;
 /** The interval of checks while a server is starting or stopping. */
 const pendingMs = 60_000;
 
-const instant = (ms: number): string => new Date(ms).toISOString();
-
 export interface Stop {
   /** The earliest instant (ISO 8601 UTC) at which it may be stopped; in the past for one that is due. */
   readonly stopsAt: string;
@@ -45,8 +44,8 @@ const stopOfRun = ({ extendedUntil }: ActivityFacts, run: Run, culling: CullingS
   // The grace is no reason to stop: what it has put off is.
   const stopsAt = Math.max(Math.min(idleAt, oldAt), run.start + graceMs);
   if (extendedUntil !== null && Date.parse(extendedUntil) > stopsAt)
-    return { stopsAt: instant(Date.parse(extendedUntil)), stopsBecause: 'extended' };
-  return { stopsAt: instant(stopsAt), stopsBecause: idleAt <= oldAt ? 'idle' : 'max_age' };
+    return { stopsAt: isoOf(Date.parse(extendedUntil)), stopsBecause: 'extended' };
+  return { stopsAt: isoOf(stopsAt), stopsBecause: idleAt <= oldAt ? 'idle' : 'max_age' };
 };
 
 /** Why a server is kept. */
@@ -83,7 +82,7 @@ export type Verdict =
 const keep = (reason: KeepReason, at: number | null): Verdict => ({
   verdict: 'keep',
   reason,
-  at: at === null ? null : instant(at),
+  at: at === null ? null : isoOf(at),
 });
 
 const counted = (count: number, unit: string): string => `${count} ${unit}${count === 1 ? '' : 's'}`;

@@ -1,4 +1,5 @@
 import { forEachConcurrently } from '../lib/concurrency.ts';
+import { isoOf } from '../lib/time.ts';
 import type { HostRecord } from '../model/host.ts';
 import type { DnsAnswer, DnsResolver } from '../ports/dns.ts';
 import type { Clock, Log } from '../ports/runtime.ts';
@@ -51,7 +52,7 @@ export const refreshHosts = async (
   deps: AddressDeps,
   signal: AbortSignal = AbortSignal.timeout(passDeadlineMs),
 ): Promise<AddressReport> => {
-  const due = await deps.store.hostsDue(iso(deps.clock.now()), hostsPerPass);
+  const due = await deps.store.hostsDue(isoOf(deps.clock.now()), hostsPerPass);
   const { looked, failed, grown, shrunk } = await lookAll(deps, due, {
     atOnce: passAtOnce,
     signal,
@@ -132,8 +133,6 @@ export const knownAddresses = async (
   store: Pick<HostStore, 'hosts'>,
   names: readonly string[],
 ): Promise<Addresses> => (names.length === 0 ? new Map() : addressesIn(await store.hosts(names)));
-
-const iso = (at: number): string => new Date(at).toISOString();
 
 interface Way {
   readonly atOnce: number;
@@ -227,7 +226,7 @@ const tellTeams = async (
   const rest = shrunk.length === 0 ? [] : await store.listing(shrunk);
   const slugs = [...new Set([...urgent, ...rest])].filter((slug) => slug !== except);
   await forEachConcurrently(slugs, teamsAtOnce, async (slug) => {
-    const dueAt = iso(clock.now() + (urgent.has(slug) ? 0 : removalsWithinMs));
+    const dueAt = isoOf(clock.now() + (urgent.has(slug) ? 0 : removalsWithinMs));
     try {
       await store.change(slug, (team) =>
         team.reconcile.dueAt <= dueAt

@@ -1,5 +1,6 @@
 import { forEachConcurrently } from '../lib/concurrency.ts';
 import { at, isObject } from '../lib/json.ts';
+import { isoOf } from '../lib/time.ts';
 import type { AllowlistEntry } from '../model/allowlist.ts';
 import { kinds } from '../model/kinds.ts';
 import type { Cluster, Manifest } from '../ports/cluster.ts';
@@ -88,7 +89,7 @@ export const announceRun = async (
     return ['The allowlist is not opened: the pod needs the labels dag_id, task_id and run_id.'];
   }
   if (entries.length === 0) return faults;
-  const news = { uid: uidOf(pod), at: new Date(clock.now()).toISOString() };
+  const news = { uid: uidOf(pod), at: isoOf(clock.now()) };
   for (let attempt = 0; attempt < tries; attempt += 1) {
     const existing = await cluster.read({ ...kinds.networkPolicy, namespace, name: target.name }, signal);
     if (existing !== undefined && !isRunPolicy(existing)) {

@@ -1,10 +1,11 @@
+import { isoOf } from '../lib/time.ts';
 import type { HostRecord } from '../model/host.ts';
 import type { DnsAnswer } from '../ports/dns.ts';
 import type { Addresses } from './destinations.ts';
 import { byText, defaultEgressSettings } from './policy.ts';
 
 /**
- * How long what DNS said of a host is good for (facts of egress, d). `now` is in epoch milliseconds everywhere.
+ * How long a DNS answer about a host is used. `now` is in epoch milliseconds everywhere.
  *
  * Addresses are a union: names rotate, and programs cache. An address goes once a look has not seen it and it was
  * last seen longer ago than its grace. Time in which nobody looked although a look was due (we were down, or the
@@ -69,10 +70,10 @@ export const looked = (
   jitter: number,
 ): HostRecord => {
   const before = notLater(caughtUp(record ?? newHost(name, now), now), now);
-  const after = { ...before, ...outcomeOf(before, answers, now), lastLookAt: iso(now) };
+  const after = { ...before, ...outcomeOf(before, answers, now), lastLookAt: isoOf(now) };
   if (after.wantedAt === null || !isWithin(after.wantedAt, wantedMs, now)) return { ...after, dueAt: null };
   const waitMs = nextLookSeconds(after, answers, now) * seconds * (1 + jitterShare * jitter);
-  return { ...after, dueAt: iso(now + Math.round(waitMs)) };
+  return { ...after, dueAt: isoOf(now + Math.round(waitMs)) };
 };
 
 /**
@@ -85,12 +86,12 @@ export const wanted = (
   live: boolean,
   now: number,
 ): HostRecord | undefined => {
-  if (record === undefined) return { ...newHost(name, now), liveAt: live ? iso(now) : null };
+  if (record === undefined) return { ...newHost(name, now), liveAt: live ? isoOf(now) : null };
   const dueAt = dueWhenWanted(record, live, now);
   const isNews = (at: string | null, againMs: number) =>
-    at === null || at > iso(now) || !isWithin(at, againMs, now);
-  const wantedAt = isNews(record.wantedAt, wantedAgainMs) ? iso(now) : record.wantedAt;
-  const liveAt = live && isNews(record.liveAt, liveAgainMs) ? iso(now) : record.liveAt;
+    at === null || at > isoOf(now) || !isWithin(at, againMs, now);
+  const wantedAt = isNews(record.wantedAt, wantedAgainMs) ? isoOf(now) : record.wantedAt;
+  const liveAt = live && isNews(record.liveAt, liveAgainMs) ? isoOf(now) : record.liveAt;
   if (dueAt === record.dueAt && wantedAt === record.wantedAt && liveAt === record.liveAt) return undefined;
   if (record.dueAt !== null) return { ...record, wantedAt, liveAt, dueAt };
   // No notebook has relied on what was known of a host that nobody wanted: it is as new as one that nobody knew.
@@ -105,7 +106,7 @@ export const isDue = ({ dueAt }: HostRecord, now: number): boolean =>
 /** The record while somebody looks: not due for a minute, so that nobody else does; then anybody may. */
 export const leased = (record: HostRecord, now: number): HostRecord => ({
   ...caughtUp(record, now),
-  dueAt: iso(now + leaseMs),
+  dueAt: isoOf(now + leaseMs),
 });
 
 /** Whether its addresses were looked at within the shortest time between two looks. */
@@ -156,8 +157,6 @@ export const hostState = (record: HostRecord | undefined, now: number): HostStat
   return { state: count > servedAtMost ? 'too_many_addresses' : 'resolved' };
 };
 
-const iso = (at: number): string => new Date(at).toISOString();
-
 const isWithin = (at: string, ms: number, now: number): boolean => now - Date.parse(at) <= ms;
 
 const isLive = ({ liveAt }: HostRecord, now: number): boolean =>
@@ -171,9 +170,9 @@ const newHost = (name: string, now: number): HostRecord => ({
   failures: 0,
   lastError: null,
   absent: null,
-  wantedAt: iso(now),
+  wantedAt: isoOf(now),
   liveAt: null,
-  dueAt: iso(now),
+  dueAt: isoOf(now),
 });
 
 const kept = (addresses: Known, stays: (seen: Sighting) => boolean): Known =>
@@ -199,11 +198,11 @@ const outcomeOf = (before: HostRecord, answers: readonly DnsAnswer[], now: numbe
     const old = kept(addresses, (seen) => !hasAged(seen, 0));
     const fresh = [...found].map(([address, ttlSeconds]): [string, Sighting] => [
       address,
-      { firstSeenAt: addresses[address]?.firstSeenAt ?? iso(now), lastSeenAt: iso(now), ttlSeconds },
+      { firstSeenAt: addresses[address]?.firstSeenAt ?? isoOf(now), lastSeenAt: isoOf(now), ttlSeconds },
     ]);
     const union = newestFirst({ ...old, ...Object.fromEntries(fresh) }).slice(0, keptAtMost);
     const known = Object.fromEntries(union);
-    return { addresses: known, lastSuccessAt: iso(now), failures: 0, lastError: null, absent: null };
+    return { addresses: known, lastSuccessAt: isoOf(now), failures: 0, lastError: null, absent: null };
   }
   const failed = answers.flatMap((answer) => (answer.answer === 'failed' ? [answer.message] : []));
   if (failed.length > 0 || answers.length === 0) {
@@ -240,7 +239,7 @@ const ttlsOf = (answers: readonly DnsAnswer[]): ReadonlyMap<string, number> => {
 };
 
 const stillAbsent = (absent: HostRecord['absent'], now: number): NonNullable<HostRecord['absent']> => {
-  if (absent === null) return { since: iso(now), seen: 1 };
+  if (absent === null) return { since: isoOf(now), seen: 1 };
   return now - Date.parse(absent.since) < absenceMs ? absent : { ...absent, seen: absent.seen + 1 };
 };
 
@@ -262,21 +261,21 @@ const nextLookSeconds = (after: HostRecord, answers: readonly DnsAnswer[], now: 
 
 const dueWhenWanted = (record: HostRecord, live: boolean, now: number): string => {
   const { dueAt, lastLookAt } = record;
-  if (dueAt === null || Date.parse(dueAt) > now + tooFarMs) return iso(now);
+  if (dueAt === null || Date.parse(dueAt) > now + tooFarMs) return isoOf(now);
   if (!live || isLive(record, now)) return dueAt;
   const soonest = lastLookAt === null ? now : Date.parse(lastLookAt) + soonestSeconds * seconds;
-  return iso(Math.min(Date.parse(dueAt), Math.max(now, soonest)));
+  return isoOf(Math.min(Date.parse(dueAt), Math.max(now, soonest)));
 };
 
 /** Moves everything on that ages by the time in which a look was missed. */
 const caughtUp = (record: HostRecord, now: number): HostRecord => {
   const lostMs = record.dueAt === null ? 0 : now - Date.parse(record.dueAt) - missedMs;
-  return lostMs <= 0 ? record : instantsOf(record, (at) => iso(Date.parse(at) + lostMs));
+  return lostMs <= 0 ? record : instantsOf(record, (at) => isoOf(Date.parse(at) + lostMs));
 };
 
 /** Nothing was seen later than now, unless by a clock that was wrong. */
 const notLater = (record: HostRecord, now: number): HostRecord => {
-  const healed = (at: string) => (Date.parse(at) > now ? iso(now) : at);
+  const healed = (at: string) => (Date.parse(at) > now ? isoOf(now) : at);
   return {
     ...instantsOf(record, healed),
     lastSuccessAt: record.lastSuccessAt && healed(record.lastSuccessAt),

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { V1NetworkPolicyEgressRule, V1NetworkPolicySpec } from '@kubernetes/client-node';
+import { canonicalJson } from '../lib/json.ts';
 import { kinds } from '../model/kinds.ts';
 import { type Cidr, printCidr, type RangeSettings } from './ranges.ts';
 
@@ -120,12 +121,4 @@ export const byText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 
 
 function sortKeys(record: Readonly<Record<string, string>>): Record<string, string> {
   return Object.fromEntries(Object.entries(record).sort(([a], [b]) => byText(a, b)));
-}
-
-function canonicalJson(value: unknown): string {
-  return JSON.stringify(value, (_key, part: unknown) =>
-    typeof part === 'object' && part !== null && !Array.isArray(part)
-      ? Object.fromEntries(Object.entries(part).sort(([a], [b]) => byText(a, b)))
-      : part,
-  );
 }

@@ -1,3 +1,4 @@
+import { isoOf } from '../lib/time.ts';
 import type { Catalogue, EnvironmentList, PythonVersionInfo, PythonVersionList } from '../model/catalogue.ts';
 import type { StandardImage } from '../model/environment.ts';
 import { environments } from './environment.ts';
@@ -45,7 +46,7 @@ export const catalogueOf = (
   const known = answered.filter((at) => at !== null).toSorted();
   return {
     ...facts,
-    asOf: known[0] ?? new Date(now).toISOString(),
+    asOf: known[0] ?? isoOf(now),
     items: [...items],
     gaps: [...gaps],
     pythonVersions: versions.toReversed(),

@@ -1,3 +1,4 @@
+import { isoFrom } from '../lib/time.ts';
 import snapshot from './jupyter.snapshot.json' with { type: 'json' };
 import { parseJupyterTag } from './tags.ts';
 
@@ -24,8 +25,7 @@ export function jupyterTags(listed: readonly JupyterListedTag[]): JupyterTags {
   for (const { name, lastModified } of listed) {
     const python = parseJupyterTag(name);
     if (python === undefined) continue;
-    const ms = Date.parse(lastModified ?? '');
-    found.push([python, Number.isNaN(ms) ? null : new Date(ms).toISOString()]);
+    found.push([python, isoFrom(lastModified) ?? null]);
   }
   return Object.fromEntries(found);
 }

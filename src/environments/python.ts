@@ -1,4 +1,5 @@
 import { Check, Errors } from 'typebox/value';
+import { isoOf } from '../lib/time.ts';
 import { type PythonStatus, ReleaseCycle } from '../model/environment.ts';
 import snapshot from './release-cycle.snapshot.json' with { type: 'json' };
 import { comparePython } from './tags.ts';
@@ -42,7 +43,7 @@ export function parseReleaseCycle(document: unknown): ParsedReleaseCycle {
  * of life, whatever its status.
  */
 export function pythonVersions(cycle: ReleaseCycle, now: number): readonly PythonVersion[] {
-  const today = new Date(now).toISOString().slice(0, 10);
+  const today = isoOf(now).slice(0, 10);
   return Object.entries(cycle)
     .map(([version, entry]) => {
       const firstRelease = lastDay(entry.first_release);
@@ -101,7 +102,7 @@ function lastSupportedDay(status: PythonStatus, date: string): string {
 function lastDay(date: string): string {
   if (date.length === 10) return date;
   const [year = 0, month = 0] = date.split('-').map(Number);
-  return new Date(Date.UTC(year, month, 0)).toISOString().slice(0, 10);
+  return isoOf(Date.UTC(year, month, 0)).slice(0, 10);
 }
 
 function yearsAfter(day: string, years: number): string {
@@ -111,5 +112,5 @@ function yearsAfter(day: string, years: number): string {
 function isCalendarDate(date: string): boolean {
   const day = lastDay(date);
   const ms = Date.parse(`${day}T00:00:00.000Z`);
-  return !Number.isNaN(ms) && new Date(ms).toISOString().startsWith(day);
+  return !Number.isNaN(ms) && isoOf(ms).startsWith(day);
 }

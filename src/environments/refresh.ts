@@ -1,5 +1,6 @@
 import { notThere, present } from '../images/absence.ts';
 import { parseReference } from '../images/reference.ts';
+import { isoOf } from '../lib/time.ts';
 import type { Catalogue, CatalogueSource, StandardEntry } from '../model/catalogue.ts';
 import type { StandardImage } from '../model/environment.ts';
 import type { PythonReleases, Registries } from '../ports/registries.ts';
@@ -79,7 +80,7 @@ const recordSource = (
   before: readonly CatalogueSource[],
   now: number,
 ): CatalogueSource => {
-  const checkedAt = new Date(now).toISOString();
+  const checkedAt = isoOf(now);
   const answeredAt = before.find((source) => source.name === name)?.answeredAt ?? null;
   return { name, checkedAt, answeredAt: error === null ? checkedAt : answeredAt, error };
 };

@@ -98,7 +98,7 @@ export const registerOpenapi = (app: App, options: OpenapiOptions): void => {
     },
     async (_request, reply) => {
       reply.type('application/json').header('cache-control', 'public, max-age=60');
-      return reply.serializer(canonicalJson).send(await openapiDocument(app));
+      return reply.serializer(printedJson).send(await openapiDocument(app));
     },
   );
 
@@ -148,7 +148,7 @@ export const openapiDocument = (app: App): Promise<OpenapiDocument> => {
 };
 
 /** As it is committed: two spaces, a line break at the end. */
-export const canonicalJson = (document: unknown): string => `${JSON.stringify(document, null, 2)}\n`;
+export const printedJson = (document: unknown): string => `${JSON.stringify(document, null, 2)}\n`;
 
 const build = async (app: App, { options, routes }: Sources): Promise<OpenapiDocument> => {
   const { fastifySwagger } = await import('@fastify/swagger');

@@ -153,7 +153,12 @@ export const assertFits = (request: FastifyRequest, more: readonly Fault[]): voi
   if (errors.length > 0) throw new Problem('validation_failed', { errors });
 };
 
-/** Compiles every schema of every route of a ready app; a broken one throws here. Answers how many there are. */
+/**
+ * Compiles every schema of every route of a ready app and returns their number; throws for an invalid one.
+ * Production compiles each schema on first use, so only the tests find a schema that no request has used.
+ *
+ * @testonly
+ */
 export const compileSchemas = (app: App): number => {
   const compilers = compilersOf.get(app) ?? [];
   for (const compile of compilers) compile();

@@ -37,6 +37,8 @@ const domain = /^[a-z0-9]+(?:-+[a-z0-9]+)*(?:\.[a-z0-9]+(?:-+[a-z0-9]+)*)*(?::[0
 const ipv6Domain = /^\[[a-f0-9:]+\](?::[0-9]+)?$/i;
 const pathComponent = /^[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*$/;
 const bareDigest = /^[a-f0-9]{64}$/;
+/** White space, control characters and everything outside ASCII: no part of a reference has any. */
+const foreignCharacter = /[^\u0021-\u007e]/u;
 const scheme = /^[a-z][a-z0-9+.-]*:\/\//i;
 
 /**
@@ -48,6 +50,12 @@ export function parseReference(text: string): ParsedReference {
   if (text.length > MAX_LENGTH) return invalid(`An image reference has at most ${MAX_LENGTH} characters.`);
   const trimmed = text.trim();
   if (trimmed === '') return invalid('Specify an image, for example ghcr.io/<owner>/<image>:<tag>.');
+  const [foreign] = foreignCharacter.exec(trimmed) ?? [];
+  if (foreign !== undefined) {
+    return invalid(
+      `The image reference contains ${codePointOf(foreign)}; only visible ASCII characters are allowed.`,
+    );
+  }
   if (scheme.test(trimmed)) {
     return invalid(`An image reference has no scheme: write ${quote(trimmed.replace(scheme, ''))}.`);
   }
@@ -215,6 +223,10 @@ function refuse(code: ReferenceCode, message: string): ReferenceRefusal {
 
 function invalid(message: string): ReferenceRefusal {
   return refuse('image_invalid', message);
+}
+
+function codePointOf(character: string): string {
+  return `U+${(character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, '0')}`;
 }
 
 /** Quotes input in a message, shortened. */

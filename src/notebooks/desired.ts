@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { canonicalJson } from '../lib/json.ts';
 import { releaseNameOf, type TeamName } from '../model/names.ts';
 import type { TeamRecord } from '../model/record.ts';
 import type { Manifest } from '../ports/cluster.ts';
@@ -31,14 +32,6 @@ export const releaseSpec = (team: TeamName, platform: Platform): Values => ({
   values: valuesOf(team, platform),
 });
 
-/** JSON text that does not depend on the order of keys. */
-const canonical = (value: unknown): string =>
-  JSON.stringify(value, (_key, inner: unknown) =>
-    typeof inner === 'object' && inner !== null && !Array.isArray(inner)
-      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : inner,
-  );
-
 /** Two teams with nothing in common: a value that depends on a team’s name differs between them. */
 const samples: readonly TeamName[] = [
   { slug: 'ab', id: 'ab-0000' },
@@ -48,7 +41,7 @@ const samples: readonly TeamName[] = [
 /** Changes if and only if a rendered release changes: another chart, other values, another version of this product. */
 export const platformHash = (platform: Platform): string =>
   createHash('sha256')
-    .update(canonical(samples.map((team) => releaseSpec(team, platform))))
+    .update(canonicalJson(samples.map((team) => releaseSpec(team, platform))))
     .digest('hex')
     .slice(0, 32);
 

@@ -20,7 +20,12 @@ export interface ReconcileDeps {
   readonly egress: EgressConfig;
   /** Google’s side of a team: its secret, its account, and who may use them. Neither throws when Google fails. */
   readonly google: {
-    provision(team: TeamRecord, signal: AbortSignal): Promise<ProvisionResult>;
+    /** `assertWanted` is called before every call that grants or creates; what it throws ends the attempt. */
+    provision(
+      team: TeamRecord,
+      signal: AbortSignal,
+      assertWanted: () => Promise<void>,
+    ): Promise<ProvisionResult>;
     dismantle(
       team: TeamRecord,
       options: { readonly deleteSecret: boolean },

@@ -1,30 +1,29 @@
 import { Unavailable } from '../ports/unavailable.ts';
-import { Blocked } from './blocked.ts';
+import { Blocked, StaleRead } from './blocked.ts';
 import type { ReconcileFacts } from './conditions.ts';
 import type { ReconcileContext } from './context.ts';
-import { egressUnknown } from './egress-fact.ts';
 
 const internalError =
   'An unexpected error occurred. It is in the log for the platform team, and the attempt is repeated.';
 
-/** The facts of an attempt that an error has ended. What nobody expected goes to the log, not to people. */
-export const factsOf = ({ deps, team }: ReconcileContext, error: unknown): ReconcileFacts => {
+/**
+ * What an error says about applying the team’s objects. What nobody expected goes to the log, not to people. Throws
+ * StaleRead, which says nothing about them.
+ */
+export const appliedFact = (
+  { deps, team }: ReconcileContext,
+  error: unknown,
+): Exclude<ReconcileFacts['applied'], { outcome: 'complete' }> => {
+  if (error instanceof StaleRead) throw error;
   if (error instanceof Blocked) {
     const { outcome, reason, message } = error;
-    return { applied: { outcome, reason, message }, release: undefined };
+    return { outcome, reason, message };
   }
   if (error instanceof Unavailable) {
-    return {
-      applied: { outcome: 'unknown', reason: `${error.system}Unavailable`, message: error.message },
-      release: undefined,
-      egress: egressUnknown(team, error.message),
-    };
+    return { outcome: 'unknown', reason: `${error.system}Unavailable`, message: error.message };
   }
   deps.log.error({ team: team.slug, err: error }, 'reconcile failed');
-  return {
-    applied: { outcome: 'unknown', reason: 'InternalError', message: internalError },
-    release: undefined,
-  };
+  return { outcome: 'unknown', reason: 'InternalError', message: internalError };
 };
 
 /**

@@ -8,7 +8,7 @@ import type { ReconcileContext } from './context.ts';
 export const isSameGeneration = (
   current: TeamRecord | undefined,
   before: Pick<TeamRecord, 'id' | 'generation'>,
-): current is TeamRecord => current?.id === before.id && current.generation === before.generation;
+): boolean => current?.id === before.id && current.generation === before.generation;
 
 /**
  * Reads the store again before a write that no object’s uid can guard: creating what is absent, deleting what carries

@@ -1,4 +1,5 @@
 import { forEachConcurrently } from '../lib/concurrency.ts';
+import { isoOf } from '../lib/time.ts';
 import type { Cluster } from '../ports/cluster.ts';
 import { findDriftedTeams } from './drift-detection.ts';
 import type { Reconcile } from './reconcile.ts';
@@ -38,7 +39,7 @@ export const tick = async (deps: TickDeps): Promise<TickReport> => {
     return 0;
   });
   const report = await rollOut(deps);
-  const due = await store.due(new Date(clock.now()).toISOString(), teamsPerTick);
+  const due = await store.due(isoOf(clock.now()), teamsPerTick);
   const slugs = [...new Set([...due, ...(await drifted(deps))])];
   await forEachConcurrently(slugs, teamsAtOnce, async (slug) => {
     try {

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { lowerCaseAscii } from '../lib/ascii.ts';
 import type { IamBinding, IamPolicy } from '../ports/iam.ts';
 
 /** The roles of a member on the team’s secret. */
@@ -19,7 +20,7 @@ export const workloadIdentityRole = 'roles/iam.workloadIdentityUser';
  * since members sign in and groups cannot.
  */
 export const principalOf = (email: string): string => {
-  const address = email.toLowerCase();
+  const address = lowerCaseAscii(email);
   return `${address.endsWith('.gserviceaccount.com') ? 'serviceAccount' : 'user'}:${address}`;
 };
 
@@ -44,7 +45,7 @@ export const grantsOn = (memberEmails: readonly string[], serviceAccount: string
 /** A short hash of a principal. The form that Google gives a deleted principal has the same one. */
 export const fingerprint = (principal: string): string => {
   const [, live = principal] = /^deleted:(.*?)(?:\?uid=\d+)?$/.exec(principal) ?? [];
-  return createHash('sha256').update(live.toLowerCase()).digest('base64url').slice(0, 12);
+  return createHash('sha256').update(lowerCaseAscii(live)).digest('base64url').slice(0, 12);
 };
 
 /** The roles that we gave, by the fingerprint of the principal. */
@@ -97,8 +98,8 @@ export const nextPolicy = (
   bound: Bound,
   withheld: ReadonlySet<string> = new Set(),
 ): NextPolicy | undefined => {
-  const wantedLive = new Map([...wanted].map(([principal, roles]) => [principal.toLowerCase(), roles]));
-  const pair = (role: string, member: string): string => `${role} ${member.toLowerCase()}`;
+  const wantedLive = new Map([...wanted].map(([principal, roles]) => [lowerCaseAscii(principal), roles]));
+  const pair = (role: string, member: string): string => `${role} ${lowerCaseAscii(member)}`;
   const there = new Set(
     policy.bindings.flatMap((binding) =>
       hasCondition(binding) ? [] : binding.members.map((member) => pair(binding.role, member)),
@@ -117,7 +118,7 @@ export const nextPolicy = (
 
   const ours = boundWith(bound, added);
   const isObsolete = (member: string, role: string): boolean =>
-    !holds(wantedLive, member.toLowerCase(), role) && holds(ours, fingerprint(member), role);
+    !holds(wantedLive, lowerCaseAscii(member), role) && holds(ours, fingerprint(member), role);
   let isChanged = added.size > 0;
   const kept = policy.bindings.flatMap((binding): IamBinding[] => {
     if (hasCondition(binding)) return [binding];

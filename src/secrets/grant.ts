@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import { lowerCaseAscii } from '../lib/ascii.ts';
 import { googleServiceAccount } from '../model/names.ts';
 import type { IamOutcome } from '../ports/iam.ts';
 import type { SecretMetadata } from '../ports/secret-manager.ts';
@@ -45,7 +46,7 @@ const namedIn = (
 ): string | undefined => {
   const principals = [...added.keys()];
   if (member === undefined) return principals.length === 1 ? principals[0] : undefined;
-  return principals.find((principal) => addressOf(principal) === member.toLowerCase());
+  return principals.find((principal) => addressOf(principal) === lowerCaseAscii(member));
 };
 
 /**

@@ -1,4 +1,4 @@
-import { at } from '../lib/json.ts';
+import { at, listAt, textAt } from '../lib/json.ts';
 import type { Manifest } from '../ports/cluster.ts';
 
 /** Why a server does not start: for programs, for people, and whether waiting cannot help. */
@@ -7,16 +7,6 @@ export interface Failure {
   readonly message: string;
   readonly final: boolean;
 }
-
-const listAt = (value: unknown, ...path: readonly string[]): readonly unknown[] => {
-  const found = at(value, ...path);
-  return Array.isArray(found) ? found : [];
-};
-
-const textAt = (value: unknown, ...path: readonly string[]): string => {
-  const found = at(value, ...path);
-  return typeof found === 'string' ? found : '';
-};
 
 const longestMessage = 600;
 

@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import { lowerCaseAscii } from '../lib/ascii.ts';
 import type { Change } from '../model/change.ts';
 import { googleServiceAccount, hubUrl, namespaceOf } from '../model/names.ts';
 import { Problem } from '../model/problems.ts';
@@ -28,8 +29,8 @@ export interface Actor {
  */
 export const membersOf = (orders: readonly MemberOrder[]): readonly Member[] => {
   const members = orders.map(({ email, username }) => ({
-    email: email.toLowerCase(),
-    username: username ?? email.toLowerCase(),
+    email: lowerCaseAscii(email),
+    username: username ?? lowerCaseAscii(email),
   }));
   const faults = members.flatMap((member, index) => {
     const before = members.slice(0, index);
@@ -69,8 +70,8 @@ export const membersOf = (orders: readonly MemberOrder[]): readonly Member[] => 
 /** A new team, due for reconciliation at once. `id` is the slug and four hexadecimal digits, chosen by the caller. */
 export const newTeam = (order: TeamOrder, id: string, act: Actor): TeamRecord => {
   const orders = order.members ?? [];
-  const caller = act.by.toLowerCase();
-  const withCaller = orders.some(({ email }) => email.toLowerCase() === caller)
+  const caller = lowerCaseAscii(act.by);
+  const withCaller = orders.some(({ email }) => lowerCaseAscii(email) === caller)
     ? orders
     : [...orders, { email: caller }];
   return {

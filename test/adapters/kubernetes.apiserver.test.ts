@@ -95,7 +95,7 @@ describe('the cluster: the real API server', { skip: await absent() }, () => {
     await assert.rejects(
       cluster.list({ apiVersion: 'v1', kind: 'Namespace' }, signal()),
       (error) =>
-        error instanceof Unavailable && /does not let this service list namespaces/.test(error.message),
+        error instanceof Unavailable && /does not allow this service to list namespaces/.test(error.message),
     );
     const deployment: Manifest = {
       apiVersion: 'apps/v1',

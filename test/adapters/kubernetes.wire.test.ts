@@ -263,7 +263,7 @@ describe('the cluster adapter on the wire', () => {
     }
   });
 
-  it('takes an answer that makes no sense for an outage', async (t) => {
+  it('treats an invalid answer as an outage', async (t) => {
     const html: Answer = (_seen, response) =>
       response.writeHead(200, { 'content-type': 'text/html' }).end('<h1>Sign in</h1>');
     const cut: Answer = (_seen, response) =>
@@ -271,10 +271,10 @@ describe('the cluster adapter on the wire', () => {
     const shapes = [null, [], { metadata: {} }, { ...object, data: { a: 1 } }].map((body) => json(200, body));
     for (const answer of [html, cut, ...shapes]) {
       const { cluster } = await answering(t, answer);
-      await assert.rejects(cluster.read(ref, patient()), unavailable(/makes no sense/));
+      await assert.rejects(cluster.read(ref, patient()), unavailable(/returned an invalid answer/));
     }
     const { cluster } = await answering(t, json(200, { metadata: {}, items: [{}] }));
-    await assert.rejects(cluster.list(ref, patient()), unavailable(/makes no sense/));
+    await assert.rejects(cluster.list(ref, patient()), unavailable(/returned an invalid answer/));
   });
 
   it('is unavailable at the deadline when the server hangs, and lets go of the connection', async (t) => {

@@ -730,7 +730,7 @@ describe('getLimits', async () => {
     for (const field of fields) assert.deepEqual(field.default, at(field.path), field.path);
   });
 
-  it('has the bounds of DESIGN 4', () => {
+  it('has the documented bounds', () => {
     const bounds = fields.flatMap(({ path, default: _, ...rest }) =>
       'minimum' in rest || 'maximum' in rest ? [[path, rest]] : [],
     );

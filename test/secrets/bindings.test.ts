@@ -49,6 +49,11 @@ describe('a principal', () => {
     );
   });
 
+  it('is lower-cased in ASCII only, so no two addresses become one principal', () => {
+    assert.notEqual(principalOf('\u212Aari@nav.no'), principalOf('kari@nav.no'));
+    assert.notEqual(fingerprint('user:\u212Aari@nav.no'), fingerprint('user:kari@nav.no'));
+  });
+
   it('of a Kubernetes service account names pool, namespace and account', () => {
     assert.equal(
       workloadPrincipal('knada-gcp.svc.id.goog', 'team-x', 'x'),

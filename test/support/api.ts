@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import type { InjectOptions, LightMyRequestResponse } from 'fastify';
 import { openSqliteStore } from '../../src/adapters/sqlite.ts';
 import { buildApp, type RouteDeps } from '../../src/api/app.ts';
-import { type Adapters, assemble } from '../../src/assemble.ts';
+import { assemble } from '../../src/assemble.ts';
 import { loadConfig } from '../../src/config.ts';
 import { openapiDocument } from '../../src/http/openapi.ts';
 import { statusOf } from '../../src/http/problem.ts';
@@ -12,6 +12,7 @@ import type { Fault, ProblemCode } from '../../src/model/problems.ts';
 import type { TeamRecord } from '../../src/model/record.ts';
 import type { Cluster } from '../../src/ports/cluster.ts';
 import type { Hubs } from '../../src/ports/hubs.ts';
+import type { Outside } from '../../src/ports/outside.ts';
 import type { PythonReleases, Registries } from '../../src/ports/registries.ts';
 import type { SecretManager } from '../../src/ports/secret-manager.ts';
 import type { ServiceAccounts } from '../../src/ports/service-accounts.ts';
@@ -44,7 +45,7 @@ export interface Client {
 type Everything = readonly { readonly team: TeamRecord; readonly history: readonly HistoryItem[] }[];
 
 /** The parts of the outside world that a test decides about; by default nothing happens and nothing is there. */
-export interface Outside
+export interface Decided
   extends Pick<RouteDeps, 'reconcile' | 'look' | 'hasHomes' | 'hasSecret' | 'pinImage' | 'registries'> {
   readonly hubs: Hubs;
   readonly cluster: Cluster;
@@ -148,7 +149,7 @@ export const openApi = async ({ environment = {} }: { readonly environment?: Hea
   const store = openSqliteStore({ file: ':memory:' });
   let now = Date.parse(aMoment);
   const clock = { now: () => now };
-  const untouched: Outside = {
+  const untouched: Decided = {
     reconcile: async (team) => team,
     look: async (team) => team,
     hasHomes: async () => false,
@@ -162,7 +163,7 @@ export const openApi = async ({ environment = {} }: { readonly environment?: Hea
   };
   const outside = { ...untouched };
   const dns = new Map<string, readonly string[]>();
-  const adapters: Adapters = {
+  const adapters: Outside = {
     store,
     cluster: {
       read: (...asked) => outside.cluster.read(...asked),

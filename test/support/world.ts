@@ -19,6 +19,7 @@ import type { Cluster, Manifest } from '../../src/ports/cluster.ts';
 import type { DnsAnswer, DnsResolver } from '../../src/ports/dns.ts';
 import type { Log } from '../../src/ports/runtime.ts';
 import type { Decide } from '../../src/ports/store.ts';
+import type { ReconcileDeps } from '../../src/reconcile/context.ts';
 import { reconcileWith } from '../../src/reconcile/reconcile.ts';
 import { renderWith } from '../../src/reconcile/render.ts';
 import type { ProvisionResult } from '../../src/secrets/provision.ts';
@@ -145,10 +146,10 @@ export const aWorld = async (t: After, { cluster, send }: Kubernetes) => {
     asked: 0,
     dismantled: [],
   };
-  const reconcileThrough = (through: Cluster) =>
+  const reconcileThrough = (outside: Partial<ReconcileDeps>) =>
     reconcileWith({
       store,
-      cluster: through,
+      cluster,
       clock,
       render: renderLive,
       hubs: hub.port,
@@ -167,12 +168,16 @@ export const aWorld = async (t: After, { cluster, send }: Kubernetes) => {
         },
       },
       log,
+      ...outside,
     });
   const look = (
     through: Cluster = cluster,
     deadline = signal(),
     options: { readonly announced?: boolean } = {},
-  ) => reconcileThrough(through)(slug, deadline, options);
+  ) => reconcileThrough({ cluster: through })(slug, deadline, options);
+  /** The same with other ports in place of the world’s. */
+  const reconcile = (outside: Partial<ReconcileDeps>, deadline = signal()) =>
+    reconcileThrough(outside)(slug, deadline);
   const namespace = async () => namespaceOf((await record()).id);
 
   const create = async (): Promise<TeamRecord> => {
@@ -236,6 +241,7 @@ export const aWorld = async (t: After, { cluster, send }: Kubernetes) => {
     record,
     change,
     look,
+    reconcile,
     namespace,
     create,
     place,
