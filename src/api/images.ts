@@ -45,6 +45,9 @@ const deadlineMs = 10_000;
 
 const referenceProblems = ['image_invalid', 'registry_not_allowed', 'image_not_allowed'] as const;
 
+/** How many tags were left, and the last tag of the page. */
+const tagPosition = /^[1-9][0-9]{0,8}:[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/;
+
 /**
  * The index at which the page after a cursor begins. A cursor names the last tag of the previous page, because tags
  * that are pushed later come before it, and how many tags were left, in case that tag has been deleted.
@@ -132,7 +135,7 @@ export const registerImages = (app: App, deps: ImageRouteDeps): void => {
         query.image,
         AbortSignal.timeout(deadlineMs),
       );
-      const list = { name: 'tags', view: query.image };
+      const list = { name: 'tags', view: query.image, position: tagPosition };
       const { limit, after } = pageRequest(query, list);
       const start = after === undefined ? 0 : startAfter(found.items, after);
       const items = found.items.slice(start, start + limit);

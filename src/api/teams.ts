@@ -15,7 +15,16 @@ import { closed, ref } from '../lib/schema.ts';
 import { PageQuery } from '../model/page.ts';
 import { Problem } from '../model/problems.ts';
 import type { TeamRecord } from '../model/record.ts';
-import { Member, MemberOrder, Team, TeamOrder, TeamPage, TeamPatch, TeamPath } from '../model/team.ts';
+import {
+  Member,
+  MemberOrder,
+  slugPattern,
+  Team,
+  TeamOrder,
+  TeamPage,
+  TeamPatch,
+  TeamPath,
+} from '../model/team.ts';
 import type { Clock } from '../ports/runtime.ts';
 import type { Store } from '../ports/store.ts';
 import type { BoundedReconcile } from '../reconcile/bounded.ts';
@@ -25,6 +34,7 @@ import { actorOf, authorize, teamOf } from './access.ts';
 export const teamSchemas = [Member, MemberOrder, Team, TeamOrder, TeamPatch, TeamPage];
 
 const tags = ['teams'];
+const slugForm = new RegExp(slugPattern);
 
 /** How many ids are tried for a new team; a slug has 65,536. */
 const idTries = 10;
@@ -72,7 +82,7 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
       response: { 200: ref(TeamPage) },
     },
     handler: async ({ query, caller }) => {
-      const list = { name: 'teams', view: caller.isAdmin ? 'all' : caller.email };
+      const list = { name: 'teams', view: caller.isAdmin ? 'all' : caller.email, position: slugForm };
       const member = caller.isAdmin ? {} : { member: caller.email };
       return pageAnswer(await store.teams({ ...member, ...pageRequest(query, list) }), list, view);
     },

@@ -3,9 +3,11 @@ import { closed, Instant, nullable, ref } from '../lib/schema.ts';
 import { Phase } from './condition.ts';
 import { pageOf } from './page.ts';
 
+export const slugPattern = '^[a-z][a-z0-9]*(-[a-z0-9]+)*$';
+
 /** Two to 25 characters; it becomes a DNS label of the hub’s address. */
 export const Slug = Type.String({
-  pattern: '^[a-z][a-z0-9]*(-[a-z0-9]+)*$',
+  pattern: slugPattern,
   minLength: 2,
   maxLength: 25,
   description: 'Lower-case letters, digits and single hyphens; starts with a letter.',

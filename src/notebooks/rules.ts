@@ -7,7 +7,8 @@ import { Problem } from '../model/problems.ts';
 import type { NotebookDeletion, NotebookRecord, Release, TeamRecord } from '../model/record.ts';
 import type { Decision } from '../ports/store.ts';
 import { type Actor, assertStays, bumpGeneration } from '../teams/rules.ts';
-import { planChange } from './plan.ts';
+import { changesBetween } from './plan.ts';
+import { canonicalImage, withCanonicalImage } from './spec.ts';
 
 /** A configuration to order, with everything that was resolved for it. */
 export interface Ordering {
@@ -39,9 +40,14 @@ export const assertNotebookStays = (team: TeamRecord): void => {
   }
 };
 
-/** The image that the notebook has pinned, when the configuration names the same one. A digest once pinned stays. */
-export const pinnedImage = ({ notebook }: TeamRecord, spec: NotebookSpec): NotebookImage | null =>
-  notebook !== null && notebook.spec.image === spec.image ? notebook.image : null;
+/**
+ * The image that the notebook has pinned, when the configuration names the same one: a digest once pinned stays. The
+ * configuration’s image is in canonical form; an earlier version stored it as it was written.
+ */
+export const pinnedImage = ({ notebook }: TeamRecord, { image }: NotebookSpec): NotebookImage | null => {
+  if (image === null || !notebook?.image || notebook.spec.image === null) return null;
+  return canonicalImage(notebook.spec.image) === image ? { ...notebook.image, reference: image } : null;
+};
 
 /**
  * The team with this configuration ordered. Undefined when nothing would change; then nothing is written.
@@ -56,7 +62,8 @@ export const orderNotebook = (
   assertNotebookStays(team);
   const before = team.notebook;
   if (before !== null) assertGrows(before.spec, spec);
-  const changes = planChange(before?.spec ?? null, spec).changes;
+  const changes =
+    before === null ? [{ path: '', from: null, to: spec }] : [...changesBetween(before.spec, spec)];
   if (before !== null && changes.length === 0 && before.image?.digest === image?.digest) return undefined;
   const notebook: NotebookRecord = {
     spec,
@@ -96,17 +103,17 @@ export const orderNotebook = (
 export const refreshImage = (team: TeamRecord, image: NotebookImage, actor: Actor): Decision | undefined => {
   assertNotebookStays(team);
   const before = team.notebook?.image ?? null;
-  if (team.notebook === null || before === null || before.reference !== image.reference) {
+  if (team.notebook === null || before === null || canonicalImage(before.reference) !== image.reference) {
     throw new Problem('not_found', { detail: 'The notebook has no image of its own.' });
   }
   if (before.digest === image.digest) return recordNewerDigest(team, image.digest);
   const revision = team.notebookRevision + 1;
-  const { spec } = team.notebook;
+  const spec = withCanonicalImage(team.notebook.spec);
   return {
     next: {
       ...team,
       ...bumpGeneration(team, actor),
-      notebook: { ...team.notebook, image, updatedAt: actor.now, updatedBy: actor.by },
+      notebook: { ...team.notebook, spec, image, updatedAt: actor.now, updatedBy: actor.by },
       notebookRevision: revision,
       updatedAt: actor.now,
       status: { ...team.status, phase: 'Applying' },
