@@ -79,6 +79,7 @@ describe('a configuration', () => {
       },
       rolloutPerTick: 5,
       rateLimitPerMinute: 1200,
+      streams: { perCaller: 20, perInstance: 200 },
       corsOrigins: [],
       limits: defaultLimits,
     });
@@ -139,6 +140,9 @@ describe('a configuration', () => {
     ['AUTH_ISSUERS', json([{ ...issuer, userClaim: undefined }])],
     ['AUTH_ISSUERS', json([{ ...issuer, tenant: 'x' }])],
     ['AUTH_ISSUERS', json([issuer, issuer])],
+    ['AUTH_ISSUERS', json([{ ...issuer, issuer: 'https://accounts.google.com' }])],
+    ['AUTH_ISSUERS', json([{ ...issuer, issuer: 'https://accounts.google.com', hostedDomains: [] }])],
+    ['AUTH_ISSUERS', json([{ ...issuer, hostedDomains: ['nav.no'] }])],
     ['HUB_URL_TEMPLATE', '{slug}.jupyter.knada.io'],
     ['HUB_URL_TEMPLATE', 'https://jupyter.knada.io'],
     ['HUB_API_URL_TEMPLATE', 'ftp://{slug}'],

@@ -510,7 +510,8 @@ export const registerNotebooks = (app: App, deps: NotebookRouteDeps): void => {
       params: TeamPath,
       response: {
         200: {
-          description: 'Events of type notebook; deleted when it is gone; reconnect asks you to come back.',
+          description:
+            'Events of type notebook; deleted when it is gone; reconnect asks you to connect again, with the reason token_expired once your token has expired.',
           content: { 'text/event-stream': { schema: Type.String() } },
         },
       },

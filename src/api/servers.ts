@@ -243,7 +243,8 @@ export const registerServers = (app: App, deps: ServerRouteDeps): void => {
       params: OperationPath,
       response: {
         200: {
-          description: 'Events of type operation; reconnect asks you to come back.',
+          description:
+            'Events of type operation; reconnect asks you to connect again, with the reason token_expired once your token has expired.',
           content: { 'text/event-stream': { schema: Type.String() } },
         },
       },
