@@ -1,7 +1,8 @@
 import { fileURLToPath } from 'node:url';
 import { googleEndpoints } from '@knada/simulators/google/server.ts';
-import { authIssuers } from '@knada/simulators/issuer/server.ts';
+import { tenantId } from '@knada/simulators/issuer/server.ts';
 import { registryEndpoints } from '@knada/simulators/registries/server.ts';
+import { audience } from './conventions.ts';
 import { portOf, urlOf } from './ports.ts';
 
 /** Variables of the product (deploy/README.md) that may be set for a sandbox; the sandbox sets all others itself. */
@@ -29,6 +30,20 @@ export const adminGroup = 'knada-admins';
 
 /** The Google Cloud project that is simulated. */
 export const googleProject = 'knada-local';
+
+/** AUTH_ISSUERS of an API that trusts the simulated issuer and no other. */
+export const authIssuers = (url: string): string =>
+  JSON.stringify([
+    {
+      issuer: url,
+      audience,
+      jwksUri: `${url}/jwks`,
+      algorithms: ['RS256'],
+      tenantId,
+      userClaim: 'preferred_username',
+      groupsClaim: 'groups',
+    },
+  ]);
 
 /** The environment of the API and the functions: production’s variables, with the simulators’ addresses. */
 export const environmentOf = (options: {

@@ -10,6 +10,7 @@ import { type Kubernetes, startKubernetes } from '@knada/simulators/kubernetes/s
 import { type Registries, startRegistries } from '@knada/simulators/registries/server.ts';
 import { type Child, startChild } from './child.ts';
 import { moveClock as moveOwnClock } from './clock.ts';
+import { audience, hubConventions, registryContent } from './conventions.ts';
 import { FolderInUse, openData } from './data.ts';
 import { environmentOf, googleProject } from './environment.ts';
 import { installPlatform } from './platform.ts';
@@ -161,9 +162,13 @@ export const startSandbox = async (options: SandboxOptions): Promise<Sandbox> =>
   };
 
   try {
-    const issuer = await startIssuer({ port: portOf('issuer', port), keyFile: data.path('issuer-key.json') });
+    const issuer = await startIssuer({
+      port: portOf('issuer', port),
+      keyFile: data.path('issuer-key.json'),
+      audience,
+    });
     parts.push(issuer);
-    const registries = await startRegistries({ port: portOf('registries', port) });
+    const registries = await startRegistries({ ...registryContent, port: portOf('registries', port) });
     parts.push(registries);
     let kubernetes: Kubernetes | undefined;
     let hubs: Hubs | undefined;
@@ -174,7 +179,7 @@ export const startSandbox = async (options: SandboxOptions): Promise<Sandbox> =>
       kubernetes = await startKubernetes({ port: portOf('kubernetes', port), file, log: onFailure });
       parts.push(kubernetes);
       await installPlatform(kubernetes.client('platform'), {
-        PROJECT_ID: 'knada-local',
+        PROJECT_ID: googleProject,
         ADMISSION_URL: `http://127.0.0.1:${portOf('functions', port)}/admission/${data.admissionSecret}`,
       });
       parts.push(...startControllers(kubernetes, registries, onFailure));
@@ -183,6 +188,7 @@ export const startSandbox = async (options: SandboxOptions): Promise<Sandbox> =>
         port: portOf('hubs', port),
         client,
         file: data.path('hubs.json'),
+        conventions: hubConventions,
         moveClock,
         onFailure,
       });

@@ -1,4 +1,4 @@
-// Writes openapi/openapi.json and docs/errors.md from the code; with --check it fails where they differ from it.
+// Writes openapi/openapi.json and docs/errors.md from the code; with --check, fails when one is stale.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { buildApp } from '../src/api/app.ts';
 import { assemble } from '../src/assemble.ts';
@@ -10,7 +10,7 @@ import { openOutside } from '../src/open.ts';
 
 const root = new URL('../', import.meta.url);
 
-/** Enough of an environment to declare the routes; nothing of it is ever reached. */
+/** Enough of an environment to declare the routes; none of these systems is contacted. */
 const environment = {
   STORE: 'sqlite::memory:',
   GOOGLE_CLOUD_PROJECT: 'knada-gcp',
@@ -54,7 +54,7 @@ const files = { 'openapi/openapi.json': await document(), 'docs/errors.md': erro
 const stale = Object.entries(files).filter(([path, text]) => current(path) !== text);
 
 if (process.argv.includes('--check')) {
-  for (const [path] of stale) console.error(`${path} is not what the code says; run: npm run openapi`);
+  for (const [path] of stale) console.error(`${path} is stale; run: npm run openapi`);
   process.exitCode = stale.length > 0 ? 1 : 0;
 } else {
   for (const [path, text] of stale) {

@@ -1,5 +1,5 @@
-/** On a HelmRelease: fails the named actions for as long as it is there; `install`, `upgrade`, or both with a comma. */
-export const failAnnotation = 'sandbox.knada.io/fail';
+/** On a HelmRelease: the named actions fail while it is set; `install`, `upgrade`, or both with a comma. */
+export const failAnnotation = 'simulators.test/fail';
 
-/** On a pod: it never becomes ready. */
-export const brokenAnnotation = 'sandbox.knada.io/broken';
+/** On a pod: it never becomes ready, and its containers crash. */
+export const brokenAnnotation = 'simulators.test/broken';

@@ -12,6 +12,7 @@ import type { AddressDeps } from './egress/addresses.ts';
 import { type AdmissionAnswer, type AdmissionRequest, admissionWith } from './egress/admission.ts';
 import type { RunDeps } from './egress/airflow-runs.ts';
 import { readCurrentEgress } from './egress/current-egress.ts';
+import { isPlatformContentOf } from './notebooks/platform-content.ts';
 import type { Outside } from './ports/outside.ts';
 import { boundedBy } from './reconcile/bounded.ts';
 import { type Reconcile, reconcileWith } from './reconcile/reconcile.ts';
@@ -91,6 +92,7 @@ export const assemble = (config: Config, outside: Outside, timers: Timers = syst
     render: notebooks.renderLive,
     egress,
     google: secrets.google,
+    isPlatformContent: isPlatformContentOf(config.hub.values, config.platformObjects),
   });
   const servers = wireServers(config, outside, { notebooks, reconcile, timers });
   return {

@@ -11,6 +11,14 @@ import { StandardImage } from './model/environment.ts';
 
 const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 
+/** Objects that the platform puts into every team’s namespace, as `Secret/hub-login` or `ConfigMap/istio-*`. */
+const platformObjectsOf = (env: Variables): readonly string[] =>
+  env.list('PLATFORM_OBJECTS').map((entry) => {
+    if (!/^[A-Z][A-Za-z]+\/[a-z0-9][a-z0-9.-]*\*?$/.test(entry))
+      env.fault('PLATFORM_OBJECTS', `"${entry}" must be <Kind>/<name>, where the name may end in *`);
+    return entry.replace('/', ' ');
+  });
+
 const configOf = (env: Variables, readFile: ReadFile) => ({
   port: env.integer('PORT', 8080, 65_535),
   host: env.text('HOST', '0.0.0.0'),
@@ -27,6 +35,7 @@ const configOf = (env: Variables, readFile: ReadFile) => ({
   images: registriesOf(env),
   admissionSecrets: admissionSecretsOf(env),
   egress: egressOf(env),
+  platformObjects: platformObjectsOf(env),
   rolloutPerTick: env.integer('ROLLOUT_PER_TICK', 5),
   rateLimitPerMinute: env.integer('RATE_LIMIT_PER_MINUTE', 1200),
   streams: {

@@ -97,7 +97,7 @@ export const startGoogle = async (
     readonly now?: () => number;
   } = {},
 ): Promise<Google> => {
-  const { port = 0, host = '127.0.0.1', project = 'knada-local', now = Date.now } = options;
+  const { port = 0, host = '127.0.0.1', project = 'simulated', now = Date.now } = options;
   const { workloadPool = `${project}.svc.id.goog` } = options;
   const state = new State(options.file);
   const tokens = new Map<string, { readonly principal: string; readonly until: number }>();
@@ -333,6 +333,6 @@ export const startGoogle = async (
   };
 };
 
-/** `GOOGLE_ENDPOINTS` of an API whose Google is this one. */
+/** JSON: the hosts that are played, each with the address of the simulator. */
 export const googleEndpoints = (url: string): string =>
   JSON.stringify({ 'secretmanager.googleapis.com': url, 'iam.googleapis.com': url });

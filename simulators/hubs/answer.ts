@@ -30,3 +30,17 @@ export const escapePath = (name: string): string =>
   encodeURIComponent(name)
     .replace(/[!'()*]/g, (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`)
     .replaceAll('%40', '@');
+
+async function* once(part: string): AsyncGenerator<string> {
+  yield part;
+}
+
+/** Plain text, or another kind of text. */
+export const text = (status: number, content: string, type = 'text/plain; charset=utf-8'): Answer => ({
+  status,
+  headers: { 'content-type': type },
+  stream: () => once(content),
+});
+
+/** What an ingress answers for a Service without endpoints. */
+export const unavailable: Answer = text(503, '503 Service Temporarily Unavailable\n', 'text/plain');

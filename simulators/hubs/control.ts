@@ -59,7 +59,7 @@ const refusal = (status: number, message: string): Answer => ({ status, body: { 
 /**
  * What people in the sandbox play with, besides what a hub has:
  *
- *     curl -X PUT localhost:8082/_sandbox/team-a/users/kari.nordmann@nav.no -d '{"busyKernel": true}'
+ *     curl -X PUT localhost:8082/_sandbox/team-a/users/kari@example.com -d '{"busyKernel": true}'
  *
  * sets any of `lastActivityAt`, `startedAt` and `busyKernel` of a user’s server and answers what holds then, as GET
  * does. 400, 404 and 409 say in a sentence what is wrong.

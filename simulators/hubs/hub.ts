@@ -3,6 +3,7 @@ import { isReady } from '../cluster/kubelet.ts';
 import type { Client } from '../kubernetes/client.ts';
 import { asMap, asText, asTexts, at, isMap, type Json } from '../kubernetes/json.ts';
 import { type KubeObject, labelsOf, nameOf, namespaceOf, uidOf } from '../kubernetes/object.ts';
+import type { HubConventions } from './conventions.ts';
 import { expandScopes } from './scopes.ts';
 import { type HubSettings, settingsOf } from './settings.ts';
 
@@ -26,18 +27,35 @@ const decoded = (secret: KubeObject | undefined, key: string): string =>
 export const isHub = (pod: KubeObject): boolean =>
   labelsOf(pod).app === 'jupyterhub' && labelsOf(pod).component === 'hub';
 
-/** The team whose hub this pod is; undefined for a namespace that is nobody’s. */
-export const slugOf = async (client: Client, pod: KubeObject): Promise<string | undefined> => {
+/** The path below which this pod’s hub is served; undefined where the namespace does not have the label for it. */
+export const slugOf = async (
+  client: Client,
+  pod: KubeObject,
+  { slugLabel }: HubConventions,
+): Promise<string | undefined> => {
+  if (slugLabel === undefined) return namespaceOf(pod);
   const namespace = await client.get('namespaces', '', namespaceOf(pod));
-  const slug = asText(at(namespace?.metadata, 'labels', 'knada.io/team'));
+  const slug = asText(at(namespace?.metadata, 'labels', slugLabel));
   return slug === '' ? undefined : slug;
 };
 
-/** The pod that answers for a team’s hub; undefined while there is none, as behind any Service without endpoints. */
-export const hubPodOf = async (client: Client, slug: string): Promise<KubeObject | undefined> => {
-  const namespaces = await client.list('namespaces', { labelSelector: `knada.io/team=${slug}` });
-  for (const found of namespaces) {
-    const selection = { namespace: nameOf(found), labelSelector: 'app=jupyterhub,component=hub' };
+const namespacesOf = async (
+  client: Client,
+  slug: string,
+  { slugLabel }: HubConventions,
+): Promise<readonly string[]> => {
+  if (slugLabel === undefined) return [slug];
+  return (await client.list('namespaces', { labelSelector: `${slugLabel}=${slug}` })).map(nameOf);
+};
+
+/** The pod that answers for a hub; undefined while there is none, as behind any Service without endpoints. */
+export const hubPodOf = async (
+  client: Client,
+  slug: string,
+  conventions: HubConventions,
+): Promise<KubeObject | undefined> => {
+  for (const namespace of await namespacesOf(client, slug, conventions)) {
+    const selection = { namespace, labelSelector: 'app=jupyterhub,component=hub' };
     const pod = (await client.list('pods', selection)).find(isReady);
     if (pod !== undefined) return pod;
   }
@@ -45,7 +63,11 @@ export const hubPodOf = async (client: Client, slug: string): Promise<KubeObject
 };
 
 /** Configures a hub as z2jh.py does: values from Secret `hub`, keys from `hub.existingSecret` before the chart’s own. */
-export const readConfiguration = async (client: Client, pod: KubeObject): Promise<HubConfiguration> => {
+export const readConfiguration = async (
+  client: Client,
+  pod: KubeObject,
+  conventions: HubConventions,
+): Promise<HubConfiguration> => {
   const namespace = namespaceOf(pod);
   const secret = (name: string) => client.get('secrets', namespace, name);
   const own = await secret('hub');
@@ -66,6 +88,6 @@ export const readConfiguration = async (client: Client, pod: KubeObject): Promis
   return {
     claim: claim === undefined ? uidOf(pod) : uidOf(claim),
     services: services.filter(({ token }) => token !== ''),
-    settings: settingsOf(asMap(values), pod),
+    settings: settingsOf(asMap(values), pod, conventions.profiles),
   };
 };

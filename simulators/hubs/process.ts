@@ -11,9 +11,6 @@ import type { HubSettings } from './settings.ts';
 import type { Timings } from './timings.ts';
 import { type Surroundings, UserServer } from './user-server.ts';
 
-/** Where hub.extraConfig reads the profiles (src/notebooks/hub-config.ts). */
-const profilesFolder = '/etc/knada-notebooks';
-
 interface HubOptions {
   readonly slug: string;
   readonly pod: KubeObject;
@@ -49,13 +46,13 @@ export class HubProcess {
   /** Ends with the process alone. */
   readonly #gone = new AbortController();
   readonly #options: HubOptions;
-  readonly #mount: Mount;
+  readonly #mount: Mount | undefined;
   readonly #surroundings: Surroundings;
   /** JupyterHub’s `user.spawners`: those that this process has had to do with and not forgotten. */
   readonly #servers = new Map<string, UserServer>();
   readonly #timers: NodeJS.Timeout[] = [];
 
-  private constructor(options: HubOptions, mount: Mount) {
+  private constructor(options: HubOptions, mount: Mount | undefined) {
     const { slug, pod, version, configuration, database, client, timings, now, notebooks } = options;
     this.slug = slug;
     this.pod = uidOf(pod);
@@ -68,15 +65,19 @@ export class HubProcess {
     this.now = now;
     this.#options = options;
     this.#mount = mount;
+    const { profiles: convention } = configuration.settings;
     this.#surroundings = {
       ...options,
       settings: configuration.settings,
-      profiles: new NotebookProfiles({
-        files: () => mount.files,
-        folder: profilesFolder,
-        waitMs: timings.profilesMs,
-        pollMs: timings.profilesPollMs,
-      }),
+      profiles:
+        mount === undefined || convention === undefined
+          ? undefined
+          : new NotebookProfiles({
+              ...convention,
+              files: () => mount.files,
+              waitMs: timings.profilesMs,
+              pollMs: timings.profilesPollMs,
+            }),
       ended: this.#end.signal,
       stopped: (user, forget) => {
         if (forget) this.#servers.delete(user);
@@ -86,8 +87,12 @@ export class HubProcess {
   }
 
   static async start(options: HubOptions): Promise<HubProcess> {
-    const mount = new Mount(options.client, options.pod, profilesFolder, options.timings.syncMs);
-    await mount.sync();
+    const { profiles } = options.configuration.settings;
+    const mount =
+      profiles === undefined
+        ? undefined
+        : new Mount(options.client, options.pod, profiles.folder, options.timings.syncMs);
+    await mount?.sync();
     const hub = new HubProcess(options, mount);
     for (const { name, server } of hub.database.users) {
       if (server.active) hub.#keep(name, hub.server(name).check());
@@ -144,7 +149,7 @@ export class HubProcess {
 
   /** The kubelet has looked at the pod. */
   podChanged(): void {
-    this.#keep('mount', this.#mount.sync());
+    if (this.#mount !== undefined) this.#keep('mount', this.#mount.sync());
   }
 
   /** From now on it does nothing and answers nothing, until its pod is gone. */
@@ -155,7 +160,7 @@ export class HubProcess {
 
   end(): void {
     this.freeze();
-    this.#mount.close();
+    this.#mount?.close();
     this.#gone.abort();
   }
 

@@ -38,12 +38,13 @@ interface List {
 }
 
 /**
- * Plays the Python that the product gives the hub (src/notebooks/hub-config.ts): the profiles in the mounted files as
- * they were last read without a fault, and the refusal of a start that they do not allow.
+ * KubeSpawner profiles that a hub reads from mounted files at every start: as they were last read without a fault, and
+ * the refusal of a start that they do not allow.
  */
 export class NotebookProfiles {
   readonly #files: () => Readonly<Record<string, string>>;
   readonly #folder: string;
+  readonly #revisionOption: string;
   readonly #waitMs: number;
   readonly #pollMs: number;
   #list: List | undefined;
@@ -51,13 +52,16 @@ export class NotebookProfiles {
 
   constructor(options: {
     readonly files: () => Readonly<Record<string, string>>;
-    /** Where the files are, for people. */
+    /** Where the files are mounted; named in error messages. */
     readonly folder: string;
+    /** The user option that names the lowest revision a start may use. */
+    readonly revisionOption: string;
     readonly waitMs: number;
     readonly pollMs: number;
   }) {
     this.#files = options.files;
     this.#folder = options.folder;
+    this.#revisionOption = options.revisionOption;
     this.#waitMs = options.waitMs;
     this.#pollMs = options.pollMs;
     this.#load();
@@ -65,7 +69,7 @@ export class NotebookProfiles {
 
   /** The profile that a start is for. Throws SpawnRefused; rejects when the signal ends the wait. */
   async choose(options: Json, signal: AbortSignal): Promise<Profile> {
-    const needed = at(options, 'knada_revision');
+    const needed = at(options, this.#revisionOption);
     await this.#untilSynced(needed === undefined ? -1 : needed, signal);
     if (this.#list === undefined) {
       throw refuse(
@@ -91,7 +95,7 @@ export class NotebookProfiles {
 
   async #untilSynced(needed: Json, signal: AbortSignal): Promise<void> {
     if (typeof needed !== 'number' || !Number.isInteger(needed)) {
-      throw refuse('invalid_revision', `knada_revision must be an integer, not ${repr(needed)}.`);
+      throw refuse('invalid_revision', `${this.#revisionOption} must be an integer, not ${repr(needed)}.`);
     }
     const deadline = Date.now() + this.#waitMs;
     for (this.#load(); this.#revision < needed; this.#load()) {

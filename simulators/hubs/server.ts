@@ -3,16 +3,18 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { isReady } from '../cluster/kubelet.ts';
 import type { Client } from '../kubernetes/client.ts';
 import { isBeingDeleted, type KubeObject, uidOf } from '../kubernetes/object.ts';
-import { type Answer, Refused } from './answer.ts';
+import { type Answer, Refused, text, unavailable } from './answer.ts';
 import { answerCall } from './api.ts';
 import { callerOf } from './caller.ts';
 import { answerClock, answerControl, NotThere, type ServerSettings, setServer } from './control.ts';
+import type { HubConventions } from './conventions.ts';
 import { HubDatabases } from './database.ts';
 import { Faults } from './faults.ts';
 import { hubPodOf, isHub, readConfiguration, slugOf } from './hub.ts';
-import { Notebooks, type ServerRequest, unavailable } from './notebooks.ts';
+import { Notebooks, type ServerRequest } from './notebooks.ts';
 import { Pods } from './pods.ts';
 import { HubProcess } from './process.ts';
+import { answerUserRequest } from './proxy.ts';
 import { type Timings, usualTimings } from './timings.ts';
 
 export interface Hubs {
@@ -46,6 +48,7 @@ export interface HubsOptions {
   readonly hubVersion?: string;
   /** Epoch milliseconds: what the hubs take for the time. What takes a while takes it in real time. */
   readonly now?: () => number;
+  readonly conventions?: HubConventions;
   readonly timings?: Partial<Timings>;
   /** Moves everybody’s clock forward, for `/_sandbox/clock`. */
   readonly moveClock?: (seconds: number) => Promise<void>;
@@ -79,14 +82,6 @@ const send = async (response: ServerResponse, { status, headers, body, stream }:
   response.end();
 };
 
-const page = (text: string): Answer => ({
-  status: 200,
-  headers: { 'content-type': 'text/plain; charset=utf-8' },
-  stream: async function* () {
-    yield text;
-  },
-});
-
 const refusalOf = (error: unknown): Answer | undefined =>
   error instanceof Refused ? error.answer : undefined;
 
@@ -97,6 +92,7 @@ const refusalOf = (error: unknown): Answer | undefined =>
  */
 export const startHubs = async (options: HubsOptions): Promise<Hubs> => {
   const { client, hubVersion = '5.5.0', now = Date.now, onFailure = () => {} } = options;
+  const { conventions = {} } = options;
   const timings = { ...usualTimings, ...options.timings };
   const databases = new HubDatabases(options.file);
   const pods = new Pods(client);
@@ -109,7 +105,7 @@ export const startHubs = async (options: HubsOptions): Promise<Hubs> => {
   const goneEarly = new Set<string>();
 
   const begin = async (slug: string, pod: KubeObject): Promise<HubProcess> => {
-    const configuration = await readConfiguration(client, pod);
+    const configuration = await readConfiguration(client, pod, conventions);
     const hub = await HubProcess.start({
       slug,
       pod,
@@ -141,14 +137,14 @@ export const startHubs = async (options: HubsOptions): Promise<Hubs> => {
   };
 
   const hubOf = async (slug: string): Promise<HubProcess | undefined> => {
-    const pod = await hubPodOf(client, slug);
+    const pod = await hubPodOf(client, slug, conventions);
     return pod === undefined ? undefined : processOf(slug, pod);
   };
 
   const podChanged = async (pod: KubeObject): Promise<void> => {
     const known = processes.get(uidOf(pod));
     if (known !== undefined) return (await known).podChanged();
-    const slug = await slugOf(client, pod);
+    const slug = await slugOf(client, pod, conventions);
     if (slug !== undefined) await processOf(slug, pod);
   };
 
@@ -175,7 +171,9 @@ export const startHubs = async (options: HubsOptions): Promise<Hubs> => {
     });
     if (below[0] === 'health') return answered({ status: 200 });
     if (below.join('') === '') {
-      return answered(page(`The hub of ${slug}. It is simulated: its REST API answers, its pages do not.\n`));
+      return answered(
+        text(200, `The hub of ${slug}. It is simulated: its REST API answers, its pages do not.\n`),
+      );
     }
     const trimmed = below.at(-1) === '' ? below.slice(1, -1) : below.slice(1);
     const path = trimmed.map(decode).filter((segment) => segment !== undefined);
@@ -215,8 +213,9 @@ export const startHubs = async (options: HubsOptions): Promise<Hubs> => {
       return !hub.gone.aborted;
     };
     const origin = `http://${request.headers.host ?? ''}`;
-    return notebooks.answer(
+    return answerUserRequest(
       hub,
+      notebooks,
       {
         method: request.method ?? 'GET',
         user,

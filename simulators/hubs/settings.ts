@@ -1,5 +1,6 @@
 import { asMap, asText, asTexts, at, isMap, type Json, type JsonMap } from '../kubernetes/json.ts';
 import { type KubeObject, labelsOf, namespaceOf } from '../kubernetes/object.ts';
+import type { ProfileConvention } from './conventions.ts';
 
 /** What the chart’s own values.yaml says, as far as the simulated hub reads it (4.4.0). */
 const chartDefaults: JsonMap = {
@@ -66,19 +67,19 @@ export interface SpawnerSettings {
 
 export interface HubSettings {
   readonly spawner: SpawnerSettings;
-  /** Removing a user removes the home as well: KubeSpawner’s default, which the product switches off. */
+  /** Removing a user removes the home as well: KubeSpawner’s default, unless the values switch it off. */
   readonly deleteClaims: boolean;
   readonly concurrentSpawnLimit: number;
   /** 0: as many as there are users. */
   readonly activeServerLimit: number;
-  /** Whether the product’s own Python runs at the hub, which reads the profiles. */
-  readonly readsProfiles: boolean;
+  /** How the hub reads profiles; undefined when it reads none. */
+  readonly profiles: ProfileConvention | undefined;
 }
 
 const numberOf = (value: Json | undefined): number => (typeof value === 'number' ? value : 0);
 
 /** The settings of a hub that was started with these values in this pod. */
-export const settingsOf = (values: JsonMap, pod: KubeObject): HubSettings => {
+export const settingsOf = (values: JsonMap, pod: KubeObject, profiles?: ProfileConvention): HubSettings => {
   const all = merge(chartDefaults, values);
   const user = asMap(all.singleuser);
   const storage = asMap(user.storage);
@@ -116,6 +117,9 @@ export const settingsOf = (values: JsonMap, pod: KubeObject): HubSettings => {
     deleteClaims: at(all, 'hub', 'config', 'KubeSpawner', 'delete_pvc') !== false,
     concurrentSpawnLimit: numberOf(at(all, 'hub', 'concurrentSpawnLimit')),
     activeServerLimit: numberOf(at(all, 'hub', 'activeServerLimit')),
-    readsProfiles: asText(at(all, 'hub', 'extraConfig', 'knada-notebooks')) !== '',
+    profiles:
+      profiles !== undefined && asText(at(all, 'hub', 'extraConfig', profiles.extraConfig)) !== ''
+        ? profiles
+        : undefined,
   };
 };

@@ -23,7 +23,8 @@ export interface Surroundings {
   readonly database: HubDatabase;
   readonly client: Client;
   readonly pods: Pods;
-  readonly profiles: NotebookProfiles;
+  /** undefined: every start uses the chart’s values alone. */
+  readonly profiles: NotebookProfiles | undefined;
   readonly faults: Faults;
   readonly timings: Timings;
   readonly now: () => number;
@@ -229,7 +230,7 @@ export class UserServer {
   }
 
   async #bringUp(attempt: OpenAttempt, options: Json, signal: AbortSignal): Promise<void> {
-    const { database, settings, profiles, faults, timings, slug, pods } = this.#hub;
+    const { database, profiles, faults, timings, slug, pods } = this.#hub;
     const token = randomUUID().replaceAll('-', '');
     const now = this.#iso();
     const row = database.addToken(token, {
@@ -245,7 +246,7 @@ export class UserServer {
     });
     const fault = faults.takeFailure(slug, this.user);
     if (fault !== undefined) throw new SpawnRefused(fault);
-    const override = settings.readsProfiles ? (await profiles.choose(options, signal)).override : {};
+    const override = (await profiles?.choose(options, signal))?.override ?? {};
     const traits = withProfile(this.#spawn, override);
 
     const deadline = AbortSignal.timeout(timings.startMs);

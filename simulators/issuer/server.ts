@@ -3,8 +3,9 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import type { ServerResponse } from 'node:http';
 import { type AugmentedRequest, OAuth2Server } from 'oauth2-mock-server';
 
-/** Who the sandbox's tokens are for; AUTH_ISSUERS names it. */
-export const audience = 'knada-notebooks';
+/** The audience of tokens unless the issuer, or a request, names another one. */
+export const usualAudience = 'api';
+/** The `tid` of every token. */
 export const tenantId = 'a1b2c3d4-0000-4000-8000-0000000000aa';
 
 export interface Issuer {
@@ -23,22 +24,8 @@ export interface TokenRequest {
   readonly audience?: string;
 }
 
-/** The variable AUTH_ISSUERS of an API that trusts this issuer and nobody else. */
-export const authIssuers = (url: string): string =>
-  JSON.stringify([
-    {
-      issuer: url,
-      audience,
-      jwksUri: `${url}/jwks`,
-      algorithms: ['RS256'],
-      tenantId,
-      userClaim: 'preferred_username',
-      groupsClaim: 'groups',
-    },
-  ]);
-
 const usage =
-  'Say for whom: /token?email=kari.nordmann@nav.no[&groups=a,b][&expiresIn=<seconds>][&audience=<other>]\n';
+  'Name the user: /token?email=kari@example.com[&groups=a,b][&expiresIn=<seconds>][&audience=<other>]\n';
 
 const one = (value: string | string[] | undefined): string | undefined =>
   Array.isArray(value) ? value[0] : value;
@@ -48,7 +35,8 @@ const requestOf = (query: AugmentedRequest['query']): TokenRequest | undefined =
   const expiresIn = Number(one(query.expiresIn) ?? 3600);
   if (!/^[^@\s]+@[^@\s]+$/.test(email) || !Number.isInteger(expiresIn)) return undefined;
   const groups = (one(query.groups) ?? '').split(',').filter((group) => group !== '');
-  return { email, groups, expiresIn, audience: one(query.audience) ?? audience };
+  const named = one(query.audience);
+  return { email, groups, expiresIn, ...(named === undefined ? {} : { audience: named }) };
 };
 
 /** The signing key is made once and kept, so that tokens outlive a restart. */
@@ -63,17 +51,20 @@ const loadKey = async (server: OAuth2Server, file: string | undefined): Promise<
 };
 
 /**
- * Plays Entra ID: discovery, JWKS, and `GET /token`, which signs in whoever is named. Its tokens have the claims
- * of an Entra access token that the API reads. `keyFile`: where the key is kept; without it, it is made anew.
+ * Plays Entra ID: discovery, JWKS, and `GET /token`, which signs in the user that the query names. Its tokens have the
+ * claims of an Entra ID access token, version 2.0. `keyFile`: where the signing key is kept; without it, each start
+ * makes a new one.
  */
 export const startIssuer = async (options: {
   readonly port: number;
   readonly host?: string;
   readonly keyFile?: string;
+  readonly audience?: string;
 }): Promise<Issuer> => {
   const server = new OAuth2Server();
   await loadKey(server, options.keyFile);
 
+  const { audience = usualAudience } = options;
   const token = ({ email, groups = [], expiresIn = 3600, audience: aud = audience }: TokenRequest) =>
     server.issuer.buildToken({
       expiresIn,

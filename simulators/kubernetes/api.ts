@@ -11,9 +11,16 @@ import {
 import { asMap, asText, type JsonMap, parseJson } from './json.ts';
 import { list, listBody } from './listing.ts';
 import { asObject, type KubeObject, nameOf, namespaceOf } from './object.ts';
-import { type Objects, subjectOf, type WriteOptions, type Written } from './objects.ts';
+import type { Objects, WriteOptions, Written } from './objects.ts';
 import type { Registry } from './registry.ts';
-import { type ApiRequest, type ApiResponse, type Target, targetOf, type Watching } from './request.ts';
+import {
+  type ApiRequest,
+  type ApiResponse,
+  subjectOf,
+  type Target,
+  targetOf,
+  type Watching,
+} from './request.ts';
 import type { Resource } from './resources.ts';
 import { ApiError, badRequest, invalid, methodNotAllowed, noSuchPath, requiredValue } from './status.ts';
 import { tableOf } from './table.ts';

@@ -7,7 +7,7 @@ const STATUS_VERBS = ['get', 'patch', 'update'];
 export const VERSION: JsonMap = {
   major: '1',
   minor: '34',
-  gitVersion: 'v1.34.4+knada-sandbox',
+  gitVersion: 'v1.34.4+simulated',
   gitCommit: '',
   gitTreeState: 'clean',
   buildDate: '2026-01-01T00:00:00Z',

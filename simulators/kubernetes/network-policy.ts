@@ -1,8 +1,8 @@
 import { parseCidr } from './cidr.ts';
 import { asList, asMap, asText, isMap, type Json, type JsonMap } from './json.ts';
+import { selectorFaults } from './label-validation.ts';
 import type { KubeObject } from './object.ts';
 import { type Fault, forbiddenValue, invalidValue, notSupported, requiredValue } from './status.ts';
-import { selectorFaults } from './validation.ts';
 
 /** The faults of a NetworkPolicy's spec, as the real server finds them. */
 export function networkPolicyFaults(policy: KubeObject): Fault[] {

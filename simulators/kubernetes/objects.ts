@@ -1,8 +1,10 @@
 import { randomUUID } from 'node:crypto';
+import { seconds } from '../time.ts';
 import type { AdmissionRequest, Admit, User } from './admission.ts';
 import { type Decoded, decode, parseBody, parsePatch, parseYamlBody } from './decode.ts';
+import { deleted, markedForDeletion } from './deletion.ts';
 import { FieldSet } from './field-set.ts';
-import { asMap, asText, asTexts, type Json, type JsonMap, sameJson, without } from './json.ts';
+import { asMap, asText, asTexts, type JsonMap, sameJson, without } from './json.ts';
 import { ANSWERED_WHEN_DELETED, asksForChange, completeNew, keepAssigned } from './kinds.ts';
 import { apply, recordUpdate, type Writer } from './managed-fields.ts';
 import { networkPolicyWarnings } from './network-policy.ts';
@@ -17,11 +19,12 @@ import {
   versionOf,
   withMetadata,
 } from './object.ts';
-import { jsonPatch, mergePatch, strategicMergePatch } from './patch.ts';
+import { patcher } from './patch.ts';
+import { checkName, checkPreconditions, mustNameVersion } from './preconditions.ts';
 import type { Registry } from './registry.ts';
-import type { Target } from './request.ts';
+import { subjectOf, type Target } from './request.ts';
 import { groupVersionOf, type Resource } from './resources.ts';
-import { type Schema, schemaOf } from './schema.ts';
+import { schemaOf } from './schema.ts';
 import {
   ApiError,
   alreadyExists,
@@ -31,8 +34,6 @@ import {
   invalid,
   modified,
   notFound,
-  type Subject,
-  unsupportedMediaType,
 } from './status.ts';
 import { typeFaults } from './structured-merge.ts';
 import { changeFaults, contentFaults, metadataFaults } from './validation.ts';
@@ -164,12 +165,11 @@ export class Objects {
     checkPreconditions(target, current, asMap(body.preconditions));
     const policy = asText(body.propagationPolicy) || (query.get('propagationPolicy') ?? '');
     const grace = body.gracePeriodSeconds ?? numberOf(query.get('gracePeriodSeconds'));
-    const doomed = this.#doomed(
-      target.resource,
-      current,
+    const doomed = markedForDeletion(target.resource, current, {
       policy,
-      typeof grace === 'number' ? grace : undefined,
-    );
+      graceSeconds: typeof grace === 'number' ? grace : undefined,
+      now: this.#now(),
+    });
     if (doomed !== undefined) {
       const stored =
         dryRun || sameJson(doomed, current) ? doomed : this.#registry.put(target.resource, doomed);
@@ -178,34 +178,6 @@ export class Objects {
     const last = dryRun ? current : this.#registry.remove(target.resource, current);
     if (ANSWERED_WHEN_DELETED.includes(target.resource.kind)) return { status: 200, body: last, warnings };
     return { status: 200, body: deleted(target, current), warnings };
-  }
-
-  /** The object as it is marked for deletion; undefined when nothing keeps it and it goes at once. */
-  #doomed(
-    resource: Resource,
-    live: KubeObject,
-    policy: string,
-    grace: number | undefined,
-  ): KubeObject | undefined {
-    const kept = finalizersOf(live).filter((one) => one !== 'orphan' && one !== 'foregroundDeletion');
-    const own = { Orphan: ['orphan'], Foreground: ['foregroundDeletion'] }[policy];
-    // Without a policy the finalizers that ask for one decide, as they stand.
-    const finalizers = policy === '' ? finalizersOf(live) : [...kept, ...(own ?? [])];
-    const seconds = gracePeriod(resource, live, grace);
-    const isNamespace = resource.kind === NAMESPACES_KIND;
-    const holds = finalizers.length > 0 || (isNamespace && asTexts(asMap(live.spec).finalizers).length > 0);
-    if (!holds && seconds === 0) return undefined;
-    const generation = live.metadata.generation;
-    const first = !isBeingDeleted(live);
-    const marked = withMetadata(live, {
-      finalizers: finalizers.length === 0 ? undefined : finalizers,
-      ...(first ? { deletionTimestamp: this.#stamp(seconds * 1000) } : {}),
-      deletionGracePeriodSeconds: isNamespace
-        ? undefined
-        : Math.min(seconds, Number(live.metadata.deletionGracePeriodSeconds ?? seconds)),
-      ...(first && typeof generation === 'number' ? { generation: generation + 1 } : {}),
-    });
-    return isNamespace ? { ...marked, status: { ...asMap(marked.status), phase: 'Terminating' } } : marked;
   }
 
   async #apply(target: Target, text: string, options: WriteOptions, force: boolean): Promise<Written> {
@@ -433,15 +405,9 @@ export class Objects {
     );
   }
 
-  #stamp(aheadMs = 0): string {
-    return new Date(this.#now() + aheadMs).toISOString().replace(/\.\d+Z$/, 'Z');
+  #stamp(): string {
+    return seconds(new Date(this.#now()));
   }
-}
-
-/** What an error about a target is about. */
-export function subjectOf(target: Pick<Target, 'resource' | 'name'>, name = target.name): Subject {
-  const { group, plural, kind } = target.resource;
-  return { group, plural, kind, name };
 }
 
 function emptyOf(resource: Resource): KubeObject | undefined {
@@ -458,32 +424,8 @@ function checkMerged(target: Target, merged: KubeObject): void {
   if (faults.length > 0) throw invalid(subjectOf(target), faults);
 }
 
-/** Kinds that are only replaced by who names the version that is replaced. */
-const mustNameVersion = (resource: Resource): boolean =>
-  resource.custom ||
-  ['admissionregistration.k8s.io', 'apiextensions.k8s.io', 'coordination.k8s.io', 'policy'].includes(
-    resource.group,
-  );
-
-function gracePeriod(resource: Resource, live: KubeObject, asked: number | undefined): number {
-  if (resource.kind !== 'Pod' || asText(asMap(live.spec).nodeName) === '') return 0;
-  if (['Succeeded', 'Failed'].includes(asText(asMap(live.status).phase))) return 0;
-  return asked ?? Number(asMap(live.spec).terminationGracePeriodSeconds ?? 30);
-}
-
 const numberOf = (text: string | null): number | undefined =>
   text === null || text === '' ? undefined : Number(text);
-
-function deleted(target: Target, object: KubeObject): JsonMap {
-  const { group, plural } = target.resource;
-  return {
-    kind: 'Status',
-    apiVersion: 'v1',
-    metadata: {},
-    status: 'Success',
-    details: { name: nameOf(object), ...(group === '' ? {} : { group }), kind: plural, uid: uidOf(object) },
-  };
-}
 
 function admissionOf(
   target: Target,
@@ -505,41 +447,6 @@ function admissionOf(
   };
 }
 
-function checkName(target: Target, sent: KubeObject, required: boolean): void {
-  const name = nameOf(sent);
-  if (name === '' && required) {
-    throw badRequest(
-      `the name of the object (${target.name} based on URL) was undeterminable: name must be provided`,
-    );
-  }
-  if (name !== '' && name !== target.name) {
-    throw badRequest(`the name of the object (${name}) does not match the name on the URL (${target.name})`);
-  }
-  const namespace = asText(sent.metadata.namespace);
-  if (namespace !== '' && namespace !== target.namespace) {
-    throw badRequest('the namespace of the provided object does not match the namespace sent on the request');
-  }
-}
-
-function checkPreconditions(target: Target, live: KubeObject, preconditions: JsonMap): void {
-  // The real server names the kind here, not the plural.
-  const subject = { ...subjectOf(target), plural: target.resource.kind };
-  const uid = asText(preconditions.uid);
-  if (uid !== '' && uid !== uidOf(live)) {
-    throw conflict(
-      subject,
-      `the UID in the precondition (${uid}) does not match the UID in record (${uidOf(live)}). The object might have been deleted and then recreated`,
-    );
-  }
-  const version = asText(preconditions.resourceVersion);
-  if (version !== '' && version !== versionOf(live)) {
-    throw conflict(
-      subject,
-      `the ResourceVersion in the precondition (${version}) does not match the ResourceVersion in record (${versionOf(live)}). The object might have been modified`,
-    );
-  }
-}
-
 /** Whether a write would change nothing: the times in managedFields do not count. */
 function sameExceptTimes(a: KubeObject, b: KubeObject): boolean {
   const timeless = (object: KubeObject): KubeObject => {
@@ -552,23 +459,4 @@ function sameExceptTimes(a: KubeObject, b: KubeObject): boolean {
 
 function warningsOf(object: JsonMap): string[] {
   return object.kind === 'NetworkPolicy' ? networkPolicyWarnings(asObject(object)) : [];
-}
-
-function patcher(media: string, resource: Resource): (live: KubeObject, patch: Json) => Json {
-  const schema: Schema = schemaOf(resource.schema);
-  switch (media) {
-    case 'application/merge-patch+json':
-      return mergePatch;
-    case 'application/json-patch+json':
-      return jsonPatch;
-    case 'application/strategic-merge-patch+json':
-      if (resource.custom) {
-        throw unsupportedMediaType(
-          'the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml',
-        );
-      }
-      return (live, patch) => strategicMergePatch(schema, live, patch);
-    default:
-      throw unsupportedMediaType('415: Unsupported Media Type');
-  }
 }

@@ -1,6 +1,8 @@
 import { asText, isMap, type Json, type JsonMap, sameJson } from './json.ts';
-import { ANY, entrySchema, type ListSchema, resolve, type Schema } from './schema.ts';
-import { ApiError, badRequest } from './status.ts';
+import type { KubeObject } from './object.ts';
+import type { Resource } from './resources.ts';
+import { ANY, entrySchema, type ListSchema, resolve, type Schema, schemaOf } from './schema.ts';
+import { ApiError, badRequest, unsupportedMediaType } from './status.ts';
 
 /** RFC 7386. */
 export function mergePatch(target: Json | undefined, patch: Json): Json {
@@ -159,4 +161,23 @@ function erase(document: Json, path: readonly string[]): Json {
   if (!isMap(document)) throw misfit(`no container for ${step}`);
   if (rest.length > 0) return { ...document, [step]: erase(document[step] ?? null, rest) };
   return Object.fromEntries(Object.entries(document).filter(([key]) => key !== step));
+}
+
+export function patcher(media: string, resource: Resource): (live: KubeObject, patch: Json) => Json {
+  const schema: Schema = schemaOf(resource.schema);
+  switch (media) {
+    case 'application/merge-patch+json':
+      return mergePatch;
+    case 'application/json-patch+json':
+      return jsonPatch;
+    case 'application/strategic-merge-patch+json':
+      if (resource.custom) {
+        throw unsupportedMediaType(
+          'the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml',
+        );
+      }
+      return (live, patch) => strategicMergePatch(schema, live, patch);
+    default:
+      throw unsupportedMediaType('415: Unsupported Media Type');
+  }
 }

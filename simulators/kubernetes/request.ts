@@ -1,6 +1,7 @@
 import type { User } from './admission.ts';
 import type { Json, JsonMap } from './json.ts';
 import { groupVersionOf, type Resource } from './resources.ts';
+import type { Subject } from './status.ts';
 
 /** A request, whether it came over HTTP or from a controller in this process. */
 export interface ApiRequest {
@@ -71,4 +72,10 @@ export function pathOf(target: Target): string {
     ...(target.subresource === '' ? [] : [target.subresource]),
   ];
   return `/${parts.map(encodeURIComponent).join('/')}`;
+}
+
+/** What an error about a target is about. */
+export function subjectOf(target: Pick<Target, 'resource' | 'name'>, name = target.name): Subject {
+  const { group, plural, kind } = target.resource;
+  return { group, plural, kind, name };
 }

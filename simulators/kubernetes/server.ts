@@ -1,5 +1,5 @@
 /**
- * A Kubernetes API server for the sandbox and for tests: plain HTTP on the loopback, no TLS, nobody refused.
+ * A Kubernetes API server for tests and demos: plain HTTP on the loopback, no TLS, every caller may do everything.
  *
  *   const kubernetes = await startKubernetes();
  *   // kubectl --server=<kubernetes.url> get namespaces
@@ -10,7 +10,7 @@
  *   await kubernetes.settled();   // garbage is collected, namespaces are emptied
  *   await kubernetes.close();
  *
- * What it holds to the real server is test/contracts/kubernetes-wire.ts, which runs on both.
+ * One contract, test/kubernetes-wire/contract.ts, runs on this server and on the real one.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';

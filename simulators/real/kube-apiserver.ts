@@ -4,6 +4,7 @@ import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import {
   closeSync,
   existsSync,
+  globSync,
   mkdtempSync,
   openSync,
   readdirSync,
@@ -34,25 +35,24 @@ export interface ApiServer {
   readonly adminToken: string;
   /** Custom resources that have their publishers' definition, by plural; others have a stand-in that takes anything. */
   readonly customResources: readonly string[];
-  /** A token for a service account (`system:serviceaccount:<namespace>:<name>`, created when absent) or one of USERS. */
+  /** A token for a service account (`system:serviceaccount:<namespace>:<name>`, created when absent) or one of the named users. */
   tokenFor(user: string): Promise<string>;
   /** A request as the administrator, unless the init says otherwise. */
   fetch(path: string, init?: RequestInit): Promise<Response>;
   close(): Promise<void>;
 }
 
-/** People and machines with a token of their own; they may do nothing until a role binding says so. */
-export const USERS = [
-  'knada-notebooks@knada.iam.gserviceaccount.com',
-  'kari.nordmann@nav.no',
-  'ola.nordmann@nav.no',
-] as const;
+export interface ApiServerOptions {
+  /** Users with a token of their own; they may do nothing until a role binding allows it. */
+  readonly users?: readonly string[];
+  /** A folder of CustomResourceDefinitions in YAML, as their publishers release them. */
+  readonly definitions?: URL;
+}
 
 const START_MS = 60_000;
 const POLL_MS = 50;
-const CRDS = new URL('../../../shared/data/crds/', import.meta.url);
 
-/** Kinds that the tests need, for when no file of the folder above defines them: any spec, any status. */
+/** Kinds that are served even without a definition: any spec, any status. */
 const STAND_INS = [
   { group: 'helm.toolkit.fluxcd.io', version: 'v2', plural: 'helmreleases', kind: 'HelmRelease' },
   { group: 'source.toolkit.fluxcd.io', version: 'v1', plural: 'helmrepositories', kind: 'HelmRepository' },
@@ -71,14 +71,14 @@ export async function absent(): Promise<string | false> {
 }
 
 /**
- * Starts the server; who asks again in the same process shares it, and the last one to close it ends it. The
- * binaries are looked for in KUBEBUILDER_ASSETS, then in the cache.
+ * Starts the server. Later calls in the same process share it, with the options of the first one, and the last one to
+ * close it ends it. The binaries are looked for in KUBEBUILDER_ASSETS, then in the user’s cache folder.
  */
-export async function startApiServer(): Promise<ApiServer> {
+export async function startApiServer(options: ApiServerOptions = {}): Promise<ApiServer> {
   const assets = findAssets();
   if (assets === undefined) throw new Error('kube-apiserver is not built');
   users += 1;
-  shared ??= launch(assets);
+  shared ??= launch(assets, options);
   const server = await shared;
   let closed = false;
   return {
@@ -94,7 +94,7 @@ export async function startApiServer(): Promise<ApiServer> {
   };
 }
 
-async function launch(assets: string): Promise<ApiServer> {
+async function launch(assets: string, options: ApiServerOptions): Promise<ApiServer> {
   const folder = mkdtempSync(join(tmpdir(), 'kube-apiserver-'));
   const children: ChildProcess[] = [];
   const killAll = (): void => {
@@ -107,7 +107,7 @@ async function launch(assets: string): Promise<ApiServer> {
     rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
   };
   try {
-    return await boot(assets, folder, children, close);
+    return await boot(assets, folder, children, close, options);
   } catch (error) {
     const logs = readdirSync(folder)
       .filter((name) => name.endsWith('.log'))
@@ -118,14 +118,11 @@ async function launch(assets: string): Promise<ApiServer> {
 }
 
 function findAssets(): string | undefined {
-  const cache = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'knada-notebooks');
-  const cached = existsSync(cache)
-    ? readdirSync(cache)
-        .filter((name) => name.startsWith('kubernetes-'))
-        .toSorted()
-        .toReversed()
-        .map((name) => join(cache, name))
-    : [];
+  const cache = process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache');
+  const cached = globSync('*/kubernetes-*', { cwd: cache })
+    .toSorted()
+    .toReversed()
+    .map((name) => join(cache, name));
   return [process.env.KUBEBUILDER_ASSETS, ...cached].find(
     (folder) => folder !== undefined && BINARIES.every((name) => existsSync(join(folder, name))),
   );
@@ -136,6 +133,7 @@ async function boot(
   folder: string,
   children: ChildProcess[],
   close: () => Promise<void>,
+  { users: named = [], definitions }: ApiServerOptions,
 ): Promise<ApiServer> {
   const start = (name: string, args: readonly string[]): void => {
     const log = openSync(join(folder, `${name}.log`), 'w');
@@ -157,7 +155,7 @@ async function boot(
 
   const token = `admin-${randomBytes(16).toString('hex')}`;
   const userTokens = new Map<string, string>(
-    USERS.map((user) => [user, `user-${randomBytes(16).toString('hex')}`]),
+    named.map((user) => [user, `user-${randomBytes(16).toString('hex')}`]),
   );
   const tokens = [
     `${token},admin,admin,system:masters`,
@@ -198,7 +196,7 @@ async function boot(
   tookPart('kube-apiserver', version.gitVersion);
 
   start('kube-controller-manager', controllerFlags(folder, url, caFile, token));
-  const customResources = await installCustomResources(request);
+  const customResources = await installCustomResources(request, definitions);
   await until(
     'the default service account is there',
     async () => (await request('/api/v1/namespaces/default/serviceaccounts/default')).ok,
@@ -273,10 +271,16 @@ function controllerFlags(folder: string, url: string, caFile: string, token: str
 }
 
 /** Installs the definitions and waits until each kind can be listed and watched. */
-async function installCustomResources(request: ApiServer['fetch']): Promise<string[]> {
-  const files = existsSync(CRDS) ? readdirSync(CRDS).filter((name) => name.endsWith('.yaml')) : [];
+async function installCustomResources(
+  request: ApiServer['fetch'],
+  folder: URL | undefined,
+): Promise<string[]> {
+  const files =
+    folder !== undefined && existsSync(folder)
+      ? readdirSync(folder).filter((name) => name.endsWith('.yaml'))
+      : [];
   const fromFiles = files.flatMap((name) =>
-    parseAllDocuments(readFileSync(new URL(name, CRDS), 'utf8')).map((document): unknown =>
+    parseAllDocuments(readFileSync(new URL(name, folder), 'utf8')).map((document): unknown =>
       document.toJSON(),
     ),
   );

@@ -30,8 +30,18 @@ const weekly = (now: number): readonly string[] =>
     return `${built.toISOString().slice(0, 10).replaceAll('-', '')}-040000-3.13`;
   });
 
-/** The repositories of the sandbox; each shows one thing that happens to images. */
-export const seed = (content: RegistryContent, garProject: string, owner: string, now: number): void => {
+export interface SeedNames {
+  readonly garProject: string;
+  readonly owner: string;
+  readonly standardRepository: string;
+}
+
+/** The repositories at the start; each shows one thing that happens to images. */
+export const seed = (
+  content: RegistryContent,
+  { garProject, owner, standardRepository }: SeedNames,
+  now: number,
+): void => {
   const publish = (path: string): void => {
     content.ensure(path).visibility = 'public';
   };
@@ -40,7 +50,7 @@ export const seed = (content: RegistryContent, garProject: string, owner: string
     return content.push(name, image, { tag, pushedAt: created });
   };
 
-  const standard = `${owner}/knada-images/jupyter`;
+  const standard = `${owner}/${standardRepository}`;
   publish(standard);
   for (const tag of [...standardTags, ...weekly(now)]) {
     const digits = tag.replaceAll('-', '').slice(0, 8);

@@ -55,14 +55,18 @@ export const startRegistries = async (
     readonly port?: number;
     readonly host?: string;
     readonly now?: () => number;
+    /** The project of the repositories in Artifact Registry. */
     readonly garProject?: string;
+    /** The owner of the repositories in GHCR. */
     readonly owner?: string;
+    /** The owner’s repository with many tags over the years, of which the newest is built weekly. */
+    readonly standardRepository?: string;
   } = {},
 ): Promise<Registries> => {
   const { port = 0, host = '127.0.0.1', now = Date.now } = options;
-  const { garProject = 'nais-management-233d', owner = 'navikt' } = options;
+  const { garProject = 'acme-images', owner = 'acme', standardRepository = 'images/jupyter' } = options;
   const content = new RegistryContent(now);
-  seed(content, garProject, owner, now());
+  seed(content, { garProject, owner, standardRepository }, now());
   const dockerOptions: DockerOptions = { content, tokens: new Tokens(), garProject, expiredGoogleToken };
   const uploads = new Uploads();
   const faults = new Set<{ path: RegExp; fault: Fault; left: number }>();
@@ -162,7 +166,7 @@ export const startRegistries = async (
   };
 };
 
-/** `REGISTRY_ENDPOINTS` of an API whose registries are these. */
+/** JSON: the hosts that are played, each with the address of the simulator. */
 export const registryEndpoints = (url: string, garRegion = 'europe-north1'): string =>
   JSON.stringify(
     Object.fromEntries(

@@ -21,10 +21,10 @@ const base64 = (text: string): string => Buffer.from(text).toString('base64');
 const values: JsonMap = {
   hub: {
     existingSecret: 'notebook-hub',
-    services: { 'knada-notebooks': {}, reader: {} },
+    services: { operator: {}, reader: {} },
     loadRoles: {
-      'knada-notebooks': {
-        services: ['knada-notebooks'],
+      operator: {
+        services: ['operator'],
         scopes: ['read:hub', 'list:users', 'admin:users', 'servers'],
       },
       reader: { services: ['reader'], scopes: ['read:users:name'] },
@@ -40,7 +40,12 @@ describe('the simulated hubs', () => {
   let parts: { close(): Promise<void> }[];
 
   const start = () =>
-    startHubs({ port: 0, client: kubernetes.client('hub'), file: join(folder, 'hubs.json') });
+    startHubs({
+      port: 0,
+      client: kubernetes.client('hub'),
+      file: join(folder, 'hubs.json'),
+      conventions: { slugLabel: 'example.com/team' },
+    });
   const call = async (path: string, init: RequestInit & { token?: string } = {}) => {
     const { token: bearer = token, ...rest } = init;
     const response = await fetch(`http://127.0.0.1:${hubs.port}${path}`, {
@@ -69,7 +74,7 @@ describe('the simulated hubs', () => {
       apiVersion: 'v1',
       kind: 'Secret',
       metadata: { name: 'notebook-hub', namespace },
-      data: { 'hub.services.knada-notebooks.apiToken': base64(text) },
+      data: { 'hub.services.operator.apiToken': base64(text) },
     });
 
   before(async () => {
@@ -81,7 +86,7 @@ describe('the simulated hubs', () => {
     await client.create({
       apiVersion: 'v1',
       kind: 'Namespace',
-      metadata: { name: namespace, labels: { 'knada.io/team': 'team-a' } },
+      metadata: { name: namespace, labels: { 'example.com/team': 'team-a' } },
     });
     await writeToken(token);
   });
@@ -121,11 +126,11 @@ describe('the simulated hubs', () => {
   });
 
   it('make, show and remove users, by names as they come', async () => {
-    assert.partialDeepStrictEqual(await api('/users/kari%40nav.no', { method: 'POST' }), {
+    assert.partialDeepStrictEqual(await api('/users/kari%40example.com', { method: 'POST' }), {
       status: 201,
-      body: { kind: 'user', name: 'kari@nav.no', servers: {}, pending: null },
+      body: { kind: 'user', name: 'kari@example.com', servers: {}, pending: null },
     });
-    assert.deepEqual(await api('/users/Kari%40nav.no'), {
+    assert.deepEqual(await api('/users/Kari%40example.com'), {
       status: 404,
       body: { status: 404, message: 'Not Found' },
     });
@@ -133,14 +138,14 @@ describe('the simulated hubs', () => {
       status: 400,
       body: { status: 400, message: 'Failed to create user:  kari' },
     });
-    assert.equal((await api('/users/kari@nav.no', { method: 'POST' })).status, 409);
-    assert.partialDeepStrictEqual(await api('/users/kari@nav.no'), {
+    assert.equal((await api('/users/kari@example.com', { method: 'POST' })).status, 409);
+    assert.partialDeepStrictEqual(await api('/users/kari@example.com'), {
       status: 200,
-      body: { name: 'kari@nav.no' },
+      body: { name: 'kari@example.com' },
     });
     assert.equal((await api('/users/ola')).status, 404);
-    assert.equal((await api('/users/kari@nav.no', { method: 'DELETE' })).status, 204);
-    assert.equal((await api('/users/kari@nav.no', { method: 'DELETE' })).status, 404);
+    assert.equal((await api('/users/kari@example.com', { method: 'DELETE' })).status, 204);
+    assert.equal((await api('/users/kari@example.com', { method: 'DELETE' })).status, 404);
   });
 
   it('page their users when asked to, and cut the list at 200 when not', async () => {

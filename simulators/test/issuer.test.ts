@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { createRemoteJWKSet, errors, jwtVerify } from 'jose';
-import { audience, authIssuers, type Issuer, startIssuer, tenantId } from '../issuer/server.ts';
+import { usualAudience as audience, type Issuer, startIssuer, tenantId } from '../issuer/server.ts';
 
 describe('the token issuer', () => {
   let folder: string;
@@ -36,17 +36,17 @@ describe('the token issuer', () => {
   });
 
   it('answers a token as plain text, signed with the key that it publishes', async () => {
-    const { status, type, text } = await get('?email=kari.nordmann@nav.no&groups=a,b');
+    const { status, type, text } = await get('?email=kari@example.com&groups=a,b');
     assert.equal(status, 200);
     assert.match(type ?? '', /^text\/plain/);
     const { payload } = await verify(text);
-    assert.equal(payload.preferred_username, 'kari.nordmann@nav.no');
+    assert.equal(payload.preferred_username, 'kari@example.com');
     assert.deepEqual(payload.groups, ['a', 'b']);
     assert.equal(payload.tid, tenantId);
   });
 
   it('leaves the groups out when there are none, as Entra does', async () => {
-    const { payload } = await verify((await get('?email=kari.nordmann@nav.no')).text);
+    const { payload } = await verify((await get('?email=kari@example.com')).text);
     assert.equal('groups' in payload, false);
   });
 
@@ -54,21 +54,18 @@ describe('the token issuer', () => {
     const response = await fetch(`${issuer.url}/.well-known/openid-configuration`);
     const document: unknown = await response.json();
     assert.partialDeepStrictEqual(document, { issuer: issuer.url, jwks_uri: `${issuer.url}/jwks` });
-    assert.partialDeepStrictEqual(JSON.parse(authIssuers(issuer.url)), [
-      { issuer: issuer.url, jwksUri: `${issuer.url}/jwks`, audience },
-    ]);
   });
 
   it('makes tokens that have expired, and tokens for somebody else', async () => {
-    const expired = (await get('?email=kari@nav.no&expiresIn=-60')).text;
+    const expired = (await get('?email=kari@example.com&expiresIn=-60')).text;
     await assert.rejects(verify(expired), errors.JWTExpired);
-    const foreign = (await get('?email=kari@nav.no&audience=other')).text;
+    const foreign = (await get('?email=kari@example.com&audience=other')).text;
     await assert.rejects(verify(foreign), errors.JWTClaimValidationFailed);
     await verify(foreign, { audience: 'other' });
   });
 
   it('says how to ask when nobody is named', async () => {
-    for (const query of ['', '?email=', '?email=kari', '?email=kari@nav.no&expiresIn=soon']) {
+    for (const query of ['', '?email=', '?email=kari', '?email=kari@example.com&expiresIn=soon']) {
       const { status, text } = await get(query);
       assert.equal(status, 400, query);
       assert.match(text, /\/token\?email=/);
@@ -76,7 +73,7 @@ describe('the token issuer', () => {
   });
 
   it('keeps its key, so that a token outlives a restart', async () => {
-    const { text } = await get('?email=kari.nordmann@nav.no');
+    const { text } = await get('?email=kari@example.com');
     const before = issuer.url;
     await issuer.close();
     issuer = await start();

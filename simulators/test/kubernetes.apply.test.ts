@@ -5,7 +5,8 @@ import fc from 'fast-check';
 import { fetch, type Response } from 'undici';
 import { startKubernetes } from '../kubernetes/server.ts';
 import { absent, startApiServer } from '../real/kube-apiserver.ts';
-import type { WireServer } from './kubernetes-wire.ts';
+import { definitions } from './definitions.ts';
+import type { WireServer } from './kubernetes-wire/client.ts';
 
 /**
  * Field ownership by comparison: whatever a few managers apply, patch and put, in whatever order, the simulator and
@@ -234,7 +235,7 @@ describe('field ownership: the simulator answers as the real server', { skip: aw
       customResources: ['helmreleases'],
       close: () => kubernetes.close(),
     };
-    servers = [await startApiServer(), simulator];
+    servers = [await startApiServer({ definitions }), simulator];
   });
   after(async () => {
     for (const server of servers) await server.close();

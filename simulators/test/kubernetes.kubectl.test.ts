@@ -11,6 +11,7 @@ import { parse, stringify } from 'yaml';
 import { startKubernetes } from '../kubernetes/server.ts';
 import { absent, startApiServer } from '../real/kube-apiserver.ts';
 import { isAbsent, tookPart } from '../real/real-parts.ts';
+import { definitions } from './definitions.ts';
 
 interface Cluster {
   /** What kubectl needs to find and enter it. */
@@ -228,7 +229,7 @@ describe('kubectl on the simulator', { skip: noKubectl }, () => {
 
 describe('kubectl on the real server', { skip: noKubectl || (await absent()) }, () => {
   kubectlSuite(async () => {
-    const server = await startApiServer();
+    const server = await startApiServer({ definitions });
     return {
       flags: [
         `--server=${server.url}`,

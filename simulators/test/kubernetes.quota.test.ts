@@ -5,6 +5,7 @@ import { fetch } from 'undici';
 import { asText, at, parseJson } from '../kubernetes/json.ts';
 import { startKubernetes } from '../kubernetes/server.ts';
 import { absent, startApiServer } from '../real/kube-apiserver.ts';
+import { definitions } from './definitions.ts';
 
 const namespace = '/api/v1/namespaces/default';
 const hard = {
@@ -123,7 +124,7 @@ describe('a quota of the simulated cluster', () => {
   });
 
   it('says the same as that of a real API server', { skip }, async () => {
-    const server = await startApiServer();
+    const server = await startApiServer({ definitions });
     try {
       const real = await said(async (method, path, body, type = 'application/json') => {
         const headers = { 'content-type': type };

@@ -6,6 +6,7 @@ import type { Response } from 'undici';
 import { asMap, at, type JsonMap, parseJson } from '../kubernetes/json.ts';
 import { FQDN_POLICIES, groupVersionOf, RESOURCES } from '../kubernetes/resources.ts';
 import { type ApiServer, absent, startApiServer } from '../real/kube-apiserver.ts';
+import { definitions } from './definitions.ts';
 import { condense, shortName } from './openapi-schemas.ts';
 
 const FILE = new URL('../kubernetes/schemas.txt', import.meta.url);
@@ -25,7 +26,7 @@ async function published(server: ApiServer, path: string): Promise<Response> {
 
 describe('the simulator’s schemas', { skip: await absent() }, () => {
   it('are what the real server publishes (WRITE_SCHEMAS=1 writes them)', async () => {
-    const server = await startApiServer();
+    const server = await startApiServer({ definitions });
     try {
       const components = new Map<string, JsonMap>();
       for (const groupVersion of new Set(KINDS.map(groupVersionOf))) {

@@ -352,7 +352,7 @@ describe('the simulated cluster: admission webhooks', () => {
     metadata: { name: 'it' },
     webhooks: [
       {
-        name: 'pods.knada.io',
+        name: 'pods.example.com',
         clientConfig: { url },
         rules: [{ apiGroups: [''], apiVersions: ['v1'], operations: ['CREATE'], resources: ['pods'] }],
         admissionReviewVersions: ['v1'],
@@ -384,7 +384,7 @@ describe('the simulated cluster: admission webhooks', () => {
     const refused = await post(kubernetes, pods, pod('bad'));
     assert.deepEqual(
       [refused.status, refused.body.message],
-      [403, 'admission webhook "pods.knada.io" denied the request: not this one'],
+      [403, 'admission webhook "pods.example.com" denied the request: not this one'],
     );
     await post(kubernetes, maps, map('one'));
     await fetch(`${kubernetes.url}${pods}/good`, { method: 'DELETE' });
@@ -433,7 +433,7 @@ describe('the simulated cluster: admission webhooks', () => {
     assert.equal(refused.status, 500);
     assert.match(
       asText(refused.body.message),
-      /failed calling webhook "pods\.knada\.io": .*context deadline exceeded/,
+      /failed calling webhook "pods\.example\.com": .*context deadline exceeded/,
     );
     await client.patch(
       'validatingwebhookconfigurations',

@@ -2,7 +2,8 @@ import { describe } from 'node:test';
 import { fetch } from 'undici';
 import { startKubernetes } from '../kubernetes/server.ts';
 import { absent, startApiServer } from '../real/kube-apiserver.ts';
-import { kubernetesWire } from './kubernetes-wire.ts';
+import { definitions } from './definitions.ts';
+import { kubernetesWire } from './kubernetes-wire/contract.ts';
 
 describe('the Kubernetes API: the simulator', () => {
   kubernetesWire(async () => {
@@ -16,5 +17,5 @@ describe('the Kubernetes API: the simulator', () => {
 });
 
 describe('the Kubernetes API: the real server', { skip: await absent() }, () => {
-  kubernetesWire(startApiServer);
+  kubernetesWire(() => startApiServer({ definitions }));
 });

@@ -1,7 +1,7 @@
 import type { DocumentSnapshot } from '@google-cloud/firestore';
 import type { HistoryEvent, HistoryItem } from '../model/history.ts';
 import type { TeamRecord } from '../model/record.ts';
-import { type StoredTeamRecord, upgraded } from './upgrade.ts';
+import { type StoredTeamRecord, upgraded, upgradedEvent } from './upgrade.ts';
 
 /**
  * `teams/{slug}`. Beside the record stand the fields that queries ask for, the number of history entries and
@@ -98,5 +98,10 @@ export const listed = (snapshot: DocumentSnapshot): TeamRecord[] => {
 
 export const toItem = (snapshot: DocumentSnapshot): HistoryItem => {
   const { changes, spec, specRevision: _, write: __, ...rest } = snapshot.data() as EntryDocument;
-  return { ...rest, changes: JSON.parse(changes), ...(spec !== undefined && { spec: JSON.parse(spec) }) };
+  const item = {
+    ...rest,
+    changes: JSON.parse(changes),
+    ...(spec !== undefined && { spec: JSON.parse(spec) }),
+  };
+  return upgradedEvent(item);
 };

@@ -8,13 +8,13 @@ import { assertSameTeam } from './invariants.ts';
 import { integer, openSqlite, type Row, text } from './sqlite-connection.ts';
 import { sqliteHosts } from './sqlite-hosts.ts';
 import { sqliteOperations } from './sqlite-operations.ts';
-import { upgraded } from './upgrade.ts';
+import { upgraded, upgradedEvent } from './upgrade.ts';
 
 const toRecord = (row: Row): TeamRecord => upgraded(JSON.parse(text(row, 'record')));
 
 const toItem = (row: Row): HistoryItem => {
   const event: HistoryEvent = JSON.parse(text(row, 'event'));
-  return { n: integer(row, 'n'), ...event };
+  return { n: integer(row, 'n'), ...upgradedEvent(event) };
 };
 
 /** `rows` holds one more than the page when there is another page. */

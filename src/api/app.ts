@@ -10,7 +10,13 @@ import { type App, createServer } from '../http/server.ts';
 import { type EgressRouteDeps, egressSchemas, registerEgress } from './egress.ts';
 import { type EnvironmentRouteDeps, environmentSchemas, registerEnvironments } from './environments.ts';
 import { type ImageRouteDeps, imageSchemas, registerImages } from './images.ts';
-import { type NotebookRouteDeps, notebookSchemas, registerNotebooks } from './notebooks.ts';
+import { registerNotebookEvents } from './notebook-events.ts';
+import { historySchemas, registerNotebookHistory } from './notebook-history.ts';
+import type { NotebookRouteDeps } from './notebook-orders.ts';
+import { planSchemas, registerNotebookPlan } from './notebook-plan.ts';
+import { notebookSchemas, registerNotebooks } from './notebooks.ts';
+import { registerOperationEvents } from './operation-events.ts';
+import { registerOperations } from './operations.ts';
 import { registerSecrets, type SecretRouteDeps, secretSchemas } from './secrets.ts';
 import { registerServers, type ServerRouteDeps, serverSchemas } from './servers.ts';
 import { registerTeams, type TeamRouteDeps, teamSchemas } from './teams.ts';
@@ -75,6 +81,8 @@ export const buildApp = async ({
   const schemas = [
     teamSchemas,
     notebookSchemas,
+    planSchemas,
+    historySchemas,
     environmentSchemas,
     imageSchemas,
     egressSchemas,
@@ -101,7 +109,12 @@ export const buildApp = async ({
 
   registerTeams(app, deps);
   registerNotebooks(app, deps);
+  registerNotebookPlan(app, deps);
+  registerNotebookHistory(app, deps);
+  registerNotebookEvents(app, deps);
   registerServers(app, deps);
+  registerOperations(app, deps);
+  registerOperationEvents(app, deps);
   registerSecrets(app, deps);
   registerEnvironments(app, deps);
   registerImages(app, deps);

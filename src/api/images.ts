@@ -1,78 +1,41 @@
 import Type from 'typebox';
 import { negotiate } from '../http/accept.ts';
-import { PageQuery, pageAnswer, pageOf, pageRequest } from '../http/pages.ts';
+import { pageAnswer, pageRequest } from '../http/pages.ts';
 import type { App } from '../http/server.ts';
 import type { ImagePolicy } from '../images/reference.ts';
 import { imageProblems, resolveImage } from '../images/resolve.ts';
-import { createScaffold, scaffoldRegistries } from '../images/scaffold.ts';
+import { createScaffold } from '../images/scaffold.ts';
 import { listImageTags, listTeamImages } from '../images/team-images.ts';
-import { closed, Instant, oneOf, ref } from '../lib/schema.ts';
+import { closed, ref } from '../lib/schema.ts';
 import type { Catalogue } from '../model/catalogue.ts';
-import { ImageTagItem, ImageWarning, ResolvedImage, TeamImage, TeamImages } from '../model/image.ts';
+import {
+  ImageOrder,
+  ImageScaffold,
+  ImageScaffoldOrder,
+  ImageTagItem,
+  ImageTags,
+  ImageText,
+  ImageWarning,
+  ResolvedImage,
+  TeamImage,
+  TeamImages,
+} from '../model/image.ts';
+import { PageQuery } from '../model/page.ts';
 import { Problem } from '../model/problems.ts';
-import { Slug, TeamPath } from '../model/team.ts';
+import { TeamPath } from '../model/team.ts';
 import type { Registries } from '../ports/registries.ts';
 import type { Clock } from '../ports/runtime.ts';
 import type { Store } from '../ports/store.ts';
 import { teamOf } from './access.ts';
 
-const image = Type.String({
-  maxLength: 1024,
-  description: 'An image reference with a tag, a digest, or both.',
-  examples: ['ghcr.io/navikt/team-notebook:20261115-090000-5d6e7f8'],
-});
-
-const ImageOrder = closed(
-  {
-    image,
-    team: Type.Optional({ ...Slug, description: 'Whose images in Google Artifact Registry are allowed.' }),
-  },
-  { $id: 'ImageOrder' },
-);
-
-const ImageTags = closed(
-  {
-    ...pageOf(ref(ImageTagItem), 'ImageTagPage').properties,
-    partial: Type.Boolean({ description: 'Tags may exist that are not in items.' }),
-    asOf: Instant,
-  },
-  { $id: 'ImageTags', description: 'The newest first, where the registry tells.' },
-);
-
-const ScaffoldOrder = closed(
-  {
-    registry: oneOf(scaffoldRegistries),
-    team: Type.String({
-      maxLength: 63,
-      description: 'The team’s name at Nais; it names the repository in Google Artifact Registry.',
-      examples: ['team-a'],
-    }),
-    name: Type.String({
-      maxLength: 100,
-      description: 'The GitHub repository; the image gets the same name.',
-      examples: ['my-notebook'],
-    }),
-    python: Type.String({ pattern: '^3\\.[0-9]{1,2}$', examples: ['3.13'] }),
-    requirements: Type.Optional(
-      Type.String({ description: 'The text of requirements.txt.', examples: ['pandas==2.3.3\npolars\n'] }),
-    ),
-  },
-  { $id: 'ImageScaffoldOrder' },
-);
-
-const ImageScaffold = closed(
-  { files: Type.Record(Type.String(), Type.String(), { description: 'Contents by path.' }) },
-  { $id: 'ImageScaffold', examples: [{ files: { 'requirements.txt': 'polars\n' } }] },
-);
-
 export const imageSchemas = [
   ImageOrder,
   ImageScaffold,
+  ImageScaffoldOrder,
   ImageTagItem,
   ImageTags,
   ImageWarning,
   ResolvedImage,
-  ScaffoldOrder,
   TeamImage,
   TeamImages,
 ];
@@ -159,7 +122,7 @@ export const registerImages = (app: App, deps: ImageRouteDeps): void => {
         'invalid_cursor',
       ],
       params: TeamPath,
-      querystring: closed({ image, ...PageQuery.properties }),
+      querystring: closed({ image: ImageText, ...PageQuery.properties }),
       response: { 200: ref(ImageTags) },
     },
     handler: async ({ params, query, caller }) => {
@@ -190,7 +153,7 @@ export const registerImages = (app: App, deps: ImageRouteDeps): void => {
         'Dockerfile, requirements.txt, .dockerignore and a GitHub workflow. JSON, or a zip with Accept: application/zip.',
       tags,
       problems: ['not_acceptable'],
-      body: ref(ScaffoldOrder),
+      body: ref(ImageScaffoldOrder),
       response: {
         200: {
           description: 'The files, by path.',

@@ -7,10 +7,10 @@ import { Problem } from '../model/problems.ts';
 import type { TeamRecord } from '../model/record.ts';
 import { Secret, SecretVersion, SecretVersionOrder } from '../model/secret.ts';
 import { Slug, TeamPath } from '../model/team.ts';
-import { QuotaExceeded, type SecretManager, type StoredSecretVersion as Version } from '../ports/google.ts';
 import type { Clock } from '../ports/runtime.ts';
+import type { SecretManager } from '../ports/secret-manager.ts';
 import type { Store } from '../ports/store.ts';
-import { Unavailable } from '../ports/unavailable.ts';
+import { QuotaExceeded, Unavailable } from '../ports/unavailable.ts';
 import type { BoundedReconcile } from '../reconcile/bounded.ts';
 import { payloadOf, secretView } from '../secrets/secret.ts';
 import { assertStays } from '../teams/rules.ts';
@@ -52,7 +52,7 @@ export const registerSecrets = (app: App, deps: SecretRouteDeps): void => {
     { slug, id }: TeamRecord,
     caller: Caller,
     action: HistoryEvent['action'],
-    { version, state }: Version,
+    { version, state }: SecretVersion,
     from: string | null,
   ): Promise<void> => {
     const { by, now: at } = actorOf(caller, clock);

@@ -1,6 +1,6 @@
 import Type from 'typebox';
 import type { Caller } from '../http/auth.ts';
-import { PageQuery, pageAnswer, pageOf, pageRequest } from '../http/pages.ts';
+import { pageAnswer, pageRequest } from '../http/pages.ts';
 import {
   checkPreconditions,
   etagOf,
@@ -12,16 +12,16 @@ import {
 } from '../http/preconditions.ts';
 import type { App } from '../http/server.ts';
 import { closed, ref } from '../lib/schema.ts';
+import { PageQuery } from '../model/page.ts';
 import { Problem } from '../model/problems.ts';
 import type { TeamRecord } from '../model/record.ts';
-import { Member, MemberOrder, Team, TeamOrder, TeamPatch, TeamPath } from '../model/team.ts';
+import { Member, MemberOrder, Team, TeamOrder, TeamPage, TeamPatch, TeamPath } from '../model/team.ts';
 import type { Clock } from '../ports/runtime.ts';
 import type { Store } from '../ports/store.ts';
 import type { BoundedReconcile } from '../reconcile/bounded.ts';
 import { deleteTeam, newTeam, patchTeam, teamView } from '../teams/rules.ts';
 import { actorOf, authorize, teamOf } from './access.ts';
 
-const TeamPage = pageOf(ref(Team), 'TeamPage');
 export const teamSchemas = [Member, MemberOrder, Team, TeamOrder, TeamPatch, TeamPage];
 
 const tags = ['teams'];

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { Config } from '../config.ts';
 import type { Outside } from '../ports/outside.ts';
 import type { Reconcile } from '../reconcile/reconcile.ts';
-import type { EgressAccess } from '../servers/advance.ts';
+import type { EgressAccess } from '../servers/calls.ts';
 import { type Servers, serversWith } from '../servers/servers.ts';
 import { isRestricted } from '../teams/lifecycle.ts';
 import type { Notebooks } from './notebooks.ts';
@@ -10,10 +10,10 @@ import type { Timers } from './timers.ts';
 
 /** Egress as a start needs it: announced before the pod exists, confirmed before it is started. */
 const accessBy = (reconcile: Reconcile): EgressAccess => ({
-  async announce(slug, signal) {
+  async prepare(slug, signal) {
     await reconcile(slug, signal, { announced: true });
   },
-  async confirm(slug, signal) {
+  async isEffective(slug, signal) {
     const team = await reconcile(slug, signal);
     if (team === undefined || !isRestricted(team)) return true;
     return team.status.conditions.some(({ type, status }) => type === 'Applied' && status === 'True');

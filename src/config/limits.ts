@@ -1,6 +1,5 @@
 import Type from 'typebox';
-import { Limits } from '../model/limits.ts';
-import { defaultLimits } from '../notebooks/bounds.ts';
+import { defaultLimits, Limits } from '../model/limits.ts';
 import type { Variables } from './variables.ts';
 
 export const limitsOf = (env: Variables): Limits => {

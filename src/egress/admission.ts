@@ -46,7 +46,7 @@ const digestOf = (text: string): Buffer => createHash('sha256').update(text).dig
 
 /**
  * What the API server asks before it makes a pod. The answer is always yes: a pod that starts with too little is
- * caught up with, and nothing on this way can open more than a team’s own list (DESIGN 6). The API server does not say
+ * caught up with, and nothing on this way can open more than a team’s own list. The API server does not say
  * who it is, so that the path is the secret, and the question a hint: what a notebook may reach is read anew, and
  * what was opened for an Airflow run that never comes is taken back by reconcileRuns.
  */

@@ -1,36 +1,7 @@
 import { hash } from 'node:crypto';
-import Type, { type Static, type TSchema } from 'typebox';
-import { closed } from '../lib/schema.ts';
+import { defaultPageSize, type PageQuery } from '../model/page.ts';
 import { Problem } from '../model/problems.ts';
 import type { Page } from '../ports/store.ts';
-
-const defaultLimit = 50;
-
-/** The query of every list. */
-export const PageQuery = closed({
-  limit: Type.Optional(
-    Type.Integer({ minimum: 1, maximum: 200, default: defaultLimit, description: 'How many items at most.' }),
-  ),
-  cursor: Type.Optional(
-    Type.String({ maxLength: 1024, description: 'nextCursor of the page before; the first page has none.' }),
-  ),
-});
-export type PageQuery = Static<typeof PageQuery>;
-
-/** The answer of a list: `{items, nextCursor?}`. `item` is usually a `ref`. */
-export const pageOf = <T extends TSchema>(item: T, $id: string) =>
-  closed(
-    {
-      items: Type.Array(item),
-      nextCursor: Type.Optional(
-        Type.String({
-          description: 'Asks for the next page; absent on the last one.',
-          examples: ['WyJ0ZWFtLWEiLCJhYmNkZWZnaGlqa2xtbm9wIl0'],
-        }),
-      ),
-    },
-    { $id },
-  );
 
 /** Which list a cursor walks through, and as whom: another list, filter or caller has other pages. */
 export interface List {
@@ -68,7 +39,7 @@ export const pageRequest = (
   query: PageQuery,
   list: List,
 ): { readonly limit: number; readonly after?: string } => ({
-  limit: query.limit ?? defaultLimit,
+  limit: query.limit ?? defaultPageSize,
   ...(query.cursor !== undefined && { after: decodeCursor(list, query.cursor) }),
 });
 

@@ -2,6 +2,7 @@ import Type, { type Static } from 'typebox';
 import { closed, Instant, nullable, oneOf, ref } from '../lib/schema.ts';
 import { Change } from './change.ts';
 import { NotebookSpec } from './notebook.ts';
+import { pageOf } from './page.ts';
 
 /** What somebody did: who, when, and from what to what. */
 export const HistoryItem = closed(
@@ -51,6 +52,8 @@ export const HistoryItem = closed(
   { $id: 'HistoryItem' },
 );
 export type HistoryItem = Static<typeof HistoryItem>;
+
+export const HistoryPage = pageOf(ref(HistoryItem), 'HistoryPage');
 
 /** A history entry before the store has numbered it. */
 export type HistoryEvent = Omit<HistoryItem, 'n'>;

@@ -38,7 +38,7 @@ export const NotebookLimits = closed(
 );
 export type NotebookLimits = Static<typeof NotebookLimits>;
 
-/** Bounds of what a team may order (DESIGN 4). Memory and storage in MiB, time in seconds. */
+/** Bounds of what a team may order. Memory and storage in MiB, time in seconds. */
 export const Limits = closed({
   cpuMin: Type.Number({ exclusiveMinimum: 0 }),
   cpuMax: Type.Number({ exclusiveMinimum: 0 }),
@@ -52,3 +52,16 @@ export const Limits = closed({
   hostsMax: Type.Integer({ minimum: 1 }),
 });
 export type Limits = Static<typeof Limits>;
+
+export const defaultLimits: Limits = {
+  cpuMin: 0.1,
+  cpuMax: 16,
+  memoryMinMi: 256,
+  memoryMaxMi: 128 * 1024,
+  timeoutMinSeconds: 600,
+  timeoutMaxSeconds: 7 * 86400,
+  maxAgeMaxSeconds: 30 * 86400,
+  homeMinMi: 1024,
+  homeMaxMi: 1024 * 1024,
+  hostsMax: 200,
+};

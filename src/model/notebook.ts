@@ -6,7 +6,7 @@ import { Condition, Phase } from './condition.ts';
 const quantity = (description: string, example: string) =>
   Type.String({ pattern: '^[0-9]+(\\.[0-9]+)?(Mi|Gi)$', maxLength: 16, description, examples: [example] });
 
-/** What is configured, every answer given (DESIGN 4). Bounds are the platform’s (GET /v1/limits), checked in rules.ts. */
+/** What is configured, with every field present. Bounds are the platform’s (GET /v1/limits). */
 export const NotebookSpec = closed(
   {
     resources: closed({

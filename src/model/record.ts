@@ -7,7 +7,7 @@ import type { Member } from './team.ts';
 export const fieldManager = 'knada-notebooks';
 
 /**
- * Everything that is stored of a team, in one document (DESIGN 2). Instants are ISO 8601 UTC.
+ * Everything that is stored of a team, in one document. Instants are ISO 8601 UTC.
  *
  * `revision` and `notebookRevision` count what people asked for; `generation` rises with either and stamps
  * what is applied; `statusVersion` rises when what we found out has changed.
@@ -67,7 +67,7 @@ export interface NotebookRecord {
   readonly updatedAt: string;
   readonly updatedBy: string;
   readonly deletion: NotebookDeletion | null;
-  /** Raised by retryNotebook; reaches Flux as its requestedAt, resetAt and forceAt annotations. */
+  /** Raised by retry; reaches Flux as its requestedAt, resetAt and forceAt annotations. */
   readonly retry: { readonly at: string; readonly force: boolean } | null;
 }
 
@@ -84,6 +84,8 @@ export interface Release {
   /** Hash of the platform (chart version and values) that `spec` was rendered from. */
   readonly platformHash: string;
   readonly spec: Readonly<Record<string, unknown>>;
+  /** Whether the team was Ready when a roll-out gave it this release; absent for a first order and in older records. */
+  readonly wasReady?: boolean;
 }
 
 export interface TeamStatus {

@@ -27,8 +27,9 @@ export const releaseSpec = (team: TeamName, platform: Platform): Values => ({
   },
   install: { remediation: { retries: 2 } },
   upgrade: { remediation: { retries: 2, strategy: 'rollback' } },
-  // Reported, not reverted: a hub is restarted by a stamp on its Deployment.
-  driftDetection: { mode: 'warn' },
+  // An object of the chart that was deleted or changed comes back. The stamp that restarts a hub stays: Flux compares
+  // only the fields that it applied (helm-controller 1.6, server-side apply).
+  driftDetection: { mode: 'enabled' },
   values: valuesOf(team, platform),
 });
 

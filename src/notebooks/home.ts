@@ -1,8 +1,8 @@
 import { at } from '../lib/json.ts';
+import { bytesOf } from '../lib/quantity.ts';
 import type { Manifest } from '../ports/cluster.ts';
-import { bytesOf } from './quantity.ts';
 
-/** Home volumes, by the label that the chart has KubeSpawner give them (facts/notebooks b4). */
+/** Home volumes, by the label that the chart has KubeSpawner give them. */
 export const homeLabels = { component: 'singleuser-storage' } as const;
 
 /**

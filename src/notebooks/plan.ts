@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { isObject } from '../lib/json.ts';
 import type { Change } from '../model/change.ts';
 import type { NotebookSpec } from '../model/notebook.ts';
+import { fieldRows } from '../model/notebook-fields.ts';
 import type { Plan } from '../model/plan.ts';
 
 /** What differs, leaf by leaf; a list is one leaf. */
@@ -13,19 +14,15 @@ export const changesBetween = (from: unknown, to: unknown, path = ''): readonly 
   return isDeepStrictEqual(from, to) ? [] : [{ path, from: from ?? null, to: to ?? null }];
 };
 
-/** What takes effect while a server runs; everything else waits for its next start (DESIGN 2). */
-const takesEffectNow = (path: string): boolean =>
-  path.startsWith('/culling/') || path.startsWith('/allowlist/');
+const takesEffectNow = ({ path }: Change): boolean =>
+  fieldRows.find(({ pointer }) => pointer === path)?.takesEffect === 'immediately';
 
-/** What a change means for people. No order restarts the hub: nothing a team can change is in the chart. */
-export const planned = (from: NotebookSpec | null, to: NotebookSpec): Omit<Plan, 'manifests'> => {
-  const changes = from === null ? [{ path: '', from: null, to }] : changesBetween(from, to);
-  const effective = from === null ? [] : changes;
-  const runningServers =
-    effective.length === 0
-      ? 'unaffected'
-      : effective.some(({ path }) => takesEffectNow(path))
-        ? 'now'
-        : 'next_start';
-  return { changes: [...changes], restartsHub: false, runningServers };
+/** What a change means for people. No order restarts the hub: nothing that a team can change is in the chart. */
+export const planChange = (from: NotebookSpec | null, to: NotebookSpec): Omit<Plan, 'manifests'> => {
+  if (from === null) {
+    return { changes: [{ path: '', from: null, to }], restartsHub: false, runningServers: 'unaffected' };
+  }
+  const changes = [...changesBetween(from, to)];
+  if (changes.length === 0) return { changes, restartsHub: false, runningServers: 'unaffected' };
+  return { changes, restartsHub: false, runningServers: changes.some(takesEffectNow) ? 'now' : 'next_start' };
 };

@@ -94,7 +94,7 @@ const loginFaults = (hub: Readonly<Record<string, unknown>>): readonly string[] 
 };
 
 /**
- * What speaks against starting with these platform values, one sentence each (DESIGN 5). `allowInsecureAuth` is for the
+ * What speaks against starting with these platform values, one sentence each. `allowInsecureAuth` is for the
  * sandbox: it passes over who may log in, not over what would break the profiles.
  */
 export const platformFaults = (

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
+import { bytesOf, coresOf, printBytes } from '../lib/quantity.ts';
 import type { NotebookImage, NotebookSpec } from '../model/notebook.ts';
 import type { TeamRecord } from '../model/record.ts';
 import type { Manifest } from '../ports/cluster.ts';
 import type { Meta } from '../teams/desired.ts';
-import { bytesOf, coresOf, printBytes } from './quantity.ts';
 
 /** A standard image as a profile needs it. */
 export interface ProfileEnvironment {

@@ -1,13 +1,13 @@
 import { isDeepStrictEqual } from 'node:util';
 import { present } from '../images/absence.ts';
+import { mebibytes } from '../lib/quantity.ts';
 import type { Absence } from '../model/absence.ts';
 import type { Notebook, NotebookImage, NotebookSpec } from '../model/notebook.ts';
 import { Problem } from '../model/problems.ts';
 import type { NotebookDeletion, NotebookRecord, Release, TeamRecord } from '../model/record.ts';
 import type { Decision } from '../ports/store.ts';
 import { type Actor, assertStays, bumpGeneration } from '../teams/rules.ts';
-import { planned } from './plan.ts';
-import { mebibytes } from './quantity.ts';
+import { planChange } from './plan.ts';
 
 /** What a new configuration needs besides itself. */
 export interface Ordering {
@@ -39,11 +39,15 @@ export const assertNotebookStays = (team: TeamRecord): void => {
   }
 };
 
+/** The image that the notebook has pinned, when the configuration names the same one. A digest once pinned stays. */
+export const pinnedImage = ({ notebook }: TeamRecord, spec: NotebookSpec): NotebookImage | null =>
+  notebook !== null && notebook.spec.image === spec.image ? notebook.image : null;
+
 /**
  * The team with this configuration ordered. Undefined when nothing would change, so that nothing is written.
  * Throws Problem `deleting` or `cannot_shrink`.
  */
-export const order = (
+export const orderNotebook = (
   team: TeamRecord,
   { spec, image, release }: Ordering,
   act: Actor,
@@ -52,7 +56,7 @@ export const order = (
   assertNotebookStays(team);
   const before = team.notebook;
   if (before !== null) assertGrows(before.spec, spec);
-  const changes = planned(before?.spec ?? null, spec).changes;
+  const changes = planChange(before?.spec ?? null, spec).changes;
   if (before !== null && changes.length === 0 && before.image?.digest === image?.digest) return undefined;
   const notebook: NotebookRecord = {
     spec,
@@ -89,7 +93,7 @@ export const order = (
  * The team with the newer digest of the same tag in use. Undefined when nothing would change. Throws Problem
  * `deleting`; `not_found` when no image is ordered, or another one by now.
  */
-export const takeDigest = (team: TeamRecord, image: NotebookImage, act: Actor): Decision | undefined => {
+export const refreshImage = (team: TeamRecord, image: NotebookImage, act: Actor): Decision | undefined => {
   assertNotebookStays(team);
   const before = team.notebook?.image ?? null;
   if (team.notebook === null || before === null || before.reference !== image.reference) {
@@ -186,7 +190,7 @@ export const deleteNotebook = (
 };
 
 /** A new try for a roll-out that failed. Throws Problem `deleting` or, without a notebook, `not_found`. */
-export const retry = (team: TeamRecord, force: boolean, act: Actor): Decision => {
+export const retryNotebook = (team: TeamRecord, force: boolean, act: Actor): Decision => {
   assertNotebookStays(team);
   if (team.notebook === null) throw new Problem('not_found');
   return {

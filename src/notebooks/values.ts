@@ -23,7 +23,7 @@ export interface Platform {
   readonly backstop: { readonly timeoutSeconds: number; readonly maxAgeSeconds: number };
 }
 
-/** What our service may do at a hub, and nothing more (DESIGN 5). */
+/** What our service may do at a hub, and nothing more. */
 export const hubScopes = [
   'read:hub',
   'list:users',

@@ -1,9 +1,10 @@
 import type { Cluster } from './cluster.ts';
 import type { DnsResolver } from './dns.ts';
-import type { SecretManager, ServiceAccounts } from './google.ts';
 import type { Hubs } from './hubs.ts';
 import type { PythonReleases, Registries } from './registries.ts';
 import type { Clock, Log } from './runtime.ts';
+import type { SecretManager } from './secret-manager.ts';
+import type { ServiceAccounts } from './service-accounts.ts';
 import type { Store } from './store.ts';
 
 /** Every system outside of this process, and what the process itself provides: its clock and its log. */

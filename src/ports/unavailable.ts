@@ -11,3 +11,6 @@ export class Unavailable extends Error {
     this.system = system;
   }
 }
+
+/** Google answered that a quota is exhausted; the message names it. Retried with backoff. */
+export class QuotaExceeded extends Unavailable {}

@@ -1,6 +1,6 @@
 import type { Condition, ConditionType, Phase } from '../model/condition.ts';
 import type { TeamRecord, TeamStatus } from '../model/record.ts';
-import type { Provisioned } from '../secrets/provision.ts';
+import type { ProvisionResult } from '../secrets/provision.ts';
 import type { EgressFact } from './egress-fact.ts';
 import type { ReleaseState } from './release-state.ts';
 import type { MembersFact } from './sync-members.ts';
@@ -17,7 +17,7 @@ export interface ReconcileFacts {
   /** Undefined where this reconcile did not ask: what was found before stands. */
   readonly members?: MembersFact | undefined;
   readonly egress?: EgressFact | undefined;
-  readonly secret?: Provisioned | undefined;
+  readonly secret?: ProvisionResult | undefined;
 }
 
 type Finding = Omit<Condition, 'type' | 'lastTransitionTime'>;
@@ -43,6 +43,8 @@ const hubFinding = {
   applying: { status: 'Unknown', reason: 'Applying' },
   retrying: { status: 'False', reason: 'Retrying' },
   applied: { status: 'True', reason: 'Installed' },
+  drifted: { status: 'False', reason: 'Drifted' },
+  suspended: { status: 'False', reason: 'Suspended' },
   failed: { status: 'False', reason: 'Failed' },
   rolled_back: { status: 'False', reason: 'RolledBack' },
 } as const satisfies Record<ReleaseState['state'], Pick<Finding, 'status' | 'reason'>>;
@@ -84,7 +86,7 @@ const membersSynced = (fact: MembersFact): Finding => {
   }
 };
 
-const secretReady = (fact: Provisioned): Finding => {
+const secretReady = (fact: ProvisionResult): Finding => {
   if (fact.state === 'ready') {
     const message = 'The team’s secret and service account exist, and the members may use the secret.';
     return { status: 'True', reason: 'InPlace', message };

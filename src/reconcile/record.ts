@@ -10,13 +10,13 @@ import { hasFailed, waitSeconds } from './next-attempt.ts';
 /** The part of a status that people see. */
 const shown = ({ provisioned: _provisioned, hubUsers: _hubUsers, ...rest }: TeamStatus) => rest;
 
-/** Stores what a reconcile of `before` has found, unless the order has changed since; answers the record as it stands. */
+/** Stores what a reconcile of `before` has found; answers the record, undefined when the order has changed since. */
 export const recordFacts = async (
   deps: ReconcileDeps,
   before: TeamRecord,
   facts: ReconcileFacts,
-): Promise<TeamRecord | undefined> =>
-  deps.store.change(before.slug, (current) => {
+): Promise<TeamRecord | undefined> => {
+  const recorded = await deps.store.change(before.slug, (current) => {
     if (!isSameGeneration(current, before)) return undefined;
     const now = new Date(deps.clock.now());
     const status = statusAfter(current, facts, isoOf(now.getTime()));
@@ -41,6 +41,19 @@ export const recordFacts = async (
         reconcile: { dueAt: due, failures },
       },
     };
+  });
+  return isSameGeneration(recorded, before) ? recorded : undefined;
+};
+
+/** Makes the team due now: a reconcile has ended before it was done, because something newer came in between. */
+export const recordOvertaken = async (
+  deps: ReconcileDeps,
+  before: TeamRecord,
+): Promise<TeamRecord | undefined> =>
+  deps.store.change(before.slug, (current) => {
+    const now = new Date(deps.clock.now()).toISOString();
+    if (current.id !== before.id || current.reconcile.dueAt <= now) return undefined;
+    return { next: { ...current, reconcile: { ...current.reconcile, dueAt: now } } };
   });
 
 /** Stores that the notebook of `before` is gone, unless the order has changed since. */

@@ -5,7 +5,7 @@ import { Unavailable } from '../ports/unavailable.ts';
 import { hubUsersDiff } from '../teams/members.ts';
 import { StaleRead } from './blocked.ts';
 import type { ReconcileContext } from './context.ts';
-import { isSameGeneration } from './fencing.ts';
+import { assertSameGeneration, isSameGeneration } from './fencing.ts';
 import type { ReleaseState } from './release-state.ts';
 
 /** How the hub’s users compare with the team’s members. */
@@ -25,6 +25,9 @@ export type MembersFact =
 
 const atOnce = 8;
 
+/** Its own time: a reconcile that was held back has used up its deadline. */
+const undoMs = 5_000;
+
 /** A frozen hub must not use up the time of a reconcile that has more to do. */
 const deadlineMs = 6_000;
 
@@ -40,7 +43,8 @@ export const syncMembers = async (
   const { deps, team } = context;
   const { hubs } = deps;
   const seen = team.status.hubUsers;
-  if (seen === undefined && release?.state !== 'applied') return { outcome: 'no_hub' };
+  if (seen === undefined && release?.state !== 'applied' && release?.state !== 'drifted')
+    return { outcome: 'no_hub' };
   const signal = AbortSignal.any([context.signal, AbortSignal.timeout(deadlineMs)]);
   const known = new Set(seen ?? []);
   try {
@@ -49,13 +53,12 @@ export const syncMembers = async (
     for (const { name } of users) known.add(name);
     const { missing, leavers } = hubUsersDiff(team.members, [...known]);
     await forEachConcurrently(missing, atOnce, async (name) => {
-      await hubs.addUser(team, name, signal);
+      await addMember(context, name, signal);
       known.add(name);
     });
     if (leavers.length > 0) {
       // A leaver may have become a member again since this attempt began.
-      const current = await deps.store.team(team.slug);
-      if (!isSameGeneration(current, team)) throw new StaleRead();
+      await assertSameGeneration(context);
     }
     await forEachConcurrently(leavers, atOnce, async (name) => {
       if ((await hubs.removeUser(team, name, signal)) === 'stopping') return;
@@ -63,7 +66,7 @@ export const syncMembers = async (
       await recordRemoval(context, name);
     });
   } catch (error) {
-    if (!(error instanceof Unavailable) && !signal.aborted) throw error;
+    if (error instanceof StaleRead || !(error instanceof Unavailable || signal.aborted)) throw error;
     const message = error instanceof Unavailable ? error.message : 'The hub did not answer in time.';
     return pending(message);
   }
@@ -76,6 +79,23 @@ export const syncMembers = async (
     const hubUsers = seen === undefined && known.size === 0 ? {} : { hubUsers: [...known].toSorted() };
     return { outcome: 'pending', ...hubUsers, adding: missing, removing: leavers, message };
   }
+};
+
+/** Adds a user who is a member before the call and after it; else removes the user again and throws StaleRead. */
+const addMember = async (context: ReconcileContext, name: string, signal: AbortSignal): Promise<void> => {
+  await assertSameGeneration(context);
+  const [added] = await Promise.allSettled([context.deps.hubs.addUser(context.team, name, signal)]);
+  await assertStillMember(context, name);
+  if (added.status === 'rejected') throw added.reason;
+};
+
+const assertStillMember = async ({ deps, team }: ReconcileContext, name: string): Promise<void> => {
+  const current = await deps.store.team(team.slug);
+  if (isSameGeneration(current, team)) return;
+  const isMember = current?.id === team.id && current.members.some(({ username }) => username === name);
+  // At a hub that does not answer the user stays until the next attempt, which removes everyone who is no member.
+  if (!isMember) await deps.hubs.removeUser(team, name, AbortSignal.timeout(undoMs)).catch(() => undefined);
+  throw new StaleRead();
 };
 
 const recordRemoval = async ({ deps, team }: ReconcileContext, name: string): Promise<void> => {

@@ -1,59 +1,58 @@
 import { forEachConcurrently } from '../lib/concurrency.ts';
-import { Lru } from '../lib/lru.ts';
-import { isoOf } from '../lib/time.ts';
 import type { OperationRecord } from '../model/operation.ts';
 import { Problem } from '../model/problems.ts';
 import type { TeamRecord } from '../model/record.ts';
 import type { Actor } from '../teams/rules.ts';
-import { advanceWith, type OperationDeps } from './advance.ts';
-import { noted } from './rules.ts';
-import { begun, failed, forced } from './steps.ts';
+import { advanceWith } from './advance.ts';
+import type { OperationDeps } from './calls.ts';
+import { recordOpened } from './history.ts';
+import { escalatedToForce, failed, newOperation } from './operation-state.ts';
 
-/** What somebody wants to happen. */
+/** What a user asked for. */
 export type OperationOrder = Pick<OperationRecord, 'kind' | 'user' | 'force' | 'profile'>;
 
 export interface Operations {
-  /** The operation of this kind that is open on the subject already, as far as it serves the wish; see `open`. */
-  readonly standing: (
+  /** The open operation on the same server or hub, if it serves the order too; see `open`. */
+  readonly findOpen: (
     team: TeamRecord,
-    wish: Omit<OperationOrder, 'profile'>,
-    act: Actor,
+    order: Omit<OperationOrder, 'profile'>,
+    actor: Actor,
   ) => Promise<OperationRecord | undefined>;
   /**
-   * Opens an operation, or answers the one of its kind that is open already, and takes it as far as it goes at once.
-   * Throws Problem `server_busy` when one of another kind is open that the wish does not override.
+   * Opens an operation, or joins the open one of the same kind, and advances it as far as possible at once. Throws
+   * Problem `server_busy` when one of another kind is open that the order does not override.
    */
-  readonly open: (team: TeamRecord, wish: OperationOrder, act: Actor) => Promise<OperationRecord>;
-  /** The operation, one bounded step further; at most one step a second for each. Undefined when there is none. */
-  readonly watched: (team: TeamRecord, id: string) => Promise<OperationRecord | undefined>;
-  /** Takes on what is due, whoever it was left by. Answers how many operations that were. */
+  readonly open: (team: TeamRecord, order: OperationOrder, actor: Actor) => Promise<OperationRecord>;
+  /** The operation after one bounded step; at most one step a second each. Undefined when there is none. */
+  readonly poll: (team: TeamRecord, id: string) => Promise<OperationRecord | undefined>;
+  /** Advances every due operation, whichever instance opened it. Answers how many there were. */
   readonly tick: () => Promise<number>;
 }
 
 export interface OperationOptions {
-  /** A new id, at random. */
+  /** A new random id. */
   readonly newId: () => string;
   /** Monotonic milliseconds. */
   readonly elapsedMs: () => number;
   readonly pause: (ms: number) => Promise<void>;
 }
 
-/** Within the request that opened it; what is not done by then whoever watches does, or the tick. */
+/** Within the request that opens it; polling clients and the tick do the rest. */
 const openingMs = 4_000;
 const watchingMs = 4_000;
 const stepEveryMs = 1_000;
 
-/** A tick stays with an operation for so long, that nobody has to watch a restart for it to go on. */
+/** How long a tick stays with one operation, so a restart proceeds without a polling client. */
 const tickMs = 5_000;
 const ticksEachMs = 20_000;
 const operationsPerTick = 200;
 const atOnce = 8;
 
-/** Operations whose last step is remembered; one that is forgotten takes one more. */
+/** Operations whose last step is remembered. */
 const remembered = 10_000;
 
-/** A subject that others keep so busy that this many tries fail. */
-const tries = 5;
+/** Other requests may open operations on the same server in the meantime; give up after this many attempts. */
+const attempts = 5;
 
 const busyWith = {
   start: 'is being started',
@@ -64,7 +63,7 @@ const busyWith = {
 
 const serverBusy = ({ kind, user, id }: OperationRecord) =>
   new Problem('server_busy', {
-    detail: `The ${user === null ? 'hub' : `server of ${user}`} ${busyWith[kind]} (${id}). Wait until that is over, or stop or restart it with force, which gives that up.`,
+    detail: `The ${user === null ? 'hub' : `server of ${user}`} ${busyWith[kind]} (${id}). Wait until it is done, or stop or restart with force, which cancels it.`,
   });
 
 export const operationsWith = (
@@ -73,14 +72,19 @@ export const operationsWith = (
 ): Operations => {
   const { store, clock, log } = deps;
   const advance = advanceWith(deps);
-  const steppedAt = new Lru<number>(remembered);
+  const advancedAt = new Map<string, number>();
 
-  /** Never a reason to fail a request: the operation is stored and due. */
-  const stepped = async (slug: string, operation: OperationRecord, ms: number): Promise<OperationRecord> => {
-    const last = steppedAt.get(operation.id);
+  /** A failed step never fails the request: the operation is stored and due. */
+  const advanced = async (slug: string, operation: OperationRecord, ms: number): Promise<OperationRecord> => {
+    const last = advancedAt.get(operation.id);
     const isEarly = last !== undefined && elapsedMs() - last < stepEveryMs;
     if (operation.outcome !== null || isEarly) return operation;
-    steppedAt.set(operation.id, elapsedMs());
+    advancedAt.delete(operation.id);
+    advancedAt.set(operation.id, elapsedMs());
+    for (const oldest of advancedAt.keys()) {
+      if (advancedAt.size <= remembered) break;
+      advancedAt.delete(oldest);
+    }
     try {
       return await advance(slug, operation, AbortSignal.timeout(ms));
     } catch (error) {
@@ -89,65 +93,65 @@ export const operationsWith = (
     }
   };
 
-  /** What becomes of an operation that is open already when this is wished for; undefined when it gave way. */
-  const yielded = async (
+  /** The open operation that serves the order; undefined once it has been superseded. */
+  const resolved = async (
     team: TeamRecord,
-    wish: Omit<OperationOrder, 'profile'>,
-    act: Actor,
+    order: Omit<OperationOrder, 'profile'>,
+    actor: Actor,
     present: OperationRecord,
   ): Promise<OperationRecord | undefined> => {
-    const isSame = present.kind === wish.kind;
-    if (isSame && (present.force || !wish.force)) return stepped(team.slug, present, openingMs);
-    if (!wish.force) throw serverBusy(present);
+    const isSame = present.kind === order.kind;
+    if (isSame && (present.force || !order.force)) return advanced(team.slug, present, openingMs);
+    if (!order.force) throw serverBusy(present);
     const now = clock.now();
     const superseded = {
       reason: 'superseded',
-      message: `${act.by} gave this up for a ${wish.kind} by force.`,
+      message: `Superseded by a forced ${order.kind} by ${actor.by}.`,
     };
     let isOurs = false;
     const changed = await store.changeOperation(team.slug, present.id, (current) => {
       isOurs = current.outcome === null;
       if (!isOurs) return undefined;
-      return isSame ? forced(current, act.by, now) : failed(current, superseded, now);
+      return isSame ? escalatedToForce(current, actor.by, now) : failed(current, superseded, now);
     });
     if (!isSame || !isOurs || changed === undefined) return undefined;
-    await store.change(team.slug, (current) => noted(current, { ...changed, createdAt: act.now }));
-    steppedAt.delete(changed.id);
-    return stepped(team.slug, changed, openingMs);
+    await store.change(team.slug, (current) => recordOpened(current, { ...changed, createdAt: actor.now }));
+    advancedAt.delete(changed.id);
+    return advanced(team.slug, changed, openingMs);
   };
 
-  const standing: Operations['standing'] = async (team, wish, act) => {
+  const findOpen: Operations['findOpen'] = async (team, order, actor) => {
     const open = await store.openOperations(team.slug);
-    const present = open.find(({ user }) => user === wish.user);
-    return present === undefined ? undefined : yielded(team, wish, act, present);
+    const present = open.find(({ user }) => user === order.user);
+    return present === undefined ? undefined : resolved(team, order, actor, present);
   };
 
   return {
-    standing,
+    findOpen,
 
-    async open(team, wish, act) {
-      for (let attempt = 0; attempt < tries; attempt += 1) {
-        const operation = begun({ ...wish, id: newId(), by: act.by }, clock.now());
+    async open(team, order, actor) {
+      for (let attempt = 0; attempt < attempts; attempt += 1) {
+        const operation = newOperation({ ...order, id: newId(), by: actor.by }, clock.now());
         const present = await store.openOperation(team.slug, operation);
         if (present === undefined) throw new Problem('not_found');
         if (present.id === operation.id) {
-          await store.change(team.slug, (current) => noted(current, operation));
-          log.info({ team: team.slug, operation: operation.id, ...wish }, 'operation opened');
-          return stepped(team.slug, operation, openingMs);
+          await store.change(team.slug, (current) => recordOpened(current, operation));
+          log.info({ team: team.slug, operation: operation.id, ...order }, 'operation opened');
+          return advanced(team.slug, operation, openingMs);
         }
-        const served = await yielded(team, wish, act, present);
+        const served = await resolved(team, order, actor, present);
         if (served !== undefined) return served;
       }
       throw new Problem('busy');
     },
 
-    async watched(team, id) {
+    async poll(team, id) {
       const operation = await store.operation(team.slug, id);
-      return operation && stepped(team.slug, operation, watchingMs);
+      return operation && advanced(team.slug, operation, watchingMs);
     },
 
     async tick() {
-      const due = await store.operationsDue(isoOf(clock.now()), operationsPerTick);
+      const due = await store.operationsDue(new Date(clock.now()).toISOString(), operationsPerTick);
       await forEachConcurrently(due, atOnce, async ({ slug, id }) => {
         const until = elapsedMs() + tickMs;
         try {

@@ -1,18 +1,17 @@
-import { at, listAt, textAt } from '../lib/json.ts';
-import { isoFrom } from '../lib/time.ts';
+import { at } from '../lib/json.ts';
 import { profileAnnotation, profileRevisionAnnotation } from '../notebooks/profiles.ts';
 import type { Manifest } from '../ports/cluster.ts';
 import { hasEnded } from '../teams/labels.ts';
 import { type Failure, podFailure } from './failure.ts';
 
-/** What the cluster knows of a member’s server. */
+/** A member’s server as the cluster sees it. */
 export interface PodView {
   readonly name: string;
   readonly uid: string;
-  /** On its way out. */
-  readonly isLeaving: boolean;
+  /** Being deleted, or finished. */
+  readonly isTerminating: boolean;
   readonly isReady: boolean;
-  /** With its digest, as far as known. */
+  /** With its digest where that is known. */
   readonly image: string | null;
   readonly profile: string | null;
   readonly profileRevision: string | null;
@@ -23,15 +22,31 @@ export interface PodView {
 const userAnnotation = 'hub.jupyter.org/username';
 const serverAnnotation = 'hub.jupyter.org/servername';
 
+const listAt = (value: unknown, ...path: readonly string[]): readonly unknown[] => {
+  const found = at(value, ...path);
+  return Array.isArray(found) ? found : [];
+};
+
+const textAt = (value: unknown, ...path: readonly string[]): string | null => {
+  const found = at(value, ...path);
+  return typeof found === 'string' && found !== '' ? found : null;
+};
+
 const notebookContainer = (containers: readonly unknown[]): unknown =>
   containers.find((container) => at(container, 'name') === 'notebook') ?? containers[0];
 
 const imageOf = (pod: Manifest): string | null => {
   const image = textAt(notebookContainer(listAt(pod, 'spec', 'containers')), 'image');
-  if (image === '' || image.includes('@')) return image || null;
+  if (image === null || image.includes('@')) return image;
   const id = textAt(notebookContainer(listAt(pod, 'status', 'containerStatuses')), 'imageID');
-  const [digest] = /sha256:[0-9a-f]{64}$/.exec(id) ?? [];
+  const [digest] = /sha256:[0-9a-f]{64}$/.exec(id ?? '') ?? [];
   return digest === undefined ? image : `${image}@${digest}`;
+};
+
+/** Kubernetes timestamps have no milliseconds; ours do. */
+const instantOf = (text: string | null): string | null => {
+  const ms = Date.parse(text ?? '');
+  return Number.isNaN(ms) ? null : new Date(ms).toISOString();
 };
 
 const podView = (pod: Manifest, events: readonly Manifest[]): PodView => {
@@ -43,19 +58,19 @@ const podView = (pod: Manifest, events: readonly Manifest[]): PodView => {
   return {
     name,
     uid,
-    isLeaving: deletionTimestamp !== undefined || hasEnded(pod),
+    isTerminating: deletionTimestamp !== undefined || hasEnded(pod),
     isReady: isReady && deletionTimestamp === undefined,
     image: imageOf(pod),
     profile: annotations?.[profileAnnotation] ?? null,
     profileRevision: annotations?.[profileRevisionAnnotation] ?? null,
-    startedAt: isoFrom(textAt(pod, 'status', 'startTime')) ?? null,
+    startedAt: instantOf(textAt(pod, 'status', 'startTime')),
     ...(failure === undefined ? {} : { failure }),
   };
 };
 
 /**
- * The pods of members’ default servers by hub user name, which only an annotation has as it is: the label is a slug.
- * While one goes and the next one comes, the next one speaks.
+ * The pods of members’ default servers by hub user name, which only an annotation holds unescaped: the label is a slug.
+ * While one pod terminates and the next one starts, the next one counts.
  */
 export const podsByUser = (
   pods: readonly Manifest[],
@@ -66,7 +81,7 @@ export const podsByUser = (
     const user = pod.metadata.annotations?.[userAnnotation];
     if (user === undefined || (pod.metadata.annotations?.[serverAnnotation] ?? '') !== '') continue;
     const view = podView(pod, events);
-    if (found.get(user)?.isLeaving !== false) found.set(user, view);
+    if (found.get(user)?.isTerminating !== false) found.set(user, view);
   }
   return found;
 };

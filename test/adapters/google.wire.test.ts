@@ -5,8 +5,9 @@ import { type Fault, type Google, googleEndpoints, startGoogle } from '@knada/si
 import { originOf } from '../../src/adapters/google-endpoints.ts';
 import { openServiceAccounts } from '../../src/adapters/iam.ts';
 import { openSecretManager } from '../../src/adapters/secret-manager.ts';
-import { QuotaExceeded, type SecretManager, type ServiceAccounts } from '../../src/ports/google.ts';
-import { Unavailable } from '../../src/ports/unavailable.ts';
+import type { SecretManager } from '../../src/ports/secret-manager.ts';
+import type { ServiceAccounts } from '../../src/ports/service-accounts.ts';
+import { QuotaExceeded, Unavailable } from '../../src/ports/unavailable.ts';
 
 const project = 'knada-gcp';
 const id = 'team-a-3f9c';
@@ -86,7 +87,7 @@ describe('what Google answers instead', () => {
     ['a proxy’s page with status 502', { status: 502 }, /cannot be reached|answered 502/],
     ['a proxy’s page with status 404', { status: 404 }, /cannot be reached|answered 404/],
     ['a proxy’s page with status 409', { status: 409 }, /cannot be reached|answered 409/],
-    ['a page in place of JSON', 'garbage', /cannot be reached|makes no sense/],
+    ['a page in place of JSON', 'garbage', /cannot be reached|returned an invalid response/],
     ['its own failure', said(500, 'INTERNAL', 'Internal error encountered.'), /failed.*Internal error/s],
     ['that it is away', said(503, 'UNAVAILABLE', 'The service is currently unavailable.'), /failed/],
   ];
@@ -210,7 +211,7 @@ describe('what Google answers instead', () => {
         const policy = { bindings: [], etag: 'ACAB' };
         await assert.rejects(secretManager.setPolicy(id, policy, signal()), {
           name: 'Unavailable',
-          message: /refused.*Role roles\/x is not supported/,
+          message: /rejected the request\. .*Role roles\/x is not supported/,
         });
       } finally {
         end();

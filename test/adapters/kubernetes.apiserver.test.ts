@@ -3,11 +3,12 @@ import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { after, before, describe, it } from 'node:test';
-import { type ApiServer, absent, startApiServer } from '@knada/simulators/real/kube-apiserver.ts';
+import { type ApiServer, absent } from '@knada/simulators/real/kube-apiserver.ts';
 import { openCluster } from '../../src/adapters/kubernetes.ts';
 import type { Manifest } from '../../src/ports/cluster.ts';
 import { Unavailable } from '../../src/ports/unavailable.ts';
 import { clusterContract } from '../contracts/cluster.ts';
+import { startApiServer } from '../support/api-server.ts';
 import { asDeployed, kubeconfig, sender } from '../support/rbac.ts';
 
 const signal = () => AbortSignal.timeout(20_000);

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import { startRegistries } from '@knada/simulators/registries/server.ts';
+import { registryContent } from '../../local/conventions.ts';
 import { openPythonReleases } from '../../src/adapters/python-releases.ts';
 import { jupyterTags } from '../../src/environments/jupyter.ts';
 import { parseReleaseCycle, releaseCycleSnapshot } from '../../src/environments/python.ts';
@@ -10,7 +11,7 @@ const signal = () => AbortSignal.timeout(20_000);
 const now = Date.parse('2026-11-23T09:00:00.000Z');
 
 const opened = async (t: TestContext) => {
-  const simulator = await startRegistries({ now: () => now });
+  const simulator = await startRegistries({ ...registryContent, now: () => now });
   t.after(() => simulator.close());
   const releases = openPythonReleases({
     garRegion: 'europe-north1',

@@ -3,13 +3,14 @@ import { after, before, describe, it } from 'node:test';
 import { absent, skopeoPush } from '@knada/simulators/real/docker-registry.ts';
 import { buildImage } from '@knada/simulators/registries/image.ts';
 import { type Registries, startRegistries } from '@knada/simulators/registries/server.ts';
+import { registryContent } from '../../local/conventions.ts';
 import { openRegistries } from '../../src/adapters/oci-registry.ts';
 import { found, type RegistryUnderTest, registryContract, tagsContract } from '../contracts/registry.ts';
 
 describe('registries: the simulator', () => {
   let registries: Registries;
   before(async () => {
-    registries = await startRegistries();
+    registries = await startRegistries(registryContent);
   });
   after(() => registries.close());
 

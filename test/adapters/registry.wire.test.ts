@@ -4,6 +4,7 @@ import { createServer } from 'node:http';
 import { describe, it, type TestContext } from 'node:test';
 import { buildImage } from '@knada/simulators/registries/image.ts';
 import { type Registries as Simulator, startRegistries } from '@knada/simulators/registries/server.ts';
+import { registryContent } from '../../local/conventions.ts';
 import { openRegistries, type RegistriesOptions } from '../../src/adapters/oci-registry.ts';
 import { endpointFaults } from '../../src/adapters/oci-registry-endpoints.ts';
 import { retryAfterMs } from '../../src/adapters/oci-registry-wait.ts';
@@ -17,7 +18,7 @@ const signal = () => AbortSignal.timeout(20_000);
 
 /** The adapter on a simulator of its own, with a clock that the test moves and waits that take no time. */
 const opened = async (t: TestContext, options: Partial<RegistriesOptions> = {}) => {
-  const simulator = await startRegistries();
+  const simulator = await startRegistries(registryContent);
   t.after(() => simulator.close());
   const time = { now: Date.parse('2026-11-23T09:00:00.000Z') };
   const waits: number[] = [];
@@ -133,7 +134,8 @@ describe('registries: what a question costs', () => {
       import { createRequire } from 'node:module';
       import { openRegistries } from './src/adapters/oci-registry.ts';
       import { startRegistries } from '@knada/simulators/registries/server.ts';
-      const simulator = await startRegistries();
+      import { registryContent } from './local/conventions.ts';
+      const simulator = await startRegistries(registryContent);
       const origins = Object.fromEntries(['ghcr.io', '${gar}', 'artifactregistry.googleapis.com'].map((host) => [host, simulator.url]));
       const registries = openRegistries({ garRegion: 'europe-north1', garProject: 'nais-management-233d', origins, clock: { now: Date.now } });
       const loaded = () => Object.keys(createRequire(process.cwd() + '/').cache).some((file) => file.includes('@google-cloud/artifact-registry'));

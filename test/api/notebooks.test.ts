@@ -444,7 +444,7 @@ describe('deleteNotebook', () => {
   });
 });
 
-describe('retryNotebook', () => {
+describe('retry', () => {
   it('asks for a new try, by force if wanted', async () => {
     for (const [body, force] of [
       [undefined, false],
@@ -703,7 +703,7 @@ describe('getLimits', async () => {
     for (const field of fields) assert.deepEqual(field.default, at(field.path), field.path);
   });
 
-  it('has the bounds of DESIGN 4', () => {
+  it('has the documented bounds', () => {
     const bounds = fields.flatMap(({ path, default: _, ...rest }) =>
       'minimum' in rest || 'maximum' in rest ? [[path, rest]] : [],
     );

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { type Google, startGoogle } from '@knada/simulators/google/server.ts';
 import { openSecretManager } from '../../src/adapters/secret-manager.ts';
+import type { SecretVersion } from '../../src/model/secret.ts';
 import { payloadMaxBytes } from '../../src/model/secret.ts';
-import type { StoredSecretVersion } from '../../src/ports/google.ts';
 import { Unavailable } from '../../src/ports/unavailable.ts';
 import { assertProblem, kari, openApi } from '../support/api.ts';
 
@@ -57,7 +57,7 @@ describe('the secret of a team, over HTTP', () => {
     assert.equal((await asKari().post(`${path}/versions`, { dataBase64 })).statusCode, 201);
     const { versions } = (await asKari().get(path)).json();
     assert.deepEqual(
-      versions.map(({ version, state }: StoredSecretVersion) => [version, state]),
+      versions.map(({ version, state }: SecretVersion) => [version, state]),
       [
         ['2', 'enabled'],
         ['1', 'enabled'],

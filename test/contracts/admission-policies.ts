@@ -53,7 +53,7 @@ export const admissionPolicies = (open: () => PoliciesUnderTest): void => {
   const said = ({ code, body }: { readonly code: number; readonly body: unknown }): string =>
     code < 300 ? 'taken' : Value.Parse(Refusal, body).message.replace(/^.*denied request: /s, '');
   const refused =
-    'Egress in the namespace of a team is decided by its allowlist alone; nobody else writes policies for it.';
+    'Egress in the namespace of a team is decided by its allowlist alone; no one else may write policies for it.';
 
   const create = async (user: string, spec: object, metadata: object = {}, namespace = team) => {
     const send = await open().as(user);
@@ -216,7 +216,8 @@ export const admissionPolicies = (open: () => PoliciesUnderTest): void => {
   });
 
   it('lets no pod use its node’s network, whoever makes it', async () => {
-    const sentence = "A pod in the namespace of a team cannot use its node's network, where no policy holds.";
+    const sentence =
+      "A pod in the namespace of a team cannot use its node's network, where network policies do not apply.";
     for (const user of [stranger, flux]) {
       const send = await open().as(user);
       const pod = aPod(aName());
@@ -233,7 +234,7 @@ export const admissionPolicies = (open: () => PoliciesUnderTest): void => {
 
   it('keeps the labels of a pod that say what it may reach, whoever asks', async () => {
     const sentence =
-      'The labels component, dag_id, task_id and run_id of a pod say what it may reach, and stay as they are.';
+      'The labels component, dag_id, task_id and run_id of a pod decide what it may reach and cannot be changed.';
     const { admin, as } = open();
     const send = await as(stranger);
     const name = aName();

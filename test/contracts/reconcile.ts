@@ -7,6 +7,7 @@ import { failures } from './reconcile/failures.ts';
 import { fencing } from './reconcile/fencing.ts';
 import { hubStatus } from './reconcile/hub-status.ts';
 import { membersAtTheHub } from './reconcile/members.ts';
+import { restore } from './reconcile/restore.ts';
 import { secretOfTheTeam } from './reconcile/secret.ts';
 import { teardown } from './reconcile/teardown.ts';
 
@@ -29,6 +30,7 @@ export const reconcileContract = (open: () => Kubernetes, moments: Moments = eve
   liveEgress(open);
   secretOfTheTeam(open);
   teardown(open);
+  restore(open);
   failures(open, moments);
   fencing(open, moments);
 };

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import type { IamPolicy, SecretManager } from '../../src/ports/google.ts';
+import type { IamPolicy } from '../../src/ports/iam.ts';
+import type { SecretManager } from '../../src/ports/secret-manager.ts';
 
 /** A secretManager and what must be true of its project. */
 export interface VaultUnderTest {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import type { ServiceAccounts } from '../../src/ports/google.ts';
+import type { ServiceAccounts } from '../../src/ports/service-accounts.ts';
 
 export interface IdentitiesUnderTest {
   readonly serviceAccounts: ServiceAccounts;

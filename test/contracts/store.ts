@@ -8,6 +8,7 @@ import type { TeamRecord } from '../../src/model/record.ts';
 import type { Decide, Page, Store } from '../../src/ports/store.ts';
 import { aNotebook, anEvent, anOrderedRecord, aRecord, aSpec } from '../support/records.ts';
 import { hostContract } from './store/hosts.ts';
+import { olderSpecContract } from './store/older-specs.ts';
 import { operationContract } from './store/operations.ts';
 
 /**
@@ -568,6 +569,7 @@ export const storeContract = (open: OpenStores): void => {
 
   operationContract(opened);
   hostContract(opened);
+  olderSpecContract(opened);
 
   it('keeps the catalogue of environments, which there is none of at first', async (t) => {
     const { here, there } = await opened(t);

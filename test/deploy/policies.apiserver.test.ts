@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe } from 'node:test';
-import { type ApiServer, absent, startApiServer } from '@knada/simulators/real/kube-apiserver.ts';
+import { type ApiServer, absent } from '@knada/simulators/real/kube-apiserver.ts';
 import { admissionPolicies, collector, flux, stranger } from '../contracts/admission-policies.ts';
+import { startApiServer } from '../support/api-server.ts';
 import { deployedUser, type Send } from '../support/cluster-files.ts';
 import { sender } from '../support/rbac.ts';
 

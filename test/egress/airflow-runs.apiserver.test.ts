@@ -1,7 +1,8 @@
 import { after, before, describe } from 'node:test';
-import { type ApiServer, absent, startApiServer } from '@knada/simulators/real/kube-apiserver.ts';
+import { type ApiServer, absent } from '@knada/simulators/real/kube-apiserver.ts';
 import { openCluster } from '../../src/adapters/kubernetes.ts';
 import { runsContract } from '../contracts/airflow-runs.ts';
+import { startApiServer } from '../support/api-server.ts';
 import { enforcePolicies } from '../support/cluster-files.ts';
 import { asDeployed, sender } from '../support/rbac.ts';
 import type { Kubernetes } from '../support/world.ts';

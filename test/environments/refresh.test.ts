@@ -3,6 +3,7 @@ import { describe, it, type TestContext } from 'node:test';
 import { buildImage } from '@knada/simulators/registries/image.ts';
 import { type Fault, registryEndpoints, startRegistries } from '@knada/simulators/registries/server.ts';
 import { Check } from 'typebox/value';
+import { registryContent } from '../../local/conventions.ts';
 import { openRegistries } from '../../src/adapters/oci-registry.ts';
 import { openPythonReleases } from '../../src/adapters/python-releases.ts';
 import {
@@ -23,7 +24,7 @@ const minute = 60_000;
 const opened = async (t: TestContext, standardImages = knadaImages) => {
   const time = { now: Date.parse('2026-11-24T09:00:00.000Z') };
   const clock = { now: () => time.now };
-  const simulator = await startRegistries({ now: clock.now });
+  const simulator = await startRegistries({ ...registryContent, now: clock.now });
   t.after(() => simulator.close());
   const outside = {
     garRegion: 'europe-north1',

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { getTestServer } from '@google-cloud/functions-framework/testing';
 import { type Registries, registryEndpoints, startRegistries } from '@knada/simulators/registries/server.ts';
+import { registryContent } from '../../local/conventions.ts';
 import { environmentOf } from '../../local/environment.ts';
 import { openSqliteStore } from '../../src/adapters/sqlite.ts';
 import { aNotebook, anEvent, anOrderedRecord, aSpec } from '../support/records.ts';
@@ -31,7 +32,7 @@ describe('the function refresh', () => {
 
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), 'knada-refresh-'));
-    registries = await startRegistries();
+    registries = await startRegistries(registryContent);
     Object.assign(process.env, {
       ...environmentOf({
         port: 8080,

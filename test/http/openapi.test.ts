@@ -10,9 +10,9 @@ import {
   printedJson,
   registerOpenapi,
 } from '../../src/http/openapi.ts';
-import { PageQuery, pageOf } from '../../src/http/pages.ts';
 import { closed, ref } from '../../src/lib/schema.ts';
 import { NotebookPatch } from '../../src/model/notebook.ts';
+import { PageQuery, pageOf } from '../../src/model/page.ts';
 import { MemberOrder, Slug, TeamOrder } from '../../src/model/team.ts';
 import { exampleFaults, openapiFaults } from '../openapi/openapi-rules.ts';
 import { shell } from './shell.ts';

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { decodeCursor, encodeCursor, PageQuery, pageAnswer, pageRequest } from '../../src/http/pages.ts';
+import { decodeCursor, encodeCursor, pageAnswer, pageRequest } from '../../src/http/pages.ts';
+import { PageQuery } from '../../src/model/page.ts';
 import { Problem } from '../../src/model/problems.ts';
 import { shell } from './shell.ts';
 

@@ -83,6 +83,7 @@ const withoutHub = (value: unknown): unknown => {
 describe('the simulated KubeSpawner, held against the real one', { skip }, () => {
   const scratch = mkdtempSync(join(tmpdir(), 'knada-simulated-'));
   after(() => rmSync(scratch, { recursive: true, force: true }));
+  const revisionOption = 'knada_revision';
   const values = valuesOf(team, aPlatform());
   const hubPod = { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'hub', namespace: 'team-of-the-test' } };
   const folder = join(scratch, 'hub');
@@ -96,7 +97,7 @@ describe('the simulated KubeSpawner, held against the real one', { skip }, () =>
     return profilesConfigMap(record, offered, metaOf(record));
   };
   const simulated = ({ data = {} }: ReturnType<typeof mounts>) =>
-    new NotebookProfiles({ files: () => data, folder, waitMs: 50, pollMs: 5 });
+    new NotebookProfiles({ files: () => data, folder, revisionOption, waitMs: 50, pollMs: 5 });
 
   it('makes the same pod and the same claim', async () => {
     const { jupyterhub, kubespawner } = await hub.ask('versions', {}, Versions);
@@ -144,7 +145,13 @@ describe('the simulated KubeSpawner, held against the real one', { skip }, () =>
       const { refused } = await hub.ask('start', { user_options: options }, Refused);
 
       let files = { ...last.data };
-      const profiles = new NotebookProfiles({ files: () => files, folder, waitMs: 50, pollMs: 5 });
+      const profiles = new NotebookProfiles({
+        files: () => files,
+        folder,
+        revisionOption,
+        waitMs: 50,
+        pollMs: 5,
+      });
       files = { ...map.data, ...broken };
       await assert.rejects(profiles.choose(json(options), AbortSignal.timeout(5000)), (error) => {
         assert.ok(error instanceof SpawnRefused);

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { Value } from 'typebox/value';
-import { NotebookLimits } from '../../src/model/limits.ts';
-import { defaultLimits } from '../../src/notebooks/bounds.ts';
+import { defaultLimits, NotebookLimits } from '../../src/model/limits.ts';
+import { complete } from '../../src/model/notebook-fields.ts';
 import { limitsView } from '../../src/notebooks/limits.ts';
 import { changesBetween } from '../../src/notebooks/plan.ts';
-import { boundsFaults, complete } from '../../src/notebooks/spec.ts';
+import { boundsFaults } from '../../src/notebooks/spec.ts';
 import { mergePatch } from '../support/merge-patch.ts';
 import { anyLimits } from './orders.ts';
 

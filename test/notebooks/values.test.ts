@@ -293,7 +293,7 @@ describe('the HelmRelease of a hub', () => {
       },
       install: { remediation: { retries: 2 } },
       upgrade: { remediation: { retries: 2, strategy: 'rollback' } },
-      driftDetection: { mode: 'warn' },
+      driftDetection: { mode: 'enabled' },
     });
   });
 

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { Manifest } from '../../src/ports/cluster.ts';
 import { type ReleaseState, releaseState } from '../../src/reconcile/release-state.ts';
+import { sharedFile } from '../support/shared.ts';
 
 type Status = 'True' | 'False' | 'Unknown';
 const condition = (type: string, status: Status, reason: string, message = '', observedGeneration = 2) => ({
@@ -28,6 +30,7 @@ const release = (status: unknown, spec: unknown = {}): Manifest => ({
 
 const ready = condition('Ready', 'True', 'UpgradeSucceeded', 'Helm upgrade succeeded');
 const failed = condition('Ready', 'False', 'UpgradeFailed', 'timed out waiting for hub');
+const notReleased = condition('Released', 'False', 'UpgradeFailed', 'timed out waiting for hub');
 const running = condition('Ready', 'Unknown', 'Progressing', "Running 'upgrade' action with timeout of 10m");
 const reconciling = condition('Reconciling', 'True', 'ProgressingWithRetry', 'retrying');
 const stalled = condition('Stalled', 'True', 'RetriesExceeded', 'Failed to upgrade after 3 attempt(s)');
@@ -123,10 +126,66 @@ const rows: readonly (readonly [string, Manifest, ReleaseState['state'], string?
     'chart is not ready',
   ],
   [
-    'it was rolled back: what runs is not what is wanted',
-    release({ conditions: [failed, rolledBack], upgradeFailures: 1 }),
-    'rolled_back',
+    'it was rolled back, and two attempts are left',
+    release({ conditions: [failed, notReleased, rolledBack], upgradeFailures: 1 }),
+    'retrying',
     'timed out waiting for hub',
+  ],
+  [
+    'another attempt runs after a failed one: its failure stays the news',
+    release({ conditions: [running, reconciling, notReleased, rolledBack], upgradeFailures: 1 }),
+    'retrying',
+    'timed out waiting for hub',
+  ],
+  [
+    'its chart is being fetched after a version bump, and an earlier generation was rolled back',
+    release({
+      conditions: [
+        condition('Ready', 'False', 'SourceNotReady', 'HelmChart is not ready'),
+        { ...rolledBack, observedGeneration: 1 },
+        { ...stalled, observedGeneration: 1 },
+        { ...notReleased, observedGeneration: 1 },
+      ],
+      upgradeFailures: 3,
+      failures: 3,
+    }),
+    'applying',
+    'HelmChart is not ready',
+  ],
+  [
+    'its values break the chart’s schema on an upgrade: nothing is released, only failures are counted',
+    release({ conditions: [failed, notReleased, reconciling], failures: 3, history: deployed }),
+    'failed',
+    'timed out waiting for hub',
+  ],
+  [
+    'its values break the chart’s schema, and Flux tries once more',
+    release({ conditions: [running, notReleased, reconciling], failures: 7 }),
+    'failed',
+    'timed out waiting for hub',
+  ],
+  [
+    'its values break the chart’s schema for the second time',
+    release({ conditions: [failed, notReleased, reconciling], failures: 2 }),
+    'retrying',
+  ],
+  [
+    'it is suspended, with a change that waits',
+    release({ observedGeneration: 2, conditions: [{ ...ready, observedGeneration: 1 }] }, { suspend: true }),
+    'suspended',
+    'Flux is suspended for this hub, so changes to it wait. The platform team resumes it with: flux resume helmrelease jupyterhub -n team-team-a-3f9c',
+  ],
+  ['it is suspended, and nothing waits', release({ conditions: [ready] }, { suspend: true }), 'applied'],
+  [
+    'an object of the chart was deleted',
+    release({ conditions: [ready, condition('Drifted', 'True', 'DriftDetected', 'Deployment/hub removed')] }),
+    'drifted',
+    'Deployment/hub removed',
+  ],
+  [
+    'an object of the chart was deleted, and Flux has put it back since',
+    release({ conditions: [ready, condition('Drifted', 'True', 'DriftDetected', 'removed', 1)] }),
+    'applied',
   ],
   [
     'it was rolled back and Flux has given up',
@@ -157,6 +216,82 @@ const rows: readonly (readonly [string, Manifest, ReleaseState['state'], string?
   ],
 ];
 
+/**
+ * What helm-controller 1.6.2 wrote for five teams: generation and the states that it went through, in order. Team a:
+ * install, bump, failed upgrade with rollback, recovery. Team b: the same, then values that break the schema, recovery,
+ * key rotation, a chart object deleted, a second life. Team c: suspended twice, schema failure. Team d: schema failure on
+ * the first install. Team e: an install that hangs, and a deletion meanwhile.
+ */
+const recorded: Readonly<Record<string, readonly string[]>> = {
+  'team-a': [
+    '1 pending',
+    '1 applying',
+    '1 applied',
+    '2 applying',
+    '2 applied',
+    '3 applying',
+    '3 retrying',
+  ].concat(['3 failed', '3 rolled_back', '4 pending', '4 applied']),
+  'team-b': ['1 pending', '1 applying', '1 applied', '2 applying', '2 applied', '3 applying', '3 retrying']
+    .concat(['3 failed', '3 rolled_back', '4 applying', '4 applied', '5 retrying', '5 failed', '5 retrying'])
+    .concat([
+      '6 applying',
+      '6 applied',
+      '7 applying',
+      '7 applied',
+      '7 drifted',
+      '1 pending',
+      '1 applying',
+      '1 applied',
+    ]),
+  'team-c': ['1 pending', '1 applying', '1 applied', '2 applying', '2 applied', '3 applying', '3 retrying']
+    .concat([
+      '3 failed',
+      '3 rolled_back',
+      '4 applying',
+      '4 applied',
+      '5 suspended',
+      '6 suspended',
+      '7 retrying',
+    ])
+    .concat(['8 applying', '8 applied', '9 applying', '9 applied']),
+  'team-d': [
+    '1 pending',
+    '1 applying',
+    '1 retrying',
+    '1 failed',
+    '2 applying',
+    '2 applied',
+    '3 applying',
+    '3 applied',
+  ],
+  'team-e': ['1 pending', '1 applying', '2 pending', '2 retrying', '3 pending', '3 applied'],
+};
+
+const transitions = (): readonly { readonly team: string; readonly release: Manifest }[] => {
+  const found: readonly { team: string; helmRelease: Pick<Manifest, 'metadata' | 'status'> }[] = JSON.parse(
+    readFileSync(sharedFile('data/flux-1.6.2/transitions.json'), 'utf8'),
+  );
+  return found.map(({ team, helmRelease: { metadata, status } }) => {
+    const generation = metadata.generation ?? 0;
+    // The specs were not recorded; suspended was team c alone, from its fifth generation to its sixth.
+    const suspend = team === 'team-c' && (generation === 5 || generation === 6);
+    const { spec, ...rest } = release(status, { suspend });
+    return { team, release: { ...rest, spec, metadata: { ...rest.metadata, ...metadata } } };
+  });
+};
+
+const states = {
+  pending: 1,
+  applying: 1,
+  retrying: 1,
+  applied: 1,
+  drifted: 1,
+  failed: 1,
+  rolled_back: 1,
+  suspended: 1,
+} satisfies Record<ReleaseState['state'], 1>;
+
 describe('where a HelmRelease stands', () => {
   for (const [sentence, given, state, message] of rows) {
     it(`${sentence}: ${state}`, () => {
@@ -166,13 +301,34 @@ describe('where a HelmRelease stands', () => {
     });
   }
 
+  for (const [team, expected] of Object.entries(recorded)) {
+    it(`is read as it was from the recorded statuses of ${team}`, () => {
+      const states = transitions()
+        .filter((one) => one.team === team)
+        .map(({ release: one }) => `${one.metadata.generation} ${releaseState(one).state}`);
+      assert.deepEqual(
+        states.filter((state, index) => state !== states[index - 1]),
+        expected,
+      );
+    });
+  }
+
+  it('says why an upgrade was rolled back, next to what it went back to', () => {
+    const last = transitions().findLast(({ release: one }) => releaseState(one).state === 'rolled_back');
+    assert.ok(last);
+    assert.match(
+      releaseState(last.release).message,
+      /Helm rollback to previous release .* Helm upgrade failed/s,
+    );
+  });
+
   it('is told in a sentence, whatever is in the object', () => {
     const any = fc.oneof(
       fc.jsonValue(),
       fc.record({
         conditions: fc.array(
           fc.record({
-            type: fc.constantFrom('Ready', 'Stalled', 'Reconciling', 'Remediated'),
+            type: fc.constantFrom('Ready', 'Stalled', 'Reconciling', 'Remediated', 'Released', 'Drifted'),
             status: fc.constantFrom('True', 'False', 'Unknown', 7),
             observedGeneration: fc.nat(3),
           }),
@@ -185,7 +341,7 @@ describe('where a HelmRelease stands', () => {
       fc.property(any, any, (status, spec) => {
         const { state, message } = releaseState(release(status, spec));
         assert.ok(message.length > 0);
-        assert.ok(['pending', 'applying', 'retrying', 'applied', 'failed', 'rolled_back'].includes(state));
+        assert.ok(Object.hasOwn(states, state), state);
       }),
     );
   });

@@ -221,6 +221,15 @@ describe('a tick', () => {
   });
 });
 
+const withFailedHub = (team: TeamRecord, reason: string): TeamRecord => ({
+  ...team,
+  status: {
+    ...team.status,
+    phase: 'Degraded',
+    conditions: [{ type: 'HubReady', status: 'False', reason, message: 'No.', lastTransitionTime: aMoment }],
+  },
+});
+
 describe('a platform roll-out', () => {
   const outdated = async (store: Store) => (await store.outdated(hashTomorrow, 100)).length;
 
@@ -249,6 +258,7 @@ describe('a platform roll-out', () => {
       release: {
         platformHash: hashTomorrow,
         spec: releaseSpec({ slug: 'team-a', id: 'team-a-3f9c' }, tomorrow),
+        wasReady: true,
       },
       reconcile: { dueAt: aMoment, failures: 0 },
     });
@@ -281,7 +291,12 @@ describe('a platform roll-out', () => {
       platform: rollOut,
       hubs: { users: ({ slug }) => hubs[slug]?.() ?? Promise.resolve([]) },
     });
-    assert.equal((await run()).rolledOut, 2);
+    assert.deepEqual(await run(), {
+      looked: 2,
+      rolledOut: 2,
+      rolloutWaiting: { 'team-a': 'a server is starting or stopping' },
+      operations: 0,
+    });
     assert.deepEqual(looked.toSorted(), ['team-b', 'team-c']);
   });
 
@@ -292,12 +307,10 @@ describe('a platform roll-out', () => {
     assert.deepEqual(await store.team('team-a'), bare);
   });
 
-  it('stops when two teams are Degraded after it, says which, and still looks at who is due', async (t) => {
+  it('stops when it broke two hubs, says which, and still looks at who is due', async (t) => {
     const teams = Array.from({ length: 9 }, (_, n) => settled(numbered(n)));
     const degraded = async (slug: string) =>
-      store.change(slug, (team) => ({
-        next: { ...team, status: { ...team.status, phase: 'Degraded' } },
-      }));
+      store.change(slug, (team) => ({ next: withFailedHub(team, 'RolledBack') }));
     const { run, store, events, looked, pass } = await aTick(t, teams, {
       platform: rollOut,
       rolloutPerTick: 2,
@@ -312,17 +325,61 @@ describe('a platform roll-out', () => {
     assert.equal(report.rolledOut, 0);
     assert.equal(
       report.rolloutStopped,
-      'The platform roll-out has stopped: team-000 and team-002 are Degraded after it.',
+      'The platform roll-out has stopped: it broke the hubs of team-000 and team-002.',
     );
     assert.equal(await outdated(store), 5);
     assert.equal(looked.length, 9);
     assert.ok(events.some(({ event }) => event === 'platform roll-out stopped'));
   });
 
-  it('is not stopped by teams that were Degraded before it reached them', async (t) => {
-    const status = { ...settled('team-a').status, phase: 'Degraded' as const };
-    const teams = Array.from({ length: 4 }, (_, n) => settled(numbered(n), { status }));
+  it('is not stopped by hubs that had failed before it reached them, before or after it did', async (t) => {
+    const teams = Array.from({ length: 6 }, (_, n) => withFailedHub(settled(numbered(n)), 'Failed'));
     const { run } = await aTick(t, teams, { platform: rollOut, rolloutPerTick: 2 });
+    for (let n = 0; n < 3; n++) assert.equal((await run()).rolledOut, 2);
+  });
+
+  it('is not stopped by teams that are Degraded for another reason than their hub', async (t) => {
+    const teams = Array.from({ length: 6 }, (_, n) => settled(numbered(n)));
+    const { run, store } = await aTick(t, teams, { platform: rollOut, rolloutPerTick: 3 });
+    await run();
+    for (const slug of [numbered(0), numbered(1), numbered(2)]) {
+      await store.change(slug, (team) => {
+        const failed = withFailedHub(team, 'ImageGone');
+        const conditions = failed.status.conditions.map((one) => ({
+          ...one,
+          type: 'ImageResolved' as const,
+        }));
+        return { next: { ...failed, status: { ...failed.status, conditions } } };
+      });
+    }
+    assert.equal((await run()).rolledOut, 3);
+  });
+
+  it('moves others while the first teams of the store have servers starting', async (t) => {
+    const busy = new Set(Array.from({ length: 7 }, (_, n) => numbered(n)));
+    const starting: HubUser = {
+      name: 'kari',
+      server: {
+        stopped: false,
+        ready: false,
+        pending: 'spawn',
+        startedAt: null,
+        lastActivityAt: null,
+        profile: null,
+      },
+    };
+    const teams = Array.from({ length: 12 }, (_, n) => settled(numbered(n)));
+    const { run, events } = await aTick(t, teams, {
+      platform: rollOut,
+      hubs: { users: async ({ slug }) => (busy.has(slug) ? [starting] : []) },
+    });
+    const report = await run();
+    assert.equal(report.rolledOut, 5);
+    assert.deepEqual(Object.keys(report.rolloutWaiting ?? {}).toSorted(), [...busy]);
+    assert.ok(events.some(({ event }) => event === 'platform roll-out waits'));
+    assert.deepEqual(Object.keys((await run()).rolloutWaiting ?? {}).toSorted(), [...busy]);
+    busy.clear();
+    assert.equal((await run()).rolledOut, 5);
     assert.equal((await run()).rolledOut, 2);
   });
 
@@ -341,7 +398,12 @@ describe('a platform roll-out', () => {
       platform: rollOut,
       reconcile: async () => undefined,
     });
-    assert.deepEqual(await run(), { looked: 1, rolledOut: 1, operations: 0 });
+    assert.deepEqual(await run(), {
+      looked: 1,
+      rolledOut: 1,
+      rolloutWaiting: { 'team-a': 'it could not be read or written' },
+      operations: 0,
+    });
     assert.ok(events.some(({ event }) => event === 'platform roll-out failed'));
     assert.equal((await inner.team('team-b'))?.release?.platformHash, hashTomorrow);
     assert.equal((await inner.team('team-a'))?.release?.platformHash, hashToday);

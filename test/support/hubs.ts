@@ -32,8 +32,8 @@ const readyCondition = (status: 'True' | 'False') => [{ type: 'Ready', status }]
 const image = `ghcr.io/navikt/jupyter:1@sha256:${'a'.repeat(64)}`;
 
 /**
- * One team’s hub and the part of the cluster that its notebooks are in, in memory and on the test’s clock: the state
- * machine of facts b1, as far as our port speaks of it. What a test scripts (`hold`, `failNextStart`, `goAway`,
+ * One team’s hub and the part of the cluster that its notebooks are in, in memory and on the test’s clock: JupyterHub’s
+ * state machine as far as our port goes. What a test scripts (`hold`, `failNextStart`, `goAway`,
  * `troublePod`) happens; every call is in `calls`.
  */
 export const scriptedHub = ({ clock, team, startMs = 2_000, stopMs = 1_000 }: Options) => {
@@ -330,7 +330,7 @@ export const scriptedHub = ({ clock, team, startMs = 2_000, stopMs = 1_000 }: Op
     cluster,
     /** Every call that changes something at the hub or in the cluster, and every look at the hub, in order. */
     calls,
-    /** How often the hub was told so, whoever it was about. */
+    /** How often the hub was told so, for any user. */
     told: (call: string) => calls.filter((one) => one === call || one.startsWith(`${call} `)).length,
     now: clock.now,
     settle,

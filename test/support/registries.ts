@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { registryEndpoints, startRegistries } from '@knada/simulators/registries/server.ts';
+import { registryContent } from '../../local/conventions.ts';
 import { openRegistries } from '../../src/adapters/oci-registry.ts';
 import { openPythonReleases } from '../../src/adapters/python-releases.ts';
 import { assemble } from '../../src/assemble.ts';
@@ -41,7 +42,7 @@ const counted = (store: Store) => {
  * tries, and time is the API’s, which a test moves.
  */
 export const openWithRegistries = async ({ cluster = noCluster }: { readonly cluster?: Cluster } = {}) => {
-  const simulator = await startRegistries({ now: () => Date.parse(aMoment) });
+  const simulator = await startRegistries({ ...registryContent, now: () => Date.parse(aMoment) });
   const api = await openApi({ environment: { REGISTRY_ENDPOINTS: registryEndpoints(simulator.url) } });
   const { config, store } = api;
   const clock = { now: () => Date.parse(api.now()) };

@@ -5,6 +5,7 @@ import { type HubsOptions, startHubs } from '@knada/simulators/hubs/server.ts';
 import { asMap, type JsonMap, parseJson } from '@knada/simulators/kubernetes/json.ts';
 import { type KubeObject, nameOf, uidOf } from '@knada/simulators/kubernetes/object.ts';
 import { startKubernetes } from '@knada/simulators/kubernetes/server.ts';
+import { hubConventions } from '../../local/conventions.ts';
 import { namespaceOf, serviceAccountOf } from '../../src/model/names.ts';
 import type { NotebookSpec } from '../../src/model/notebook.ts';
 import { hubSecretName, hubService } from '../../src/notebooks/keys.ts';
@@ -51,7 +52,13 @@ export const startSimulatedHub = async (
   const parts = [startKubelet({ client, podReadyMs: 5, podStopMs: 5, onFailure, ...kubelet })];
   let deployments = startDeployments({ client, onFailure });
   const startTheHubs = () =>
-    startHubs({ port: 0, client: kubernetes.client('hub'), onFailure, ...hubOptions });
+    startHubs({
+      port: 0,
+      client: kubernetes.client('hub'),
+      conventions: hubConventions,
+      onFailure,
+      ...hubOptions,
+    });
   let hubs = await startTheHubs();
 
   const hubPod = async (): Promise<KubeObject | undefined> =>
@@ -177,7 +184,7 @@ export const startSimulatedHub = async (
       deployments = startDeployments({ client, onFailure });
       await hubIsUp();
     },
-    /** The simulator of the hubs starts anew, on the same files. */
+    /** The simulator of the hubs restarts on the same files. */
     async restartSimulator(): Promise<void> {
       await hubs.close();
       hubs = await startTheHubs();

@@ -44,9 +44,9 @@ export const applying = (open: () => Kubernetes): void => {
     const writes = await written(world);
     assert.deepEqual(writes, [
       `apply Namespace team-${id}`,
-      `apply ServiceAccount ${id}`,
       'apply NetworkPolicy notebook-egress-baseline',
       'apply NetworkPolicy airflow-egress-baseline',
+      `apply ServiceAccount ${id}`,
       'apply ConfigMap notebook-profiles',
       'apply Secret notebook-hub',
       'apply HelmRelease jupyterhub',

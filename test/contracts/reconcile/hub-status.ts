@@ -51,8 +51,10 @@ export const reports = {
     ],
   },
   rolledBack: {
-    upgradeFailures: 1,
+    failures: 3,
+    upgradeFailures: 3,
     conditions: [
+      condition('Stalled', 'True', 'RetriesExceeded', 'Failed to upgrade after 3 attempt(s)'),
       condition('Ready', 'False', 'RollbackSucceeded', 'Rolled back to version 1'),
       condition('Remediated', 'True', 'RollbackSucceeded'),
     ],

@@ -201,4 +201,23 @@ export const teardown = (open: () => Kubernetes): void => {
     await gone(world);
     assert.equal(await world.store.isTombstone(id), true);
   });
+
+  it('deletes a team’s namespace with what the platform puts into every namespace', async (t) => {
+    const world = await aWorld(t, open());
+    await world.ordered();
+    const named = (kind: string, name: string) => ({ apiVersion: 'v1', kind, metadata: { name } });
+    await world.put('Secret', named('Secret', 'hub-login'));
+    await world.put('ConfigMap', named('ConfigMap', 'istio-ca-root-cert'));
+    await world.put('Secret', named('Secret', 'of-the-team'));
+    await world.deleteTeam();
+    const blocked = await eventually(async () => {
+      const team = await world.look();
+      return conditionOf(team, 'Applied')?.reason === 'ForeignContent' && team;
+    });
+    const message = conditionOf(blocked, 'Applied')?.message ?? '';
+    assert.match(message, /Secret of-the-team/);
+    assert.doesNotMatch(message, /hub-login|istio/);
+    await world.delete('Secret', 'of-the-team');
+    await gone(world);
+  });
 };

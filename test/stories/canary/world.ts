@@ -9,6 +9,7 @@ import { startHelmController } from '@knada/simulators/helm-controller/controlle
 import { startHubs } from '@knada/simulators/hubs/server.ts';
 import { startKubernetes } from '@knada/simulators/kubernetes/server.ts';
 import { registryEndpoints, startRegistries } from '@knada/simulators/registries/server.ts';
+import { hubConventions, registryContent } from '../../../local/conventions.ts';
 import { openDnsResolver } from '../../../src/adapters/dns.ts';
 import { openServiceAccounts } from '../../../src/adapters/iam.ts';
 import { openHubs } from '../../../src/adapters/jupyterhub.ts';
@@ -35,7 +36,7 @@ export const startWorld = async () => {
   const issuer = await startIssuer();
   const kubernetes = await startKubernetes();
   const client = kubernetes.client('test');
-  const registries = await startRegistries();
+  const registries = await startRegistries(registryContent);
   const dns = await startDns();
   const google = await startGoogle({ project: 'knada-gcp' });
   const parts = [
@@ -51,7 +52,13 @@ export const startWorld = async () => {
     interruptMs: 20,
     slowStopMs: 500,
   };
-  const hubs = await startHubs({ port: 0, client: kubernetes.client('hub'), timings, onFailure });
+  const hubs = await startHubs({
+    port: 0,
+    client: kubernetes.client('hub'),
+    conventions: hubConventions,
+    timings,
+    onFailure,
+  });
   const mirrors = {
     kubernetes: await startMirror(kubernetes.url, () => undefined),
     google: await startMirror(google.url, (given) =>

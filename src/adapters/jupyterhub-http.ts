@@ -1,14 +1,14 @@
 import { Lru } from '../lib/lru.ts';
+import { redact } from '../lib/redaction.ts';
 import { hubUrl, type TeamName } from '../model/names.ts';
 import { Unavailable } from '../ports/unavailable.ts';
-import { without } from './credentials.ts';
 
-/** Policy of every call to a hub. */
+/** Limits of every call to a hub. */
 export const limits = {
   callMs: 10_000,
-  /** A stop answers when it is done, or after JupyterHub’s `slow_stop_timeout` of ten seconds and one of its own. */
+  /** A stop answers when it is done, or after JupyterHub’s `slow_stop_timeout` of ten seconds plus one second. */
   stopCallMs: 15_000,
-  /** Of the deletion of a token, which comes after whatever the call was given. */
+  /** For deleting a token after the call’s own deadline. */
   cleanupMs: 3000,
   bodyBytes: 8 * 1024 * 1024,
 } as const;
@@ -27,7 +27,7 @@ export interface HubAnswer {
   readonly body: string;
 }
 
-export interface WireOptions {
+export interface HubHttpOptions {
   readonly urlTemplate: string;
   /** The tokens that a team’s hub may know, newest first. */
   readonly tokens: (id: string) => readonly string[];
@@ -36,22 +36,22 @@ export interface WireOptions {
 const hubsRemembered = 5000;
 const versionHeader = 'x-jupyterhub-version';
 
-/** With these the hub knows who we are, and another token would not help. */
+/** With these messages the hub has recognized the token, so another one would not help. */
 const knowsUs = /current scopes|no permissions/i;
 const visible = /^[\x21-\x7e]+$/;
 
-/** A failure that says which hub it was, and nothing that is secret. */
+/** A failure that names the hub and reveals no secret. */
 export const unavailable = (team: TeamName, what: string, cause?: unknown): Unavailable =>
   new Unavailable('hub', `The hub of ${team.slug} ${what}.`, cause === undefined ? undefined : { cause });
 
-/** A user’s name as one segment of a path. */
+/** A user name as one segment of a path. */
 export const segment = (name: string): string => {
-  // The URL parser would take these for a way up, and another resource would be meant.
-  if (name === '' || name === '.' || name === '..') throw new TypeError('Not a name of a user.');
+  // The URL parser would resolve these segments, and the request would go to another resource.
+  if (name === '' || name === '.' || name === '..') throw new TypeError('Not a user name.');
   return encodeURIComponent(name);
 };
 
-/** The hub’s own words about an error; what it says in HTML is none. */
+/** The hub’s error message; empty when the body is not its JSON, such as an HTML page. */
 export const messageOf = ({ body }: HubAnswer): string => {
   try {
     const parsed: unknown = JSON.parse(body);
@@ -64,62 +64,62 @@ export const messageOf = ({ body }: HubAnswer): string => {
 };
 
 /**
- * HTTP to the hubs’ REST API, as our service: which token a hub takes, which version it is, deadlines, capped bodies.
- * Redirects are not followed: no API of a hub redirects, so whoever does is somebody else.
+ * HTTP to the hubs’ REST API as our service: selects the token that a hub accepts, tracks its version, bounds bodies.
+ * Redirects are not followed: the hub’s API never redirects, so a redirect comes from something else.
  */
-export class HubWire {
-  readonly #options: WireOptions;
+export class HubHttp {
+  readonly #options: HubHttpOptions;
   readonly #accepted = new Lru<string>(hubsRemembered);
   readonly #versions = new Lru<string>(hubsRemembered);
 
-  constructor(options: WireOptions) {
+  constructor(options: HubHttpOptions) {
     this.#options = options;
   }
 
-  /** Where the hub is, without a slash at its end. */
+  /** The hub’s base URL, without a trailing slash. */
   baseOf(team: TeamName): string {
     return hubUrl(this.#options.urlTemplate, team);
   }
 
-  /** The version by the hub’s latest answer; undefined before the first one. */
+  /** The version in the hub’s latest answer; undefined before the first one. */
   versionOf(team: TeamName): string | undefined {
     return this.#versions.get(team.id);
   }
 
   /**
-   * An answer that the hub itself gave. Throws Unavailable for everything else, also when the hub knows none of our
-   * tokens or our service may not do this.
+   * An answer from the hub itself. Throws Unavailable for everything else, including a hub that accepts none of our tokens
+   * or denies our service the operation.
    */
   async send(team: TeamName, request: HubRequest, signal: AbortSignal): Promise<HubAnswer> {
-    return this.#trying(team, async (token) =>
-      this.#whole(team, await this.#open(team, request, token, signal), signal),
+    return this.#withEachToken(team, async (token) =>
+      this.#readWhole(team, await this.#open(team, request, token, signal), signal),
     );
   }
 
-  /** What a hub says, without the tokens that it may quote. */
+  /** The hub’s text, without the tokens that it may quote. */
   withoutTokens(team: TeamName, text: string): string {
-    return without(this.#options.tokens(team.id), text);
+    return redact(text, this.#options.tokens(team.id));
   }
 
-  /** As `send`, but the body is left to the caller while the answer is 200. */
+  /** As `send`, but leaves the body of a 200 to the caller. */
   async stream(team: TeamName, request: HubRequest, signal: AbortSignal): Promise<HubAnswer | Response> {
-    return this.#trying(team, async (token) => {
+    return this.#withEachToken(team, async (token) => {
       const response = await this.#open(team, request, token, signal);
-      return response.status === 200 ? response : this.#whole(team, response, signal);
+      return response.status === 200 ? response : this.#readWhole(team, response, signal);
     });
   }
 
-  /** Without a token: what the hub tells everybody. */
+  /** Without a token: what the hub answers to anyone. */
   async ask(team: TeamName, path: string, signal: AbortSignal): Promise<HubAnswer> {
-    return this.#whole(team, await this.#open(team, { method: 'GET', path }, undefined, signal), signal);
+    return this.#readWhole(team, await this.#open(team, { method: 'GET', path }, undefined, signal), signal);
   }
 
-  async #whole(team: TeamName, response: Response, signal: AbortSignal): Promise<HubAnswer> {
-    const body = this.withoutTokens(team, await read(team, response, signal));
+  async #readWhole(team: TeamName, response: Response, signal: AbortSignal): Promise<HubAnswer> {
+    const body = this.withoutTokens(team, await readBody(team, response, signal));
     return { status: response.status, headers: response.headers, body };
   }
 
-  async #trying<T extends HubAnswer | Response>(
+  async #withEachToken<T extends HubAnswer | Response>(
     team: TeamName,
     attempt: (token: string) => Promise<T>,
   ): Promise<T> {
@@ -132,28 +132,29 @@ export class HubWire {
         return answer;
       }
       const message = answer instanceof Response ? '' : messageOf(answer);
-      if (knowsUs.test(message)) throw unavailable(team, `does not let us do this: ${message}`);
+      if (knowsUs.test(message)) throw unavailable(team, `denies our service this operation: ${message}`);
     }
-    throw unavailable(team, `accepts no token of ours (${tokens.length} tried)`);
+    throw unavailable(team, `accepts none of our tokens (${tokens.length} tried)`);
   }
 
-  /** The one that worked last, then the others, newest first. */
+  /** The token accepted last, then the others, newest first. */
   #tokensOf({ id }: TeamName): readonly string[] {
     const tokens = this.#options.tokens(id);
-    if (!tokens.every((token) => visible.test(token))) throw new TypeError('A token of a hub is not usable.');
+    if (!tokens.every((token) => visible.test(token)))
+      throw new TypeError('A hub token contains invalid characters.');
     const accepted = this.#accepted.get(id);
     if (accepted === undefined || !tokens.includes(accepted)) return tokens;
     return [accepted, ...tokens.filter((token) => token !== accepted)];
   }
 
-  /** One request to the REST API, answered by the hub: nobody on the way sends its version along. */
+  /** One request to the REST API, answered by the hub itself: proxies in between do not send its version header. */
   async #open(
     team: TeamName,
     { method, path, accept = 'application/json', body }: HubRequest,
     token: string | undefined,
     signal: AbortSignal,
   ): Promise<Response> {
-    const response = await exchange(
+    const response = await send(
       team,
       `${this.baseOf(team)}/hub/api${path}`,
       {
@@ -170,15 +171,15 @@ export class HubWire {
     const version = response.headers.get(versionHeader);
     if (version === null || !/^[0-9]+\.[0-9]+/.test(version)) {
       await discard(response);
-      throw unavailable(team, `is not there: something else answered with ${response.status}`);
+      throw unavailable(team, `was not reached: something else answered with ${response.status}`);
     }
     this.#versions.set(team.id, version);
     return response;
   }
 }
 
-/** A request with its answer’s head, from wherever; a redirect is no answer. */
-export const exchange = async (
+/** Sends a request and answers with the response’s headers; a redirect is an error. */
+export const send = async (
   team: TeamName,
   url: string,
   init: RequestInit & { readonly headers: Readonly<Record<string, string>> },
@@ -197,7 +198,7 @@ export const exchange = async (
   }
   if (response.status >= 300 && response.status < 400) {
     await discard(response);
-    throw unavailable(team, 'sent us somewhere that we do not go');
+    throw unavailable(team, 'answered with a redirect');
   }
   return response;
 };
@@ -206,8 +207,8 @@ const discard = async (response: Response): Promise<void> => {
   await response.body?.cancel().catch(() => undefined);
 };
 
-/** The whole body as text, up to the cap. */
-export const read = async (team: TeamName, response: Response, signal: AbortSignal): Promise<string> => {
+/** The whole body as text, up to the limit. */
+export const readBody = async (team: TeamName, response: Response, signal: AbortSignal): Promise<string> => {
   if (response.body === null) return '';
   const chunks: Uint8Array[] = [];
   let length = 0;
@@ -219,7 +220,11 @@ export const read = async (team: TeamName, response: Response, signal: AbortSign
       chunks.push(chunk);
     }
   } catch (cause) {
-    throw unavailable(team, signal.aborted ? 'did not answer in time' : 'broke off its answer', cause);
+    throw unavailable(
+      team,
+      signal.aborted ? 'did not answer in time' : 'closed the connection in the middle of its answer',
+      cause,
+    );
   }
   if (length > limits.bodyBytes) throw unavailable(team, `answered with more than ${limits.bodyBytes} bytes`);
   return Buffer.concat(chunks).toString('utf8');

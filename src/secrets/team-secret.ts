@@ -1,0 +1,52 @@
+import type { TeamRecord } from '../model/record.ts';
+import type { SecretMetadata } from '../ports/secret-manager.ts';
+import {
+  managedBy,
+  ProvisioningBlocked,
+  type ProvisioningContext,
+  type ProvisioningDeps,
+  type SecretTeam,
+} from './context.ts';
+
+const labelsOf = ({ id, slug }: SecretTeam) => ({
+  'managed-by': managedBy,
+  'knada-team-id': id,
+  'knada-team': slug,
+});
+
+/** Whether a secret is this team’s, and so ours to change. */
+export const isOwnSecret = ({ labels }: SecretMetadata, { id }: Pick<TeamRecord, 'id'>): boolean =>
+  labels['managed-by'] === managedBy && labels['knada-team-id'] === id;
+
+/** The team’s secret; undefined when there is none. Throws ProvisioningBlocked when another secret has its name. */
+export const readOwnSecret = async ({
+  deps,
+  team,
+  signal,
+}: ProvisioningContext): Promise<SecretMetadata | undefined> => {
+  const secret = await deps.secretManager.secret(team.id, signal);
+  if (secret !== undefined && !isOwnSecret(secret, team)) {
+    throw new ProvisioningBlocked(
+      'Conflict',
+      `The secret ${team.id} exists and does not belong to this team. It was not changed.`,
+    );
+  }
+  return secret;
+};
+
+export const createOwnSecret = ({ deps, team, signal }: ProvisioningContext): Promise<'created' | 'exists'> =>
+  deps.secretManager.createSecret(team.id, labelsOf(team), signal);
+
+/**
+ * Whether the team’s secret has a version that would be lost with it. A secret of that name that is not the team’s is
+ * never deleted, so it does not count. Throws Unavailable.
+ */
+export const secretExistsWith =
+  ({ secretManager }: Pick<ProvisioningDeps, 'secretManager'>) =>
+  async (team: Pick<TeamRecord, 'id'>, signal: AbortSignal): Promise<boolean> => {
+    const secret = await secretManager.secret(team.id, signal);
+    if (secret === undefined || !isOwnSecret(secret, team)) return false;
+    return (
+      (await secretManager.versions(team.id, signal))?.some(({ state }) => state !== 'destroyed') === true
+    );
+  };
