@@ -1,9 +1,10 @@
 import type { FastifyBaseLogger } from 'fastify';
 import packageJson from '../../package.json' with { type: 'json' };
-import { type Issuer, registerAuth } from '../http/auth.ts';
-import { registerEvents } from '../http/events.ts';
+import { registerAuth } from '../http/auth.ts';
+import { registerEvents, type StreamLimits } from '../http/events.ts';
 import { registerGuards, registerRateLimit } from '../http/guards.ts';
 import { registerHealth } from '../http/health.ts';
+import type { Issuer } from '../http/issuer.ts';
 import { registerOpenapi } from '../http/openapi.ts';
 import { type App, createServer } from '../http/server.ts';
 import { type EgressRouteDeps, egressSchemas, registerEgress } from './egress.ts';
@@ -59,6 +60,7 @@ interface AppOptions {
     };
     readonly corsOrigins: readonly string[];
     readonly rateLimitPerMinute: number;
+    readonly streams: StreamLimits;
   };
   readonly deps: RouteDeps;
   readonly logger?: FastifyBaseLogger;
@@ -99,7 +101,7 @@ export const buildApp = async ({
     teamCreators: config.auth.teamCreators,
   });
   await registerRateLimit(app, config.rateLimitPerMinute);
-  registerEvents(app);
+  registerEvents(app, config.streams);
   registerOpenapi(app, { title: 'KNADA Notebooks', version: packageJson.version, description, tags });
   registerHealth(app, {
     ping: () => deps.store.ping(),
