@@ -3,8 +3,9 @@ import { type EntryOptions, parseAllowlist } from '../egress/entry.ts';
 import { explain, parseDestination } from '../egress/explain.ts';
 import { chooseBackend } from '../egress/fqdn.ts';
 import { addressesIn } from '../egress/freshness.ts';
-import { namesIn } from '../egress/hosts.ts';
+import { namesOf } from '../egress/hosts.ts';
 import type { EgressSettings } from '../egress/policy.ts';
+import { egressVerdict } from '../egress/verdict.ts';
 import { egressView, egressSchemas as viewSchemas } from '../egress/view.ts';
 import type { App } from '../http/server.ts';
 import { ref } from '../lib/schema.ts';
@@ -14,6 +15,7 @@ import { namespaceOf } from '../model/names.ts';
 import { Problem } from '../model/problems.ts';
 import type { NotebookRecord, TeamRecord } from '../model/record.ts';
 import { TeamPath } from '../model/team.ts';
+import type { Manifest } from '../ports/cluster.ts';
 import type { Clock } from '../ports/runtime.ts';
 import type { Store } from '../ports/store.ts';
 import { isOwned } from '../teams/desired.ts';
@@ -71,8 +73,7 @@ export const registerEgress = (app: App, { allowlist, egress, store, clock }: Eg
   const sightOf = async (team: TeamRecord, besides: readonly string[] = []) => {
     const { enabled, hosts: listed } = notebookOf(team).spec.allowlist;
     const { entries } = parseAllowlist(listed, allowlist);
-    const google = egress.settings.googleApis === 'resolve' ? egress.settings.googleApiHosts : [];
-    const names = [...new Set([...namesIn(entries, egress.settings), ...google, ...besides])];
+    const names = [...new Set([...namesOf(team, { ...egress, entries: allowlist }), ...besides])];
     const { hosts, policies, servesFqdn } = await egress.look(
       namespaceOf(team.id),
       enabled ? names : [],
@@ -125,11 +126,14 @@ export const registerEgress = (app: App, { allowlist, egress, store, clock }: Eg
       }
       const { destination } = asked;
       const sight = await sightOf(team, destination.kind === 'name' ? [destination.host] : []);
+      const addresses = addressesIn(sight.hosts);
+      const isOurs = (policy: Manifest) => isOwned(policy, team);
       const answer = explain(destination, {
         ...sight,
-        addresses: addressesIn(sight.hosts),
+        addresses,
+        verdict: egressVerdict({ ...sight, addresses, isOurs, problem: undefined }),
         internalSuffixes: allowlist.internalSuffixes,
-        foreign: sight.policies?.filter((policy) => !isOwned(policy, team)) ?? [],
+        foreign: sight.policies?.filter((policy) => !isOurs(policy)) ?? [],
       });
       if (!sight.enabled || sight.policies !== undefined) return answer;
       return { ...answer, because: `${answer.because} ${unseen}` };
