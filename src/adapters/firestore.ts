@@ -196,6 +196,18 @@ export const openFirestoreStore = (options: FirestoreOptions): Store => {
       return found.docs.map(({ id }) => id);
     },
 
+    restricted: async () => {
+      const { db } = await connected();
+      // A team that has opted in names hosts, at least those of Google’s APIs.
+      const optedIn = db.collection('teams').where('egressHosts', '!=', []);
+      const found = await ask(optedIn.select('slug', 'record.id', 'record.status.policies'));
+      return found.docs.map((snapshot) => ({
+        slug: snapshot.id,
+        id: String(snapshot.get('record.id')),
+        policies: snapshot.get('record.status.policies') ?? null,
+      }));
+    },
+
     cullingDue: async (now, limit) => {
       const { db } = await connected();
       const overdue = db.collection('teams').where('cullingDueAt', '<=', now).orderBy('cullingDueAt');

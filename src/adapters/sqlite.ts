@@ -132,6 +132,15 @@ export const openSqliteStore = ({ file, random = Math.random }: SqliteOptions): 
     outdated: (platformHash, limit) =>
       read(() => all('outdated', platformHash, limit).map((row) => text(row, 'slug'))),
 
+    restricted: () =>
+      read(() =>
+        all('restricted').map((row) => ({
+          slug: text(row, 'slug'),
+          id: text(row, 'restricted_id'),
+          policies: row.policies === null ? null : text(row, 'policies'),
+        })),
+      ),
+
     cullingDue: (now, limit) => read(() => all('cullingDue', now, limit).map((row) => text(row, 'slug'))),
 
     history: (slug, { limit, before = Number.MAX_SAFE_INTEGER }) =>

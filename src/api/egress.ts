@@ -3,8 +3,9 @@ import { type EntryOptions, parseAllowlist } from '../egress/entry.ts';
 import { explain, parseDestination } from '../egress/explain.ts';
 import { chooseBackend } from '../egress/fqdn.ts';
 import { addressesIn } from '../egress/freshness.ts';
-import { namesIn } from '../egress/hosts.ts';
+import { namesOf } from '../egress/hosts.ts';
 import type { EgressSettings } from '../egress/policy.ts';
+import { egressVerdict } from '../egress/verdict.ts';
 import { egressView, egressSchemas as viewSchemas } from '../egress/view.ts';
 import type { App } from '../http/server.ts';
 import { ref } from '../lib/schema.ts';
@@ -14,6 +15,7 @@ import { namespaceOf } from '../model/names.ts';
 import { Problem } from '../model/problems.ts';
 import type { NotebookRecord, TeamRecord } from '../model/record.ts';
 import { TeamPath } from '../model/team.ts';
+import type { Manifest } from '../ports/cluster.ts';
 import type { Clock } from '../ports/runtime.ts';
 import type { Store } from '../ports/store.ts';
 import { isOwned } from '../teams/desired.ts';
@@ -72,8 +74,7 @@ export const registerEgress = (app: App, { allowlist, egress, store, clock }: Eg
   const egressStateOf = async (team: TeamRecord, others: readonly string[] = []) => {
     const { enabled, hosts: listed } = notebookOf(team).spec.allowlist;
     const { entries } = parseAllowlist(listed, allowlist);
-    const google = egress.settings.googleApis === 'resolve' ? egress.settings.googleApiHosts : [];
-    const names = [...new Set([...namesIn(entries, egress.settings), ...google, ...others])];
+    const names = [...new Set([...namesOf(team, { ...egress, entries: allowlist }), ...others])];
     const { hosts, policies, servesFqdn } = await egress.look(
       namespaceOf(team.id),
       enabled ? names : [],
@@ -126,11 +127,14 @@ export const registerEgress = (app: App, { allowlist, egress, store, clock }: Eg
       }
       const { destination } = asked;
       const state = await egressStateOf(team, destination.kind === 'name' ? [destination.host] : []);
+      const addresses = addressesIn(state.hosts);
+      const isOurs = (policy: Manifest) => isOwned(policy, team);
       const answer = explain(destination, {
         ...state,
-        addresses: addressesIn(state.hosts),
+        addresses,
+        verdict: egressVerdict({ ...state, addresses, isOurs, problem: undefined }),
         internalSuffixes: allowlist.internalSuffixes,
-        foreign: state.policies?.filter((policy) => !isOwned(policy, team)) ?? [],
+        foreign: state.policies?.filter((policy) => !isOurs(policy)) ?? [],
       });
       if (!state.enabled || state.policies !== undefined) return answer;
       return { ...answer, because: `${answer.because} ${unseen}` };

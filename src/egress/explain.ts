@@ -1,4 +1,4 @@
-import { at, isObject, type JsonObject } from '../lib/json.ts';
+import { isObject } from '../lib/json.ts';
 import { type AllowlistEntry, EntryProblem } from '../model/allowlist.ts';
 import type { Manifest } from '../ports/cluster.ts';
 import { allowPolicy } from './allow.ts';
@@ -10,7 +10,9 @@ import { maySelectNotebooks } from './foreign-policies.ts';
 import { isFqdnEntry } from './fqdn.ts';
 import { isInternalName } from './name.ts';
 import type { EgressSettings } from './policy.ts';
-import { contains, forbiddenWithin, parseIpv4, sizeOf } from './ranges.ts';
+import { opensAddress, opensEveryAddress, opensName } from './policy-reach.ts';
+import { contains, forbiddenWithin, parseIpv4 } from './ranges.ts';
+import type { EgressVerdict } from './verdict.ts';
 
 /** Where somebody would connect to, over TCP. */
 export interface Destination {
@@ -28,6 +30,8 @@ export interface EgressFacts {
   readonly internalSuffixes: readonly string[];
   /** Policies in the team’s namespace that are not ours; what they open adds to it. */
   readonly foreign: readonly Manifest[];
+  /** Whether the restriction holds. */
+  readonly verdict: Pick<EgressVerdict, 'boundless' | 'isIsolated'>;
 }
 
 export interface Explanation {
@@ -57,11 +61,16 @@ export function explain(destination: Destination, facts: EgressFacts): Explanati
   if (!facts.enabled) {
     return yes('The team has not opted in to an allowlist: its notebooks may connect anywhere.');
   }
+  const { boundless, isIsolated } = facts.verdict;
+  if (!isIsolated)
+    return yes('The restriction is not applied yet, and no other policy restricts the notebooks.');
   const { problem } = compiled(facts);
   const opening = problem === undefined ? facts.entries : [];
+  // Until a reconcile restores it, a policy of ours that opens everything adds to the list as a foreign one does.
+  const all = { ...facts, foreign: [...boundless, ...facts.foreign] };
   return destination.kind === 'ipv4'
-    ? explainAddress(destination, facts, opening, problem)
-    : explainName(destination, facts, opening, problem);
+    ? explainAddress(destination, all, opening, problem)
+    : explainName(destination, all, opening, problem);
 }
 
 const yes = (because: string, entry?: AllowlistEntry): Explanation => ({
@@ -134,7 +143,12 @@ function explainName(
       : sentenceOf(way);
   }
   if (answers.length === 0 && isGoogleApi(host, port, settings)) return yes(alwaysOpen);
-  const foreign = facts.foreign.find((policy) => opensName(policy, host, port));
+  // Of a name whose addresses are not known, only its being public is: no list opens an internal one.
+  const where = isInternalName(host, facts.internalSuffixes) ? 'all' : 'public';
+  const foreign = facts.foreign.find(
+    (policy) =>
+      opensName(policy, host, port) || (answers.length === 0 && opensEveryAddress(policy, port, where)),
+  );
   if (foreign !== undefined) return sentenceOf({ foreign });
 
   if (onList !== undefined) return no(problem ?? closedBy(host, report));
@@ -216,91 +230,4 @@ function closedBy(host: string, { status, filtered }: HostReport): string {
 function otherPorts(host: string, { entries }: EgressFacts): string {
   const others = entries.filter((entry) => entry.host === host).map(({ entry }) => entry);
   return others.length === 0 ? '' : ` On the list so far: ${others.join(', ')}.`;
-}
-
-const listOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
-
-/** Whether a NetworkPolicy’s egress lets TCP through to an address outside of the cluster (its API reference). */
-function opensAddress(spec: unknown, address: number, port: number): boolean {
-  if (!isObject(spec)) return false;
-  if (spec.policyTypes !== undefined && !listOf(spec.policyTypes).includes('Egress')) return false;
-  return listOf(spec.egress)
-    .filter(isObject)
-    .some((rule) => {
-      // GKE’s FQDNNetworkPolicy: by name, not by address.
-      if (rule.matches !== undefined) return false;
-      const peers = listOf(rule.to);
-      return opensPort(rule, port) && (peers.length === 0 || peers.some((peer) => isPeer(peer, address)));
-    });
-}
-
-function opensPort(rule: JsonObject, port: number): boolean {
-  const ports = listOf(rule.ports);
-  return (
-    ports.length === 0 ||
-    ports.filter(isObject).some((item) => {
-      if ((item.protocol ?? 'TCP') !== 'TCP' && item.protocol !== 'ALL') return false;
-      if (item.port === undefined) return true;
-      // A port by name is a pod’s.
-      if (typeof item.port !== 'number') return false;
-      const end = typeof item.endPort === 'number' ? item.endPort : item.port;
-      return item.port <= port && port <= end;
-    })
-  );
-}
-
-function isPeer(peer: unknown, address: number): boolean {
-  const cidr = at(peer, 'ipBlock', 'cidr');
-  return (
-    isWithin(cidr, address) && !listOf(at(peer, 'ipBlock', 'except')).some((part) => isWithin(part, address))
-  );
-}
-
-/** Others write ranges with bits set after the prefix, too. */
-function isWithin(cidr: unknown, address: number): boolean {
-  if (typeof cidr !== 'string') return false;
-  const [host = '', length = ''] = cidr.split('/', 2);
-  const first = parseIpv4(host);
-  if (first === undefined || !/^[0-9]{1,2}$/.test(length) || Number(length) > 32) return false;
-  const size = sizeOf(Number(length));
-  return Math.floor(first / size) === Math.floor(address / size);
-}
-
-/** Whether somebody’s FQDNNetworkPolicy names the host; its wildcards stay within a label. */
-function opensName({ kind, spec }: Manifest, host: string, port: number): boolean {
-  if (kind !== 'FQDNNetworkPolicy' || !isObject(spec) || !maySelectNotebooks(spec.podSelector)) return false;
-  return listOf(spec.egress)
-    .filter(isObject)
-    .some((rule) => {
-      const isNamed = listOf(rule.matches).some((match) => {
-        const pattern = at(match, 'pattern');
-        if (pattern === '*') return true;
-        return typeof pattern === 'string' ? fits(host, pattern) : at(match, 'name') === host;
-      });
-      return isNamed && opensPort(rule, port);
-    });
-}
-
-function fits(host: string, pattern: string): boolean {
-  const [labels, patterns] = [host.split('.'), pattern.toLowerCase().split('.')];
-  return (
-    labels.length === patterns.length &&
-    labels.every((label, index) => fitsLabel(label, patterns[index] ?? ''))
-  );
-}
-
-/** `*` stands for any number of characters: what stands around it comes in order. */
-function fitsLabel(label: string, pattern: string): boolean {
-  const parts = pattern.split('*');
-  const [first = '', last = ''] = [parts[0], parts.at(-1)];
-  if (parts.length === 1) return label === pattern;
-  if (!label.startsWith(first) || !label.endsWith(last) || label.length < first.length + last.length)
-    return false;
-  let from = first.length;
-  for (const part of parts.slice(1, -1)) {
-    const found = label.indexOf(part, from);
-    if (found < 0 || found + part.length > label.length - last.length) return false;
-    from = found + part.length;
-  }
-  return true;
 }

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { canonicalJson } from '../lib/json.ts';
 import type { Manifest } from '../ports/cluster.ts';
 import { livePods } from '../teams/labels.ts';
 import type { LiveEgress } from './live-egress.ts';
@@ -55,4 +56,15 @@ export const isInSync = (policies: readonly Manifest[], pods: readonly Manifest[
   const uids = livePods(pods).flatMap(({ metadata }) => metadata.uid ?? []);
   const allows = policies.filter((policy) => !isBaseline(policy)).length;
   return areComplete && baseline?.metadata.annotations?.[notebooksAnnotation] === fingerprintOf(uids, allows);
+};
+
+/**
+ * Every policy of a namespace, also those of others, in a few characters: another text as soon as one is created,
+ * deleted, changed or relabelled. A change of a spec raises the generation, in the API server itself.
+ */
+export const policiesFingerprint = (policies: readonly Manifest[]): string => {
+  const lines = policies.map(({ kind, metadata: { name, uid, generation, labels = {} } }) =>
+    canonicalJson([kind, name, uid ?? '', generation ?? 0, labels]),
+  );
+  return createHash('sha256').update(lines.toSorted().join('\n')).digest('hex').slice(0, 16);
 };

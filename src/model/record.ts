@@ -109,6 +109,11 @@ export interface TeamStatus {
   readonly hubUsers?: readonly string[];
   /** When the team’s secret and service account were last verified, and for which generation. */
   readonly provisioned?: { readonly generation: number; readonly at: string };
+  /**
+   * Fingerprint of every policy in the namespace as the last reconcile left it, in sync; absent for a team that is not
+   * restricted, and while its policies are not in sync. The tick compares it with the cluster.
+   */
+  readonly policies?: string;
 }
 
 /** Internal state of reconciling; not part of the API. */

@@ -22,6 +22,12 @@ export interface Page<T> {
   readonly next?: string;
 }
 
+/** What a tick has to know of a team that has opted in to an allowlist. */
+export interface RestrictedTeam extends Pick<TeamRecord, 'slug' | 'id'> {
+  /** `status.policies` of its record; null without. */
+  readonly policies: string | null;
+}
+
 /**
  * Where the truth is kept: teams and the catalogue, operations, hosts. Every write of a team is atomic with its
  * history entry; a lost race is decided again. What an earlier version stored is completed when it is read (upgrade.ts).
@@ -54,6 +60,8 @@ export interface Store extends OperationStore, HostStore, CullingStore {
   outdated(platformHash: string, limit: number): Promise<readonly string[]>;
   /** Slugs of teams that are Degraded with a release from this platform. Answered by an index. */
   degraded(platformHash: string, limit: number): Promise<readonly string[]>;
+  /** Every team that has opted in to an allowlist. Answered by an index. */
+  restricted(): Promise<readonly RestrictedTeam[]>;
   /** Newest first; `before`: exclusive entry number. */
   history(
     slug: string,

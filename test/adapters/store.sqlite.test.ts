@@ -90,6 +90,7 @@ describe('the SQLite store', () => {
     assert.match(planOf(statements.outdated), /SEARCH teams USING (COVERING )?INDEX teams_platform/);
     assert.match(planOf(statements.teamsOfMember), /SEARCH members USING PRIMARY KEY/);
     assert.match(planOf(statements.cullingDue), /SEARCH teams USING (COVERING )?INDEX teams_culling/);
+    assert.match(planOf(statements.restricted), /SEARCH teams USING (COVERING )?INDEX teams_restricted/);
     assert.match(planOf(statements.operationOn), /SEARCH operations USING INDEX operations_subject/);
     assert.match(planOf(statements.openOperations), /SEARCH operations USING INDEX operations_open/);
     assert.match(

@@ -292,9 +292,10 @@ describe('getEgress', () => {
 
     it('answers by which entry, or what to add', async (t) => {
       t.after(() => api.calm());
-      const { path } = await order(true, 'docs.python.org', 'dm08-scan.nav.no:1521');
+      const { path, labels } = await order(true, 'docs.python.org', 'dm08-scan.nav.no:1521');
       await dns('docs.python.org', found('151.101.0.223'));
-      api.outside.cluster = showing(() => []);
+      const baseline = policy('n', 'notebook-egress-baseline', labels, notebooks);
+      api.outside.cluster = showing(() => [baseline]);
       assert.deepEqual((await check(path, 'https://docs.python.org/3')).json(), {
         allowed: true,
         because: 'docs.python.org:443 opens it, at 151.101.0.223.',

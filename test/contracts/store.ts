@@ -457,6 +457,29 @@ export const storeContract = (open: OpenStores): void => {
     assert.deepEqual(await there.degraded('unknown', 10), []);
   });
 
+  it('answers the teams that have opted in, with what their last reconcile left', async (t) => {
+    const { here, there } = await opened(t);
+    const listed = { egressHosts: ['secretmanager.googleapis.com'] };
+    const left = (policies: string) => ({ status: { ...aRecord().status, policies } });
+    await filled(here, [
+      aRecord({ slug: 'team-a', ...listed, ...left('0123456789abcdef') }),
+      aRecord({ slug: 'team-b' }),
+      aRecord({ slug: 'team-c', ...listed }),
+      aRecord({ slug: 'team-d', ...left('left over') }),
+    ]);
+    const restricted = async () => (await there.restricted()).toSorted((a, b) => (a.slug < b.slug ? -1 : 1));
+    assert.deepEqual(await restricted(), [
+      { slug: 'team-a', id: 'team-a-3f9c', policies: '0123456789abcdef' },
+      { slug: 'team-c', id: 'team-c-3f9c', policies: null },
+    ]);
+    await here.change('team-a', (current) => ({ next: { ...current, egressHosts: [] } }));
+    await here.change('team-d', (current) => ({ next: { ...current, ...listed } }));
+    assert.deepEqual(
+      (await restricted()).map(({ slug }) => slug),
+      ['team-c', 'team-d'],
+    );
+  });
+
   it('tells history newest first, page by page, while more is written', async (t) => {
     const { here, there } = await opened(t);
     await filled(here, [aRecord(), aRecord({ slug: 'team-b' })]);

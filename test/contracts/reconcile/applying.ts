@@ -281,7 +281,7 @@ export const applying = (open: () => Kubernetes): void => {
       store: world.store,
       clock: world.clock,
       log,
-      cluster: { list: async () => [] },
+      cluster: { list: async () => [], serves: async () => false },
       hubs: world.hub.port,
       reconcile: (_slug, deadline) => world.look(world.cluster, deadline),
       rolloutPerTick: 5,

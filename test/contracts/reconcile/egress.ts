@@ -20,9 +20,11 @@ const writesOf = async (world: World, options = {}): Promise<readonly string[]> 
 /** What the tick finds. */
 const stray = async (world: World): Promise<readonly string[]> => {
   const namespace = await world.namespace();
-  const policies = await world.list('NetworkPolicy', namespace);
-  const followed = policies.filter(({ metadata }) => metadata.labels?.['knada.io/allowlist'] === 'wanted');
-  return findDrifted(await world.list('Pod', namespace), followed);
+  const [policies, pods] = await Promise.all([
+    world.list('NetworkPolicy', namespace),
+    world.list('Pod', namespace),
+  ]);
+  return findDrifted(await world.store.restricted(), policies, pods);
 };
 
 /** How what is allowed follows the notebooks; to be called inside a `describe` that names the API server. */
@@ -64,6 +66,72 @@ export const liveEgress = (open: () => Kubernetes): void => {
       assert.notEqual(await world.raw('NetworkPolicy', name), undefined);
       assert.deepEqual(await stray(world), []);
     }
+  });
+
+  it('finds at the next tick every change of a policy, also of an empty list and by others', async (t) => {
+    const world = await aWorld(t, open());
+    await world.ordered(list());
+    await world.put('Pod', aPod('jupyter-kari', notebook));
+    await world.look();
+    assert.deepEqual(await stray(world), []);
+    const everything = { podSelector: {}, policyTypes: ['Egress'], egress: [{}] };
+    const changes: readonly (readonly [string, () => Promise<unknown>])[] = [
+      [
+        'all policies are deleted',
+        async () => {
+          await world.delete('NetworkPolicy', 'notebook-egress-baseline');
+          await world.delete('NetworkPolicy', 'airflow-egress-baseline');
+        },
+      ],
+      [
+        'a policy of ours is edited by hand',
+        () => world.edit('NetworkPolicy', 'notebook-egress-baseline', { spec: { egress: [{}] } }),
+      ],
+      [
+        'a policy of ours loses its label',
+        () =>
+          world.edit('NetworkPolicy', 'airflow-egress-baseline', {
+            metadata: { labels: { 'knada.io/team-id': null } },
+          }),
+      ],
+      [
+        'a foreign policy is added',
+        () => world.put('NetworkPolicy', { metadata: { name: 'mine' }, spec: { podSelector: {} } }),
+      ],
+      [
+        'a foreign policy comes to open everything',
+        () => world.edit('NetworkPolicy', 'mine', { spec: everything }),
+      ],
+    ];
+    for (const [title, happens] of changes) {
+      await happens();
+      assert.deepEqual(await stray(world), [world.slug], title);
+      const team = await world.look();
+      if (title.includes('label')) {
+        // Without its label it is no longer ours: a person has to decide.
+        assert.equal(conditionOf(team, 'Applied')?.reason, 'Conflict');
+        await world.delete('NetworkPolicy', 'airflow-egress-baseline');
+        await world.look();
+      }
+      assert.deepEqual(await stray(world), [], title);
+    }
+    const baseline = await world.raw('NetworkPolicy', 'notebook-egress-baseline');
+    assert.doesNotMatch(JSON.stringify(baseline?.spec), /\{\}/);
+    assert.equal(conditionOf(await world.record(), 'EgressEffective')?.reason, 'Widened');
+    assert.deepEqual(await writesOf(world), []);
+  });
+
+  it('restricts a team that opts in although its ServiceAccount is somebody else’s', async (t) => {
+    const world = await aWorld(t, open());
+    const { id } = await world.ordered();
+    await world.put('Pod', aPod('jupyter-kari', notebook));
+    await world.edit('ServiceAccount', id, { metadata: { labels: { 'knada.io/team-id': 'another' } } });
+    await world.order(list());
+    const team = await world.look();
+    assert.equal(conditionOf(team, 'Applied')?.reason, 'Conflict');
+    assert.equal(await world.raw('NetworkPolicy', 'notebook-egress-open'), undefined);
+    assert.notEqual(await world.raw('NetworkPolicy', 'notebook-egress-baseline'), undefined);
+    assert.equal(conditionOf(team, 'EgressEffective')?.status, 'True');
   });
 
   it('opens for a start that was announced, and takes it back when nothing comes of it', async (t) => {
