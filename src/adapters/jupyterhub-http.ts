@@ -1,6 +1,8 @@
+import { at } from '../lib/json.ts';
 import { Lru } from '../lib/lru.ts';
-import { redact } from '../lib/redaction.ts';
+import { UpstreamMessage } from '../lib/redaction.ts';
 import { hubUrl, type TeamName } from '../model/names.ts';
+import type { Clock } from '../ports/runtime.ts';
 import { Unavailable } from '../ports/unavailable.ts';
 
 /** Limits of every call to a hub. */
@@ -25,12 +27,15 @@ export interface HubAnswer {
   readonly status: number;
   readonly headers: Headers;
   readonly body: string;
+  /** The hub’s error message; empty when the body is not its JSON, such as an HTML page. */
+  readonly message: UpstreamMessage;
 }
 
 export interface HubHttpOptions {
   readonly urlTemplate: string;
   /** The tokens that a team’s hub may know, newest first. */
   readonly tokens: (id: string) => readonly string[];
+  readonly clock: Clock;
 }
 
 const hubsRemembered = 5000;
@@ -51,17 +56,19 @@ export const segment = (name: string): string => {
   return encodeURIComponent(name);
 };
 
-/** The hub’s error message; empty when the body is not its JSON, such as an HTML page. */
-export const messageOf = ({ body }: HubAnswer): string => {
+const messageIn = (body: string): string => {
   try {
-    const parsed: unknown = JSON.parse(body);
-    const message =
-      typeof parsed === 'object' && parsed !== null && 'message' in parsed ? parsed.message : '';
-    return typeof message === 'string' ? message.slice(0, 1000) : '';
+    const message = at(JSON.parse(body), 'message');
+    return typeof message === 'string' ? message : '';
   } catch {
     return '';
   }
 };
+
+const longestMessage = 1000;
+
+/** The hub’s error message for people, without our tokens, which it may quote. */
+export const messageOf = ({ message }: HubAnswer): string => `${message}`.slice(0, longestMessage);
 
 /**
  * HTTP to the hubs’ REST API as our service: selects the token that a hub accepts, tracks its version, bounds bodies.
@@ -71,6 +78,7 @@ export class HubHttp {
   readonly #options: HubHttpOptions;
   readonly #accepted = new Lru<string>(hubsRemembered);
   readonly #versions = new Lru<string>(hubsRemembered);
+  readonly #skews = new Lru<number>(hubsRemembered);
 
   constructor(options: HubHttpOptions) {
     this.#options = options;
@@ -96,9 +104,14 @@ export class HubHttp {
     );
   }
 
-  /** The hub’s text, without the tokens that it may quote. */
-  withoutTokens(team: TeamName, text: string): string {
-    return redact(text, this.#options.tokens(team.id));
+  /** What the hub says about a failure. It may quote our tokens. */
+  upstreamMessage(team: TeamName, text: string): UpstreamMessage {
+    return new UpstreamMessage(text, this.#options.tokens(team.id));
+  }
+
+  /** How far the hub’s clock is ahead of ours, in milliseconds, by its latest answer; 0 when it is about right. */
+  skewMs(team: TeamName): number {
+    return this.#skews.get(team.id) ?? 0;
   }
 
   /** As `send`, but leaves the body of a 200 to the caller. */
@@ -115,8 +128,9 @@ export class HubHttp {
   }
 
   async #readWhole(team: TeamName, response: Response, signal: AbortSignal): Promise<HubAnswer> {
-    const body = this.withoutTokens(team, await readBody(team, response, signal));
-    return { status: response.status, headers: response.headers, body };
+    const body = await readBody(team, response, signal);
+    const message = this.upstreamMessage(team, messageIn(body));
+    return { status: response.status, headers: response.headers, body, message };
   }
 
   async #withEachToken<T extends HubAnswer | Response>(
@@ -131,8 +145,8 @@ export class HubHttp {
         this.#accepted.set(team.id, token);
         return answer;
       }
-      const message = answer instanceof Response ? '' : messageOf(answer);
-      if (knowsUs.test(message)) throw unavailable(team, `denies our service this operation: ${message}`);
+      if (!(answer instanceof Response) && answer.message.exec(knowsUs) !== null)
+        throw unavailable(team, `denies our service this operation: ${messageOf(answer)}`);
     }
     throw unavailable(team, `accepts none of our tokens (${tokens.length} tried)`);
   }
@@ -174,9 +188,19 @@ export class HubHttp {
       throw unavailable(team, `was not reached: something else answered with ${response.status}`);
     }
     this.#versions.set(team.id, version);
+    this.#skews.set(team.id, skewIn(response.headers, this.#options.clock.now()));
     return response;
   }
 }
+
+/** HTTP dates have a resolution of a second, and an answer takes its time: a smaller difference is none. */
+const negligibleSkewMs = 30_000;
+
+/** How far the clock of an answer’s Date header is ahead of ours; JupyterHub sends one with every answer. */
+const skewIn = (headers: Headers, now: number): number => {
+  const skewMs = Date.parse(headers.get('date') ?? '') - now;
+  return Math.abs(skewMs) > negligibleSkewMs ? skewMs : 0;
+};
 
 /** Sends a request and answers with the response’s headers; a redirect is an error. */
 export const send = async (

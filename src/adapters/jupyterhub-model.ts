@@ -44,18 +44,18 @@ export const parsed = (body: string): unknown => {
   }
 };
 
-/** JupyterHub writes microseconds; we keep milliseconds. */
-const instant = (text: string | null): string | null | undefined => {
+/** By our clock; JupyterHub writes microseconds, we keep milliseconds. */
+const instant = (text: string | null, skewMs: number): string | null | undefined => {
   if (text === null) return null;
   const ms = Date.parse(text);
-  return Number.isNaN(ms) ? undefined : new Date(ms).toISOString();
+  return Number.isNaN(ms) ? undefined : new Date(ms - skewMs).toISOString();
 };
 
 const pendings: Readonly<Record<string, HubPending>> = { spawn: 'spawn', stop: 'stop', check: 'check' };
 
-const readServer = (value: unknown): HubServer | undefined => {
+const readServer = (value: unknown, skewMs: number): HubServer | undefined => {
   if (!Value.Check(Server, value)) return undefined;
-  const [startedAt, lastActivityAt] = [instant(value.started), instant(value.last_activity)];
+  const [startedAt, lastActivityAt] = [instant(value.started, skewMs), instant(value.last_activity, skewMs)];
   if (startedAt === undefined || lastActivityAt === undefined) return undefined;
   const profile = at(value, 'user_options', 'profile');
   return {
@@ -69,12 +69,15 @@ const readServer = (value: unknown): HubServer | undefined => {
   };
 };
 
-/** Undefined when it is not a user as JupyterHub describes one; only the default server counts. */
-export const readUser = (value: unknown): HubUser | undefined => {
+/**
+ * Undefined when it is not a user as JupyterHub describes one; only the default server counts. `skewMs`: how far the
+ * hub’s clock is ahead of ours.
+ */
+export const readUser = (value: unknown, skewMs: number): HubUser | undefined => {
   if (!Value.Check(User, value)) return undefined;
   const described = value.servers[''];
   if (described === undefined) return { name: value.name, server: null };
-  const server = readServer(described);
+  const server = readServer(described, skewMs);
   if (server === undefined) return undefined;
   return { name: value.name, server: isBlank(server) ? null : server };
 };
@@ -90,10 +93,10 @@ export interface UsersPage {
   readonly next: number | undefined;
 }
 
-export const readUsersPage = (body: string): UsersPage | undefined => {
+export const readUsersPage = (body: string, skewMs: number): UsersPage | undefined => {
   const value = parsed(body);
   if (!Value.Check(UserPage, value)) return undefined;
-  const users = value.items.map(readUser).filter((user) => user !== undefined);
+  const users = value.items.map((item) => readUser(item, skewMs)).filter((user) => user !== undefined);
   if (users.length !== value.items.length) return undefined;
   const { total, next } = value._pagination;
   return { users, total, next: next?.offset };
@@ -129,7 +132,7 @@ const tooMany = (answer: HubAnswer, now: number): HubRefusal => {
   const waitMs = retryAfterMs(answer.headers.get('retry-after'), '', now);
   return {
     // handlers/base.py, spawn_single_user: only the limit of concurrent starts sends Retry-After.
-    refused: /limit exceeded/i.test(message) ? 'too_many_servers' : 'too_many_starts',
+    refused: answer.message.exec(/limit exceeded/i) !== null ? 'too_many_servers' : 'too_many_starts',
     message: message || 'The hub is handling too many requests.',
     ...(waitMs !== undefined && { retryAfterSeconds: Math.ceil(waitMs / 1000) }),
   };
@@ -144,7 +147,8 @@ export const refusalOf = (answer: HubAnswer, now: number): HubRefusal | undefine
     case 429:
       return tooMany(answer, now);
     case 400: {
-      const refused = sentences.find(([sentence]) => sentence.test(message))?.[1] ?? 'refused';
+      const refused =
+        sentences.find(([sentence]) => answer.message.exec(sentence) !== null)?.[1] ?? 'refused';
       return { refused, message: message || 'The hub refused.' };
     }
     default:

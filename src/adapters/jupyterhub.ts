@@ -57,7 +57,7 @@ class JupyterHubs implements Hubs {
   readonly #idleTimeoutMs: number;
 
   constructor({ urlTemplate, tokens, clock, callMs, idleTimeoutMs }: HubsOptions) {
-    this.#wire = new HubHttp({ urlTemplate, tokens });
+    this.#wire = new HubHttp({ urlTemplate, tokens, clock });
     this.#clock = clock;
     this.#callMs = callMs ?? limits.callMs;
     this.#stopCallMs = callMs === undefined ? limits.stopCallMs : callMs * 1.5;
@@ -102,7 +102,8 @@ class JupyterHubs implements Hubs {
     const answer = await this.#wire.send(team, request, deadline);
     if (answer.status === 204) return 'removed';
     if (answer.status === 404) return 'absent';
-    if (answer.status === 400 && /in the process of stopping/i.test(messageOf(answer))) return 'stopping';
+    if (answer.status === 400 && answer.message.exec(/in the process of stopping/i) !== null)
+      return 'stopping';
     throw unexpected(team, answer);
   };
 
@@ -151,16 +152,19 @@ class JupyterHubs implements Hubs {
         this.#wire.stream(team, { method: 'GET', path, accept: 'text/event-stream' }, either),
       );
       if (!(answer instanceof Response)) {
-        const isOver = answer.status === 400 && /\bnot starting\b/i.test(messageOf(answer));
+        const isOver = answer.status === 400 && answer.message.exec(/\bnot starting\b/i) !== null;
         if (isOver || answer.status === 404) return;
         throw unexpected(team, answer);
       }
       let last = 0;
       for await (const data of eventData(idle.between(answer.body ?? noChunks()))) {
-        const line = readProgress(this.#wire.withoutTokens(team, data), last);
+        const line = readProgress(data, last);
         last = line.progress;
-        yield line;
-        if (line.outcome !== undefined) return;
+        const { outcome, message } = line;
+        yield outcome === 'failed'
+          ? { ...line, message: `${this.#wire.upstreamMessage(team, message)}` }
+          : line;
+        if (outcome !== undefined) return;
       }
       throw unavailable(team, 'closed the progress stream of a start early');
     } catch (error) {
@@ -175,16 +179,17 @@ class JupyterHubs implements Hubs {
   }
 
   reportActivity: Hubs['reportActivity'] = async (team, name, at, signal) => {
-    const body = { last_activity: at, servers: { '': { last_activity: at } } };
+    const hubTime = new Date(Date.parse(at) + this.#wire.skewMs(team)).toISOString();
+    const body = { last_activity: hubTime, servers: { '': { last_activity: hubTime } } };
     const request = { method: 'POST', path: `/users/${segment(name)}/activity`, body } as const;
     const answer = await this.#wire.send(team, request, this.#deadline(signal));
     if (answer.status === 200 || answer.status === 204) return;
-    const message = messageOf(answer);
-    if (answer.status === 400 && /in the future|not a valid timestamp/i.test(message)) {
-      throw new RangeError(message);
+    const { status, message } = answer;
+    if (status === 400 && message.exec(/in the future|not a valid timestamp/i) !== null) {
+      throw new RangeError(messageOf(answer));
     }
     // No such user, or a user without a server: there is no activity to keep.
-    if (answer.status === 404 || (answer.status === 400 && /no such server/i.test(message))) return;
+    if (status === 404 || (status === 400 && message.exec(/no such server/i) !== null)) return;
     throw unexpected(team, answer);
   };
 
@@ -234,7 +239,7 @@ class JupyterHubs implements Hubs {
     const answer = await this.#wire.send(team, { method: 'GET', path }, signal);
     if (answer.status === 404) return undefined;
     if (answer.status !== 200) throw unexpected(team, answer);
-    const user = readUser(parsed(answer.body));
+    const user = readUser(parsed(answer.body), this.#wire.skewMs(team));
     if (user === undefined) throw unavailable(team, 'answered with an invalid user');
     return user;
   }
@@ -252,7 +257,7 @@ class JupyterHubs implements Hubs {
       const path = `/users?${filter}&offset=${offset}&limit=${pageSize}`;
       const answer = await this.#wire.send(team, { method: 'GET', path, accept: paginated }, signal);
       if (answer.status !== 200) throw unexpected(team, answer);
-      const page = readUsersPage(answer.body);
+      const page = readUsersPage(answer.body, this.#wire.skewMs(team));
       if (page === undefined) throw unavailable(team, 'answered with an invalid list of users');
       for (const user of page.users) users.set(user.name, user);
       if (page.next === undefined) {

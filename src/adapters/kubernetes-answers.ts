@@ -88,22 +88,32 @@ export const kindsOf = (answer: unknown): ReadonlySet<string> => {
   return new Set(answer.resources.map((resource) => resource.kind));
 };
 
-/** `secrets`: what the request carried, which the server may quote. */
-export const statusOf = (body: unknown, secrets: readonly string[]): StatusAnswer => {
+/**
+ * The status exactly as the server sent it. It decides what happens next, so nothing is redacted here: a credential
+ * may be part of a name in it. `sentenceOf` redacts what people read.
+ */
+export const statusOf = (body: unknown): StatusAnswer => {
   try {
-    const text = redact(typeof body === 'string' ? body : JSON.stringify(body), secrets);
-    const status: unknown = JSON.parse(text);
+    const status: unknown = typeof body === 'string' ? JSON.parse(body) : body;
     return Value.Check(StatusAnswer, status) ? status : {};
   } catch {
     return {};
   }
 };
 
-/** The sentence of a policy or webhook without the API server’s prefix; capped, because people read it. */
-export const sentenceOf = (status: StatusAnswer, fallback: string): string => {
+/**
+ * The sentence of a policy or webhook without the API server’s prefix, capped because people read it, and without
+ * `secrets`: values of the request that the server may have quoted.
+ */
+export const sentenceOf = (status: StatusAnswer, fallback: string, secrets: readonly string[]): string => {
   const message = status.message ?? fallback;
-  return (/denied (?:the )?request: (.+)$/s.exec(message)?.[1] ?? message).slice(0, 1000);
+  const sentence = /denied (?:the )?request: (.+)$/s.exec(message)?.[1] ?? message;
+  // Before the cut, which could leave the half of a secret.
+  return redact(sentence, secrets).slice(0, 1000);
 };
+
+/** Whether a 404 is about this object. The server’s 404 for a kind that it does not serve names no object. */
+export const isAbsent = ({ details }: StatusAnswer, name: string): boolean => details?.name === name;
 
 /** The values of a Secret, in base64 and decoded. */
 export const secretsIn = ({

@@ -12,7 +12,14 @@ const firstPauseMs = 100;
 const longestPauseMs = 10_000;
 
 /** The server’s answer: a body, or an HTTP status code with its reasons. */
-export type Reply = { readonly body: unknown } | { readonly code: number; readonly status: StatusAnswer };
+export type Reply =
+  | { readonly body: unknown }
+  | {
+      readonly code: number;
+      readonly status: StatusAnswer;
+      /** What the request carried and the status may quote; to be redacted from what people read. */
+      readonly secrets: readonly string[];
+    };
 
 const late = () => new Unavailable('Kubernetes', 'Kubernetes did not answer in time.');
 
@@ -117,8 +124,10 @@ export const openRequests = (access: ClusterAccess, gke: Gke | undefined): Kuber
       } catch (error) {
         if (signal.aborted) throw late();
         if (isApiException(error)) {
-          const status = statusOf(error.body, [(await used).credential(), ...secrets]);
-          if (error.code !== 401 && !isTransient(error.code, status)) return { code: error.code, status };
+          const status = statusOf(error.body);
+          if (error.code !== 401 && !isTransient(error.code, status)) {
+            return { code: error.code, status, secrets: [(await used).credential(), ...secrets] };
+          }
           if (error.code === 401) forget(used);
           failure = new Unavailable(
             'Kubernetes',

@@ -22,6 +22,6 @@ export const upgraded = (stored: StoredTeamRecord): TeamRecord => ({
   egressHosts: stored.egressHosts ?? [],
 });
 
-/** The same for an entry of the history, whose configuration may be older still. */
+/** The same for a history entry, whose configuration may be older still. */
 export const upgradedEvent = <T extends Pick<HistoryEvent, 'spec'>>(stored: T): T =>
   stored.spec === undefined ? stored : { ...stored, spec: complete(stored.spec) };

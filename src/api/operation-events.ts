@@ -24,7 +24,7 @@ interface ProgressListener {
   readonly news: () => Promise<void>;
 }
 
-/** What the hub reports during a start. It is passed to this listener only and not stored; a silent hub ends nothing. */
+/** What the hub reports during a start. Its messages are not stored; a silent hub ends nothing. */
 const progressListener = (
   servers: Servers,
   log: FastifyRequest['log'],
@@ -70,7 +70,7 @@ async function* changesOf(
   let sent = '';
   try {
     for (let team = first; !signal.aborted; team = authorize(await store.team(first.slug), caller)) {
-      const operation = await advancedOperation(servers, team, id);
+      const operation = await advancedOperation(servers, team, id, progress.latest()?.progress);
       progress.follow(team, operation);
       const view = operationView(operation, progress.latest());
       const data = JSON.stringify(view);
@@ -100,7 +100,8 @@ export const registerOperationEvents = (app: App, deps: ServerRouteDeps): void =
       params: OperationPath,
       response: {
         200: {
-          description: 'Events: operation carries an Operation, reconnect asks the client to reconnect.',
+          description:
+            'Events: operation carries an Operation, reconnect asks the client to reconnect; its reason is token_expired once the token has expired.',
           content: { 'text/event-stream': { schema: Type.String() } },
         },
       },

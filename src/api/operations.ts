@@ -9,13 +9,14 @@ import type { Servers } from '../servers/servers.ts';
 import { teamOf } from './access.ts';
 import type { ServerRouteDeps } from './servers.ts';
 
-/** The operation, advanced by one step if one is due. Throws Problem `not_found`. */
+/** The operation, advanced by one step if one is due. `percent`: as `poll`. Throws Problem `not_found`. */
 export const advancedOperation = async (
   servers: Servers,
   team: TeamRecord,
   id: string,
+  percent?: number,
 ): Promise<OperationRecord> => {
-  const operation = await servers.poll(team, id);
+  const operation = await servers.poll(team, id, percent);
   if (operation === undefined) throw new Problem('not_found');
   return operation;
 };

@@ -7,6 +7,9 @@ export type CullingSpec = NotebookSpec['culling'];
 /** What a server’s kernels answered. `unknown`: they were probed and gave no answer. */
 export type Busy = 'busy' | 'idle' | 'unknown' | 'not asked';
 
+/** How long a stop that the hub has accepted may take before it is requested again. */
+export const stopTakesMs = 10 * 60_000;
+
 /** Everything that a decision about a server depends on. Instants are ISO 8601 UTC. */
 export interface ActivityFacts {
   /** When the hub was asked; null when it gave no answer. */
@@ -27,6 +30,21 @@ export interface ActivityFacts {
 /** The memory of a user’s server. User names come from outside: `constructor` must not find an inherited property. */
 export const memoryOf = ({ servers }: CullingState, user: string): ServerMemory | undefined =>
   Object.hasOwn(servers, user) ? servers[user] : undefined;
+
+/** When a server was last active. A stop that was requested here does not count, although the hub counts it. */
+export const lastActivityOf = (
+  culling: CullingState,
+  user: string,
+  server: HubServer | null,
+): string | null => {
+  const lastActivityAt = server?.lastActivityAt ?? null;
+  const stopped = memoryOf(culling, user)?.stopped;
+  const isDown = server !== null && (server.stopped || server.pending === 'stop');
+  if (!isDown || lastActivityAt === null || stopped === undefined || stopped.lastActivityAt === null)
+    return lastActivityAt;
+  const isOfStop = Date.parse(lastActivityAt) <= Date.parse(stopped.stoppedAt) + stopTakesMs;
+  return isOfStop ? stopped.lastActivityAt : lastActivityAt;
+};
 
 /** The hub’s view of a server combined with our memory of it. */
 export const factsOf = (
@@ -80,9 +98,6 @@ export const failingSince = ({ probeFailingSince }: ActivityFacts, { active }: R
   const since = Date.parse(probeFailingSince);
   return since >= active ? since : null;
 };
-
-/** How long a stop that the hub has accepted may take before it is requested again. */
-export const stopTakesMs = 10 * 60_000;
 
 /** Whether culling has already stopped this run; `now` in epoch milliseconds. */
 export const isBeingCulled = (culledAt: string | null, { start }: Run, now: number): boolean => {

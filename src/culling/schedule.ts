@@ -49,6 +49,10 @@ const memoryAfter = (
     next.extendedUntil = memory.extendedUntil;
   if (memory?.culledAt !== undefined && Date.parse(memory.culledAt) + stopTakesMs > now)
     next.culledAt = memory.culledAt;
+  const startedAt = observed?.server.startedAt ?? null;
+  // A later run has an activity of its own.
+  const isNewRun = startedAt !== null && startedAt > (memory?.stopped?.stoppedAt ?? '');
+  if (memory?.stopped !== undefined && !isNewRun) next.stopped = memory.stopped;
   if (observed !== undefined) {
     const { server, probedAt, busy } = observed;
     const facts = factsOf(server, memory, observed);

@@ -27,8 +27,14 @@ export interface AddressReport {
 
 /** Hosts of one pass at most, and at once. The rest is still due at the next one, longest due first. */
 const hostsPerPass = 500;
-const passAtOnce = 50;
-const passDeadlineMs = 45_000;
+const passAtOnce = 100;
+
+/**
+ * The tick waits for the pass, so names that DNS does not answer must not use up its minute: a pass starts lookups for
+ * `startMs`, and each takes `hostMs` at most. A name without an answer in that time is a failed lookup and backs off.
+ */
+const passTimes = { startMs: 7_000, hostMs: 3_000 };
+const passDeadlineMs = 20_000;
 
 /** Looks that somebody waits for. */
 const nowAtOnce = 20;
@@ -51,11 +57,14 @@ type Change = 'none' | 'shrunk' | 'grown';
 export const refreshHosts = async (
   deps: AddressDeps,
   signal: AbortSignal = AbortSignal.timeout(passDeadlineMs),
+  { startMs, hostMs }: typeof passTimes = passTimes,
 ): Promise<AddressReport> => {
   const due = await deps.store.hostsDue(isoOf(deps.clock.now()), hostsPerPass);
   const { looked, failed, grown, shrunk } = await lookAll(deps, due, {
     atOnce: passAtOnce,
     signal,
+    startsUntil: AbortSignal.timeout(startMs),
+    hostMs,
     isWanted: isDue,
   });
   await tellTeams(deps, { grown, shrunk });
@@ -139,6 +148,10 @@ interface Way {
   readonly signal: AbortSignal;
   /** Its end is a failed look, where the signal’s end is none. */
   readonly deadline?: AbortSignal;
+  /** After this no lookup starts; those that did still end in their time. */
+  readonly startsUntil?: AbortSignal;
+  /** The deadline of each lookup, instead of one for all. */
+  readonly hostMs?: number;
   readonly isWanted: (host: HostRecord, now: number) => boolean;
 }
 
@@ -153,7 +166,7 @@ interface Looks {
 const lookAll = async (deps: AddressDeps, names: readonly string[], way: Way): Promise<Looks> => {
   const looks: Looks = { looked: 0, failed: 0, grown: [], shrunk: [], records: new Map() };
   await forEachConcurrently(names, way.atOnce, async (name) => {
-    if (way.signal.aborted || way.deadline?.aborted) return;
+    if (way.signal.aborted || way.deadline?.aborted || way.startsUntil?.aborted) return;
     try {
       const look = await lookAt(deps, name, way);
       if (look === undefined) return;
@@ -185,7 +198,10 @@ const lookAt = async (
   });
   if (!isOurs) return undefined;
 
-  const answers = await Promise.all(Array.from({ length: samples }, () => ask(dns, name, way)));
+  const deadline = way.hostMs === undefined ? way.deadline : AbortSignal.timeout(way.hostMs);
+  const answers = await Promise.all(
+    Array.from({ length: samples }, () => ask(dns, name, way.signal, deadline)),
+  );
   const jitter = random();
   let change: Change = 'none';
   let failure: string | undefined;
@@ -201,7 +217,12 @@ const lookAt = async (
   return record && { record, change };
 };
 
-const ask = async (dns: DnsResolver, name: string, { signal, deadline }: Way): Promise<DnsAnswer> => {
+const ask = async (
+  dns: DnsResolver,
+  name: string,
+  signal: AbortSignal,
+  deadline: AbortSignal | undefined,
+): Promise<DnsAnswer> => {
   try {
     return await dns.resolve(name, deadline === undefined ? signal : AbortSignal.any([signal, deadline]));
   } catch (error) {

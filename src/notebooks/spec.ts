@@ -1,9 +1,23 @@
+import { parseReference, printReference } from '../images/reference.ts';
 import { isObject } from '../lib/json.ts';
 import { mebibytes } from '../lib/quantity.ts';
 import type { Limits } from '../model/limits.ts';
 import type { NotebookOrder, NotebookPatch, NotebookSpec } from '../model/notebook.ts';
 import { complete, fieldPairs, fieldRows, measureOf, printBound, valueAt } from '../model/notebook-fields.ts';
 import { type Fault, Problem } from '../model/problems.ts';
+
+/**
+ * The canonical form of an image reference, which is what is stored and compared. A text that is not a reference stays
+ * as it is: resolving it reports what is wrong.
+ */
+export const canonicalImage = (image: string): string => {
+  const parsed = parseReference(image);
+  return parsed.ok ? printReference(parsed.reference) : image;
+};
+
+/** The configuration with its image in canonical form. */
+export const withCanonicalImage = (spec: NotebookSpec): NotebookSpec =>
+  spec.image === null ? spec : { ...spec, image: canonicalImage(spec.image) };
 
 /** RFC 7396: null removes, an object is merged, everything else replaces. */
 const mergePatch = (target: unknown, patch: unknown): unknown => {

@@ -45,7 +45,8 @@ export interface ObjectRef {
 export interface Cluster {
   read(ref: ObjectRef, signal: AbortSignal): Promise<Manifest | undefined>;
   /**
-   * Every object of a kind in a namespace, all pages. `labels` are equality selectors; `withLabels` must be there with
+   * Every object of a kind in a namespace, all pages. Throws Unavailable when the cluster does not serve the kind:
+   * that is not the same as having none. Neither `read` nor `remove` takes such a kind’s object for absent. `labels` are equality selectors; `withLabels` must be there with
    * any value.
    */
   list(
@@ -77,7 +78,7 @@ export interface Cluster {
     ref: ObjectRef & { readonly uid: string; readonly resourceVersion?: string },
     signal: AbortSignal,
   ): Promise<'removed' | 'gone' | 'conflict'>;
-  /** Whether the cluster has this kind in this version. An answer is good for ten minutes. */
+  /** Whether the cluster serves this kind in this version. Yes is believed for ten minutes, no for 30 seconds. */
   serves(apiVersion: string, kind: string, signal: AbortSignal): Promise<boolean>;
 }
 

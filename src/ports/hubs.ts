@@ -3,7 +3,7 @@ import type { TeamName } from '../model/names.ts';
 /** JupyterHub’s pending action; `check`: the hub has just started and does not know yet whether the server is running. */
 export type HubPending = 'spawn' | 'stop' | 'check';
 
-/** A member’s default server as the hub sees it. Instants are ISO 8601 UTC. */
+/** A member’s default server as the hub sees it. Instants are ISO 8601 UTC by our clock, whatever the hub’s says. */
 export interface HubServer {
   /** Neither running nor pending. */
   readonly stopped: boolean;
@@ -73,7 +73,7 @@ export interface Hubs {
   stop(team: TeamName, name: string, signal: AbortSignal): Promise<'stopped' | 'stopping' | HubRefusal>;
   /** The progress of a start until it ends or the signal aborts. Ends at once when nothing is starting. */
   progress(team: TeamName, name: string, signal: AbortSignal): AsyncIterable<SpawnProgress>;
-  /** Reports activity at this instant (ISO 8601). The hub only moves its last activity forward. */
+  /** Reports activity at this instant (ISO 8601, by our clock). The hub only moves its last activity forward. */
   reportActivity(team: TeamName, name: string, at: string, signal: AbortSignal): Promise<void>;
   /**
    * Whether a kernel of the running server is busy. The server itself is asked, with a token for this server that expires

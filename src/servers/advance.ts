@@ -1,10 +1,11 @@
+import { memoryOf } from '../culling/activity.ts';
 import type { OperationRecord } from '../model/operation.ts';
 import type { TeamRecord } from '../model/record.ts';
 import { hasNotebook } from '../teams/lifecycle.ts';
 import { afterCall } from './after-call.ts';
 import { isAtSameStep, isClaimed, makeCall, type OperationDeps } from './calls.ts';
 import { type HubFacts, isStopped, type ServerFacts } from './facts.ts';
-import { scheduleCullingAfterStart } from './history.ts';
+import { recordFailed, scheduleCullingAfterStart } from './history.ts';
 import { nextStep } from './next-step.ts';
 import { askHub, observeHub, observeServer, withForcedTimeout } from './observe.ts';
 import { failed } from './operation-state.ts';
@@ -59,7 +60,8 @@ const observe = async (
   const isMember = team.members.some(({ username }) => username === user);
   const hasEnded = step === 'await_ready' && view.hub.answered && isStopped(view.hub.server);
   const hubMessage = hasEnded ? await failureMessageOf(deps, team, user, signal) : '';
-  return { ...view, isMember, hubMessage };
+  const stoppedAt = memoryOf(team.culling, user)?.stopped?.stoppedAt ?? null;
+  return { ...view, isMember, stoppedAt, hubMessage };
 };
 
 /**
@@ -80,8 +82,10 @@ export const advanceWith =
       }
       const after = await store.changeOperation(slug, from.id, (current) => {
         isOurs = isAtSameStep(current, from);
-        return isOurs ? to : undefined;
+        // The hub’s progress may have been stored since: it never goes back.
+        return isOurs ? { ...to, progress: Math.max(to.progress, current.progress) } : undefined;
       });
+      if (isOurs && to.outcome === 'failed') await store.change(slug, (team) => recordFailed(team, to));
       if (isOurs && to.outcome !== null) {
         const { id, kind, user, outcome, reason } = to;
         log.info({ team: slug, operation: id, kind, user, outcome, reason }, 'operation finished');

@@ -20,6 +20,8 @@ export interface ServerView {
 /** The facts that the next step of an operation on a server depends on. */
 export interface ServerFacts extends ServerView {
   readonly isMember: boolean;
+  /** When a stop was last requested here (ISO 8601); null when none is remembered. */
+  readonly stoppedAt: string | null;
   /** What the hub says about a start that failed; empty when it says nothing. */
   readonly hubMessage: string;
 }

@@ -101,9 +101,20 @@ const endedFailure = (status: unknown): Failure | undefined => {
   };
 };
 
+/** The scheduler’s message: `0/3 nodes are available: 1 node(s) had untolerated taint, 2 Insufficient cpu. …` */
+const noRoom = (message: string): string => {
+  const lacking = new Set(
+    [...message.matchAll(/\bInsufficient ([\w./-]*\w)/g)].map(([, resource]) => resource),
+  );
+  if (lacking.size > 0) {
+    return `No node has room for this server: insufficient ${[...lacking].toSorted().join(' and ')}.`;
+  }
+  return `No node has room for this server. Kubernetes reports: ${sentenceOf(message)}`;
+};
+
 const notScheduled = (message: string): Failure => ({
   reason: 'unschedulable',
-  message: `No node has room for this notebook. Kubernetes reports: ${sentenceOf(message)}`,
+  message: noRoom(message),
   final: false,
 });
 
@@ -158,6 +169,12 @@ const apiServerSentence = (text: string): string => {
 /** Codes with which our hub configuration rejects a start (src/notebooks/hub-config.ts). */
 const refusals = /\b(profiles_not_synced|no_environment|no_such_profile|invalid_revision): (.+)$/s;
 
+const withoutReason = 'The hub could not start the notebook and gave no reason.';
+
+/** Whether a failure only says that time ran out, or nothing at all: any known cause explains more. */
+export const isUnexplained = ({ reason, message }: Pick<Failure, 'reason' | 'message'>): boolean =>
+  reason === 'start_timed_out' || message === withoutReason;
+
 /** The hub’s message about a failed start; every failed start has a reason and a sentence. */
 export const hubFailure = (hubMessage: string): Failure => {
   const text = hubMessage.replace(/^Spawn failed:\s*/i, '');
@@ -183,7 +200,7 @@ export const hubFailure = (hubMessage: string): Failure => {
   const plain = sentenceOf(text);
   return {
     reason: 'start_failed',
-    message: plain === '' ? 'The hub could not start the notebook and gave no reason.' : plain,
+    message: plain === '' ? withoutReason : plain,
     final: true,
   };
 };

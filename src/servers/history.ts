@@ -1,6 +1,6 @@
 import { graceMs } from '../culling/rules.ts';
 import type { OperationKind, OperationRecord } from '../model/operation.ts';
-import type { TeamRecord } from '../model/record.ts';
+import type { CullingState, TeamRecord } from '../model/record.ts';
 import type { Decision } from '../ports/store.ts';
 
 const actions = {
@@ -10,24 +10,53 @@ const actions = {
   restart_hub: 'hub_restarted',
 } as const satisfies Record<OperationKind, string>;
 
-const withoutMemory = (culling: TeamRecord['culling'], user: string): TeamRecord['culling'] => {
-  const { [user]: _forgotten, ...servers } = culling.servers;
-  return { ...culling, servers };
+/** An operation ends what is remembered of the run, but not when a stop was last requested. */
+const memoryAfter = (
+  culling: CullingState,
+  user: string,
+  { kind, createdAt }: OperationRecord,
+  lastActivityAt: string | null,
+): CullingState => {
+  const { [user]: before, ...servers } = culling.servers;
+  const isStop = kind === 'stop' || kind === 'restart';
+  const stopped = isStop ? { lastActivityAt, stoppedAt: createdAt } : before?.stopped;
+  return { ...culling, servers: stopped === undefined ? servers : { ...servers, [user]: { stopped } } };
 };
 
-/** Records an opened operation in the team’s history. The culling’s memory of the server ends with it. */
+/** Records an opened operation in the team’s history. `lastActivityAt`: of the run that it ends, as far as known. */
 export const recordOpened = (
   team: TeamRecord,
-  { kind, user, by, createdAt, force }: OperationRecord,
+  operation: OperationRecord,
+  lastActivityAt: string | null = null,
+): Decision => {
+  const { kind, user, by, createdAt, force } = operation;
+  return {
+    next:
+      user === null ? team : { ...team, culling: memoryAfter(team.culling, user, operation, lastActivityAt) },
+    event: {
+      at: createdAt,
+      by,
+      action: actions[kind],
+      revision: null,
+      changes: [],
+      ...(user === null ? {} : { reason: `The server of ${user}${force ? ', by force' : ''}.` }),
+    },
+  };
+};
+
+/** Records in the team’s history that an operation has failed, beside the entry of its opening. */
+export const recordFailed = (
+  team: TeamRecord,
+  { kind, user, by, updatedAt, message }: OperationRecord,
 ): Decision => ({
-  next: user === null ? team : { ...team, culling: withoutMemory(team.culling, user) },
+  next: team,
   event: {
-    at: createdAt,
+    at: updatedAt,
     by,
     action: actions[kind],
     revision: null,
     changes: [],
-    ...(user === null ? {} : { reason: `The server of ${user}${force ? ', by force' : ''}.` }),
+    reason: `Failed${user === null ? '' : ` for the server of ${user}`}: ${message}`,
   },
 });
 

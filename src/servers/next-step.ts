@@ -1,8 +1,8 @@
 import type { OperationRecord } from '../model/operation.ts';
-import { type HubFacts, podOf, type ServerFacts } from './facts.ts';
+import { type HubFacts, hasNoPod, podOf, type ServerFacts } from './facts.ts';
 import type { Failure } from './failure.ts';
 import { restartHub } from './hub-steps.ts';
-import { failed, failureOf, isLate } from './operation-state.ts';
+import { causeOf, failed, failureOf, isLate } from './operation-state.ts';
 import { awaitReady, cancel, start } from './start-steps.ts';
 import { awaitStopped, stop } from './stop-steps.ts';
 import { type Next, wait, write } from './transition.ts';
@@ -41,7 +41,9 @@ const timedOut = (
   if (operation.step === 'cancel') return failureOf(operation);
   const isStop = operation.step === 'stop' || operation.step === 'await_stopped';
   if (isStop && operation.force) {
-    const message = 'The pod still exists; its node may be gone. Contact the platform team.';
+    const message = hasNoPod(facts)
+      ? 'The pod is deleted, but the hub does not cancel the start. Restart the hub.'
+      : 'The pod still exists; its node may be gone. Contact the platform team.';
     return { reason: 'stop_timed_out', message };
   }
   if (!facts.hub.answered) {
@@ -50,8 +52,8 @@ const timedOut = (
   }
   if (isStop)
     return { reason: 'stop_timed_out', message: `The notebook did not stop within a minute. ${adviseForce}` };
-  const failure = podOf(facts)?.failure;
-  if (failure !== undefined) return failure;
+  const cause = podOf(facts)?.failure ?? causeOf(operation);
+  if (cause !== undefined) return cause;
   const message =
     'The notebook did not become ready within five minutes. Try again. If the problem persists, restart the hub.';
   return { reason: 'start_timed_out', message };

@@ -75,7 +75,7 @@ export const newOperation = (
 };
 
 export const movedTo = (
-  operation: OperationRecord,
+  { reason: _cause, ...operation }: OperationRecord,
   step: Exclude<OperationStep, 'done' | 'cancel'>,
   now: number,
   change: Partial<OperationRecord> = {},
@@ -111,7 +111,7 @@ export const cancelling = (
     deadlineAt: instant(now + timeoutMs.cancel),
   });
 
-export const succeeded = (operation: OperationRecord, now: number): OperationRecord =>
+export const succeeded = ({ reason: _cause, ...operation }: OperationRecord, now: number): OperationRecord =>
   withMessage(operation, successMessage[operation.kind], now, {
     step: 'done',
     outcome: 'ready',
@@ -137,6 +137,13 @@ export const escalatedToForce = (
   by,
   force: true,
 });
+
+/** What delays an open operation, as far as it is known. */
+export const causeOf = ({
+  reason,
+  message,
+}: OperationRecord): Pick<Failure, 'reason' | 'message'> | undefined =>
+  reason === undefined ? undefined : { reason, message };
 
 /** Why an operation is being cancelled. */
 export const failureOf = ({

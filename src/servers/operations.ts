@@ -5,26 +5,48 @@ import type { TeamRecord } from '../model/record.ts';
 import type { Actor } from '../teams/rules.ts';
 import { advanceWith } from './advance.ts';
 import type { OperationDeps } from './calls.ts';
-import { recordOpened } from './history.ts';
+import { recordFailed, recordOpened } from './history.ts';
 import { escalatedToForce, failed, newOperation } from './operation-state.ts';
 
 /** What a user asked for. */
 export type OperationOrder = Pick<OperationRecord, 'kind' | 'user' | 'force' | 'profile'>;
 
+/** The open operation that serves an order too, or the start that the order has cancelled. */
+export interface Found {
+  readonly serving?: OperationRecord;
+  readonly cancelled?: OperationRecord;
+}
+
+/** What is known about a server when an operation on it is opened. */
+export interface Opening {
+  /** When the server that is being stopped was last active. */
+  readonly lastActivityAt?: string | null;
+  /** The start that this operation has cancelled. */
+  readonly cancelled?: OperationRecord | undefined;
+}
+
 export interface Operations {
-  /** The open operation on the same server or hub, if it serves the order too; see `open`. */
+  /**
+   * Looks for an open operation on the same server or hub, advances it by one step, and ends it when the order overrides
+   * it. Throws Problem `server_busy` when one of another kind is open that the order does not override.
+   */
   readonly findOpen: (
     team: TeamRecord,
     order: Omit<OperationOrder, 'profile'>,
     actor: Actor,
-  ) => Promise<OperationRecord | undefined>;
+  ) => Promise<Found>;
+  /** Opens an operation, or joins an open one as `findOpen` does, and advances it as far as possible at once. */
+  readonly open: (
+    team: TeamRecord,
+    order: OperationOrder,
+    actor: Actor,
+    opening?: Opening,
+  ) => Promise<OperationRecord>;
   /**
-   * Opens an operation, or joins the open one of the same kind, and advances it as far as possible at once. Throws
-   * Problem `server_busy` when one of another kind is open that the order does not override.
+   * The operation after one bounded step; at most one step a second each. Undefined when there is none. `percent`: the
+   * progress of a start that the hub has reported.
    */
-  readonly open: (team: TeamRecord, order: OperationOrder, actor: Actor) => Promise<OperationRecord>;
-  /** The operation after one bounded step; at most one step a second each. Undefined when there is none. */
-  readonly poll: (team: TeamRecord, id: string) => Promise<OperationRecord | undefined>;
+  readonly poll: (team: TeamRecord, id: string, percent?: number) => Promise<OperationRecord | undefined>;
   /** Advances every due operation, whichever instance opened it. Answers how many there were. */
   readonly tick: () => Promise<number>;
 }
@@ -66,6 +88,10 @@ const serverBusy = ({ kind, user, id }: OperationRecord) =>
     detail: `The ${user === null ? 'hub' : `server of ${user}`} ${busyWith[kind]} (${id}). Wait until it is done, or stop or restart with force, which cancels it.`,
   });
 
+/** A stop cancels a start without force: nothing that is running is lost. */
+const isStarting = ({ step }: OperationRecord): boolean =>
+  step === 'start' || step === 'await_ready' || step === 'cancel';
+
 export const operationsWith = (
   deps: OperationDeps,
   { newId, elapsedMs, pause }: OperationOptions,
@@ -74,11 +100,14 @@ export const operationsWith = (
   const advance = advanceWith(deps);
   const advancedAt = new Map<string, number>();
 
+  const isEarly = ({ id }: OperationRecord): boolean => {
+    const last = advancedAt.get(id);
+    return last !== undefined && elapsedMs() - last < stepEveryMs;
+  };
+
   /** A failed step never fails the request: the operation is stored and due. */
   const advanced = async (slug: string, operation: OperationRecord, ms: number): Promise<OperationRecord> => {
-    const last = advancedAt.get(operation.id);
-    const isEarly = last !== undefined && elapsedMs() - last < stepEveryMs;
-    if (operation.outcome !== null || isEarly) return operation;
+    if (operation.outcome !== null) return operation;
     advancedAt.delete(operation.id);
     advancedAt.set(operation.id, elapsedMs());
     for (const oldest of advancedAt.keys()) {
@@ -93,61 +122,106 @@ export const operationsWith = (
     }
   };
 
-  /** The open operation that serves the order; undefined once it has been superseded. */
-  const resolved = async (
+  /** Ends an open operation in favour of the order; undefined when it changed meanwhile. */
+  const superseded = async (
     team: TeamRecord,
     order: Omit<OperationOrder, 'profile'>,
     actor: Actor,
     present: OperationRecord,
   ): Promise<OperationRecord | undefined> => {
-    const isSame = present.kind === order.kind;
-    if (isSame && (present.force || !order.force)) return advanced(team.slug, present, openingMs);
-    if (!order.force) throw serverBusy(present);
     const now = clock.now();
-    const superseded = {
-      reason: 'superseded',
-      message: `Superseded by a forced ${order.kind} by ${actor.by}.`,
-    };
+    const reason = order.force ? 'superseded' : 'cancelled';
+    const message = order.force
+      ? `Superseded by a forced ${order.kind} by ${actor.by}.`
+      : `Cancelled by ${actor.by}, who stopped the server.`;
     let isOurs = false;
     const changed = await store.changeOperation(team.slug, present.id, (current) => {
       isOurs = current.outcome === null;
       if (!isOurs) return undefined;
-      return isSame ? escalatedToForce(current, actor.by, now) : failed(current, superseded, now);
+      return order.kind === current.kind
+        ? escalatedToForce(current, actor.by, now)
+        : failed(current, { reason, message }, now);
     });
-    if (!isSame || !isOurs || changed === undefined) return undefined;
+    if (!isOurs || changed === undefined) return undefined;
+    if (changed.outcome !== null) {
+      await store.change(team.slug, (current) => recordFailed(current, changed));
+    }
+    return changed;
+  };
+
+  /** What the open operation means for the order; empty once nothing is in its way. */
+  const resolved = async (
+    team: TeamRecord,
+    order: Omit<OperationOrder, 'profile'>,
+    actor: Actor,
+    found: OperationRecord,
+  ): Promise<Found> => {
+    const isSame = found.kind === order.kind;
+    if (isSame && (found.force || !order.force))
+      return { serving: isEarly(found) ? found : await advanced(team.slug, found, openingMs) };
+    // The operation may be done without anyone having looked: what it is now decides, not what it was.
+    const present = order.force ? found : await advanced(team.slug, found, openingMs);
+    if (present.outcome !== null) return {};
+    if (!order.force && !(order.kind === 'stop' && isStarting(present))) throw serverBusy(present);
+    const changed = await superseded(team, order, actor, present);
+    if (changed === undefined) return {};
+    if (changed.outcome !== null) return order.force ? {} : { cancelled: changed };
     await store.change(team.slug, (current) => recordOpened(current, { ...changed, createdAt: actor.now }));
-    advancedAt.delete(changed.id);
-    return advanced(team.slug, changed, openingMs);
+    return { serving: await advanced(team.slug, changed, openingMs) };
+  };
+
+  /** Stores the hub’s progress in steps of five percent, so that no client ever sees less than another one has seen. */
+  const withProgress = async (
+    slug: string,
+    operation: OperationRecord,
+    percent: number,
+  ): Promise<OperationRecord> => {
+    const progress = Math.min(95, Math.floor(percent / 5) * 5);
+    if (operation.step !== 'await_ready' || progress <= operation.progress) return operation;
+    const changed = await store.changeOperation(slug, operation.id, (current) =>
+      current.step === 'await_ready' && progress > current.progress ? { ...current, progress } : undefined,
+    );
+    return changed ?? operation;
   };
 
   const findOpen: Operations['findOpen'] = async (team, order, actor) => {
     const open = await store.openOperations(team.slug);
     const present = open.find(({ user }) => user === order.user);
-    return present === undefined ? undefined : resolved(team, order, actor, present);
+    return present === undefined ? {} : resolved(team, order, actor, present);
   };
 
   return {
     findOpen,
 
-    async open(team, order, actor) {
+    async open(team, order, actor, opening = {}) {
+      let { cancelled } = opening;
       for (let attempt = 0; attempt < attempts; attempt += 1) {
-        const operation = newOperation({ ...order, id: newId(), by: actor.by }, clock.now());
+        const operation = {
+          ...newOperation({ ...order, id: newId(), by: actor.by }, clock.now()),
+          // The cancelled start may be arriving at the hub right now: what the hub says counts only afterwards.
+          ...(cancelled?.claimedUntil === undefined ? {} : { claimedUntil: cancelled.claimedUntil }),
+        };
         const present = await store.openOperation(team.slug, operation);
         if (present === undefined) throw new Problem('not_found');
         if (present.id === operation.id) {
-          await store.change(team.slug, (current) => recordOpened(current, operation));
+          await store.change(team.slug, (current) =>
+            recordOpened(current, operation, opening.lastActivityAt),
+          );
           log.info({ team: team.slug, operation: operation.id, ...order }, 'operation opened');
           return advanced(team.slug, operation, openingMs);
         }
-        const served = await resolved(team, order, actor, present);
-        if (served !== undefined) return served;
+        const found = await resolved(team, order, actor, present);
+        if (found.serving !== undefined) return found.serving;
+        cancelled = found.cancelled ?? cancelled;
       }
       throw new Problem('busy');
     },
 
-    async poll(team, id) {
-      const operation = await store.operation(team.slug, id);
-      return operation && advanced(team.slug, operation, watchingMs);
+    async poll(team, id, percent = 0) {
+      const stored = await store.operation(team.slug, id);
+      if (stored === undefined) return undefined;
+      const operation = await withProgress(team.slug, stored, percent);
+      return isEarly(operation) ? operation : advanced(team.slug, operation, watchingMs);
     },
 
     async tick() {

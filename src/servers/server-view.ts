@@ -1,4 +1,4 @@
-import { factsOf, memoryOf } from '../culling/activity.ts';
+import { factsOf, lastActivityOf, memoryOf } from '../culling/activity.ts';
 import { type Stop, stopOf } from '../culling/rules.ts';
 import { hubUrl, serverSegment } from '../model/names.ts';
 import type { OperationRecord } from '../model/operation.ts';
@@ -64,7 +64,7 @@ export const serverView = (
     user,
     state,
     startedAt: (isUp ? (server?.startedAt ?? pod?.startedAt) : null) ?? null,
-    lastActivityAt: server?.lastActivityAt ?? null,
+    lastActivityAt: lastActivityOf(team.culling, user, server),
     stopsAt: stop?.stopsAt ?? null,
     stopsBecause: stop?.stopsBecause ?? null,
     image: pod?.image ?? null,

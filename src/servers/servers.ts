@@ -1,3 +1,4 @@
+import { lastActivityOf } from '../culling/activity.ts';
 import type { OperationRecord } from '../model/operation.ts';
 import { Problem } from '../model/problems.ts';
 import type { TeamRecord } from '../model/record.ts';
@@ -115,8 +116,8 @@ export const serversWith = (
       const offered = await offeredTo(team);
       // An unknown profile is an error, whatever operation is open.
       chosenProfile(offered, profile, null);
-      const present = await operations.findOpen(team, order, actor);
-      if (present !== undefined) return { operation: present };
+      const { serving } = await operations.findOpen(team, order, actor);
+      if (serving !== undefined) return { operation: serving };
       const view = await observeServer(deps, team, user, deadline());
       const server = await known(team, view, tryLater);
       if (server?.pending === 'stop') {
@@ -132,13 +133,16 @@ export const serversWith = (
     async stop(team, user, force, actor) {
       assertNotebookStays(team);
       const order = { kind: 'stop', user, force } as const;
-      const present = await operations.findOpen(team, order, actor);
-      if (present !== undefined) return { operation: present };
+      const { serving, cancelled } = await operations.findOpen(team, order, actor);
+      if (serving !== undefined) return { operation: serving };
       const view = await observeServer(force ? withForcedTimeout(deps) : deps, team, user, deadline());
       if (!force) await known(team, view, stopByForce);
       if (!view.hub.answered && !view.pods.answered) throw hubUnavailable(tryLater);
-      if (stateOf(view) === 'stopped') return { server: await viewOf(team, user, view) };
-      return { operation: await operations.open(team, { ...order, profile: null }, actor) };
+      if (cancelled === undefined && stateOf(view) === 'stopped')
+        return { server: await viewOf(team, user, view) };
+      const lastActivityAt = view.hub.answered ? lastActivityOf(team.culling, user, view.hub.server) : null;
+      const opening = { lastActivityAt, cancelled };
+      return { operation: await operations.open(team, { ...order, profile: null }, actor, opening) };
     },
 
     async restart(team, user, force, actor) {
@@ -147,8 +151,8 @@ export const serversWith = (
       const offered = await offeredTo(team);
       // There must be something to start before anything is stopped.
       chosenProfile(offered, undefined, null);
-      const present = await operations.findOpen(team, order, actor);
-      if (present !== undefined) return present;
+      const { serving } = await operations.findOpen(team, order, actor);
+      if (serving !== undefined) return serving;
       const view = await observeServer(deps, team, user, deadline());
       const isChecked = force && view.hub.answered;
       const server = isChecked ? view.hub.server : await known(team, view, restartFirst);
@@ -169,8 +173,8 @@ export const serversWith = (
     async restartHub(team, actor) {
       assertNotebookStays(team);
       const order = { kind: 'restart_hub', user: null, force: false } as const;
-      const present = await operations.findOpen(team, order, actor);
-      if (present !== undefined) return present;
+      const { serving } = await operations.findOpen(team, order, actor);
+      if (serving !== undefined) return serving;
       const signal = deadline();
       const deployment = await deps.cluster.read(hubDeployment(team), signal);
       if (deployment === undefined) {

@@ -3,6 +3,9 @@ import { hasNoPod, isDown, isStopped, podOf, type ServerFacts } from './facts.ts
 import { movedTo, succeeded } from './operation-state.ts';
 import { type Next, wait, write } from './transition.ts';
 
+/** How long a forced stop waits, once the pod is gone, for a hub that is completing its own stop. */
+const hubStopPatienceMs = 10_000;
+
 const afterStop = (operation: OperationRecord, now: number): Next =>
   write(operation.kind === 'restart' ? movedTo(operation, 'start', now) : succeeded(operation, now));
 
@@ -25,12 +28,18 @@ export const stop = (operation: OperationRecord, facts: ServerFacts, now: number
 export const awaitStopped = (operation: OperationRecord, facts: ServerFacts, now: number): Next => {
   if (isDown(facts)) return afterStop(operation, now);
   const pod = podOf(facts);
+  const pending = facts.hub.answered ? facts.hub.server?.pending : undefined;
+  const isSpawning = pending === 'spawn';
   if (operation.force) {
+    // The hub would wait for the deleted pod until its start times out, and the next start with it.
+    if (isSpawning && hasNoPod(facts)) return { do: 'call', call: 'force_stop', pod: undefined };
+    const isFinishing = pending === 'stop' && now < Date.parse(operation.updatedAt) + hubStopPatienceMs;
+    if (isFinishing && hasNoPod(facts)) return wait;
     // The hub’s own poll notices that the pod is gone; a start makes it notice first.
     if (hasNoPod(facts)) return afterStop(operation, now);
     return pod !== undefined && !pod.isTerminating ? { do: 'call', call: 'force_stop', pod } : wait;
   }
   const isRunning = facts.hub.answered && facts.hub.server?.pending === null && !isStopped(facts.hub.server);
-  // A hub that restarted in the meantime has forgotten that it was stopping the server.
-  return isRunning ? { do: 'call', call: 'stop', formerPod: operation.formerPod } : wait;
+  // A hub that restarted in the meantime has forgotten the stop, and one that was busy may not have cancelled the start.
+  return isRunning || isSpawning ? { do: 'call', call: 'stop', formerPod: operation.formerPod } : wait;
 };

@@ -7,7 +7,7 @@ export type Call =
   | { readonly call: 'stop'; readonly formerPod: string | null }
   | { readonly call: 'force_stop'; readonly pod: PodView | undefined }
   | { readonly call: 'start'; readonly formerPod: string | null; readonly isUser: boolean }
-  /** Makes the hub notice that the pod of a server it considers running is gone. */
+  /** Makes the hub notice that the pod of a server it considers running or starting is gone. */
   | { readonly call: 'stop_stale' }
   | { readonly call: 'cancel' }
   | { readonly call: 'confirm_access' }

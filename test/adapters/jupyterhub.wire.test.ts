@@ -45,6 +45,7 @@ const listening = async (t: TestContext, handler: Handler) => {
     if (answer === undefined) return;
     const version = answer.version === undefined ? '5.5.0' : answer.version;
     response.writeHead(answer.status, {
+      date: new Date(now).toUTCString(),
       ...(version !== null && { 'x-jupyterhub-version': version }),
       ...answer.headers,
     });
@@ -270,6 +271,59 @@ describe('hubs: users and servers', () => {
         : { status: 200, body: user(name, {}) },
     );
     assert.equal(await hubs.removeUser(team, name, signal()), 'stopping');
+  });
+});
+
+describe('hubs: a hub whose clock is off', () => {
+  for (const hours of [-1, 1]) {
+    it(`has the instants of a hub ${hours} h ahead converted to our clock, and reports activity by the hub’s`, async (t) => {
+      const byHub = (at: string): string => new Date(Date.parse(at) + hours * 3_600_000).toISOString();
+      const [startedAt, lastActivityAt] = ['2026-11-24T08:00:00.000Z', '2026-11-24T08:59:30.000Z'];
+      const model = { started: byHub(startedAt), last_activity: byHub(lastActivityAt) };
+      const date = new Date(Date.parse(byHub('2026-11-24T09:00:00.000Z'))).toUTCString();
+      const { hubs, requests } = await hubsOn(t, ({ method, url }) => {
+        if (method === 'POST') return { status: 204, headers: { date } };
+        const answer = url.includes('/users/')
+          ? { status: 200, body: user(name, model) }
+          : page([user(name, model)]);
+        return { ...answer, headers: { date } };
+      });
+      assert.partialDeepStrictEqual((await hubs.user(team, name, signal()))?.server, {
+        startedAt,
+        lastActivityAt,
+      });
+      const [listed] = await hubs.users(team, signal(), { active: true });
+      assert.partialDeepStrictEqual(listed?.server, { startedAt, lastActivityAt });
+      await hubs.reportActivity(team, name, lastActivityAt, signal());
+      assert.equal(JSON.parse(requests.at(-1)?.body ?? '').last_activity, byHub(lastActivityAt));
+    });
+  }
+
+  it('takes a difference of seconds for the delay of the answer', async (t) => {
+    const date = new Date(now + 20_000).toUTCString();
+    const { hubs } = await hubsOn(t, () => ({ status: 200, body: user(name, {}), headers: { date } }));
+    const found = await hubs.user(team, name, signal());
+    assert.equal(found?.server?.startedAt, '2026-11-24T08:00:00.123Z');
+  });
+});
+
+describe('hubs: redaction', () => {
+  it('leaves data alone that contains a token, and decides on what a hub said before it is redacted', async (t) => {
+    const token = 'server';
+    const { hubs } = await hubsOn(
+      t,
+      ({ method }) =>
+        method === 'POST'
+          ? said(400, 'kari’s server is already running')
+          : { status: 200, body: user('server@nav.no', { user_options: { profile: 'server-profile' } }) },
+      { tokens: () => [token] },
+    );
+    assert.partialDeepStrictEqual(await hubs.user(team, name, signal()), {
+      name: 'server@nav.no',
+      server: { profile: 'server-profile' },
+    });
+    const refusal = await hubs.start(team, name, { profile: 'a', revision: 1 }, signal());
+    assert.deepEqual(refusal, { refused: 'already_running', message: 'kari’s … is already running' });
   });
 });
 

@@ -337,7 +337,7 @@ describe('getEgress', () => {
       for (const destination of ['docs.python.org', '8.8.8.8']) {
         assert.match(
           (await check(path, destination)).json().because,
-          /That is what the list says: the cluster/,
+          /This answer is based on the allowlist alone: the cluster/,
         );
       }
     });

@@ -154,7 +154,7 @@ describe('the secret of a team, over HTTP', () => {
     };
     const answer = await asKari().post(`${path}/versions`, { data: canary });
     assertProblem(answer, 'upstream_unavailable');
-    assert.match(answer.json().detail, /may have been added.*look/);
+    assert.match(answer.json().detail, /may have been added.*check/);
   });
 
   it('keeps a team from being deleted with it, unless that is asked for', async () => {

@@ -6,6 +6,7 @@ import { Unavailable } from '../../src/ports/unavailable.ts';
 import { aMoment, aNotebook, anEvent, aSpec } from '../support/records.ts';
 import {
   after,
+  ago,
   aTeam,
   aWorld,
   day,
@@ -42,7 +43,12 @@ describe('culling: a change during a run', () => {
     assert.equal((await culling()).dueAt, after(20 * minute));
     wait(20 * minute);
     assert.equal((await pass()).stopped, 1);
-    assert.deepEqual((await culling()).servers, { [kari]: { culledAt: after(20 * minute) } });
+    assert.deepEqual((await culling()).servers, {
+      [kari]: {
+        culledAt: after(20 * minute),
+        stopped: { lastActivityAt: ago(62 * minute), stoppedAt: after(20 * minute) },
+      },
+    });
     assert.equal((await culled()).length, 1);
   });
 

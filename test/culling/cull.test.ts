@@ -58,7 +58,12 @@ describe('culling run', () => {
     const { culling, ...rest } = await record();
     const { culling: _, ...before } = aTeam();
     assert.deepEqual(rest, before);
-    assert.deepEqual(culling, { dueAt: after(10 * minute), servers: { [kari]: { culledAt: aMoment } } });
+    assert.deepEqual(culling, {
+      dueAt: after(10 * minute),
+      servers: {
+        [kari]: { culledAt: aMoment, stopped: { lastActivityAt: ago(62 * minute), stoppedAt: aMoment } },
+      },
+    });
   });
 
   it('asks no hub and queries the store once when nothing is due', async (t) => {

@@ -128,7 +128,9 @@ describe('culling: a hub that', () => {
     assert.deepEqual(await culling(), {
       dueAt: after(minute),
       failures: 1,
-      servers: { [ola]: { culledAt: aMoment } },
+      servers: {
+        [ola]: { culledAt: aMoment, stopped: { lastActivityAt: ago(62 * minute), stoppedAt: aMoment } },
+      },
     });
   });
 });

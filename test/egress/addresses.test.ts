@@ -82,6 +82,34 @@ const aWorld = (t: TestContext) => {
 };
 
 describe('a pass over the hosts', () => {
+  it('spends a bounded time on names without an answer, and comes to the others', async (t) => {
+    const world = aWorld(t);
+    const silent = Array.from({ length: 600 }, (_, n) => `silent-${n}.example`);
+    const never = (signal: AbortSignal) =>
+      new Promise<DnsAnswer>((_resolve, reject) => {
+        signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+      });
+    for (const name of silent) world.dns.set(name, never);
+    await world.want(...silent);
+    world.pass(1);
+    world.dns.set('healthy.example', {
+      answer: 'addresses',
+      addresses: [{ address: '192.0.2.1', ttlSeconds: 60 }],
+    });
+    await world.want('healthy.example');
+    let failed = 0;
+    let passes = 0;
+    // Every pass gets on: a name without an answer backs off, and is not what the next pass begins with.
+    while ((await world.known('healthy.example')).length === 0) {
+      const report = await refreshHosts(world.deps, undefined, { startMs: 300, hostMs: 30 });
+      assert.ok(report.looked > 0, `pass ${passes} did nothing`);
+      failed += report.failed;
+      passes += 1;
+    }
+    assert.equal(failed, silent.length);
+    assert.equal(world.events.filter(({ event }) => event === 'host not resolved').length, silent.length);
+  });
+
   it('costs one query when nothing is due', async (t) => {
     const world = aWorld(t);
     assert.deepEqual(await refreshHosts(world.deps), { looked: 0, failed: 0, changed: 0 });

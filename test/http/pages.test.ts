@@ -6,7 +6,7 @@ import { PageQuery } from '../../src/model/page.ts';
 import { Problem } from '../../src/model/problems.ts';
 import { shell } from './shell.ts';
 
-const list = { name: 'teams', view: 'member:kari.nordmann@nav.no' };
+const list = { name: 'teams', view: 'member:kari.nordmann@nav.no', position: /^team/ };
 const isRefused = (attempt: () => unknown) =>
   assert.throws(attempt, (error) => error instanceof Problem && error.code === 'invalid_cursor');
 
@@ -14,7 +14,7 @@ describe('a cursor', () => {
   it('leads back to where its page ended, whatever the text', () => {
     fc.assert(
       fc.property(fc.string(), fc.string(), fc.string(), (name, view, after) => {
-        assert.equal(decodeCursor({ name, view }, encodeCursor({ name, view }, after)), after);
+        assert.equal(decodeCursor({ name, view, position: /^/ }, encodeCursor({ name, view }, after)), after);
       }),
     );
   });
@@ -27,7 +27,12 @@ describe('a cursor', () => {
     const cursor = encodeCursor(list, 'team-a');
     isRefused(() => decodeCursor({ ...list, name: 'history' }, cursor));
     isRefused(() => decodeCursor({ ...list, view: 'member:ola@nav.no' }, cursor));
-    isRefused(() => decodeCursor({ name: 'team', view: `s${list.view}` }, cursor));
+    isRefused(() => decodeCursor({ ...list, name: 'team', view: `s${list.view}` }, cursor));
+  });
+
+  it('for a position that this list does not have is refused, though its checksum is right', () => {
+    for (const after of ['', 'x', ' team', '__proto__'])
+      isRefused(() => decodeCursor(list, encodeCursor(list, after)));
   });
 
   it('with any one character changed is refused', () => {

@@ -79,6 +79,52 @@ describe('a team’s own image', () => {
     });
   });
 
+  it('is stored, pinned and planned in canonical form, however it was written', async () => {
+    const written = image.replace('ghcr.io', 'GHCR.io');
+    const path = await ordered({ image: written });
+    const answer = await asKari().get(path);
+    assert.equal(answer.json().spec.image, image);
+    assert.equal(imageOf(answer).reference, image);
+    assert.equal((await profilesOf(path))['own-image'], `${image}@${digestOf(newestTag)}`);
+    for (const again of [written, image, image.replace('ghcr.io', 'Ghcr.IO')]) {
+      const change = { image: again };
+      assert.deepEqual((await asKari().post(`${path}/plan`, change)).json().changes, []);
+      const before = await world.everything();
+      assert.equal((await asKari().patch(path, change)).statusCode, 200);
+      assert.equal((await asKari().put(path, change)).statusCode, 200);
+      assert.deepEqual(await world.everything(), before);
+    }
+    const [entry] = (await asKari().get(`${path.replace('/notebook', '')}/history?limit=1`)).json().items;
+    assert.equal(entry.spec.image, image);
+  });
+
+  for (const around of ['\n', ' ', '\t', '\u00a0', '\r\n', '\ufeff']) {
+    it(`is never stored with ${JSON.stringify(around)} around it`, async () => {
+      const path = `${await world.newTeam()}/notebook`;
+      const answer = await asKari().put(path, { image: `${around}${image}${around}` });
+      if (answer.statusCode === 201) assert.equal(answer.json().spec.image, image);
+      else assertProblem(answer, 'image_invalid');
+    });
+  }
+
+  it('keeps its digest, and gets its canonical form, when an earlier version stored it as it was written', async () => {
+    const path = await ordered({ image: moving });
+    const slug = path.split('/')[3] ?? '';
+    const stored = moving.replace('ghcr.io', 'GHCR.io');
+    const { digest } = imageOf(await asKari().get(path));
+    await world.store.change(slug, ({ notebook, ...team }) => {
+      assert.ok(notebook?.image);
+      const image = { ...notebook.image, reference: stored };
+      return {
+        next: { ...team, notebook: { ...notebook, spec: { ...notebook.spec, image: stored }, image } },
+      };
+    });
+    moveMain();
+    const answer = await asKari().patch(path, { culling: { timeoutSeconds: 7200 } });
+    assert.equal(answer.json().spec.image, moving);
+    assert.partialDeepStrictEqual(imageOf(answer), { reference: moving, digest });
+  });
+
   it('is gone with null, and the standard environments stay', async () => {
     const path = await ordered({ image });
     const answer = await asKari().patch(path, { image: null });
@@ -99,7 +145,7 @@ describe('a team’s own image', () => {
     const path = await ordered({});
     const answer = await world.writesNothing(() => asKari().post(`${path}/plan?manifests=true`, { image }));
     const { changes, restartsHub, runningServers, manifests } = answer.json();
-    assert.deepEqual(changes, [{ path: '/image', from: null, to: image }]);
+    assert.deepEqual(changes, [{ path: '/image', from: null, to: image, takesEffect: 'next_start' }]);
     assert.deepEqual([restartsHub, runningServers], [false, 'next_start']);
     assert.ok(JSON.stringify(manifests).includes(`${image}@${digestOf(newestTag)}`));
   });

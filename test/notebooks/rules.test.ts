@@ -331,7 +331,7 @@ describe('a plan', () => {
   const rows: readonly (readonly [Partial<NotebookSpec>, readonly string[], string])[] = [
     [{}, [], 'unaffected'],
     [{ image: 'ghcr.io/navikt/a:1' }, ['/image'], 'next_start'],
-    [{ storage: { home: '20Gi' } }, ['/storage/home'], 'next_start'],
+    [{ storage: { home: '20Gi' } }, ['/storage/home'], 'unaffected'],
     [{ pip: { userInstallByDefault: false } }, ['/pip/userInstallByDefault'], 'next_start'],
     [
       { resources: { ...base.resources, cpu: { guarantee: 1, limit: 2 } } },
@@ -361,8 +361,26 @@ describe('a plan', () => {
 
   it('of a first order names the whole configuration, and disturbs nobody', () => {
     const plan = planChange(null, base);
-    assert.deepEqual(plan.changes, [{ path: '', from: null, to: base }]);
+    assert.deepEqual(plan.changes, [{ path: '', from: null, to: base, takesEffect: 'next_start' }]);
     assert.equal(plan.runningServers, 'unaffected');
+  });
+
+  it('says for each change of a mixed patch when it takes effect', () => {
+    const { changes, runningServers } = planChange(base, {
+      ...base,
+      image: 'ghcr.io/navikt/a:1',
+      culling: { ...base.culling, timeoutSeconds: 900 },
+      storage: { home: '20Gi' },
+    });
+    assert.deepEqual(
+      changes.map(({ path, takesEffect }) => [path, takesEffect]),
+      [
+        ['/image', 'next_start'],
+        ['/culling/timeoutSeconds', 'immediately'],
+        ['/storage/home', 'new_homes'],
+      ],
+    );
+    assert.equal(runningServers, 'now');
   });
 
   it('is empty exactly when nothing differs, and leads from the one to the other', () => {

@@ -184,6 +184,35 @@ describe('starting a server', () => {
   });
 });
 
+describe('cancelling a start', () => {
+  it('stops the server even if the start reaches the hub later, from another instance', async (t) => {
+    const scene = await aScene(t);
+    const [isSending, mayArrive] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const { hubs } = scene.hub;
+    const slow = scene.another({
+      hubTimeoutMs: 60_000,
+      hubs: {
+        ...hubs,
+        async start(...asked) {
+          isSending.resolve();
+          await mayArrive.promise;
+          return hubs.start(...asked);
+        },
+      },
+    });
+    const late = start({ ...scene, servers: slow });
+    await isSending.promise;
+    const stopped = operationOf(await stop(scene));
+    assert.equal(stopped.outcome, null, 'the start may still arrive');
+    scene.pass(1);
+    mayArrive.resolve();
+    assert.deepEqual(ended(operationOf(await late)), { outcome: 'failed', reason: 'cancelled' });
+    assert.equal(scene.hub.told('start'), 1);
+    assert.deepEqual(ended(await scene.finish(stopped)), { outcome: 'ready' });
+    assert.equal(scene.hub.podOf(kari), undefined);
+  });
+});
+
 describe('starting an image that cannot be pulled', () => {
   const waiting = (reason: string, message = '') => ({
     containerStatuses: [{ image: 'ghcr.io/navikt/x:1', state: { waiting: { reason, message } } }],
@@ -244,7 +273,7 @@ describe('starting a notebook that does not fit on any node', () => {
     await scene.servers.poll(await scene.record(), opened.id);
     const waiting = await scene.stored(opened);
     assert.equal(waiting.outcome, null);
-    assert.match(waiting.message, /Insufficient memory/);
+    assert.equal(waiting.message, 'No node has room for this server: insufficient memory.');
     const [server] = await scene.servers.list(await scene.record());
     assert.partialDeepStrictEqual(server, {
       state: 'starting',
@@ -334,7 +363,7 @@ describe('a second operation on the same server', () => {
     const scene = await aScene(t);
     scene.hub.hold(kari, 'start');
     const opened = operationOf(await start(scene));
-    await assert.rejects(stop(scene), problem('server_busy', /force/));
+    await assert.rejects(restart(scene), problem('server_busy', /force/));
     await assert.rejects(restart(scene), problem('server_busy', new RegExp(opened.id)));
     const byForce = operationOf(await stop(scene, true));
     assert.notEqual(byForce.id, opened.id);

@@ -23,6 +23,11 @@ import { namesOf } from './names.ts';
 import { aMoment } from './records.ts';
 
 export type Answer = LightMyRequestResponse;
+
+/** Revision and status version in the ETag of an answer. */
+export const versionIn = ({ headers }: Answer): string | undefined =>
+  /^"[a-z][a-z0-9-]*-[0-9a-f]{4}\.([0-9]+\.[0-9]+)"$/.exec(String(headers.etag))?.[1];
+
 type Headers = Readonly<Record<string, string>>;
 type Body = object | string | Buffer;
 
@@ -317,6 +322,11 @@ export const openApi = async ({ environment = {} }: { readonly environment?: Hea
       const answer = await asPerson(kari, creators).post('/v1/teams', { slug, ...order });
       assert.equal(answer.statusCode, 201, answer.body);
       return `/v1/teams/${answer.json().slug}`;
+    },
+    /** A header in which every `"revision.statusVersion"` is an ETag of the team, or the notebook, at this path. */
+    async tagged(path: string, header: string): Promise<string> {
+      const { id } = await this.record(path.split('/', 4).join('/'));
+      return header.replaceAll(/"([0-9.]+)"/g, `"${id}.$1"`);
     },
     /** What the store holds of the team at this path. */
     async record(path: string): Promise<TeamRecord> {

@@ -92,7 +92,15 @@ export const scriptedHub = ({ clock, team, startMs = 2_000, stopMs = 1_000 }: Op
   };
 
   const ended = (person: Person): void => {
-    Object.assign(person, { state: 'stopped', startedAt: null, failsWith: undefined, lines: [] });
+    // JupyterHub counts a stop as activity (user.py, `stop`).
+    const lastActivityAt = iso();
+    Object.assign(person, {
+      state: 'stopped',
+      startedAt: null,
+      lastActivityAt,
+
+      lines: [],
+    });
     pods.delete(person.name);
   };
 
@@ -104,8 +112,9 @@ export const scriptedHub = ({ clock, team, startMs = 2_000, stopMs = 1_000 }: Op
         if (person.failsWith !== undefined) {
           const message = `Spawn failed: ${person.failsWith}`;
           ended(person);
+          person.failsWith = undefined;
           person.failed = message;
-        } else if (!troubled.has(person.name)) {
+        } else if (pods.has(person.name) && !troubled.has(person.name)) {
           person.state = 'running';
           person.lastActivityAt = iso();
           editPod(person.name, { status: { phase: 'Running', conditions: readyCondition('True') } });
@@ -361,6 +370,13 @@ export const scriptedHub = ({ clock, team, startMs = 2_000, stopMs = 1_000 }: Op
     },
     failNextStart(name: string, message: string) {
       person(name).failsWith = message;
+    },
+    /** A start that is pending fails: the hub gives up and deletes the pod. */
+    failPendingStart(name: string, message: string) {
+      const found = person(name);
+      ended(found);
+      found.failed = `Spawn failed: ${message}`;
+      tell();
     },
     refuseStarts(refusal: HubRefusal | undefined) {
       refusesStarts = refusal;
