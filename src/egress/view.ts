@@ -10,15 +10,15 @@ import { byText, type EgressSettings, PolicyName } from './policy.ts';
 
 export const egressSchemas = [FilteredAddress, EgressEntry, EgressPolicyRef, Egress];
 
-/** What was found out for an answer. */
+/** The facts for the view. */
 export interface EgressSight {
   readonly enabled: boolean;
   readonly entries: readonly AllowlistEntry[];
   readonly hosts: ReadonlyMap<string, HostRecord>;
   readonly settings: EgressSettings;
-  /** Every policy in the team’s namespace; undefined when the cluster did not say. */
+  /** Every policy in the team’s namespace; undefined when the cluster did not answer. */
   readonly policies: readonly Manifest[] | undefined;
-  /** Whether a policy is this team’s. */
+  /** Whether a policy belongs to this team. */
   readonly isOurs: (policy: Manifest) => boolean;
   /** Epoch milliseconds. */
   readonly now: number;
@@ -63,21 +63,21 @@ function verdict(
   if (policies === undefined) {
     return {
       effective: null,
-      because: 'The cluster does not answer, so nobody knows whether the list holds.',
+      because: 'The cluster does not answer, so it is unknown whether the list is enforced.',
     };
   }
   if (!has(PolicyName.Baseline)) {
     return { effective: false, because: 'The restriction is not applied yet.' };
   }
   if (has(PolicyName.Open)) {
-    return { effective: false, because: 'The policy from before the opt-in is still there.' };
+    return { effective: false, because: 'The policy from before the opt-in still exists.' };
   }
   if (widened.length > 0) {
-    const because = `${widened.join(', ')} in the namespace opens more than the list. Remove it, or take its egress rules out.`;
+    const because = `${widened.join(', ')} in the namespace opens more than the list. Remove it, or its egress rules.`;
     return { effective: false, because };
   }
   if (problem !== undefined) return { effective: false, because: problem };
-  return { effective: true, because: 'Notebooks reach the allowlist and nothing else.' };
+  return { effective: true, because: 'Notebooks can reach the allowlist and nothing else.' };
 }
 
 function entryView(
@@ -104,6 +104,6 @@ function entryView(
   if (status !== 'unresolved') return { ...base, status };
   if (!enabled) return { ...base, status, message: 'It is looked up once the team opts in.' };
   const message =
-    'message' in known ? known.message : 'It has not been looked up yet; that takes a minute at most.';
+    'message' in known ? known.message : 'It has not been looked up yet. That takes at most a minute.';
   return { ...base, status, message };
 }

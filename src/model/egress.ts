@@ -56,7 +56,7 @@ export const Egress = closed(
         description: 'Whether the restriction holds; null without one, and when the cluster does not say.',
       }),
     ),
-    because: Type.String({ examples: ['Notebooks reach the allowlist and nothing else.'] }),
+    because: Type.String({ examples: ['Notebooks can reach the allowlist and nothing else.'] }),
     widenedBy: Type.Array(Type.String(), {
       description: 'Policies of others that open more than the list.',
       examples: [['allow-all']],
@@ -74,7 +74,7 @@ export const Egress = closed(
       {
         enabled: true,
         effective: true,
-        because: 'Notebooks reach the allowlist and nothing else.',
+        because: 'Notebooks can reach the allowlist and nothing else.',
         widenedBy: [],
         entries: [
           {

@@ -160,7 +160,7 @@ export const runsContract = (open: () => Kubernetes): void => {
     assert.match(warnings[1] ?? '', /private/);
     assert.equal(
       warnings[2],
-      '2 of 3 hosts have no address to open now: b.com (blocked_private_answer), c.com (unresolved).',
+      '2 of 3 hosts have no address that can be opened: b.com (blocked_private_answer), c.com (unresolved).',
     );
     assert.deepEqual(peersOf(await airflow.only()), ['93.184.216.34/32']);
   });
@@ -317,10 +317,10 @@ export const runsContract = (open: () => Kubernetes): void => {
     await airflow.tick();
     const spec = { podSelector: {}, policyTypes: ['Egress'], egress: [] };
     await airflow.put({ metadata: { name }, spec });
-    assert.match((await airflow.announce('8.8.8.8')).join(), /is somebody else’s/);
+    assert.match((await airflow.announce('8.8.8.8')).join(), /belongs to another owner/);
     await airflow.pod('worker', '8.8.8.8');
     await airflow.tick();
-    assert.deepEqual(airflow.failures.splice(0), ['policy of a run not written']);
+    assert.deepEqual(airflow.failures.splice(0), ['run policy not written']);
     const path = `/apis/networking.k8s.io/v1/namespaces/${airflow.namespace}/networkpolicies/${name}`;
     const { body } = await airflow.send('GET', path);
     assert.ok(Value.Check(Type.Object({ spec: Type.Object({ podSelector: Type.Object({}) }) }), body));

@@ -229,7 +229,7 @@ describe('a pass over the hosts', () => {
     assert.deepEqual(await refreshHosts(world.deps), { looked: 0, failed: 1, changed: 0 });
     assert.deepEqual(
       world.events.map(({ event }) => event),
-      ['look at a host failed'],
+      ['host lookup failed'],
     );
     world.dns.set('a.example.com', found('198.35.26.1'));
     world.pass(minute);
@@ -248,7 +248,7 @@ describe('a pass over the hosts', () => {
     assert.equal(await world.dueInMs('team-b'), 0);
     assert.deepEqual(
       world.events.map(({ event }) => event),
-      ['team not told of new addresses'],
+      ['reconcile for new addresses not scheduled'],
     );
   });
 

@@ -98,7 +98,7 @@ describe('the admission function', () => {
     world.dns.set('pypi.org', ['151.101.0.223']);
     await world.ordered(list('pypi.org', 'gone.nav.no'));
     assert.deepEqual(await asked(await pod()), [
-      '1 of 2 hosts have no address to open now: gone.nav.no (unresolved).',
+      '1 of 2 hosts have no address that can be opened: gone.nav.no (unresolved).',
     ]);
     await world.put('NetworkPolicy', {
       metadata: { name: 'allow-all' },
@@ -170,7 +170,7 @@ describe('the admission function', () => {
     assert.deepEqual(announced, []);
     assert.deepEqual(calls.filter(isWrite), []);
     assert.deepEqual(await asked(aReview({ namespace: 'Not/A..Name', labels: notebook })), [
-      'The allowlist could not be opened in time; it is tried again within a minute.',
+      'The allowlist could not be opened in time. Retrying within a minute.',
     ]);
   });
 
@@ -185,7 +185,7 @@ describe('the admission function', () => {
 
   it('A5: is not there without the secret, whatever is asked', async (t) => {
     const { call, calls } = await admitting(t);
-    const nothing = { status: 404, body: { error: 'There is nothing here.' } };
+    const nothing = { status: 404, body: { error: 'Not found.' } };
     for (const path of [
       '/',
       '',
@@ -227,7 +227,7 @@ describe('the admission function', () => {
     });
     await world.ordered(list('8.8.8.8'));
     const sentence =
-      'The allowlist could not be opened: Kubernetes cannot be reached. It is tried again within a minute.';
+      'The allowlist could not be opened: Kubernetes cannot be reached. Retrying within a minute.';
     assert.deepEqual(await asked(await pod()), [sentence]);
     assert.deepEqual(await asked(await pod(run, { allowlist: '8.8.8.8' })), [sentence]);
     assert.deepEqual(failures, ['pod not announced', 'pod not announced']);
@@ -247,7 +247,7 @@ describe('the admission function', () => {
       await world.ordered(list('8.8.8.8'));
       const warnings = await asked(await pod());
       assert.deepEqual(warnings, [
-        'The allowlist could not be opened in time; it is tried again within a minute.',
+        'The allowlist could not be opened in time. Retrying within a minute.',
       ]);
       assert.doesNotMatch(JSON.stringify(warnings), /out of order/);
       const held = await world.raw('NetworkPolicy', 'notebook-egress-baseline');
@@ -272,7 +272,7 @@ describe('the admission function', () => {
       const { world, asked, pod } = await admitting(t, { ...more, deadlineMs: 50 });
       await world.ordered(list('8.8.8.8'));
       assert.deepEqual(await asked(await pod()), [
-        'The allowlist could not be opened in time; it is tried again within a minute.',
+        'The allowlist could not be opened in time. Retrying within a minute.',
       ]);
     }
     assert.equal(told?.aborted, true);

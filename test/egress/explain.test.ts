@@ -114,13 +114,13 @@ describe('whether a notebook may connect', () => {
     it(`${text}: yes, as for every notebook`, () => {
       assert.deepEqual(ask(text, facts([])), {
         allowed: true,
-        because: 'It is open for every notebook, as DNS, its Google identity and Google’s APIs are.',
+        because: 'It is always open: every notebook may reach DNS, the metadata server and Google APIs.',
       });
     });
   }
 
   for (const [text, because] of [
-    ['pypi.org:80', 'Nothing on the list opens it. Add pypi.org:80. On the list so far: pypi.org:443.'],
+    ['pypi.org:80', 'Nothing on the list opens it. Add pypi.org:80. Ports of this host on the list: pypi.org:443.'],
     ['ssb.no', 'Nothing on the list opens it. Add ssb.no:443.'],
     ['1.1.1.1:53', 'Nothing on the list opens it. Add 1.1.1.1:53.'],
     ['10.53.0.9:1521', '10.53.0.9 lies in a range that notebooks may not reach (private).'],
@@ -140,7 +140,7 @@ describe('whether a notebook may connect', () => {
     [
       'without an address',
       [],
-      'It is on the list, but no address of a.no is known now; it is opened as soon as DNS answers.',
+      'It is on the list, but no address of a.no is known yet; it is opened as soon as DNS answers.',
     ],
     [
       'with private answers only',
@@ -150,7 +150,7 @@ describe('whether a notebook may connect', () => {
     [
       'with IPv6 only',
       ['2a00::1'],
-      'It is on the list, but has IPv6 addresses alone, and the cluster has IPv4 only.',
+      'It is on the list, but has only IPv6 addresses, and the cluster supports IPv4 only.',
     ],
   ] as const) {
     it(`a listed host ${what}: no, and why`, () => {
@@ -172,7 +172,7 @@ describe('whether a notebook may connect', () => {
       { 'a.no': ['1.1.1.1', '1.1.1.2'] },
       { settings: { ...settings, maxPeers: 1 } },
     );
-    assert.match(ask('a.no', about).because, /^The list comes to 2 addresses/);
+    assert.match(ask('a.no', about).because, /^The list needs 2 combinations/);
     assert.equal(ask('a.no', about).allowed, false);
     assert.match(ask('1.1.1.1', about).because, /Add 1\.1\.1\.1:443/);
   });
@@ -182,7 +182,7 @@ describe('whether a notebook may connect', () => {
     assert.deepEqual(answer, {
       allowed: true,
       because:
-        'It is not on the list, but a.no:443 opens an address that it shares now. That may end at any time: add b.no:443.',
+        'It is not on the list, but a.no:443 opens an address that it currently shares. That may change at any time: add b.no:443.',
       entry: 'a.no:443',
     });
   });
@@ -216,7 +216,7 @@ describe('whether a notebook may connect', () => {
     assert.deepEqual(ask('1.1.1.1:9', about), {
       allowed: true,
       because:
-        'NetworkPolicy allow-all opens it, which is not part of the list: remove it, or its egress rules, for the list to hold.',
+        'NetworkPolicy allow-all opens it and is not part of the list. Remove it, or its egress rules, to enforce the list.',
     });
   });
 
@@ -227,7 +227,7 @@ describe('whether a notebook may connect', () => {
       const about = facts(['a.no', 'b.no'], { 'b.no': ['10.0.0.1'] }, { settings: native });
       assert.deepEqual(ask('a.no', about), {
         allowed: true,
-        because: 'a.no:443 opens it, at whatever addresses it has.',
+        because: 'a.no:443 opens it, at all of its addresses.',
         entry: 'a.no:443',
       });
       assert.equal(ask('b.no', about).allowed, false);

@@ -188,7 +188,7 @@ describe('the admission function', () => {
     });
     for (const path of ['/', `/${'0'.repeat(64)}`, `/x/${secret}`]) {
       const refused = await post(path, review);
-      assert.deepEqual([refused.status, await refused.json()], [404, { error: 'There is nothing here.' }]);
+      assert.deepEqual([refused.status, await refused.json()], [404, { error: 'Not found.' }]);
     }
     assert.equal((await fetch(`${url}/${secret}`)).status, 405);
   });
