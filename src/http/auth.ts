@@ -8,7 +8,7 @@ import { keysOf } from './keys.ts';
 import { toProblem } from './problem.ts';
 import type { App } from './server.ts';
 
-/** Whose tokens count, and what is read from them. */
+/** An issuer whose tokens are accepted, and the claims that are read. */
 export interface Issuer {
   /** Exactly as in the token’s `iss`. */
   readonly issuer: string;
@@ -18,15 +18,15 @@ export interface Issuer {
   readonly jwksUri?: string;
   /** Asymmetric ones only. */
   readonly algorithms: readonly string[];
-  /** Entra: the one tenant (`tid`) whose people may come. */
+  /** Entra: the only tenant (`tid`) whose tokens are accepted. */
   readonly tenantId?: string;
   /** The claim with the person’s e-mail. `email` counts only with `email_verified`. */
   readonly userClaim: string;
-  /** The claim with the person’s groups; without it nobody of this issuer is in any. */
+  /** The claim with the person’s groups; without it, callers of this issuer have no groups. */
   readonly groupsClaim?: string;
 }
 
-/** Who asks. */
+/** The caller. */
 export interface Caller {
   /** In lower case. */
   readonly email: string;
@@ -49,19 +49,19 @@ interface AuthOptions {
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Who asks. Reading it on a public route is a mistake of ours and throws. */
+    /** The caller. Reading it on a public route is a programming error and throws. */
     readonly caller: Caller;
     identity: Caller | Problem | null;
   }
   interface FastifyContextConfig {
-    /** Answers without a token. */
+    /** No token is needed. */
     public?: boolean;
   }
 }
 
 const clockToleranceSeconds = 30;
 
-/** How long a verified token is believed without another look: a key that was withdrawn counts for this long. */
+/** How long a verified token is cached: a revoked key stays valid for this long. */
 const believedMs = 5 * 60_000;
 const rememberedTokens = 5_000;
 
@@ -130,7 +130,7 @@ export const createVerifier = (options: AuthOptions): ((token: string) => Promis
   };
 };
 
-/** Only to know whose keys to verify with; nothing else is believed of it yet. */
+/** Only to select the keys to verify with; nothing else in it is trusted yet. */
 const claimedIssuer = (token: string): string => {
   try {
     return decodeJwt(token).iss ?? '';
@@ -162,7 +162,7 @@ const emailIn = (claims: JWTPayload, { userClaim }: Issuer): string => {
   return email.toLowerCase();
 };
 
-/** Entra leaves the groups out when there are too many of them (overage); then we know of none. */
+/** Entra leaves the groups out when there are too many (overage); the caller then has none. */
 const groupsIn = (claims: JWTPayload, { groupsClaim }: Issuer): readonly string[] => {
   if (groupsClaim === undefined) return [];
   const elsewhere: unknown = claims._claim_names;
@@ -185,9 +185,9 @@ const challenge = (problem: Problem, sentToken: boolean) => {
 const isOpen = (request: FastifyRequest) => request.is404 || request.routeOptions.config.public === true;
 
 /**
- * Every route needs a valid bearer token unless its config says `public: true`; handlers find who asks in
- * `request.caller`. Who it is is found out in `onRequest` and insisted on in `preParsing`, so that a rate limit in
- * between counts refused requests too.
+ * Every route needs a valid bearer token unless its config says `public: true`; handlers find the caller in
+ * `request.caller`. The caller is identified in `onRequest` and enforced in `preParsing`, so a rate limit in between
+ * also counts refused requests.
  */
 export const registerAuth = (app: App, options: AuthOptions): void => {
   const now = options.now ?? Date.now;
@@ -203,7 +203,7 @@ export const registerAuth = (app: App, options: AuthOptions): void => {
     },
   });
 
-  // A callback and not a promise: for a token that was seen before this is the whole cost of auth.
+  // A callback instead of a promise: for a cached token this is the whole cost of auth.
   app.addHook('onRequest', (request, _reply, done) => {
     const { authorization } = request.headers;
     if (authorization === undefined || isOpen(request)) return done();

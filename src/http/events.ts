@@ -6,7 +6,7 @@ import type { App } from './server.ts';
 
 /** One event of a stream. */
 export interface ServerEvent {
-  /** `<revision>.<statusVersion>`; a client that comes back gets a fresh snapshot, whatever it saw last. */
+  /** `<revision>.<statusVersion>`; a client that reconnects always gets a fresh snapshot. */
   readonly id?: string;
   /** The event’s name; a client listens to `message` when there is none. */
   readonly event?: string;
@@ -14,15 +14,15 @@ export interface ServerEvent {
 }
 
 interface StreamOptions {
-  /** Silence for longer than this is broken by a comment, so that no proxy hangs up. */
+  /** A comment is sent after this long without an event, so proxies keep the connection open. */
   readonly heartbeatMs?: number;
-  /** Cloud Run ends a request after 60 minutes at most; we say so a while before. */
+  /** Cloud Run ends a request after at most 60 minutes; the stream ends before that. */
   readonly lifetimeMs?: number;
 }
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Aborted when the app begins to close: open streams end, so that closing can. */
+    /** Aborted when the app begins to close: open streams would block it. */
     readonly closing: AbortSignal;
   }
 }
@@ -58,10 +58,10 @@ const firstOf = async (next: Promise<IteratorResult<ServerEvent>>, ms: number, s
 };
 
 /**
- * Answers with server-sent events until the source ends, the client leaves, the app closes or the stream is old;
- * in the last two cases it asks the client to come back (`event: reconnect`). The source starts with a snapshot;
- * what it throws before that becomes a problem, what it throws later ends the stream. It must stop when its signal
- * is aborted, and is not asked for an event before the client took the one before.
+ * Sends server-sent events until the source ends, the client disconnects, the app closes or the stream reaches its
+ * maximum age; in the last two cases it asks the client to reconnect (`event: reconnect`). The source starts with a
+ * snapshot. An error before the snapshot becomes a problem; a later one ends the stream. The source must stop when its
+ * signal is aborted, and is not asked for an event before the client has read the previous one.
  */
 export const streamEvents = async (
   request: FastifyRequest,
@@ -98,10 +98,10 @@ export const streamEvents = async (
         if (outcome.done) break;
         yield frame(outcome.value);
         next = events.next();
-        // Whoever awaits it sees the rejection; a stream that was left meanwhile does not.
+        // The awaiting caller gets the rejection; without one it must not be unhandled.
         next.catch(() => {});
       }
-      // Its signal may have ended the source before it ended us.
+      // The signal may have ended the source before this stream.
       if (closing.aborted) yield reconnect;
     } catch (error) {
       request.log.error({ err: error }, 'event stream failed');
@@ -115,7 +115,7 @@ export const streamEvents = async (
   reply
     .type('text/event-stream')
     .header('cache-control', 'no-cache, no-transform')
-    // nginx would hold events back.
+    // Without it nginx buffers events.
     .header('x-accel-buffering', 'no');
   if (request.method === 'HEAD') {
     gone.abort();

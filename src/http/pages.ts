@@ -3,13 +3,13 @@ import { defaultPageSize, type PageQuery } from '../model/page.ts';
 import { Problem } from '../model/problems.ts';
 import type { Page } from '../ports/store.ts';
 
-/** Which list a cursor walks through, and as whom: another list, filter or caller has other pages. */
+/** The list and the caller that a cursor belongs to: another list, filter or caller has other pages. */
 export interface List {
   readonly name: string;
   readonly view: string;
 }
 
-// A check against mix-ups and not a secret: what a page holds is decided by the caller's rights, not by its cursor.
+// Detects mix-ups and is not a secret: the caller's rights decide what a page holds, not its cursor.
 const checkOf = ({ name, view }: List, after: string) =>
   hash('sha256', JSON.stringify([name, view, after]), 'base64url').slice(0, 16);
 
@@ -17,7 +17,7 @@ const checkOf = ({ name, view }: List, after: string) =>
 export const encodeCursor = (list: List, after: string): string =>
   Buffer.from(JSON.stringify([after, checkOf(list, after)])).toString('base64url');
 
-/** Throws `invalid_cursor` for what this list did not make for this view. */
+/** Throws `invalid_cursor` unless this list created the cursor for this view. */
 export const decodeCursor = (list: List, cursor: string): string => {
   const [after, check] = parseCursor(cursor);
   if (typeof after !== 'string' || check !== checkOf(list, after) || encodeCursor(list, after) !== cursor)
@@ -34,7 +34,7 @@ const parseCursor = (cursor: string): readonly unknown[] => {
   }
 };
 
-/** What a list’s query asks of the store. */
+/** The store’s arguments for a list query. */
 export const pageRequest = (
   query: PageQuery,
   list: List,
@@ -43,7 +43,7 @@ export const pageRequest = (
   ...(query.cursor !== undefined && { after: decodeCursor(list, query.cursor) }),
 });
 
-/** The store’s page as the answer of a list. */
+/** The store’s page as the response of a list. */
 export const pageAnswer = <T, U>(page: Page<T>, list: List, present: (item: T) => U) => ({
   items: page.items.map(present),
   ...(page.next !== undefined && { nextCursor: encodeCursor(list, page.next) }),

@@ -3,20 +3,20 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import Type from 'typebox';
 import { Problem } from '../model/problems.ts';
 
-/** The two counters of a representation: what people asked for, and what was found out since. */
+/** The two counters of a representation: of requested changes, and of status changes. */
 export interface Version {
   readonly revision: number;
   readonly statusVersion: number;
 }
 
 /** The answer without a body, for a route's response schemas. */
-export const NotModified = Type.Unsafe<undefined>({ description: 'What you have is what stands.' });
+export const NotModified = Type.Unsafe<undefined>({ description: 'Not modified.' });
 
 /** ETags of writes and reads; naming them in a route's schema puts them into the contract. */
 export const WriteHeaders = Type.Object({
   'if-match': Type.Optional(
     Type.String({
-      description: 'The ETag that you read; its revision must still stand.',
+      description: 'The ETag that you read; its revision must still be current.',
       examples: ['"3.14"'],
     }),
   ),
@@ -24,7 +24,7 @@ export const WriteHeaders = Type.Object({
 
 export const ReadHeaders = Type.Object({
   'if-none-match': Type.Optional(
-    Type.String({ description: 'The ETag that you have; 304 when it still stands.', examples: ['"3.14"'] }),
+    Type.String({ description: 'The ETag that you have; 304 if it is still current.', examples: ['"3.14"'] }),
   ),
 });
 
@@ -35,7 +35,7 @@ interface Tag {
 
 type Tags = '*' | readonly Tag[];
 
-/** What a request demands of the present state (RFC 9110, section 13.1). */
+/** The preconditions of a request (RFC 9110, section 13.1). */
 export interface Preconditions {
   readonly ifMatch?: Tags;
   readonly ifNoneMatch?: Tags;
@@ -49,7 +49,7 @@ const entityTag = /^(W\/)?"([\x21\x23-\x7e\x80-\xff]*)"$/;
 const parse = (header: string | undefined, name: string): Tags | undefined => {
   if (header === undefined) return undefined;
   if (header.trim() === '*') return '*';
-  // A tag of ours has no comma in it, and a foreign one matches nothing, cut or whole.
+  // The API’s own tags contain no comma, and a foreign one matches nothing, whole or split.
   const items = header.split(',').map((item) => item.trim());
   return items
     .filter((item) => item !== '')
@@ -69,7 +69,7 @@ const parse = (header: string | undefined, name: string): Tags | undefined => {
     });
 };
 
-/** Throws `validation_failed` for what is no entity tag. */
+/** Throws `validation_failed` for an invalid entity tag. */
 export const preconditionsOf = (headers: IncomingHttpHeaders): Preconditions => {
   const ifMatch = parse(headers['if-match'], 'if-match');
   const ifNoneMatch = parse(headers['if-none-match'], 'if-none-match');
@@ -79,8 +79,8 @@ export const preconditionsOf = (headers: IncomingHttpHeaders): Preconditions => 
 const revisionIn = (value: string) => value.replace(/\.[^.]*$/, '');
 
 /**
- * For writes, inside the decision, so that a lost race is judged again. If-Match compares the revision only: a
- * status that moved is no reason to refuse. `undefined`: there is nothing yet. Throws `revision_mismatch`.
+ * For writes, inside the decision, so it is evaluated again after a lost race. If-Match compares the revision only: a
+ * changed status does not fail a write. `undefined`: it does not exist yet. Throws `revision_mismatch`.
  */
 export const checkPreconditions = (
   { ifMatch, ifNoneMatch }: Preconditions,
@@ -107,7 +107,7 @@ export const isNotModified = ({ ifNoneMatch }: Preconditions, current: Version):
   return ifNoneMatch === '*' || ifNoneMatch.some(({ value }) => value === `${revision}.${statusVersion}`);
 };
 
-/** Puts the ETag on the answer. True: answer 304 without a body, `return reply.code(304).send()`. */
+/** Sets the ETag of the response. True: respond 304 without a body, `return reply.code(304).send()`. */
 export const unchanged = (request: FastifyRequest, reply: FastifyReply, current: Version): boolean => {
   reply.header('etag', etagOf(current));
   return isNotModified(preconditionsOf(request.headers), current);

@@ -33,7 +33,7 @@ export const EntryProblem = {
 } as const;
 export type EntryProblem = (typeof EntryProblem)[keyof typeof EntryProblem];
 
-/** What was changed or is worth a look in an entry that can be used. */
+/** A change to, or a hint about, a valid entry. */
 export const EntryWarning = {
   Normalized: 'normalized',
   Duplicate: 'duplicate',
@@ -41,7 +41,7 @@ export const EntryWarning = {
 } as const;
 export type EntryWarning = (typeof EntryWarning)[keyof typeof EntryWarning];
 
-/** An entry as it is understood. Parsing `entry` again gives the same, without the warnings about its text. */
+/** A parsed entry. Parsing `entry` again gives the same, without the warnings about its text. */
 export const AllowlistEntry = closed(
   {
     entry: Type.String({
@@ -62,7 +62,7 @@ export const AllowlistEntry = closed(
 );
 export type AllowlistEntry = Static<typeof AllowlistEntry>;
 
-/** An entry that cannot be used, where it stood in the list and why. */
+/** An invalid entry, its position in the list and the reason. */
 export const AllowlistError = closed(
   {
     index: Type.Integer({ minimum: 0 }),
@@ -83,7 +83,7 @@ export const AllowlistError = closed(
 );
 export type AllowlistError = Static<typeof AllowlistError>;
 
-/** The good entries and the bad ones apart. A list with any error is not used at all. */
+/** The valid entries and the faults. A list with any error is not used at all. */
 export const ParsedAllowlist = closed(
   { entries: Type.Array(ref(AllowlistEntry)), errors: Type.Array(ref(AllowlistError)) },
   { $id: 'ParsedAllowlist' },

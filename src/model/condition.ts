@@ -13,8 +13,8 @@ export const conditionTypes = [
 export type ConditionType = (typeof conditionTypes)[number];
 
 /**
- * One aspect of the truth. Unknown means that we could not find out; it is never shown as True or False.
- * A condition whose feature is not in use is absent.
+ * One aspect of the status. Unknown means that the state could not be determined; it is never shown as True or False.
+ * The condition of a feature that is not in use is absent.
  */
 export const Condition = closed(
   {
@@ -33,7 +33,7 @@ export type Condition = Static<typeof Condition>;
 
 export const phases = ['Pending', 'Applying', 'Ready', 'Degraded', 'Deleting'] as const;
 
-/** Where a team or its notebook stands, on the whole. */
+/** The overall state of a team or its notebook. */
 export const Phase = oneOf(phases, {
   $id: 'Phase',
   description:

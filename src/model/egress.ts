@@ -47,7 +47,7 @@ export const EgressPolicyRef = closed(
   { $id: 'EgressPolicyRef' },
 );
 
-/** Where a team’s notebooks may connect to. */
+/** The destinations that a team’s notebooks may connect to. */
 export const Egress = closed(
   {
     enabled: Type.Boolean({ description: 'Whether the team has opted in; if not, everything is open.' }),

@@ -4,7 +4,7 @@ import { Change } from './change.ts';
 import { NotebookSpec } from './notebook.ts';
 import { pageOf } from './page.ts';
 
-/** What somebody did: who, when, and from what to what. */
+/** A recorded change: who, when, and the values before and after. */
 export const HistoryItem = closed(
   {
     n: Type.Integer({ minimum: 1, description: 'Counts the entries of a team.' }),

@@ -1,4 +1,4 @@
-/** A team as its names are made from it. */
+/** The parts of a team that its names are derived from. */
 export interface TeamName {
   readonly slug: string;
   readonly id: string;

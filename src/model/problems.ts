@@ -1,6 +1,6 @@
 /**
- * The catalogue of errors. A code is API: once released it keeps its meaning. What a code means in HTTP is
- * decided in http/problem.ts alone.
+ * The catalogue of errors. A code is part of the API: once released it keeps its meaning. Only http/problem.ts maps
+ * codes to HTTP.
  */
 export const catalogue = {
   validation_failed: [
@@ -18,7 +18,7 @@ export const catalogue = {
   method_not_allowed: ['Method not allowed', 'This path does not answer that method.'],
   team_exists: ['Team exists', 'A team with this slug exists already; choose another slug.'],
   server_busy: ['Server busy', 'Another operation on this server is still open.'],
-  server_not_running: ['Server not running', 'The server does not run, so that there is nothing to extend.'],
+  server_not_running: ['Server not running', 'The server is not running, so there is nothing to extend.'],
   no_environment: [
     'No environment',
     'There is nothing to start: the team has no image of its own, and no environment is offered.',
@@ -30,7 +30,7 @@ export const catalogue = {
   secret_exists: ['Secret exists', 'The team has a secret. Send deleteSecret=true to delete it for good.'],
   secret_version_destroyed: [
     'Version destroyed',
-    'What this version held is gone for good; it can be neither enabled nor disabled.',
+    'This version is destroyed permanently; it can be neither enabled nor disabled.',
   ],
   cannot_shrink: ['Storage cannot shrink', 'A home volume can only grow.'],
   deleting: ['Being deleted', 'This is being deleted; wait until it is gone.'],
@@ -38,14 +38,17 @@ export const catalogue = {
     'Revision mismatch',
     'It has changed since you read it; read it again and repeat your change.',
   ],
-  payload_too_large: ['Payload too large', 'The body is larger than this operation takes.'],
-  unsupported_media_type: ['Unsupported media type', 'This operation does not take that content type.'],
-  not_acceptable: ['Not acceptable', 'This operation cannot answer in a form that the Accept header takes.'],
+  payload_too_large: ['Payload too large', 'The body is larger than this operation accepts.'],
+  unsupported_media_type: ['Unsupported media type', 'This operation does not accept that content type.'],
+  not_acceptable: [
+    'Not acceptable',
+    'This operation cannot respond in a media type that the Accept header allows.',
+  ],
   uri_too_long: ['URI too long', 'The path or a parameter in it is too long.'],
   headers_too_large: ['Header fields too large', 'The header fields are too large.'],
   invalid_allowlist: [
     'Invalid allowlist',
-    'The allowlist has entries that cannot be used; errors lists every one of them.',
+    'The allowlist has invalid entries; errors lists every one of them.',
   ],
   image_invalid: ['Invalid image', 'This is not an image reference.'],
   tag_required: ['Tag required', 'Name a tag.'],
@@ -59,13 +62,10 @@ export const catalogue = {
     'The image does not exist, or the cluster may not pull it.',
   ],
   tag_not_found: ['Tag not found', 'The image has no such tag.'],
-  image_broken: ['Image broken', 'The registry lists this image but a part of it is gone; build it anew.'],
+  image_broken: ['Image broken', 'The registry lists this image but a part of it is missing; rebuild it.'],
   platform_missing: ['Platform missing', 'The image has no variant for linux/amd64.'],
-  too_many_requests: ['Too many requests', 'Slow down; Retry-After says for how long.'],
-  upstream_bad_answer: [
-    'Bad answer from upstream',
-    'A system behind this API gave an answer that makes no sense.',
-  ],
+  too_many_requests: ['Too many requests', 'The rate limit is exceeded; Retry-After says when to try again.'],
+  upstream_bad_answer: ['Bad answer from upstream', 'A system behind this API returned an invalid response.'],
   upstream_unavailable: [
     'Upstream unavailable',
     'A system behind this API does not answer; try again shortly.',
@@ -74,7 +74,7 @@ export const catalogue = {
   hub_restarting: ['Hub restarting', 'The team’s JupyterHub is restarting; try again shortly.'],
   registry_unavailable: ['Registry unavailable', 'The image registry does not answer; try again shortly.'],
   busy: ['Busy', 'Many changes arrive at once; try again shortly.'],
-  internal: ['Internal error', 'Something went wrong here; the request id helps us to find it.'],
+  internal: ['Internal error', 'An unexpected error occurred; give the request id when you report it.'],
 } as const satisfies Record<string, readonly [title: string, detail: string]>;
 
 export type ProblemCode = keyof typeof catalogue;
@@ -93,7 +93,7 @@ interface ProblemOptions {
   readonly cause?: unknown;
 }
 
-/** An answer that is not a success. The detail is written for the caller; the cause is for the log alone. */
+/** An error response. The detail is for the caller; the cause is only logged. */
 export class Problem extends Error {
   override readonly name = 'Problem';
   readonly code: ProblemCode;

@@ -7,10 +7,10 @@ import type { Member } from './team.ts';
 export const fieldManager = 'knada-notebooks';
 
 /**
- * Everything that is stored of a team, in one document. Instants are ISO 8601 UTC.
+ * Everything that is stored about a team, in one document. Instants are ISO 8601 UTC.
  *
- * `revision` and `notebookRevision` count what people asked for; `generation` rises with either and stamps
- * what is applied; `statusVersion` rises when what we found out has changed.
+ * `revision` and `notebookRevision` count requested changes; `generation` increases with either and stamps what is
+ * applied; `statusVersion` increases when the observed status changes.
  */
 export interface TeamRecord {
   readonly slug: string;
@@ -21,11 +21,11 @@ export interface TeamRecord {
   readonly ghcrRepositories: readonly string[];
   readonly garTeam: string | null;
   readonly revision: number;
-  /** Survives the notebook: a notebook ordered again goes on counting. 0 before the first order. */
+  /** Kept when the notebook is deleted: a new order continues the count. 0 before the first order. */
   readonly notebookRevision: number;
   readonly generation: number;
   readonly notebook: NotebookRecord | null;
-  /** Set from the request to delete the team until the document itself goes. */
+  /** Set from the request to delete the team until the document is removed. */
   readonly deletion: Deletion | null;
   /** The HelmRelease’s spec in use, which only a platform roll-out replaces; null before the first order. */
   readonly release: Release | null;
@@ -37,31 +37,31 @@ export interface TeamRecord {
   readonly egressHosts: readonly string[];
 }
 
-/** What the cull pass needs to know of a team’s servers. Instants are ISO 8601 UTC. */
+/** The state of the cull pass for a team’s servers. Instants are ISO 8601 UTC. */
 export interface CullingState {
-  /** When the hub is to be asked next: no server can be due before. null without a notebook. */
+  /** When the hub is queried next: no server can be due before. null without a notebook. */
   readonly dueAt: string | null;
-  /** Looks in a row at which the hub gave no answer; sets the wait before the next. Absent for none. */
+  /** Consecutive passes without an answer from the hub; sets the delay before the next. Absent for none. */
   readonly failures?: number;
-  /** By hub user name; only those of whom there is something to remember. */
+  /** By hub user name; only users with state to keep. */
   readonly servers: Readonly<Record<string, ServerMemory>>;
 }
 
 export interface ServerMemory {
-  /** Somebody asked for it to stay alive until then. */
+  /** A requested extension keeps the server running until then. */
   readonly extendedUntil?: string;
   /** When a kernel was last seen busy: as good as activity. */
   readonly busyAt?: string;
-  /** Since when its kernels could not be asked. */
+  /** Since when its kernels could not be queried. */
   readonly probeFailingSince?: string;
-  /** When the culling last stopped it: two passes at once stop a server once, and say so once. */
+  /** When culling last stopped it, so concurrent passes stop and record it only once. */
   readonly culledAt?: string;
 }
 
 export interface NotebookRecord {
   readonly spec: NotebookSpec;
   readonly image: NotebookImage | null;
-  /** What the registry last said of what is pinned; absent while it is there. */
+  /** The registry’s last answer about the pinned image; absent while the image exists. */
   readonly imageAbsence?: Absence;
   readonly createdAt: string;
   readonly updatedAt: string;
@@ -102,10 +102,10 @@ export interface TeamStatus {
   readonly provisioned?: { readonly generation: number; readonly at: string };
 }
 
-/** What the tick needs to know; not shown to anybody. */
+/** Internal state of the tick. */
 export interface ReconcileState {
-  /** When this team is to be looked at next; a store answers "who is due" by this field. */
+  /** When this team is reconciled next; the store’s query for due teams uses this field. */
   readonly dueAt: string;
-  /** Failed looks in a row; sets the wait before the next. */
+  /** Consecutive failed attempts; sets the delay before the next. */
   readonly failures: number;
 }

@@ -34,5 +34,5 @@ export const authenticatorSection = (authenticatorClass: unknown): string | unde
   return known ?? /^(?:[A-Za-z_]\w*\.)+([A-Za-z_]\w*)$/.exec(authenticatorClass)?.[1];
 };
 
-/** Whether it sends people to an identity provider and needs to know where they come back to. */
+/** Whether it redirects to an identity provider and needs a callback URL. */
 export const isOAuth = (section: string): boolean => section.endsWith('OAuthenticator');

@@ -9,24 +9,24 @@ export interface MasterKey {
   readonly key: string;
 }
 
-/** The name of the Secret that the chart is told about (hub.existingSecret). */
+/** The name of the Secret in the chart value hub.existingSecret. */
 export const hubSecretName = 'notebook-hub';
 
-/** Our name as a service of the hub; a role of the same name holds its scopes. */
+/** The name of this API as a service of the hub; a role of the same name holds its scopes. */
 export const hubService = 'knada-notebooks';
 
 const tokenKey = `hub.services.${hubService}.apiToken`;
 
 /**
- * 64 hexadecimal digits by HKDF-SHA256 (RFC 5869) with an empty salt. The info names product, purpose and team, so
- * that no two of them ever share a value. Changing it logs every member out and breaks every token.
+ * 64 hexadecimal digits by HKDF-SHA256 (RFC 5869) with an empty salt. The info names product, purpose and team, so no
+ * two keys share a value. Changing it logs every member out and invalidates every token.
  */
 const derived = (masterKey: MasterKey, id: string, purpose: string): string =>
   Buffer.from(hkdfSync('sha256', masterKey.key, '', `knada-notebooks/v1/${purpose}/${id}`, 32)).toString(
     'hex',
   );
 
-/** The token by which we speak to a team’s hub, as this master key makes it; nothing of it is stored by us. */
+/** The token for a team’s hub, derived from this master key and never stored. */
 export const hubToken = (id: string, masterKey: MasterKey): string => derived(masterKey, id, tokenKey);
 
 /**

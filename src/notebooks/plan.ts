@@ -5,7 +5,7 @@ import type { NotebookSpec } from '../model/notebook.ts';
 import { fieldRows } from '../model/notebook-fields.ts';
 import type { Plan } from '../model/plan.ts';
 
-/** What differs, leaf by leaf; a list is one leaf. */
+/** The differences, leaf by leaf; a list is one leaf. */
 export const changesBetween = (from: unknown, to: unknown, path = ''): readonly Change[] => {
   if (isObject(from) && isObject(to)) {
     const names = [...new Set([...Object.keys(from), ...Object.keys(to)])];
@@ -17,7 +17,7 @@ export const changesBetween = (from: unknown, to: unknown, path = ''): readonly 
 const takesEffectNow = ({ path }: Change): boolean =>
   fieldRows.find(({ pointer }) => pointer === path)?.takesEffect === 'immediately';
 
-/** What a change means for people. No order restarts the hub: nothing that a team can change is in the chart. */
+/** The effect of a change. No order restarts the hub: nothing that a team can change is in the chart. */
 export const planChange = (from: NotebookSpec | null, to: NotebookSpec): Omit<Plan, 'manifests'> => {
   if (from === null) {
     return { changes: [{ path: '', from: null, to }], restartsHub: false, runningServers: 'unaffected' };

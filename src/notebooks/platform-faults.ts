@@ -6,16 +6,16 @@ const objectAt = (value: unknown, key: string): Readonly<Record<string, unknown>
   return isObject(found) ? found : {};
 };
 
-/** Anybody gets in, under any name or with a password that all share. */
+/** These admit anyone, under any name or with a shared password. */
 const open = /^(Dummy|Null|SharedPassword|Tmp|FirstUse)Authenticator$/;
 
 /**
- * Settings that let somebody in, or make somebody an administrator, besides the members whom we create as hub users.
- * CILogon’s `allowed_idps` narrows; every other `allowed_…` of JupyterHub and OAuthenticator widens.
+ * Settings that admit users, or make users administrators, in addition to the members created as hub users. CILogon’s
+ * `allowed_idps` restricts; every other `allowed_…` of JupyterHub and OAuthenticator admits.
  */
 const widens = /^(allow_all|allowed_(?!idps$)\w+|admin_users|admin_\w*groups|admin_\w*organizations)$/;
 
-/** The same in Python, with what decides who logs in, and what is ours to set. */
+/** The same in Python, with the settings that decide who can log in and those that this product owns. */
 const widensInPython =
   /\b(allow_all|allowed_(?!idps\b)\w+|admin_users|admin_\w*groups|allow_existing_users|authenticator_class|username_claim)\b/g;
 
@@ -57,16 +57,14 @@ const loginFaults = (hub: Readonly<Record<string, unknown>>): readonly string[] 
   const faults: string[] = [];
   if (authenticatorClass === undefined || authenticatorClass === null) {
     faults.push(
-      'hub.config.JupyterHub.authenticator_class is missing, and the chart would take the dummy that lets anybody in.',
+      'hub.config.JupyterHub.authenticator_class is missing, and the chart’s default (dummy) admits anyone.',
     );
   } else if (section === undefined) {
     faults.push(
-      `hub.config.JupyterHub.authenticator_class is ${JSON.stringify(authenticatorClass)}, which is no known name: give the path of the class.`,
+      `hub.config.JupyterHub.authenticator_class is ${JSON.stringify(authenticatorClass)}, which is not a registered name: give the path of the class.`,
     );
   } else if (open.test(section)) {
-    faults.push(
-      `hub.config.JupyterHub.authenticator_class is ${section}, which does not know who people are.`,
-    );
+    faults.push(`hub.config.JupyterHub.authenticator_class is ${section}, which does not identify users.`);
   } else {
     // A class reads its own section first, then those of its base classes.
     const sections = [section, section.replace(/^Local/, ''), 'OAuthenticator', 'Authenticator'];
@@ -75,7 +73,7 @@ const loginFaults = (hub: Readonly<Record<string, unknown>>): readonly string[] 
       .find((value) => value !== undefined);
     if (typeof claim !== 'string' || claim.trim() === '') {
       faults.push(
-        `hub.config.${section}.username_claim is missing: members are known by what it names, such as preferred_username.`,
+        `hub.config.${section}.username_claim is missing: it identifies members, for example by preferred_username.`,
       );
     }
   }
@@ -83,19 +81,19 @@ const loginFaults = (hub: Readonly<Record<string, unknown>>): readonly string[] 
     ...faults,
     ...settings(config, 'hub.config').map(
       (path) =>
-        `${path} must not be set: who may log in is the team’s list of members, and nobody administers a hub.`,
+        `${path} must not be set: only the team’s members may log in, and a hub has no administrators.`,
     ),
     ...pythonOf(hub).flatMap(([path, text]) =>
       found(text, widensInPython).map(
-        (name) => `${path} must not speak of ${name}: it decides who may log in.`,
+        (name) => `${path} must not contain ${name}: it decides who may log in.`,
       ),
     ),
   ];
 };
 
 /**
- * What speaks against starting with these platform values, one sentence each. `allowInsecureAuth` is for the
- * sandbox: it passes over who may log in, not over what would break the profiles.
+ * The faults that prevent starting with these platform values, one sentence each. `allowInsecureAuth` is for the
+ * sandbox: it skips the checks of who may log in, not those of what would break the profiles.
  */
 export const platformFaults = (
   values: Readonly<Record<string, unknown>>,
@@ -110,7 +108,7 @@ export const platformFaults = (
       .map((name) => `hub.config.JupyterHub.${name} must not be set: this product depends on its own.`),
     ...pythonOf(hub).flatMap(([path, text]) =>
       found(text, oursInPython).map(
-        (name) => `${path} must not speak of ${name}: the notebooks’ profiles need it.`,
+        (name) => `${path} must not contain ${name}: the notebooks’ profiles depend on it.`,
       ),
     ),
   ];

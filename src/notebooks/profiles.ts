@@ -11,20 +11,20 @@ export interface ProfileEnvironment {
   /** With its tag. */
   readonly image: string;
   readonly digest: string;
-  /** What people call the drivers in it. */
+  /** The display names of its drivers. */
   readonly drivers: readonly string[];
   readonly default: boolean;
 }
 
 /**
- * What a profile sets on the spawner. Every profile has the same keys, down to the environment’s, because the
- * spawner keeps what a former profile set and the next one does not (kubespawner#691).
+ * What a profile sets on the spawner. Every profile has the same keys, including those of the environment, because the
+ * spawner keeps a key that the previous profile set and the next one does not (kubespawner#691).
  */
 export interface KubeSpawnerOverride {
   readonly image: string;
   readonly cpu_guarantee: number;
   readonly cpu_limit: number;
-  /** Bytes: the spawner knows K, M, G and T, and answers an error to Mi and Gi. */
+  /** Bytes: the spawner accepts K, M, G and T, and rejects Mi and Gi. */
   readonly mem_guarantee: number;
   readonly mem_limit: number;
   readonly storage_capacity: string;
@@ -35,7 +35,7 @@ export interface KubeSpawnerOverride {
 
 /** A choice at login, in the form of KubeSpawner’s profile_list. */
 export interface Profile {
-  /** Stable: people’s last choice and our start requests name it. */
+  /** Stable: a user’s last choice and start requests refer to it. */
   readonly slug: string;
   readonly display_name: string;
   readonly description: string;
@@ -46,7 +46,7 @@ export interface Profile {
 /** The ConfigMap that the hub has mounted. */
 export const profilesConfigMapName = 'notebook-profiles';
 
-/** On a notebook pod: hash of what its profile made of it. Another one in force means a restart is pending. */
+/** On a notebook pod: the hash of its configuration. A different current hash means that a restart is pending. */
 export const profileRevisionAnnotation = 'knada.io/profile-revision';
 
 /** On a notebook pod: the slug of its profile. */
@@ -63,11 +63,11 @@ const entities: Readonly<Record<string, string>> = {
   '}': '&#125;',
 };
 
-/** KubeSpawner puts these texts into HTML unescaped, and JupyterHub runs the outcome as a template once more. */
+/** KubeSpawner puts these texts into HTML unescaped, and JupyterHub renders the result as a template again. */
 const harmless = (text: string): string =>
   text.replace(/[&<>"'{}]/g, (character) => entities[character] ?? '');
 
-/** Kubernetes takes a name with tag and digest: the digest decides, the tag is for people who read the pod. */
+/** Kubernetes accepts a tag with a digest: the digest decides, the tag is for people who read the pod. */
 const pinned = (reference: string, digest: string): string => `${reference.replace(/@.*$/, '')}@${digest}`;
 
 const overrideOf = (spec: NotebookSpec, slug: string, image: string): KubeSpawnerOverride => {
@@ -93,8 +93,8 @@ const listed = (drivers: readonly string[]): string =>
   drivers.length === 0 ? 'No database drivers.' : `Drivers: ${drivers.join(', ')}.`;
 
 /**
- * What members choose from at login: the team’s own image first and preselected when there is one, then the
- * standard environments in the order given. Empty when there is neither; the hub then refuses a start and says why.
+ * The choices at login: the team’s own image first and preselected if there is one, then the standard environments in
+ * the given order. Empty when there is neither; the hub then refuses a start with a reason.
  */
 export const profilesOf = (
   spec: NotebookSpec,

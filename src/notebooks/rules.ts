@@ -9,7 +9,7 @@ import type { Decision } from '../ports/store.ts';
 import { type Actor, assertStays, bumpGeneration } from '../teams/rules.ts';
 import { planChange } from './plan.ts';
 
-/** What a new configuration needs besides itself. */
+/** What a new configuration needs in addition to its spec. */
 export interface Ordering {
   readonly spec: NotebookSpec;
   /** The image as resolved; null exactly when the spec names none. */
@@ -29,7 +29,7 @@ const assertGrows = (from: NotebookSpec, to: NotebookSpec): void => {
   }
 };
 
-/** Throws Problem `deleting` while the notebook or its team is on its way out. */
+/** Throws Problem `deleting` while the notebook or its team is being deleted. */
 export const assertNotebookStays = (team: TeamRecord): void => {
   assertStays(team);
   if (team.notebook?.deletion) {
@@ -39,13 +39,13 @@ export const assertNotebookStays = (team: TeamRecord): void => {
   }
 };
 
-/** The image that the notebook has pinned, when the configuration names the same one. A digest once pinned stays. */
+/** The image that the notebook has pinned, when the configuration names the same one. A pinned digest is kept. */
 export const pinnedImage = ({ notebook }: TeamRecord, spec: NotebookSpec): NotebookImage | null =>
   notebook !== null && notebook.spec.image === spec.image ? notebook.image : null;
 
 /**
- * The team with this configuration ordered. Undefined when nothing would change, so that nothing is written.
- * Throws Problem `deleting` or `cannot_shrink`.
+ * The team with this configuration ordered. Undefined when nothing would change, so nothing is written. Throws Problem
+ * `deleting` or `cannot_shrink`.
  */
 export const orderNotebook = (
   team: TeamRecord,
@@ -91,7 +91,7 @@ export const orderNotebook = (
 
 /**
  * The team with the newer digest of the same tag in use. Undefined when nothing would change. Throws Problem
- * `deleting`; `not_found` when no image is ordered, or another one by now.
+ * `deleting`; `not_found` when no image is ordered, or meanwhile another one.
  */
 export const refreshImage = (team: TeamRecord, image: NotebookImage, act: Actor): Decision | undefined => {
   assertNotebookStays(team);
@@ -123,7 +123,7 @@ export const refreshImage = (team: TeamRecord, image: NotebookImage, act: Actor)
   };
 };
 
-/** What the tag of the team’s image points to now, shown and not taken. Undefined when that is known already. */
+/** Records the digest that the tag of the team’s image points to, without using it. Undefined if unchanged. */
 export const recordNewerDigest = (team: TeamRecord, digest: string): Decision | undefined => {
   const image = team.notebook?.image ?? null;
   if (team.notebook === null || image === null) return undefined;
@@ -138,7 +138,7 @@ export const recordNewerDigest = (team: TeamRecord, digest: string): Decision | 
   };
 };
 
-/** What the registry says of the pinned image. Undefined when that is known already; due at once when it counts. */
+/** Records whether the pinned image exists. Undefined if unchanged; the team is due at once if it matters. */
 export const recordAbsence = (team: TeamRecord, absence: Absence, now: string): Decision | undefined => {
   const { notebook } = team;
   if (notebook === null || notebook.image === null) return undefined;
@@ -154,7 +154,7 @@ export const recordAbsence = (team: TeamRecord, absence: Absence, now: string): 
   };
 };
 
-/** Marks the notebook for teardown; asking again may only ask for more. Undefined when nothing changes. */
+/** Marks the notebook for teardown; a repeated request can only add to it. Undefined when nothing changes. */
 export const deleteNotebook = (
   team: TeamRecord,
   asked: { deleteHomes: boolean },
@@ -164,7 +164,7 @@ export const deleteNotebook = (
   if (notebook === null || team.deletion !== null) return undefined;
   const before = notebook.deletion;
   const deletion: NotebookDeletion = {
-    // Homes made after the request are not meant by it; asking for them again means those too.
+    // A request covers the homes that exist when it is made; a repeated request covers newer ones too.
     requestedAt: before === null || asked.deleteHomes ? act.now : before.requestedAt,
     deleteHomes: asked.deleteHomes || (before?.deleteHomes ?? false),
   };
@@ -189,7 +189,7 @@ export const deleteNotebook = (
   };
 };
 
-/** A new try for a roll-out that failed. Throws Problem `deleting` or, without a notebook, `not_found`. */
+/** Retries a failed roll-out. Throws Problem `deleting` or, without a notebook, `not_found`. */
 export const retryNotebook = (team: TeamRecord, force: boolean, act: Actor): Decision => {
   assertNotebookStays(team);
   if (team.notebook === null) throw new Problem('not_found');

@@ -10,17 +10,16 @@ const guarded = (values: Values) => platformFaults(values, { allowInsecureAuth: 
 const added = (hub: Values) => guarded(helmMerge(entraValues, { hub }) as Values);
 
 const noClass =
-  'hub.config.JupyterHub.authenticator_class is missing, and the chart would take the dummy that lets anybody in.';
+  'hub.config.JupyterHub.authenticator_class is missing, and the chart’s default (dummy) admits anyone.';
 const noClaim = (section: string) =>
-  `hub.config.${section}.username_claim is missing: members are known by what it names, such as preferred_username.`;
+  `hub.config.${section}.username_claim is missing: it identifies members, for example by preferred_username.`;
 const open = (section: string) =>
-  `hub.config.JupyterHub.authenticator_class is ${section}, which does not know who people are.`;
+  `hub.config.JupyterHub.authenticator_class is ${section}, which does not identify users.`;
 const set = (path: string) =>
-  `${path} must not be set: who may log in is the team’s list of members, and nobody administers a hub.`;
-const spoken = (path: string, name: string) =>
-  `${path} must not speak of ${name}: it decides who may log in.`;
+  `${path} must not be set: only the team’s members may log in, and a hub has no administrators.`;
+const spoken = (path: string, name: string) => `${path} must not contain ${name}: it decides who may log in.`;
 const needed = (path: string, name: string) =>
-  `${path} must not speak of ${name}: the notebooks’ profiles need it.`;
+  `${path} must not contain ${name}: the notebooks’ profiles depend on it.`;
 const ours = (path: string) => `${path} must not be set: this product depends on its own.`;
 
 const authenticator = (authenticator_class: unknown, sections: Values = {}): Values => ({
@@ -88,7 +87,7 @@ describe('platform values', () => {
       'a name that nobody registered',
       guarded(authenticator('entra')),
       [
-        'hub.config.JupyterHub.authenticator_class is "entra", which is no known name: give the path of the class.',
+        'hub.config.JupyterHub.authenticator_class is "entra", which is not a registered name: give the path of the class.',
       ],
     ],
     ['no claim', guarded(authenticator('azuread')), [noClaim('AzureAdOAuthenticator')]],
