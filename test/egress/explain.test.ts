@@ -120,7 +120,10 @@ describe('whether a notebook may connect', () => {
   }
 
   for (const [text, because] of [
-    ['pypi.org:80', 'Nothing on the list opens it. Add pypi.org:80. Ports of this host on the list: pypi.org:443.'],
+    [
+      'pypi.org:80',
+      'Nothing on the list opens it. Add pypi.org:80. Ports of this host on the list: pypi.org:443.',
+    ],
     ['ssb.no', 'Nothing on the list opens it. Add ssb.no:443.'],
     ['1.1.1.1:53', 'Nothing on the list opens it. Add 1.1.1.1:53.'],
     ['10.53.0.9:1521', '10.53.0.9 lies in a range that notebooks may not reach (private).'],

@@ -193,7 +193,7 @@ describe('the admission function', () => {
     assert.equal((await fetch(`${url}/${secret}`)).status, 405);
   });
 
-  it('A2: answers 400 to what it cannot read, whatever it is called, and goes on', async () => {
+  it('answers 400 to what it cannot read, whatever it is called, and goes on', async () => {
     for (const [body, contentType] of [
       ['{', 'application/json'],
       ['{', 'text/plain'],
