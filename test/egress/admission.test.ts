@@ -82,7 +82,7 @@ describe('the admission function', () => {
     };
   };
 
-  it('opens the team’s list for a notebook that is about to come', async (t) => {
+  it('opens the team’s list for an announced notebook', async (t) => {
     const { world, asked, pod, announced } = await admitting(t);
     world.dns.set('pypi.org', ['151.101.0.223']);
     await world.ordered(list('pypi.org'));
@@ -93,7 +93,7 @@ describe('the admission function', () => {
     assert.equal(policy?.metadata.ownerReferences, undefined, 'a pod that is not stored owns nothing');
   });
 
-  it('tells of hosts that have no address, and of a policy that undoes the list', async (t) => {
+  it('warns about hosts without an address, and about a policy that defeats the list', async (t) => {
     const { world, asked, pod } = await admitting(t);
     world.dns.set('pypi.org', ['151.101.0.223']);
     await world.ordered(list('pypi.org', 'gone.nav.no'));
@@ -122,7 +122,7 @@ describe('the admission function', () => {
     assert.deepEqual(versions(await world.objects()), before);
   });
 
-  it('answers 400 to what is no review, and does not fall over', async (t) => {
+  it('answers 400 to a body that is not an AdmissionReview', async (t) => {
     const { call, calls } = await admitting(t);
     const big = { ...aReview(), more: 'x'.repeat(3 * 1024 * 1024) };
     for (const body of ['', '{', 'null', '[]', '{}', '"\ud800"', '{"kind":"AdmissionReview"}', big]) {
@@ -134,7 +134,7 @@ describe('the admission function', () => {
     assert.deepEqual(calls, []);
   });
 
-  it('writes nothing for anything but the creation of a pod', async (t) => {
+  it('writes nothing except for the creation of a pod', async (t) => {
     const { world, asked, calls, announced } = await admitting(t);
     await world.ordered(list('8.8.8.8'));
     const namespace = await world.namespace();
@@ -152,7 +152,7 @@ describe('the admission function', () => {
     assert.deepEqual([calls, announced], [[], []]);
   });
 
-  it('says and does nothing for a namespace that is unknown, foreign, or has not opted in', async (t) => {
+  it('ignores a namespace that is unknown, foreign, or has not opted in', async (t) => {
     const { world, asked, calls, announced } = await admitting(t);
     await world.ordered();
     const namespace = await world.namespace();
@@ -174,7 +174,7 @@ describe('the admission function', () => {
     ]);
   });
 
-  it('a team that is being deleted gets nothing opened', async (t) => {
+  it('opens nothing for a team that is being deleted', async (t) => {
     const { world, asked, pod, announced } = await admitting(t);
     await world.ordered(list('8.8.8.8'));
     const review = await pod();
@@ -183,7 +183,7 @@ describe('the admission function', () => {
     assert.deepEqual(announced, []);
   });
 
-  it('is not there without the secret, whatever is asked', async (t) => {
+  it('answers 404 to every request without the secret', async (t) => {
     const { call, calls } = await admitting(t);
     const nothing = { status: 404, body: { error: 'Not found.' } };
     for (const path of [
@@ -209,7 +209,7 @@ describe('the admission function', () => {
     assert.deepEqual(calls, []);
   });
 
-  it('takes either of two secrets while one replaces the other, and none when there is none', async (t) => {
+  it('accepts either of two secrets during a rotation, and refuses every request without secrets', async (t) => {
     const { call } = await admitting(t);
     for (const secret of secrets) {
       assert.equal((await call(aReview(), { path: `/${secret}` })).status, 200);
@@ -220,7 +220,7 @@ describe('the admission function', () => {
       assert.equal((await without.call(aReview(), { path })).status, 404);
   });
 
-  it('says yes with a warning when the cluster does not answer', async (t) => {
+  it('allows the pod with a warning when the cluster does not answer', async (t) => {
     const away = () => Promise.reject(new Unavailable('Kubernetes', 'Kubernetes cannot be reached.'));
     const { world, asked, pod, failures } = await admitting(t, {
       cluster: { ...kubernetes.cluster, read: away },
@@ -233,7 +233,7 @@ describe('the admission function', () => {
     assert.deepEqual(failures, ['pod not announced', 'pod not announced']);
   });
 
-  it('says yes with a warning when the store throws, or the look fails', async (t) => {
+  it('allows the pod with a warning when the store throws, or the reconcile fails', async (t) => {
     for (const more of [
       { store: { team: () => Promise.reject(new Error('out of order')) } },
       { announce: () => Promise.reject(new Error('out of order')) },
@@ -253,7 +253,7 @@ describe('the admission function', () => {
     }
   });
 
-  it('says yes within its deadline, whoever hangs, and tells them to stop', async (t) => {
+  it('allows the pod within its deadline when a dependency hangs, and aborts the call', async (t) => {
     const hanging = Promise.withResolvers<undefined>();
     t.after(() => hanging.resolve(undefined));
     let told: AbortSignal | undefined;
@@ -276,7 +276,7 @@ describe('the admission function', () => {
     assert.equal(told?.aborted, true);
   });
 
-  it('the same call again writes nothing more', async (t) => {
+  it('writes nothing for a repeated call', async (t) => {
     const { world, asked, pod, calls } = await admitting(t);
     await world.ordered(list('8.8.8.8'));
     await asked(await pod());
@@ -287,7 +287,7 @@ describe('the admission function', () => {
     assert.deepEqual(calls.filter(isWrite).map(spoken), writes);
   });
 
-  it('what a forged call opened for a notebook is closed by the next look', async (t) => {
+  it('the next reconcile closes what a forged call opened', async (t) => {
     const { world, asked, pod } = await admitting(t);
     await world.ordered(list('8.8.8.8'));
     await asked(await pod());
@@ -296,7 +296,7 @@ describe('the admission function', () => {
     assert.equal(await world.raw('NetworkPolicy', 'notebook-egress-allow'), undefined);
   });
 
-  it('believes nothing of the body but the namespace', async (t) => {
+  it('trusts only the namespace of the body', async (t) => {
     const { world, asked } = await admitting(t);
     await world.ordered(list('8.8.8.8'));
     const labels = { ...notebook, 'knada.io/team': 'other', 'knada.io/team-id': 'other-0000' };
@@ -310,7 +310,7 @@ describe('the admission function', () => {
     );
   });
 
-  it('opens what an Airflow run asks for, behind the baseline of a team that has opted in', async (t) => {
+  it('opens what an Airflow run asks for, in addition to the baseline of a team that has opted in', async (t) => {
     const { world, asked, pod } = await admitting(t);
     await world.ordered();
     assert.match((await asked(await pod(run, { allowlist: '9.9.9.9' }))).join(), /no_baseline/);

@@ -169,7 +169,7 @@ describe('whether a notebook may connect', () => {
     );
   });
 
-  it('a list that comes to too much is open nowhere, and says so', () => {
+  it('a list with too many peers opens nothing, and the answer says so', () => {
     const about = facts(
       ['a.no'],
       { 'a.no': ['1.1.1.1', '1.1.1.2'] },
@@ -205,7 +205,7 @@ describe('whether a notebook may connect', () => {
     }
   });
 
-  it('somebody else’s policy opens it: yes, and whose', () => {
+  it('another owner’s policy opens it: yes, with the policy’s name', () => {
     const foreign = [
       policy('chart', { ...all, egress: [{ to: [{ podSelector: {} }] }] }),
       policy('other-pods', { ...all, podSelector: { matchLabels: { component: 'hub' } }, egress: [{}] }),
@@ -226,7 +226,7 @@ describe('whether a notebook may connect', () => {
   describe('with GKE’s own policies', () => {
     const native = { ...settings, backend: 'gke-fqdn' } as const;
 
-    it('a listed name is open at whatever addresses it has, unless it is known to answer private ones', () => {
+    it('a listed name is open at all of its addresses, unless it resolves to private ones', () => {
       const about = facts(['a.no', 'b.no'], { 'b.no': ['10.0.0.1'] }, { settings: native });
       assert.deepEqual(ask('a.no', about), {
         allowed: true,
@@ -240,7 +240,7 @@ describe('whether a notebook may connect', () => {
       );
     });
 
-    it('somebody else’s pattern counts, within its labels', () => {
+    it('another owner’s pattern matches within labels', () => {
       const matching = (pattern: string, ports?: object[]) =>
         facts(
           [],
@@ -273,7 +273,7 @@ describe('whether a notebook may connect', () => {
   });
 });
 
-describe('whatever the list, the answers and the policies of others', () => {
+describe('explain, for any list, DNS answers and foreign policies', () => {
   const names = ['a.com', 'b.com', 'c.nav.no', 'dm08-scan.adeo.no', 'gone.adeo.no'];
   const ips = [
     '8.8.8.8',
