@@ -61,7 +61,7 @@ export type StatusAnswer = Type.Static<typeof StatusAnswer>;
 
 export const invalidAnswer = () => new Unavailable('Kubernetes', 'Kubernetes returned an invalid answer.');
 
-/** An object of the API server as a manifest of the port. Throws Unavailable for what is none. */
+/** An object of the API server as a manifest of the port. Throws Unavailable if it is invalid. */
 export const manifestOf = (type: { apiVersion: string; kind: string }, answer: unknown): Manifest => {
   if (!Value.Check(Answer, answer)) throw invalidAnswer();
   const { managedFields: _, ...metadata } = answer.metadata;
@@ -69,7 +69,7 @@ export const manifestOf = (type: { apiVersion: string; kind: string }, answer: u
   return { ...answer, apiVersion: type.apiVersion, kind: type.kind, metadata };
 };
 
-/** A page of a list, and where the next one starts. Throws Unavailable for what is none. */
+/** A page of a list, and where the next one starts. Throws Unavailable if it is invalid. */
 export const pageOf = (
   type: { apiVersion: string; kind: string },
   answer: unknown,
@@ -82,7 +82,7 @@ export const pageOf = (
   };
 };
 
-/** The kinds in a discovery document (APIResourceList). Throws Unavailable for what is none. */
+/** The kinds in a discovery document (APIResourceList). Throws Unavailable if it is invalid. */
 export const kindsOf = (answer: unknown): ReadonlySet<string> => {
   if (!Value.Check(ResourcesAnswer, answer)) throw invalidAnswer();
   return new Set(answer.resources.map((resource) => resource.kind));

@@ -48,7 +48,7 @@ export const openCluster = (
     const message = sentenceOf(status, `Kubernetes answered ${code}.`, secrets);
     const moved =
       code === 409 ||
-      // The object, or the namespace it belongs to, is gone or on its way out.
+      // The object or its namespace is deleted or being deleted.
       (code === 404 && (status.details?.name === ref.name || status.details?.kind === 'namespaces')) ||
       causes.some(({ reason }) => reason === 'NamespaceTerminating') ||
       causes.some(({ field }) => field === 'metadata.uid');

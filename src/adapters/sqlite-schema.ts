@@ -35,7 +35,7 @@ export const migrations = [
      document TEXT NOT NULL
    ) STRICT, WITHOUT ROWID;`,
 
-  // `subject` is JSON text: null for the hub, a string for a hub user. Unfinished is what has a due_at.
+  // `subject` is JSON text: null for the hub, a string for a hub user. An operation with a due_at is unfinished.
   `CREATE TABLE operations (
      slug TEXT NOT NULL REFERENCES teams ON DELETE CASCADE,
      id TEXT NOT NULL,
@@ -98,7 +98,7 @@ export const statements = {
   teamsOfMember: `SELECT teams.slug, record FROM members JOIN teams USING (slug)
     WHERE email = ? AND members.slug > ? ORDER BY members.slug LIMIT ?`,
   due: 'SELECT slug FROM teams WHERE due_at <= ? ORDER BY due_at, slug LIMIT ?',
-  // As two ranges, because SQLite answers <> with a scan.
+  // Two ranges, because SQLite uses a scan for <>.
   outdated: `SELECT slug, platform_hash FROM teams WHERE platform_hash < ?1
     UNION ALL SELECT slug, platform_hash FROM teams WHERE platform_hash > ?1
     ORDER BY platform_hash, slug LIMIT ?2`,

@@ -32,8 +32,8 @@ export interface SqliteOptions {
 }
 
 /**
- * The store in one SQLite file, for laptops, tests and the sandbox; several processes may share it. The file
- * is opened at once (throws when it cannot be) and brought to the newest schema by the first call.
+ * The store in one SQLite file, for laptops, tests and the sandbox; several processes may share it. Opens the file at
+ * once (throws when it cannot); the first call migrates it to the newest schema.
  */
 export const openSqliteStore = ({ file, random = Math.random }: SqliteOptions): Store => {
   const connection = openSqlite(file, random);

@@ -5,10 +5,10 @@ import { livePods } from '../teams/labels.ts';
 import type { LiveEgress } from './live-egress.ts';
 import { PolicyName } from './policy.ts';
 
-/** On the policies of a team whose list is not empty: those that follow the notebook pods. */
+/** On the policies of a team whose list is not empty, which follow the notebook pods. */
 export const allowlistLabel = { 'knada.io/allowlist': 'wanted' } as const;
 
-/** On a baseline: the notebook pods that the list was last opened for, and how many policies that took. */
+/** On a baseline: the notebook pods that the list was last opened for, and the number of policies. */
 export const notebooksAnnotation = 'knada.io/notebooks';
 
 /** The fingerprint while a notebook is announced and its pod has not been seen. */
@@ -20,7 +20,7 @@ const digestOf = (uids: readonly string[]): string =>
 const fingerprintOf = (uids: readonly string[], allows: number): string => `${digestOf(uids)}:${allows}`;
 
 /**
- * An announced notebook has a fingerprint that no set of pods has, so the next tick checks whether it has come.
+ * An announced notebook has a fingerprint that no set of pods has, so the next tick checks whether it exists.
  * `allows`: how many NetworkPolicies open the list.
  */
 export const notebooksFingerprint = (

@@ -10,15 +10,15 @@ import { type EgressVerdict, egressVerdict } from './verdict.ts';
 
 export const egressSchemas = [FilteredAddress, EgressEntry, EgressPolicyRef, Egress];
 
-/** What was found out for an answer. */
+/** The facts for the view. */
 export interface EgressSight {
   readonly enabled: boolean;
   readonly entries: readonly AllowlistEntry[];
   readonly hosts: ReadonlyMap<string, HostRecord>;
   readonly settings: EgressSettings;
-  /** Every policy in the team’s namespace; undefined when the cluster did not say. */
+  /** Every policy in the team’s namespace; undefined when the cluster did not answer. */
   readonly policies: readonly Manifest[] | undefined;
-  /** Whether a policy is this team’s. */
+  /** Whether a policy belongs to this team. */
   readonly isOurs: (policy: Manifest) => boolean;
   /** Epoch milliseconds. */
   readonly now: number;
@@ -85,6 +85,6 @@ function entryView(
   if (status !== 'unresolved') return { ...base, status };
   if (!enabled) return { ...base, status, message: 'It is looked up once the team opts in.' };
   const message =
-    'message' in known ? known.message : 'It has not been looked up yet; that takes a minute at most.';
+    'message' in known ? known.message : 'It has not been looked up yet. That takes at most a minute.';
   return { ...base, status, message };
 }

@@ -42,7 +42,7 @@ declare module 'fastify' {
     identity: Caller | Problem | null;
   }
   interface FastifyContextConfig {
-    /** Answers without a token. */
+    /** No token is needed. */
     public?: boolean;
   }
 }

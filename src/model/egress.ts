@@ -60,7 +60,7 @@ export const Egress = closed(
           'Whether the restriction is enforced; null without one, and when the cluster does not answer.',
       }),
     ),
-    because: Type.String({ examples: ['Notebooks reach the allowlist and nothing else.'] }),
+    because: Type.String({ examples: ['Notebooks can reach the allowlist and nothing else.'] }),
     widenedBy: Type.Array(Type.String(), {
       description: 'Policies that this product does not manage and that open more than the allowlist.',
       examples: [['allow-all']],
@@ -78,7 +78,7 @@ export const Egress = closed(
       {
         enabled: true,
         effective: true,
-        because: 'Notebooks reach the allowlist and nothing else.',
+        because: 'Notebooks can reach the allowlist and nothing else.',
         widenedBy: [],
         entries: [
           {

@@ -26,8 +26,8 @@ export const releaseSpec = (team: TeamName, platform: Platform): Values => ({
   },
   install: { remediation: { retries: 2 } },
   upgrade: { remediation: { retries: 2, strategy: 'rollback' } },
-  // An object of the chart that was deleted or changed comes back. The stamp that restarts a hub stays: Flux compares
-  // only the fields that it applied (helm-controller 1.6, server-side apply).
+  // Flux restores a deleted or changed object of the chart. The annotation that restarts a hub stays: Flux compares only
+  // the fields that it applied (helm-controller 1.6, server-side apply).
   driftDetection: { mode: 'enabled' },
   values: valuesOf(team, platform),
 });

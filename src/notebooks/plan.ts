@@ -5,7 +5,7 @@ import type { NotebookSpec } from '../model/notebook.ts';
 import { fieldRows } from '../model/notebook-fields.ts';
 import type { Plan, PlannedChange } from '../model/plan.ts';
 
-/** What differs, leaf by leaf; a list is one leaf. */
+/** The differences, leaf by leaf; a list is one leaf. */
 export const changesBetween = (from: unknown, to: unknown, path = ''): readonly Change[] => {
   if (isObject(from) && isObject(to)) {
     const names = [...new Set([...Object.keys(from), ...Object.keys(to)])];

@@ -30,7 +30,7 @@ const mergePatch = (target: unknown, patch: unknown): unknown => {
   return result;
 };
 
-/** The configuration after a merge patch: a field that the patch removed is back at its default. */
+/** The configuration after a merge patch: a removed field gets its default. */
 export const applyPatch = (spec: NotebookSpec, patch: NotebookPatch, limits: Limits): NotebookSpec =>
   // A schema-checked patch merged into a spec is an order by construction.
   complete(mergePatch(spec, patch) as NotebookOrder, limits);

@@ -8,7 +8,7 @@ import { profilesConfigMapName } from './profiles.ts';
 /** Chart values, or a part of them: plain JSON. */
 export type Values = Readonly<Record<string, unknown>>;
 
-/** What is the same for every team until the operator changes it. */
+/** The operator’s settings, the same for every team. */
 export interface Platform {
   readonly chartVersion: string;
   readonly helmRepository: { readonly namespace: string; readonly name: string };
@@ -17,7 +17,7 @@ export interface Platform {
   readonly googleProject: string;
   /** Id of the newest master key: a new one restarts the hubs, which then read the new Secret. */
   readonly keyId: string;
-  /** HUB_VALUES_FILE; ours win. */
+  /** HUB_VALUES_FILE; this product’s own values take precedence. */
   readonly values: Values;
   /** The largest a team may choose. Integers: the chart refuses anything else. */
   readonly backstop: { readonly timeoutSeconds: number; readonly maxAgeSeconds: number };
@@ -36,7 +36,7 @@ export const hubScopes = [
   'tokens',
 ] as const;
 
-/** Merges as Helm does: objects by key, anything else is replaced by what lies on top. */
+/** Merges like Helm: objects by key; anything else is replaced by the upper value. */
 const merge = (under: Values, over: Values): Values => {
   const result: Record<string, unknown> = { ...under };
   for (const [key, value] of Object.entries(over)) {
@@ -124,8 +124,8 @@ export const valuesOf = (team: TeamName, platform: Platform): Values => {
       storage: { extraLabels: labels },
       // A notebook gets the credentials of the team’s Google service account from the metadata server.
       cloudMetadata: { blockWithIptables: false },
-      // Enabled for its ingress half (hub and proxy reach the notebook). Policies add up: any egress granted here
-      // would undo a team’s allowlist, so all of it is left to our own.
+      // Enabled for its ingress rules (hub and proxy reach the notebook). Policies are additive: any egress allowed here
+      // would defeat a team’s allowlist, so egress is left to this product’s policies.
       networkPolicy: {
         enabled: true,
         egress: [],

@@ -137,7 +137,7 @@ describe('the cluster adapter on the wire', () => {
     );
   });
 
-  it('deletes in the background what has the uid, and nothing else', async (t) => {
+  it('deletes only the object with the uid, in the background', async (t) => {
     const { cluster, seen } = await answering(t, status(200));
     assert.equal(await cluster.remove({ ...ref, uid: 'u' }, patient()), 'removed');
     assert.equal(seen[0]?.method, 'DELETE');
@@ -250,7 +250,7 @@ describe('the cluster adapter on the wire', () => {
     ]);
   });
 
-  it('asks again while the server is busy, and not before it says', async (t) => {
+  it('retries while the server is busy, after its Retry-After', async (t) => {
     for (const busy of [
       status(429, 'slow down', { 'retry-after': '0' }),
       status(503),
@@ -262,7 +262,7 @@ describe('the cluster adapter on the wire', () => {
     }
   });
 
-  it('does not wait for a server that wants more time than a call may take', async (t) => {
+  it('does not wait for a Retry-After beyond the deadline', async (t) => {
     const { cluster, seen } = await answering(t, status(429, 'later', { 'retry-after': '3600' }));
     await assert.rejects(cluster.read(ref, patient()), unavailable(/429/));
     assert.equal(seen.length, 1);
@@ -274,7 +274,7 @@ describe('the cluster adapter on the wire', () => {
     assert.equal(seen.length, 4);
   });
 
-  it('does not repeat what was answered', async (t) => {
+  it('does not repeat a request that was answered', async (t) => {
     for (const code of [400, 403, 404, 409, 422]) {
       const { cluster, seen } = await answering(t, status(code));
       await cluster.apply(manifest, patient());
@@ -282,7 +282,7 @@ describe('the cluster adapter on the wire', () => {
     }
   });
 
-  it('never lets the answer’s body or headers into an error', async (t) => {
+  it('keeps the response’s body and headers out of errors', async (t) => {
     for (const code of [401, 403, 405, 500, 503]) {
       const { cluster } = await answering(
         t,
@@ -368,7 +368,7 @@ describe('the cluster adapter on the wire', () => {
     await assert.rejects(cluster.list(ref, patient()), unavailable(/returned an invalid answer/));
   });
 
-  it('is unavailable at the deadline when the server hangs, and lets go of the connection', async (t) => {
+  it('throws Unavailable at the deadline when the server hangs, and closes the connection', async (t) => {
     const closed: Promise<unknown>[] = [];
     const sockets: Socket[] = [];
     const server = createTcpServer((socket) => {
@@ -395,7 +395,7 @@ describe('the cluster adapter on the wire', () => {
     await Promise.all(closed);
   });
 
-  it('lets go at once when the caller does', async (t) => {
+  it('cancels the request when the caller aborts', async (t) => {
     const controller = new AbortController();
     const { cluster, seen } = await answering(t, () => controller.abort());
     await assert.rejects(cluster.read(ref, controller.signal), unavailable(/did not answer in time/));
@@ -403,7 +403,7 @@ describe('the cluster adapter on the wire', () => {
     assert.equal(seen.length, 1);
   });
 
-  it('is unavailable when nobody listens, and comes back when somebody does', async (t) => {
+  it('throws Unavailable while the server is down, and recovers when it is up', async (t) => {
     const { cluster, seen } = await answering(t, (_seen, response) => response.destroy(), json(200, object));
     assert.equal((await cluster.read(ref, patient()))?.metadata.name, 'a');
     assert.equal(seen.length, 2);
@@ -419,7 +419,7 @@ describe('the cluster adapter on the wire', () => {
     await assert.rejects(unknown.read(ref, patient()), unavailable(/cannot be reached/));
   });
 
-  it('says that a kubeconfig cannot be read, and tries again at the next call', async (t) => {
+  it('reports an unreadable kubeconfig, and retries at the next call', async (t) => {
     const cluster = openCluster({ kind: 'kubeconfig', file: '/nonexistent/kubeconfig' });
     t.after(() => cluster.close());
     await assert.rejects(cluster.read(ref, patient()), unavailable(/cannot be reached/));

@@ -157,7 +157,7 @@ describe('getEgress', () => {
     assert.deepEqual(rest, {
       enabled: true,
       effective: true,
-      because: 'Notebooks reach the allowlist and nothing else.',
+      because: 'Notebooks can reach the allowlist and nothing else.',
       widenedBy: [],
       policies: [{ kind: 'NetworkPolicy', name: 'notebook-egress-baseline' }],
     });
@@ -181,7 +181,7 @@ describe('getEgress', () => {
         ...(message === undefined ? [] : [message]),
       ]),
       [
-        ['new.nav.no', 'unresolved', 0, 'It has not been looked up yet; that takes a minute at most.'],
+        ['new.nav.no', 'unresolved', 0, 'It has not been looked up yet. That takes at most a minute.'],
         ['dead.nav.no', 'unresolved', 0, 'DNS did not answer in time.'],
         ['six.nav.no', 'ipv6_only', 0],
         ['private.nav.no', 'blocked_private_answer', 0],

@@ -139,7 +139,7 @@ describe('putNotebook', () => {
     assertProblem(await api.writesNothing(() => asKari.put(`${other}/notebook`, {})), 'deleting');
   });
 
-  it('orders anew once the old one is gone, and goes on counting', async () => {
+  it('a new order after the deletion continues the revision count', async () => {
     const path = await ordered();
     await asKari.delete(path);
     await api.store.change(teamOf(path).slice(10), (current) => ({ next: { ...current, notebook: null } }));
@@ -168,7 +168,7 @@ describe('putNotebook', () => {
     assert.deepEqual(asked, [image, image]);
   });
 
-  it('answers the state that the first look reached', async () => {
+  it('the response has the state after the first reconcile', async () => {
     const path = `${await api.newTeam()}/notebook`;
     api.outside.reconcile = (team) =>
       api.reach(team, { phase: 'Applying', conditions: [condition('Applied')] });
@@ -371,7 +371,7 @@ describe('planNotebook', () => {
 });
 
 describe('getManifests', () => {
-  it('answers JSON, and YAML to whoever prefers it', async () => {
+  it('getManifests answers JSON, and YAML if the Accept header prefers it', async () => {
     const path = `${await ordered({ allowlist: { enabled: true, hosts: ['pypi.org'] } })}/manifests`;
     const json = await asKari.get(path);
     for (const accept of ['*/*', 'application/json', 'application/yaml;q=0.4, application/json;q=0.5'])
@@ -500,7 +500,7 @@ describe('retry', () => {
 });
 
 describe('getHistory', () => {
-  it('says who did what and when, from what to what, newest first', async () => {
+  it('history lists who changed what and when, with the values before and after, newest first', async () => {
     const path = await ordered();
     api.advance(1000);
     await api.asPerson('admin@nav.no', admins).patch(path, { culling: { timeoutSeconds: 7200 } });
@@ -633,7 +633,7 @@ describe('watchNotebook', () => {
         return { ...fields, data: JSON.parse(fields.data) };
       });
 
-  it('tells of every change until Ready, and of each once', async () => {
+  it('the stream sends every change until Ready, each once', async () => {
     const path = await ordered();
     const looks = [
       undefined,
@@ -667,7 +667,7 @@ describe('watchNotebook', () => {
     assertProblem(await asKari.get(`${path}/events`, { accept: 'application/json' }), 'not_acceptable');
   });
 
-  it('gives who comes back a fresh snapshot, whatever was seen', async () => {
+  it('the stream starts with a fresh snapshot on every reconnect', async () => {
     const path = await ordered();
     await api.reach(await recordOf(path), { phase: 'Ready' });
     const [event] = eventsOf(await asKari.get(`${path}/events`, { 'last-event-id': '1.2' }));
@@ -688,7 +688,7 @@ describe('watchNotebook', () => {
     assertProblem(await asKari.get(`${await api.newTeam()}/notebook/events`), 'not_found');
   });
 
-  it('shows nothing more to somebody who was taken out of the team', async () => {
+  it('the stream ends for a member who was removed from the team', async () => {
     const path = await ordered();
     let looks = 0;
     api.outside.look = (team) =>

@@ -111,13 +111,13 @@ describe('createTeam', () => {
     assert.deepEqual(named.json().members, [member("o'brien@nav.no", 'obrien')]);
   });
 
-  it('answers the state that the first look reached', async () => {
+  it('the response has the state after the first reconcile', async () => {
     api.outside.reconcile = (team) => api.reach(team, { phase: 'Applying' });
     const answer = await asKari.post('/v1/teams', { slug: 'straks' });
     assert.deepEqual([answer.json().phase, versionIn(answer)], ['Applying', '1.1']);
   });
 
-  it('stands whatever becomes of the first look', async () => {
+  it('the team is created even if the first reconcile has no result', async () => {
     api.outside.reconcile = async () => undefined;
     assert.equal((await asKari.post('/v1/teams', { slug: 'borte' })).statusCode, 201);
   });
@@ -353,7 +353,7 @@ describe('listTeams', () => {
     assert.equal(third.json().nextCursor, undefined);
   });
 
-  it('takes no cursor of somebody else’s list, of another list, or of nobody’s making', async () => {
+  it('refuses a cursor of another caller, of another list, or with arbitrary text', async () => {
     const { nextCursor } = (await asAnne.get('/v1/teams?limit=1')).json();
     const path = await api.newTeam();
     await asKari.patch(path, { ghcrRepositories: ['one'] });

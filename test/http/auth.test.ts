@@ -137,7 +137,7 @@ describe('a caller', () => {
     }
   });
 
-  it('is told which claim is missing', async () => {
+  it('a token without a claim is refused, and the claim is named', async () => {
     await using issuer = await startIssuer();
     const { ask } = await guarded([entra(issuer)]);
     for (const preferred_username of [undefined, '', 'kari', 7, 'a b@nav.no', 'a@b@nav.no']) {
@@ -147,7 +147,7 @@ describe('a caller', () => {
     }
   });
 
-  it('is not asked for on a public route, where nobody is the caller', async () => {
+  it('a public route needs no token and has no caller', async () => {
     const { ask } = await guarded([]);
     assert.equal((await ask(undefined, '/public')).statusCode, 200);
     assert.equal((await ask('rubbish', '/public')).statusCode, 200);
@@ -238,7 +238,7 @@ describe('a token', () => {
     });
   }
 
-  it('must come as a bearer token; without one the answer says how to send it', async () => {
+  it('a request without a bearer token is 401 with a challenge', async () => {
     await using issuer = await startIssuer();
     const { app, ask } = await guarded([entra(issuer)]);
     const missing = await ask(undefined);
@@ -277,7 +277,7 @@ describe('a token', () => {
     assert.equal((await ask(await issuer.token({ nbf: now + 20 }))).statusCode, 200);
   });
 
-  it('is believed for five minutes without another look, also when its key was withdrawn', async (t) => {
+  it('a verified token is cached for five minutes, even if its key is revoked', async (t) => {
     await using issuer = await startIssuer();
     t.mock.timers.enable({ apis: ['Date'], now: Date.now() });
     const { ask, clock } = await guarded([entra(issuer)]);
@@ -305,7 +305,7 @@ describe('a token', () => {
     assert.equal((await ask(token)).statusCode, 401);
   });
 
-  it('of one caller never answers for another', async () => {
+  it('the cached token of one caller never identifies another', async () => {
     await using issuer = await startIssuer();
     const { ask } = await guarded([entra(issuer)]);
     const people = Array.from({ length: 20 }, (_, i) => `person${i}@nav.no`);
@@ -343,7 +343,7 @@ describe('issuers', () => {
     assert.deepEqual([people.asked.discovery, services.asked.discovery], [1, 0]);
   });
 
-  it('are asked for their keys once, however many callers come at once', async () => {
+  it('the keys of an issuer are fetched once for concurrent callers', async () => {
     await using issuer = await startIssuer();
     const { ask } = await guarded([entra(issuer)]);
     const tokens = await Promise.all(Array.from({ length: 10 }, (_, i) => issuer.token({ jti: String(i) })));
@@ -351,7 +351,7 @@ describe('issuers', () => {
     assert.deepEqual(issuer.asked, { discovery: 1, keys: 1 });
   });
 
-  it('that are away make it 503 and not 401 for whom nobody can judge, and leave known keys good', async () => {
+  it('an unavailable issuer gives 503, not 401, for an unknown key, and known keys stay valid', async () => {
     await using issuer = await startIssuer();
     const { ask, clock } = await guarded([entra(issuer)]);
     issuer.goAway(true);
@@ -370,7 +370,7 @@ describe('issuers', () => {
     assert.equal((await ask(await issuer.token({ jti: 'new token, old key' }))).statusCode, 200);
   });
 
-  it('that are away when their keys are due again leave the known keys good', async (t) => {
+  it('known keys stay valid when the issuer is unavailable at their refresh', async (t) => {
     await using issuer = await startIssuer();
     t.mock.timers.enable({ apis: ['Date'], now: Date.now() });
     const { ask, clock } = await guarded([entra(issuer)]);
@@ -398,7 +398,7 @@ describe('issuers', () => {
     assert.equal(issuer.asked.keys, 2);
   });
 
-  it('are configured with asymmetric algorithms, once each, and for somebody', async () => {
+  it('issuers need asymmetric algorithms and an audience, and may be configured only once', async () => {
     const app = await shell();
     const ours: Issuer = { issuer: 'https://i', audience: 'a', algorithms: ['RS256'], userClaim: 'email' };
     const attempt = (issuers: readonly Issuer[]) => () =>

@@ -71,7 +71,7 @@ describe('a stream', () => {
     });
   }
 
-  it('whose first look fails is a problem and not a stream', async () => {
+  it('an error before the snapshot is a problem and not a stream', async () => {
     // biome-ignore lint/correctness/useYield: it fails before it has anything to say
     const app = await streaming(async function* () {
       throw new Problem('not_found');
@@ -80,7 +80,7 @@ describe('a stream', () => {
     assert.deepEqual([answer.statusCode, answer.headers['content-type']], [404, 'application/problem+json']);
   });
 
-  it('whose source fails later asks the client to come back', async () => {
+  it('a later error of the source asks the client to reconnect', async () => {
     const app = await streaming(async function* () {
       yield { data: 1 };
       throw new Error('store went away');
@@ -108,7 +108,7 @@ describe('a stream', () => {
     await app.close();
   });
 
-  it('that is old asks the client to come back and tells its source to stop', async () => {
+  it('a stream at its maximum age asks the client to reconnect and aborts its source', async () => {
     let stopped = false;
     const app = await streaming(
       async function* (signal) {
@@ -142,7 +142,7 @@ describe('a stream', () => {
     await app.close();
   });
 
-  it('ends when the app closes, and does not hold the closing up', { timeout: 5_000 }, async () => {
+  it('a stream ends when the app closes, and does not delay the close', { timeout: 5_000 }, async () => {
     const app = await streaming(async function* (signal) {
       yield { data: 1 };
       await untilAborted(signal);
@@ -184,7 +184,7 @@ describe('a stream', () => {
     await app.close();
   });
 
-  it('answers HEAD with its headers alone', { timeout: 5_000 }, async () => {
+  it('HEAD is answered with the headers only', { timeout: 5_000 }, async () => {
     const app = await streaming(async function* (signal) {
       yield { data: 1 };
       await untilAborted(signal);

@@ -11,7 +11,7 @@ const isRefused = (attempt: () => unknown) =>
   assert.throws(attempt, (error) => error instanceof Problem && error.code === 'invalid_cursor');
 
 describe('a cursor', () => {
-  it('leads back to where its page ended, whatever the text', () => {
+  it('a cursor round-trips any text', () => {
     fc.assert(
       fc.property(fc.string(), fc.string(), fc.string(), (name, view, after) => {
         assert.equal(decodeCursor({ name, view, position: /^/ }, encodeCursor({ name, view }, after)), after);
@@ -19,7 +19,7 @@ describe('a cursor', () => {
     );
   });
 
-  it('is good in a URL as it is, and does not show its place', () => {
+  it('a cursor is URL-safe and opaque', () => {
     assert.match(encodeCursor(list, 'team/å?&'), /^[A-Za-z0-9_-]+$/);
   });
 
@@ -45,7 +45,7 @@ describe('a cursor', () => {
     isRefused(() => decodeCursor(list, cursor.slice(1)));
   });
 
-  it('that is any text whatever is refused and breaks nothing', () => {
+  it('an arbitrary text is refused as a cursor', () => {
     fc.assert(fc.property(fc.string(), (text) => isRefused(() => decodeCursor(list, text))));
     const json = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');
     for (const value of [null, 7, {}, [], ['team-a'], ['team-a', null], [null, 'x']]) {

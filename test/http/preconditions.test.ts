@@ -55,7 +55,7 @@ describe('a write', () => {
     });
   }
 
-  it('that names no entity tag is told where', () => {
+  it('an invalid entity tag is a fault that names its header', () => {
     try {
       preconditionsOf({ 'if-match': 'soon' });
       assert.fail();

@@ -56,7 +56,7 @@ const profilesOf = async (path: string): Promise<Readonly<Record<string, string>
 };
 
 describe('a team’s own image', () => {
-  it('is pinned to what its tag points to when it is ordered', async () => {
+  it('an ordered image is pinned to the digest of its tag', async () => {
     const path = await ordered({ image });
     const pinned = {
       reference: image,
@@ -132,7 +132,7 @@ describe('a team’s own image', () => {
     assert.deepEqual(Object.keys(await profilesOf(path)), ['python-3-13', 'python-3-12', 'python-3-11']);
   });
 
-  it('is pinned anew when another one is ordered', async () => {
+  it('another ordered image is pinned to its own digest', async () => {
     const path = await ordered({ image });
     const older = `ghcr.io/${repository}:${olderTag}`;
     assert.partialDeepStrictEqual(imageOf(await asKari().patch(path, { image: older })), {
@@ -173,8 +173,8 @@ describe('a team’s own image', () => {
   });
 });
 
-describe('while the registry is away', () => {
-  it('a change that does not touch the image works, and asks nobody', async () => {
+describe('while the registry is unavailable', () => {
+  it('a change of other fields succeeds without a request to the registry', async () => {
     const path = await ordered({ image });
     const requests = await world.requests(() =>
       world.away(async () => {
@@ -189,7 +189,7 @@ describe('while the registry is away', () => {
     assert.equal(requests, 0);
   });
 
-  it('an order of an image waits for it to come back, and says for how long', async () => {
+  it('an order of an image is refused with Retry-After', async () => {
     const path = await ordered({});
     const wanted = 'ghcr.io/navikt/attested-notebook:1.0';
     for (const attempt of [
@@ -207,7 +207,7 @@ describe('while the registry is away', () => {
 });
 
 describe('a tag that has moved', () => {
-  it('changes nothing by itself: neither a look nor another change takes it', async () => {
+  it('a newer digest is used by neither a reconcile nor another change', async () => {
     const path = await ordered({ image: moving });
     const before = imageOf(await asKari().get(path));
     const moved = moveMain();
@@ -233,7 +233,7 @@ describe('a tag that has moved', () => {
     assert.equal(imageOf(await asKari().get(path)).newerDigest, null);
   });
 
-  it('is taken by refreshImage, once, with an entry in the history', async () => {
+  it('refreshImage uses the newer digest, once, with a history entry', async () => {
     const path = await ordered({ image: moving });
     const before = imageOf(await asKari().get(path)).digest;
     const moved = moveMain();
@@ -259,7 +259,7 @@ describe('a tag that has moved', () => {
     assert.deepEqual([again.json().revision, imageOf(again).digest], [2, moved]);
   });
 
-  it('is not taken while the registry is away, when there is none, or when it cannot run', async () => {
+  it('refreshImage is refused while the registry is unavailable, without an image, or if it cannot run', async () => {
     const path = await ordered({ image: moving });
     assertProblem(
       await world.away(() => world.writesNothing(() => asKari().post(`${path}/refresh-image`))),

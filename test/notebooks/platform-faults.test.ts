@@ -27,7 +27,8 @@ const authenticator = (authenticator_class: unknown, sections: Values = {}): Val
 });
 
 describe('platform values', () => {
-  it('that know people and let in nobody else are fine', () => assert.deepEqual(guarded(entraValues), []));
+  it('values that identify users and admit only members have no faults', () =>
+    assert.deepEqual(guarded(entraValues), []));
 
   it('of the documented example are fine', () => {
     const example = new URL('../../deploy/hub-values.example.yaml', import.meta.url);
@@ -171,7 +172,7 @@ describe('platform values', () => {
     it(`are refused with ${what}`, () => assert.deepEqual(found, expected));
   }
 
-  it('of a sandbox may let anybody in, but not break the profiles', () => {
+  it('values of a sandbox may admit anyone, but not break the profiles', () => {
     const sandbox = (values: Values) => platformFaults(values, { allowInsecureAuth: true });
     assert.deepEqual(sandbox({}), []);
     assert.deepEqual(sandbox(authenticator('dummy', { DummyAuthenticator: { allow_all: true } })), []);

@@ -29,7 +29,7 @@ const stray = async (world: World): Promise<readonly string[]> => {
 
 /** How what is allowed follows the notebooks; to be called inside a `describe` that names the API server. */
 export const liveEgress = (open: () => Kubernetes): void => {
-  it('opens the list while a notebook runs, owned by its pod, and closes it when the pod is gone', async (t) => {
+  it('opens the list while a notebook is running, owned by its pod, and closes it when the pod is deleted', async (t) => {
     const world = await aWorld(t, open());
     world.dns.set('pypi.org', ['151.101.0.223', '151.101.64.223']);
     await world.ordered(list('pypi.org'));
@@ -53,7 +53,7 @@ export const liveEgress = (open: () => Kubernetes): void => {
     assert.deepEqual(await stray(world), []);
   });
 
-  it('brings back at the next tick what somebody took away', async (t) => {
+  it('restores a deleted policy at the next tick', async (t) => {
     const world = await aWorld(t, open());
     world.dns.set('pypi.org', ['151.101.0.223']);
     await world.ordered(list('pypi.org'));
@@ -149,7 +149,7 @@ export const liveEgress = (open: () => Kubernetes): void => {
     assert.deepEqual(await stray(world), []);
   });
 
-  it('takes a pod that has ended for none: nobody is in it', async (t) => {
+  it('ignores a pod that has terminated', async (t) => {
     const world = await aWorld(t, open());
     world.dns.set('pypi.org', ['151.101.0.223']);
     await world.ordered(list('pypi.org'));
@@ -163,7 +163,7 @@ export const liveEgress = (open: () => Kubernetes): void => {
     assert.equal(await allow(world), undefined);
   });
 
-  it('has a changed list reach a running notebook in the same look: what was taken off goes at once', async (t) => {
+  it('applies a changed list to a running notebook in the same reconcile, removals included', async (t) => {
     const world = await aWorld(t, open());
     world.dns.set('pypi.org', ['151.101.0.223']).set('api.github.com', ['140.82.121.6']);
     await world.ordered(list('pypi.org'));
@@ -177,7 +177,7 @@ export const liveEgress = (open: () => Kubernetes): void => {
     assert.equal(await allow(world), undefined);
   });
 
-  it('looks up at once what was forgotten since nobody listed it, and is listed again', async (t) => {
+  it('resolves a host at once when it is listed again after its record expired', async (t) => {
     const world = await aWorld(t, open());
     world.dns.set('pypi.org', ['151.101.0.223']);
     await world.ordered(list('pypi.org'));
@@ -191,7 +191,7 @@ export const liveEgress = (open: () => Kubernetes): void => {
     assert.deepEqual(peersOf(await allow(world)), ['151.101.0.223/32']);
   });
 
-  it('never opens more in between, whichever way the switch goes', async (t) => {
+  it('never opens more in between when a team opts in or out', async (t) => {
     const world = await aWorld(t, open());
     world.dns.set('pypi.org', ['151.101.0.223']);
     await world.ordered();
@@ -213,7 +213,7 @@ export const liveEgress = (open: () => Kubernetes): void => {
     ]);
   });
 
-  it('takes `open` away even when the list cannot be opened', async (t) => {
+  it('removes the `open` policy even when the list cannot be opened', async (t) => {
     const world = await aWorld(t, open());
     world.dns.set('pypi.org', ['151.101.0.223']);
     await world.ordered();
@@ -228,7 +228,7 @@ export const liveEgress = (open: () => Kubernetes): void => {
     assert.equal(await world.raw('NetworkPolicy', 'notebook-egress-open'), undefined);
   });
 
-  it('remembers the names it needs, looks up new ones at once, and forgets them on opting out', async (t) => {
+  it('records the hosts of a list, resolves new ones at once, and drops them on opting out', async (t) => {
     const world = await aWorld(t, open());
     world.dns.set('pypi.org', ['151.101.0.223']);
     const { egressHosts } = await world.ordered(list('pypi.org', '140.82.121.6:443'));
@@ -241,7 +241,7 @@ export const liveEgress = (open: () => Kubernetes): void => {
     assert.equal(conditionOf(await world.record(), 'EgressEffective'), undefined);
   });
 
-  it('says that the restriction holds, and which host has no address to open', async (t) => {
+  it('reports that the restriction is enforced, and which host has no address', async (t) => {
     const world = await aWorld(t, open());
     world.dns.set('pypi.org', ['151.101.0.223']).set('private.example.com', ['10.1.2.3']);
     await world.ordered(list('pypi.org', 'private.example.com', 'missing.example.com'));
@@ -253,7 +253,7 @@ export const liveEgress = (open: () => Kubernetes): void => {
     );
   });
 
-  it('says so when a foreign policy opens more, and when Google’s APIs are not where the operator said', async (t) => {
+  it('reports a foreign policy that opens more, and Google APIs at addresses outside the configured ranges', async (t) => {
     const world = await aWorld(t, open());
     await world.ordered(list('pypi.org'));
     await world.put('NetworkPolicy', {
