@@ -206,7 +206,7 @@ export const runsContract = (open: () => Kubernetes): void => {
     });
   });
 
-  it('A7: the same pod twice, and another try of it, come to the same', async (t) => {
+  it('the same pod twice, and another try of it, come to the same', async (t) => {
     const airflow = await anAirflow(t, open());
     for (const uid of [randomUUID(), randomUUID()]) {
       await airflow.announce('8.8.8.8', aRun, uid);
@@ -215,7 +215,7 @@ export const runsContract = (open: () => Kubernetes): void => {
     assert.deepEqual(peersOf(await airflow.only()), ['8.8.8.8/32']);
   });
 
-  it('A7: many at once come to one policy with all that they ask for', async (t) => {
+  it('many at once come to one policy with all that they ask for', async (t) => {
     const airflow = await anAirflow(t, open());
     const asked = ['8.8.8.8', '8.8.4.4', '9.9.9.9'];
     const answers = await Promise.all(asked.map((address) => airflow.announce(address)));
@@ -263,7 +263,7 @@ export const runsContract = (open: () => Kubernetes): void => {
     assert.deepEqual(peersOf(await airflow.only()), ['8.8.8.8/32']);
   });
 
-  it('A8, A10: a pod that was announced and never comes has nothing after two ticks', async (t) => {
+  it('a pod that was announced and never comes has nothing after two ticks', async (t) => {
     const airflow = await anAirflow(t, open());
     await airflow.announce('8.8.8.8');
     airflow.pass(60);
@@ -274,7 +274,7 @@ export const runsContract = (open: () => Kubernetes): void => {
     assert.equal(await airflow.only(), undefined);
   });
 
-  it('A8: what a forged call adds to a run that lives is gone after two ticks', async (t) => {
+  it('what a forged call adds to a run that lives is gone after two ticks', async (t) => {
     const airflow = await anAirflow(t, open());
     const uid = await airflow.pod('worker', '8.8.8.8');
     await airflow.tick();
@@ -309,7 +309,7 @@ export const runsContract = (open: () => Kubernetes): void => {
     assert.deepEqual(await airflow.list(), []);
   });
 
-  it('C17: leaves a policy of that name which somebody else has made', async (t) => {
+  it('leaves a policy of that name which somebody else has made', async (t) => {
     const airflow = await anAirflow(t, open());
     await airflow.announce('8.8.8.8');
     const { name = '' } = (await airflow.only())?.metadata ?? {};

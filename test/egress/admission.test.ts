@@ -109,7 +109,7 @@ describe('the admission function', () => {
     assert.deepEqual(rest, []);
   });
 
-  it('A1: writes nothing for a dry run, of a notebook or of an Airflow run', async (t) => {
+  it('writes nothing for a dry run, of a notebook or of an Airflow run', async (t) => {
     const { world, call, calls, announced } = await admitting(t);
     await world.ordered(list('8.8.8.8'));
     const namespace = await world.namespace();
@@ -122,7 +122,7 @@ describe('the admission function', () => {
     assert.deepEqual(versions(await world.objects()), before);
   });
 
-  it('A2: answers 400 to what is no review, and does not fall over', async (t) => {
+  it('answers 400 to what is no review, and does not fall over', async (t) => {
     const { call, calls } = await admitting(t);
     const big = { ...aReview(), more: 'x'.repeat(3 * 1024 * 1024) };
     for (const body of ['', '{', 'null', '[]', '{}', '"\ud800"', '{"kind":"AdmissionReview"}', big]) {
@@ -134,7 +134,7 @@ describe('the admission function', () => {
     assert.deepEqual(calls, []);
   });
 
-  it('A3: writes nothing for anything but the creation of a pod', async (t) => {
+  it('writes nothing for anything but the creation of a pod', async (t) => {
     const { world, asked, calls, announced } = await admitting(t);
     await world.ordered(list('8.8.8.8'));
     const namespace = await world.namespace();
@@ -152,7 +152,7 @@ describe('the admission function', () => {
     assert.deepEqual([calls, announced], [[], []]);
   });
 
-  it('A4: says and does nothing for a namespace that is unknown, foreign, or has not opted in', async (t) => {
+  it('says and does nothing for a namespace that is unknown, foreign, or has not opted in', async (t) => {
     const { world, asked, calls, announced } = await admitting(t);
     await world.ordered();
     const namespace = await world.namespace();
@@ -174,7 +174,7 @@ describe('the admission function', () => {
     ]);
   });
 
-  it('A4: a team that is being deleted gets nothing opened', async (t) => {
+  it('a team that is being deleted gets nothing opened', async (t) => {
     const { world, asked, pod, announced } = await admitting(t);
     await world.ordered(list('8.8.8.8'));
     const review = await pod();
@@ -183,7 +183,7 @@ describe('the admission function', () => {
     assert.deepEqual(announced, []);
   });
 
-  it('A5: is not there without the secret, whatever is asked', async (t) => {
+  it('is not there without the secret, whatever is asked', async (t) => {
     const { call, calls } = await admitting(t);
     const nothing = { status: 404, body: { error: 'There is nothing here.' } };
     for (const path of [
@@ -209,7 +209,7 @@ describe('the admission function', () => {
     assert.deepEqual(calls, []);
   });
 
-  it('A5: takes either of two secrets while one replaces the other, and none when there is none', async (t) => {
+  it('takes either of two secrets while one replaces the other, and none when there is none', async (t) => {
     const { call } = await admitting(t);
     for (const secret of secrets) {
       assert.equal((await call(aReview(), { path: `/${secret}` })).status, 200);
@@ -220,7 +220,7 @@ describe('the admission function', () => {
       assert.equal((await without.call(aReview(), { path })).status, 404);
   });
 
-  it('A6: says yes with a warning when the cluster does not answer', async (t) => {
+  it('says yes with a warning when the cluster does not answer', async (t) => {
     const away = () => Promise.reject(new Unavailable('Kubernetes', 'Kubernetes cannot be reached.'));
     const { world, asked, pod, failures } = await admitting(t, {
       cluster: { ...kubernetes.cluster, read: away },
@@ -233,7 +233,7 @@ describe('the admission function', () => {
     assert.deepEqual(failures, ['pod not announced', 'pod not announced']);
   });
 
-  it('A6: says yes with a warning when the store throws, or the look fails', async (t) => {
+  it('says yes with a warning when the store throws, or the look fails', async (t) => {
     for (const more of [
       { store: { team: () => Promise.reject(new Error('out of order')) } },
       { announce: () => Promise.reject(new Error('out of order')) },
@@ -255,7 +255,7 @@ describe('the admission function', () => {
     }
   });
 
-  it('A6: says yes within its deadline, whoever hangs, and tells them to stop', async (t) => {
+  it('says yes within its deadline, whoever hangs, and tells them to stop', async (t) => {
     const hanging = Promise.withResolvers<undefined>();
     t.after(() => hanging.resolve(undefined));
     let told: AbortSignal | undefined;
@@ -278,7 +278,7 @@ describe('the admission function', () => {
     assert.equal(told?.aborted, true);
   });
 
-  it('A7: the same call again writes nothing more', async (t) => {
+  it('the same call again writes nothing more', async (t) => {
     const { world, asked, pod, calls } = await admitting(t);
     await world.ordered(list('8.8.8.8'));
     await asked(await pod());
@@ -289,7 +289,7 @@ describe('the admission function', () => {
     assert.deepEqual(calls.filter(isWrite).map(spoken), writes);
   });
 
-  it('A8, A10: what a forged call opened for a notebook is closed by the next look', async (t) => {
+  it('what a forged call opened for a notebook is closed by the next look', async (t) => {
     const { world, asked, pod } = await admitting(t);
     await world.ordered(list('8.8.8.8'));
     await asked(await pod());
@@ -298,7 +298,7 @@ describe('the admission function', () => {
     assert.equal(await world.raw('NetworkPolicy', 'notebook-egress-allow'), undefined);
   });
 
-  it('A8: believes nothing of the body but the namespace', async (t) => {
+  it('believes nothing of the body but the namespace', async (t) => {
     const { world, asked } = await admitting(t);
     await world.ordered(list('8.8.8.8'));
     const labels = { ...notebook, 'knada.io/team': 'other', 'knada.io/team-id': 'other-0000' };

@@ -57,7 +57,7 @@ describe('the backend of egress', async () => {
     assert.deepEqual([...new Set(asked)], ['networking.gke.io/v1alpha1 FQDNNetworkPolicy']);
   });
 
-  it('C23: is ours where that version is not served', async () => {
+  it('is ours where that version is not served', async () => {
     assert.deepEqual(await native.policies(async () => false), [
       'NetworkPolicy notebook-egress-baseline',
       'NetworkPolicy notebook-egress-allow',
