@@ -218,7 +218,7 @@ describe('getEgress', () => {
       [],
     ],
     [
-      'C18: is undone by somebody else’s policy',
+      'is undone by somebody else’s policy',
       (labels: Record<string, string>) => [
         policy('n', 'notebook-egress-baseline', labels),
         policy(

@@ -312,7 +312,7 @@ export const fencing = (open: () => Kubernetes, moments: Moments): void => {
         'application/apply-patch+yaml',
       );
       assert.equal(code, 422, `${kind}: ${JSON.stringify(body)}`);
-      assert.match(JSON.stringify(body), /it cannot go to \\?"2\\?"/);
+      assert.match(JSON.stringify(body), /it cannot be set to \\?"2\\?"/);
     }
     assert.deepEqual(contents(await world.objects()), contents(objects));
     assert.deepEqual(versions(await world.objects()), versions(objects));
