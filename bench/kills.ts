@@ -21,6 +21,8 @@ const deadline = globalThis.setTimeout(() => {
   process.exit(1);
 }, deadlineSeconds * 1000);
 
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
+
 const world = await startWorld();
 // Speeds up the many starts.
 const environment = { ...world.environment, NODE_COMPILE_CACHE: join(world.folder, 'cache') };
@@ -69,6 +71,11 @@ try {
   const writing = writers.map((writer, index) =>
     write(writer, targets, slugs[index % slugs.length] ?? '', () => !isWriting),
   );
+  let kills = 0;
+  const tell = (): void => {
+    kills += 1;
+    if (kills % 10 === 0) console.error(`${kills} of ${apiKills + functionKills} kills`);
+  };
   // Killed once it has answered a few writes, with others in flight.
   const underWrites = async (target: Target | undefined): Promise<void> => {
     if (target === undefined) return;
@@ -87,9 +94,14 @@ try {
   };
   await Promise.all([
     ...apis.map((api, index) =>
-      killRepeatedly(api, Math.floor((apiKills + index) / apis.length), () => underWrites(targets[index])),
+      killRepeatedly(
+        api,
+        Math.floor((apiKills + index) / apis.length),
+        () => underWrites(targets[index]),
+        tell,
+      ),
     ),
-    killRepeatedly(functions, functionKills, tickAndInterrupt),
+    killRepeatedly(functions, functionKills, tickAndInterrupt, tell),
   ]);
   isWriting = false;
   await Promise.all(writing);
