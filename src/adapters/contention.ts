@@ -3,7 +3,7 @@ import { Problem } from '../model/problems.ts';
 
 /**
  * How often a lost race is run again, and how long the loser waits: a random time from `minWaitMs` up to a
- * bound that doubles from `firstWaitMs` to `maxWaitMs`. Past `tries` the caller is told to come back.
+ * bound that doubles from `firstWaitMs` to `maxWaitMs`. After `tries` attempts the caller is told to retry later.
  */
 export const contention = {
   tries: 40,
@@ -13,13 +13,13 @@ export const contention = {
   retryAfterSeconds: 1,
 } as const;
 
-/** What a try answers when somebody else wrote in between. */
+/** Returned by an attempt when another writer was faster. */
 export const lostRace = Symbol('lost race');
 
 /** Answers a number from 0 up to, but not including, 1. */
 export type Random = () => number;
 
-/** Tries until the race is won. Throws Problem `busy` when the cap of tries is reached. */
+/** Retries until no other writer was faster. Throws Problem `busy` after the maximum number of attempts. */
 export const retryOnConflict = async <T>(
   attempt: () => T | typeof lostRace | Promise<T | typeof lostRace>,
   random: Random,

@@ -154,7 +154,7 @@ export const openFirestore = ({
       const { db } = await connection;
       const settled = Promise.allSettled(inFlight);
       await answered(settled).catch(() => {});
-      // A client that is terminated while it tries something again rejects where nobody can catch it.
+      // A client that is terminated during a retry rejects a promise that cannot be caught.
       if (inFlight.size === 0) await answered(db.terminate());
     },
   };

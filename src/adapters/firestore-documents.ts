@@ -6,7 +6,7 @@ import { type StoredTeamRecord, upgraded, upgradedEvent } from './upgrade.ts';
 /**
  * `teams/{slug}`. Beside the record stand the fields that queries ask for, the number of history entries and
  * `write`, which names the call that wrote last: a client that sends a commit again after its answer was lost
- * is told that somebody else was faster, and finds out here that it was itself. `release` is JSON, because a
+ * is told that another writer was faster, and finds out here that it was itself. `release` is JSON, because a
  * chart’s values may nest arrays and name fields in ways that Firestore refuses.
  */
 export interface TeamDocument {
@@ -27,9 +27,9 @@ export interface TeamDocument {
 }
 
 /**
- * What stands in `teams/{slug}` while what is kept below a removed team is deleted: it keeps the slug taken, so that
+ * What stands in `teams/{slug}` while what is kept below a removed team is deleted: it keeps the slug taken, so
  * no new team meets the old one’s entries and operations, and is in no query’s index. A removal that was interrupted
- * is completed by whoever meets its marker.
+ * is completed by the next call that finds its marker.
  */
 export interface RemovalMarker {
   readonly removing: string;
@@ -83,7 +83,7 @@ export const entryDocument = (n: number, event: HistoryEvent, write: string): En
   };
 };
 
-/** What nobody but this adapter writes is read back as what it wrote. */
+/** Only this adapter writes these documents, so they are read back as written. */
 export const parsed = (snapshot: DocumentSnapshot): TeamDocument | RemovalMarker | undefined =>
   snapshot.data() as TeamDocument | RemovalMarker | undefined;
 

@@ -11,7 +11,7 @@ import { assertSameHost } from './invariants.ts';
 /** `hosts/{name}` */
 interface HostDocument {
   readonly host: HostRecord;
-  /** Absent while nobody lists it. */
+  /** Absent while no team lists it. */
   readonly dueAt?: string;
   /** Names the call that wrote last (firestore-documents.ts). */
   readonly write: string;

@@ -74,12 +74,12 @@ export const firestoreOperations = (connection: FirestoreConnection): OperationS
           if (present !== undefined && present.dueAt !== null) return present;
         }
         const batch = db.batch();
-        // Changes nothing, not even the version; with it, nothing is opened in a team that is on its way out by now.
+        // Changes nothing, not even the version; with it, nothing is opened in a team that is being removed.
         batch.update(team, { slug }, { lastUpdateTime: teamFound.updateTime });
         batch.create(own, operationDocument(sdk, operation, randomUUID()));
         const document = { operation: operation.id, user: operation.user } satisfies OpenDocument;
         if (lockFound?.updateTime === undefined) batch.create(lock, document);
-        // Its operation has finished since, and then this is a race that is lost; or somebody deleted it by hand.
+        // Its operation has finished meanwhile, which is a lost race, or was deleted by hand.
         else batch.update(lock, document, { lastUpdateTime: lockFound.updateTime });
         return (await commit(batch)) === lostRace ? lostRace : operation;
       }, random);

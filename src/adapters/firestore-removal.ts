@@ -23,7 +23,7 @@ const removePage = async (
   );
   const page = found.flatMap(({ docs }) => docs).slice(0, removalPage);
   const batch = db.batch();
-  // Each with the version that was read: by now the slug may belong to a new team with the like of its own.
+  // Each with the version that was read: the slug may meanwhile belong to a new team with documents of the same names.
   for (const document of page) batch.delete(document.ref, { lastUpdateTime: document.updateTime });
   const more = page.length === removalPage;
   if (!more) batch.delete(team, { lastUpdateTime: snapshot.updateTime });

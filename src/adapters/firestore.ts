@@ -27,7 +27,7 @@ import { firestoreOperations } from './firestore-operations.ts';
 import { finishRemoval } from './firestore-removal.ts';
 import { assertSameTeam } from './invariants.ts';
 
-/** Kept as one JSON text: nobody queries it, and its lists are deeper than Firestore’s. */
+/** Stored as one JSON text: it is never queried, and its lists are nested deeper than Firestore allows. */
 const toCatalogue = (snapshot: DocumentSnapshot | undefined): Catalogue | undefined => {
   const json: unknown = snapshot?.get('json');
   return typeof json === 'string' ? JSON.parse(json) : undefined;

@@ -12,7 +12,7 @@ export const assertUnfinished = ({ dueAt }: OperationRecord): void => {
   if (dueAt === null) throw new TypeError('An operation is not finished when it is opened.');
 };
 
-/** A finished operation stays so: its subject may have another one by now. */
+/** A finished operation stays finished: its subject may have another one. */
 export const assertSameOperation = (current: OperationRecord, next: OperationRecord): void => {
   if (next.id !== current.id || next.user !== current.user)
     throw new TypeError('An operation keeps its id and its subject.');

@@ -6,14 +6,14 @@ import { Problem } from '../model/problems.ts';
 import type { App } from './server.ts';
 
 interface GuardOptions {
-  /** Origins of web pages that may call us; none: no page may. */
+  /** Origins of web pages that may call the API; an empty list allows none. */
   readonly corsOrigins?: readonly string[];
 }
 
-/** What never is part of a path that means something here, once decoded or before. */
+/** What no valid path contains, encoded or decoded. */
 const strangePath = /\/\/|\\|%(?:2f|5c|[01][0-9a-f]|7f)|\/(?:\.|%2e){1,2}(?=\/|$)/i;
 
-/** Security headers, CORS, the content types that are taken, and paths that are refused whatever the routes say. */
+/** Security headers, CORS, accepted content types, and paths that are refused before routing. */
 export const registerGuards = async (app: App, options: GuardOptions = {}): Promise<void> => {
   await app.register(fastifyHelmet, {
     contentSecurityPolicy: {
@@ -43,11 +43,11 @@ export const registerGuards = async (app: App, options: GuardOptions = {}): Prom
     });
 
   app.addHook('onRequest', (request, reply, done) => {
-    // Answers depend on who asks; a route that knows better says so.
+    // Responses depend on the caller; a route may override this.
     reply.header('cache-control', 'private, no-cache');
     const [path = ''] = request.url.split('?', 1);
     if (strangePath.test(path)) return done(new Problem('not_found'));
-    // An empty body is of no type, whatever a client calls it: `curl -d ''` says form data.
+    // An empty body has no type, even if the client sends one: `curl -d ''` sends form data.
     const { 'content-length': length, 'transfer-encoding': chunked } = request.headers;
     if (chunked === undefined && (length === undefined || length === '0'))
       delete request.headers['content-type'];

@@ -8,10 +8,10 @@ interface KeySource {
 
 const timeoutMs = 5_000;
 
-/** After a failed fetch the issuer is left alone for this long. */
+/** After a failed fetch the issuer is not asked again for this long. */
 const cooldownMs = 30_000;
 
-/** What jose says about the token, as opposed to what it says about the way to the keys. */
+/** jose’s errors about the token, as opposed to its errors while fetching the keys. */
 const verdicts = ['ERR_JWKS_NO_MATCHING_KEY', 'ERR_JWKS_MULTIPLE_MATCHING_KEYS', 'ERR_JOSE_NOT_SUPPORTED'];
 const isVerdict = (error: unknown) => error instanceof errors.JOSEError && verdicts.includes(error.code);
 
@@ -32,8 +32,8 @@ const discover = async (issuer: string): Promise<URL> => {
 
 /**
  * The public keys of an issuer, fetched when first needed and again when a token names a key that is not among
- * them. While the issuer is away the last known keys stay good; a token whose key is not among those gets
- * `Unavailable`, for nobody can say whether it is genuine.
+ * them. While the issuer is unreachable the last known keys stay valid; a token signed with another key gets
+ * `Unavailable`, because it cannot be verified.
  */
 export const keysOf = (source: KeySource, now: () => number): JWTVerifyGetKey => {
   let remote: ReturnType<typeof createRemoteJWKSet> | undefined;

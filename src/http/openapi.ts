@@ -67,8 +67,8 @@ const uiPolicy = [
 const methodOrder = ['get', 'put', 'post', 'patch', 'delete'];
 
 /**
- * Serves `/openapi.json` and Swagger UI under `/docs`, both public. Call it before the routes that it shall know.
- * The document is made when somebody first asks for it: a cold start pays for remembering the routes only.
+ * Serves `/openapi.json` and Swagger UI under `/docs`, both public. Call it before the routes that it documents.
+ * The document is built on its first request, so a cold start only records the routes.
  */
 export const registerOpenapi = (app: App, options: OpenapiOptions): void => {
   const routes: Route[] = [];
@@ -122,7 +122,7 @@ export const registerOpenapi = (app: App, options: OpenapiOptions): void => {
   }
 };
 
-/** Swagger UI on a document, as an app of its own that nobody listens to; its assets come with the package. */
+/** Swagger UI for a document, as an app of its own that does not listen; its assets come with the package. */
 const swaggerUi = async (document: OpenapiDocument): Promise<App> => {
   const [{ fastifySwagger }, { default: fastifySwaggerUi }] = await Promise.all([
     import('@fastify/swagger'),

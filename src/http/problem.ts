@@ -10,7 +10,7 @@ import { faultCodes } from './faults.ts';
 import type { App } from './server.ts';
 import { remainingFaults } from './validation.ts';
 
-/** What each code is in HTTP; the one place that knows. */
+/** The HTTP status of each code; defined only here. */
 export const statusOf = {
   validation_failed: 400,
   malformed: 400,
@@ -58,7 +58,7 @@ export const typeOf = (code: ProblemCode) => `urn:knada:problem:${code}`;
 
 export const problemMediaType = 'application/problem+json';
 
-/** Said with every 503 that does not know better. */
+/** `Retry-After` of a 503 that names none. */
 const defaultRetrySeconds = 5;
 
 export const FaultSchema = closed(
@@ -127,7 +127,7 @@ const sentences: Readonly<Record<string, string>> = {
   FST_ERR_CTP_INVALID_JSON_BODY: 'The body is not valid JSON.',
 };
 
-/** What an error means to the caller. Whatever nobody foresaw is `internal`, with the error as its cause. */
+/** An error as a problem for the caller. An unexpected one is `internal`, with the error as its cause. */
 export const toProblem = (error: unknown): Problem => {
   if (error instanceof Problem) return error;
   if (error instanceof Unavailable) return new Problem('upstream_unavailable', { cause: error });

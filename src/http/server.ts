@@ -64,5 +64,5 @@ const releaseConnections = (app: App) => {
   });
 };
 
-/** The sender's address is the one that the outermost of our own proxies wrote; what stands left of it is hearsay. */
+/** The client’s address is the one that the outermost trusted proxy appended; entries left of it can be forged. */
 const hopsTrusted = (proxies: number) => (_address: string, hop: number) => hop < proxies;

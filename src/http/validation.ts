@@ -13,7 +13,7 @@ declare module 'fastify' {
   }
 }
 
-/** More than a person reads and less than an amplifier needs. */
+/** More than a person reads, and too few to amplify a request. */
 const maxFaults = 500;
 
 const strictness = {
@@ -138,7 +138,7 @@ export const remainingFaults = (error: unknown, request: FastifyRequest): readon
 
 /**
  * For routes with `attachValidation`, whose bodies have rules beside their schema: throws every fault of both at
- * once, or whatever else ended the validation.
+ * once, or the other error that ended the validation.
  */
 export const assertFits = (request: FastifyRequest, more: readonly Fault[]): void => {
   const { validationError } = request;

@@ -31,7 +31,7 @@ export interface Store extends OperationStore, HostStore, CullingStore {
   create(record: TeamRecord, event: HistoryEvent): Promise<'created' | 'slug_taken' | 'id_taken'>;
   team(slug: string): Promise<TeamRecord | undefined>;
   /**
-   * The one way to change a team: read, decide, write if nobody wrote in between, else again with short jitter.
+   * The one way to change a team: read, decide, write unless another writer was faster, else retry with short jitter.
    * Answers the record as it stands afterwards, undefined when there is no such team.
    * Throws Problem `busy` (with Retry-After) when the cap of tries is reached.
    */
@@ -63,7 +63,7 @@ export interface Store extends OperationStore, HostStore, CullingStore {
   notebookRevision(slug: string, revision: number): Promise<HistoryItem | undefined>;
   /** The catalogue of environments as it was last refreshed; undefined before the first time. */
   catalogue(): Promise<Catalogue | undefined>;
-  /** As `change`, for the catalogue: read, decide, write unless somebody wrote in between, else again. */
+  /** As `change`, for the catalogue: read, decide, write unless another writer was faster, else retry. */
   changeCatalogue(
     decide: (current: Catalogue | undefined) => Catalogue | undefined,
   ): Promise<Catalogue | undefined>;
@@ -84,7 +84,7 @@ export interface OperationStore {
   openOperation(slug: string, operation: OperationRecord): Promise<OperationRecord | undefined>;
   operation(slug: string, id: string): Promise<OperationRecord | undefined>;
   /**
-   * As `change`, for an operation: read, decide, write unless somebody wrote in between, else again. The next record
+   * As `change`, for an operation: read, decide, write unless another writer was faster, else retry. The next record
    * keeps id and subject; `dueAt: null` finishes it for good and lets the next one open. Undefined when there is none.
    */
   changeOperation(

@@ -1,6 +1,6 @@
 /**
  * The outside world on one page. Expected answers are values; an adapter throws `Unavailable` when its system
- * gives none, and another error only for what nobody expected.
+ * gives none, and another error only for the unexpected.
  */
 /** The system did not answer in time, refused us for now, or answered nonsense. Safe to try again later. */
 export class Unavailable extends Error {
