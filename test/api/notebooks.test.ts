@@ -386,7 +386,7 @@ describe('getManifests', () => {
       assert.deepEqual(objects, json.json().items, accept);
     }
     const kinds = json.json().items.map(({ kind }: Manifest) => kind);
-    assert.deepEqual(kinds.slice(0, 2), ['Namespace', 'ServiceAccount']);
+    assert.deepEqual(kinds.slice(0, 2), ['Namespace', 'NetworkPolicy']);
     assert.ok(kinds.indexOf('Secret') < kinds.indexOf('HelmRelease'));
     assertProblem(await asKari.get(path, { accept: 'text/html' }), 'not_acceptable');
   });
