@@ -1,6 +1,6 @@
 import type { ArtifactRegistryClient } from '@google-cloud/artifact-registry';
 import { isoOf } from '../lib/time.ts';
-import type { GarImage, ImageTag } from '../ports/registries.ts';
+import type { GarImage, ImageTag, RegistryCaller } from '../ports/registries.ts';
 import { clientOptions, codeOf, isGoogleAnswer } from './google-client.ts';
 import type { Endpoints } from './oci-registry-endpoints.ts';
 import { type Attempt, limits, NoAnswer, type Wire } from './oci-registry-http.ts';
@@ -10,11 +10,16 @@ import { type Attempt, limits, NoAnswer, type Wire } from './oci-registry-http.t
  * each build was pushed. Undefined: there is no such repository, or we are not allowed to read it.
  */
 export interface ArtifactRegistry {
-  images(garTeam: string, signal: AbortSignal): Promise<readonly GarImage[] | undefined>;
+  images(
+    garTeam: string,
+    signal: AbortSignal,
+    caller: RegistryCaller,
+  ): Promise<readonly GarImage[] | undefined>;
   /** `path`: `<project>/<team>/<image>`. */
   tags(
     path: string,
     signal: AbortSignal,
+    caller: RegistryCaller,
   ): Promise<{ readonly tags: readonly ImageTag[]; readonly partial: boolean } | undefined>;
 }
 
@@ -93,6 +98,7 @@ export const openArtifactRegistry = (options: Options): ArtifactRegistry => {
   const all = async <T>(
     page: (pageToken: string, client: ArtifactRegistryClient) => Promise<PageOf<T>>,
     signal: AbortSignal,
+    caller: RegistryCaller,
   ): Promise<{ items: T[]; partial: boolean } | undefined> => {
     const items: T[] = [];
     let pageToken = '';
@@ -118,7 +124,7 @@ export const openArtifactRegistry = (options: Options): ArtifactRegistry => {
       };
       let answer: PageOf<T> | undefined;
       try {
-        answer = await wire.trying(host, signal, attempt);
+        answer = await wire.trying(host, signal, caller, attempt);
       } catch (error) {
         if (pages === 0 || !(error instanceof NoAnswer)) throw error;
         return { items, partial: true };
@@ -134,11 +140,12 @@ export const openArtifactRegistry = (options: Options): ArtifactRegistry => {
   const repositories = `projects/${project}/locations/${region}/repositories`;
   const once = { autoPaginate: false, timeout: limits.requestMs };
   return {
-    async images(garTeam, signal) {
+    async images(garTeam, signal, caller) {
       const parent = `${repositories}/${garTeam}`;
       const found = await all(
         async (pageToken, google) => google.listPackages({ parent, pageSize, pageToken }, once),
         signal,
+        caller,
       );
       return found?.items
         .map(({ name, updateTime }) => {
@@ -148,12 +155,13 @@ export const openArtifactRegistry = (options: Options): ArtifactRegistry => {
         })
         .toSorted((a, b) => (a.path < b.path ? -1 : 1));
     },
-    async tags(path, signal) {
+    async tags(path, signal, caller) {
       const [, team = '', ...image] = path.split('/');
       const parent = `${repositories}/${team}/packages/${encodeURIComponent(image.join('/'))}`;
       const found = await all(
         async (pageToken, google) => google.listVersions({ parent, pageSize, pageToken, view: 'FULL' }, once),
         signal,
+        caller,
       );
       if (found === undefined) return undefined;
       const tags = found.items.flatMap(({ name, relatedTags, updateTime, createTime }) => {

@@ -1,7 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { RegistryCaller } from '../ports/registries.ts';
 import type { Clock } from '../ports/runtime.ts';
 import type { Host } from './oci-registry-endpoints.ts';
-import { retryAfterMs, Turns } from './oci-registry-wait.ts';
+import { QueueFull, RequestQueue } from './oci-registry-queue.ts';
+import { retryAfterMs } from './oci-registry-wait.ts';
 
 /** The limits of requests to registries. */
 export const limits = {
@@ -15,6 +17,10 @@ export const limits = {
   longestSilenceMs: 10 * 60_000,
   redirects: 3,
   requestsPerSecond: 10,
+  /** As many as can proceed within the deadline of an operation. */
+  maxWaiting: 80,
+  maxWaitingPerCaller: 20,
+  queueFullRetryMs: 2000,
   bodyBytes: 4 * 1024 * 1024,
 } as const;
 
@@ -62,14 +68,14 @@ export const operation = (signal: AbortSignal): AbortSignal =>
   AbortSignal.any([signal, AbortSignal.timeout(limits.operationMs)]);
 
 /**
- * HTTP to a fixed host, with deadlines, retries with jitter, a rate limit per host, a body limit, and redirects without
+ * HTTP to a fixed host, with deadlines, retries with jitter, a fair rate limit per host, a body limit, and redirects without
  * credentials. Every status that is not retried is an answer. Throws NoAnswer.
  */
 export class Wire {
   readonly #clock: Clock;
   readonly #random: () => number;
   readonly #wait: (ms: number, signal: AbortSignal) => Promise<void>;
-  readonly #turns = new Map<string, Turns>();
+  readonly #queues = new Map<string, RequestQueue>();
   readonly #silentUntil = new Map<string, number>();
 
   constructor({ clock, random = Math.random, wait = waitFor }: WireOptions) {
@@ -78,8 +84,13 @@ export class Wire {
     this.#wait = wait;
   }
 
-  async send(host: Host, request: WireRequest, signal: AbortSignal): Promise<WireAnswer> {
-    return this.trying(host, signal, async () => {
+  async send(
+    host: Host,
+    request: WireRequest,
+    signal: AbortSignal,
+    caller: RegistryCaller,
+  ): Promise<WireAnswer> {
+    return this.trying(host, signal, caller, async () => {
       const answer = await this.#once(host, request, signal);
       if (answer instanceof Lost) return { failed: `${host.name} cannot be reached`, cause: answer.cause };
       if (!retried.has(answer.status)) return { done: answer };
@@ -94,9 +105,14 @@ export class Wire {
   }
 
   /** Runs an attempt up to three times. The attempt throws for failures that a retry cannot fix. */
-  async trying<T>(host: Host, signal: AbortSignal, attempt: () => Promise<Attempt<T>>): Promise<T> {
+  async trying<T>(
+    host: Host,
+    signal: AbortSignal,
+    caller: RegistryCaller,
+    attempt: () => Promise<Attempt<T>>,
+  ): Promise<T> {
     for (let tries = 1; ; tries += 1) {
-      await this.#turn(host, signal);
+      await this.#turn(host, signal, caller);
       const outcome = await attempt();
       if ('done' in outcome) return outcome.done;
       const backoffMs = this.#random() * limits.firstBackoffMs * 2 ** (tries - 1);
@@ -110,17 +126,32 @@ export class Wire {
     }
   }
 
-  async #turn(host: Host, signal: AbortSignal): Promise<void> {
+  async #turn(host: Host, signal: AbortSignal, caller: RegistryCaller): Promise<void> {
     const silentMs = (this.#silentUntil.get(host.name) ?? 0) - this.#clock.now();
     if (silentMs > 0) {
       throw new NoAnswer(`${host.name} is rate-limiting requests.`, { retryAfterMs: silentMs });
     }
-    const turns =
-      this.#turns.get(host.name) ?? new Turns(1000 / limits.requestsPerSecond, limits.requestsPerSecond);
-    this.#turns.set(host.name, turns);
-    const waitMs = turns.take(this.#clock.now());
-    if (waitMs > 0) await this.#pause(host, waitMs, signal);
-    if (signal.aborted) throw late(host);
+    try {
+      await this.#queueOf(host).enter(caller, signal);
+    } catch (cause) {
+      if (!(cause instanceof QueueFull)) throw late(host, cause);
+      throw new NoAnswer(`Too many requests to ${host.name} are waiting.`, {
+        retryAfterMs: limits.queueFullRetryMs,
+      });
+    }
+  }
+
+  #queueOf(host: Host): RequestQueue {
+    const queue =
+      this.#queues.get(host.name) ??
+      new RequestQueue({
+        ...limits,
+        now: () => this.#clock.now(),
+        // For whoever is next, so it ends with no one’s signal.
+        wait: (ms) => this.#wait(ms, new AbortController().signal),
+      });
+    this.#queues.set(host.name, queue);
+    return queue;
   }
 
   #keepSilent(host: Host, waitMs: number): void {

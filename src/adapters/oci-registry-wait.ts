@@ -35,23 +35,3 @@ export const retryAfterMs = (header: string | null, body: string, now: number): 
   const text = inText.exec(body)?.[1];
   return text === undefined ? undefined : goDurationMs(text);
 };
-
-/**
- * A host’s share of requests: `burst` at once, then one each `everyMs`. Answers how long this request has to wait
- * for its turn; the turn is taken.
- */
-export class Turns {
-  #free = Number.NEGATIVE_INFINITY;
-  readonly #everyMs: number;
-  readonly #burst: number;
-  constructor(everyMs: number, burst: number) {
-    this.#everyMs = everyMs;
-    this.#burst = burst;
-  }
-
-  take(now: number): number {
-    const start = Math.max(this.#free, now - (this.#burst - 1) * this.#everyMs);
-    this.#free = start + this.#everyMs;
-    return Math.max(0, start - now);
-  }
-}

@@ -1,14 +1,16 @@
 import { createHash } from 'node:crypto';
 import { Lru } from '../lib/lru.ts';
 import { digestForm, repositoryName, tagName } from '../lib/oci.ts';
-import type {
-  GarImage,
-  ImageDetails,
-  ImageRepository,
-  Missing,
-  Registries,
-  RegistryAnswer,
-  TagList,
+import {
+  type GarImage,
+  type ImageDetails,
+  type ImageRepository,
+  type Missing,
+  platformCaller,
+  type Registries,
+  type RegistryAnswer,
+  type RegistryCaller,
+  type TagList,
 } from '../ports/registries.ts';
 import type { Clock } from '../ports/runtime.ts';
 import type { ArtifactRegistry } from './artifact-registry.ts';
@@ -51,6 +53,12 @@ const tokenMarginMs = 15_000;
 const entriesKept = 2000;
 const maxPages = 20;
 const amd64 = 'linux/amd64';
+
+/** What every request of one operation has in common. */
+interface OperationRequest {
+  readonly signal: AbortSignal;
+  readonly caller: RegistryCaller;
+}
 
 interface Kept<T> {
   readonly answer: RegistryAnswer<T>;
@@ -108,32 +116,32 @@ class OciRegistries implements Registries {
     this.#parts = parts;
   }
 
-  digest: Registries['digest'] = async (image, signal, { fresh = false } = {}) => {
+  digest: Registries['digest'] = async (image, signal, { fresh = false, caller = platformCaller } = {}) => {
     const host = this.#hostOf(image);
     if (!tagName.test(image.tag)) throw new TypeError('Not a tag.');
     const key = `${image.host}/${image.path}:${image.tag}`;
     return this.#answering(this.#digests, key, { fresh, goodMs: keptMs.digest }, async () => {
-      const deadline = operation(signal);
-      const head = await this.#ask(host, image, 'HEAD', `manifests/${image.tag}`, deadline);
+      const request = { signal: operation(signal), caller };
+      const head = await this.#ask(host, image, 'HEAD', `manifests/${image.tag}`, request);
       if (head.status === 200 && isManifest(head)) {
         const stated = head.headers.get('docker-content-digest');
         if (stated !== null && digestForm.test(stated)) return stated;
       }
       // GET returns the content to compute the digest from, or the reason of a refusal, which HEAD does not.
-      const whole = await this.#get(host, image, `manifests/${image.tag}`, 'manifest', deadline);
+      const whole = await this.#get(host, image, `manifests/${image.tag}`, 'manifest', request);
       if (!isManifest(whole) || readManifest(whole.body) === undefined) throw nonsense(host);
       return digestOf(whole.body);
     });
   };
 
-  inspect: Registries['inspect'] = async (image, signal, { fresh = false } = {}) => {
+  inspect: Registries['inspect'] = async (image, signal, { fresh = false, caller = platformCaller } = {}) => {
     const host = this.#hostOf(image);
     if (!digestForm.test(image.digest)) throw new TypeError('Not a digest.');
     const key = `${image.host}/${image.path}@${image.digest}`;
     return this.#answering(this.#details, key, { fresh, goodMs: Infinity }, async () => {
-      const deadline = operation(signal);
+      const request = { signal: operation(signal), caller };
       const read = async (digest: string, missing: Missing): Promise<ReadManifest> => {
-        const { body } = await this.#verified(host, image, 'manifests', digest, missing, deadline);
+        const { body } = await this.#verified(host, image, 'manifests', digest, missing, request);
         const manifest = readManifest(body);
         if (manifest === undefined) throw nonsense(host);
         return manifest;
@@ -145,7 +153,7 @@ class OciRegistries implements Registries {
       if (top.kind === 'index' && child === undefined) return { platforms: sorted(platforms), amd64: null };
       const manifest = child === undefined ? top : await read(child.digest, 'part');
       if (manifest.kind !== 'image') throw nonsense(host);
-      const { body } = await this.#verified(host, image, 'blobs', manifest.config, 'part', deadline);
+      const { body } = await this.#verified(host, image, 'blobs', manifest.config, 'part', request);
       const config = readConfig(body);
       if (config === undefined) throw nonsense(host);
       const runs = { sizeBytes: manifest.sizeBytes, createdAt: config.createdAt };
@@ -156,26 +164,34 @@ class OciRegistries implements Registries {
     });
   };
 
-  tags: Registries['tags'] = async (repository, signal, { fresh = false } = {}) => {
+  tags: Registries['tags'] = async (repository, signal, { fresh = false, caller = platformCaller } = {}) => {
     const host = this.#hostOf(repository);
     const key = `${repository.host}/${repository.path}`;
     const policy = { fresh, goodMs: keptMs.tags, staleMs: keptMs.staleTags };
     return this.#answering(this.#tags, key, policy, async () => {
       const asOf = new Date(this.#parts.clock.now()).toISOString();
-      const deadline = operation(signal);
+      const request = { signal: operation(signal), caller };
       if (host === this.#parts.endpoints.gar) {
-        const listed = await (await this.#parts.artifactRegistry()).tags(repository.path, deadline);
+        const listed = await (await this.#parts.artifactRegistry()).tags(
+          repository.path,
+          request.signal,
+          caller,
+        );
         if (listed === undefined) throw new Absent('repository');
         return { ...listed, asOf };
       }
-      return { ...(await this.#pages(host, repository, deadline)), asOf };
+      return { ...(await this.#pages(host, repository, request)), asOf };
     });
   };
 
-  garImages: Registries['garImages'] = async (garTeam, signal) => {
-    const policy = { fresh: false, goodMs: keptMs.garImages };
+  garImages: Registries['garImages'] = async (
+    garTeam,
+    signal,
+    { fresh = false, caller = platformCaller } = {},
+  ) => {
+    const policy = { fresh, goodMs: keptMs.garImages };
     return this.#answering(this.#garImages, garTeam, policy, async () => {
-      const images = await (await this.#parts.artifactRegistry()).images(garTeam, operation(signal));
+      const images = await (await this.#parts.artifactRegistry()).images(garTeam, operation(signal), caller);
       if (images === undefined) throw new Absent('repository');
       return images;
     });
@@ -222,7 +238,7 @@ class OciRegistries implements Registries {
     }
   }
 
-  async #pages(host: Host, repository: ImageRepository, signal: AbortSignal) {
+  async #pages(host: Host, repository: ImageRepository, request: OperationRequest) {
     const tags: string[] = [];
     let query: string | undefined = `?n=${this.#parts.pageSize}`;
     const seen = new Set<string>();
@@ -230,7 +246,7 @@ class OciRegistries implements Registries {
       if (page >= maxPages || seen.has(query)) return listed(tags, true);
       seen.add(query);
       try {
-        const answer = await this.#get(host, repository, `tags/list${query}`, 'repository', signal);
+        const answer = await this.#get(host, repository, `tags/list${query}`, 'repository', request);
         const more = readTags(answer.body);
         if (more === undefined) throw nonsense(host);
         // One at a time: a page may have more tags than a call can have arguments.
@@ -252,9 +268,9 @@ class OciRegistries implements Registries {
     kind: 'manifests' | 'blobs',
     digest: string,
     missing: Missing,
-    signal: AbortSignal,
+    request: OperationRequest,
   ): Promise<WireAnswer> {
-    const answer = await this.#get(host, repository, `${kind}/${digest}`, missing, signal);
+    const answer = await this.#get(host, repository, `${kind}/${digest}`, missing, request);
     if (digestOf(answer.body) !== digest) throw nonsense(host);
     return answer;
   }
@@ -264,9 +280,9 @@ class OciRegistries implements Registries {
     repository: ImageRepository,
     path: string,
     missing: Missing,
-    signal: AbortSignal,
+    request: OperationRequest,
   ): Promise<WireAnswer> {
-    const answer = await this.#ask(host, repository, 'GET', path, signal);
+    const answer = await this.#ask(host, repository, 'GET', path, request);
     if (answer.status === 200) return answer;
     throw this.#refusal(host, answer, missing);
   }
@@ -292,7 +308,7 @@ class OciRegistries implements Registries {
     repository: ImageRepository,
     method: 'GET' | 'HEAD',
     path: string,
-    signal: AbortSignal,
+    request: OperationRequest,
   ): Promise<WireAnswer> {
     const send = async (renew: boolean) =>
       this.#parts.wire.send(
@@ -302,17 +318,18 @@ class OciRegistries implements Registries {
           path: `/v2/${repository.path}/${path}`,
           headers: {
             accept: path.startsWith('manifests/') ? manifestTypes : '*/*',
-            authorization: await this.#authorization(host, repository, signal, renew),
+            authorization: await this.#authorization(host, repository, request, renew),
           },
         },
-        signal,
+        request.signal,
+        request.caller,
       );
     const answer = await send(false);
     if (answer.status !== 401 || host === this.#parts.endpoints.gar) return answer;
     return send(true);
   }
 
-  async #authorization(host: Host, repository: ImageRepository, signal: AbortSignal, renew: boolean) {
+  async #authorization(host: Host, repository: ImageRepository, request: OperationRequest, renew: boolean) {
     if (host === this.#parts.endpoints.gar) {
       const token = await this.#parts.accessToken().catch((cause: unknown) => {
         throw new NoAnswer('Google gave no access token for this service’s identity.', { cause });
@@ -325,7 +342,12 @@ class OciRegistries implements Registries {
     const scope = `repository:${repository.path}:pull`;
     const query = new URLSearchParams({ service: host.name, scope });
     const now = this.#parts.clock.now();
-    const answer = await this.#parts.wire.send(host, { method: 'GET', path: `/token?${query}` }, signal);
+    const answer = await this.#parts.wire.send(
+      host,
+      { method: 'GET', path: `/token?${query}` },
+      request.signal,
+      request.caller,
+    );
     if (answer.status !== 200) throw this.#refusal(host, answer, 'repository');
     const issued = readToken(answer.body);
     if (issued === undefined) throw nonsense(host);

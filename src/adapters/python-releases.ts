@@ -1,6 +1,6 @@
 import Type from 'typebox';
 import { Value } from 'typebox/value';
-import type { PythonReleases } from '../ports/registries.ts';
+import { type PythonReleases, platformCaller } from '../ports/registries.ts';
 import { Unavailable } from '../ports/unavailable.ts';
 import { endpointsOf, type Origins } from './oci-registry-endpoints.ts';
 import { NoAnswer, operation, Wire, type WireOptions } from './oci-registry-http.ts';
@@ -31,6 +31,7 @@ export const openPythonReleases = (
         host,
         { method: 'GET', path, headers, ...(maxBytes !== undefined && { maxBytes }) },
         signal,
+        platformCaller,
       );
       if (answer.status !== 200) throw new NoAnswer(`${host.name} answered ${answer.status}.`);
       const value: unknown = JSON.parse(answer.body.toString());

@@ -1,7 +1,9 @@
 import Type from 'typebox';
 import { negotiate } from '../http/accept.ts';
+import type { Caller } from '../http/auth.ts';
 import { pageAnswer, pageRequest } from '../http/pages.ts';
 import type { App } from '../http/server.ts';
+import { asCaller } from '../images/as-caller.ts';
 import type { ImagePolicy } from '../images/reference.ts';
 import { imageProblems, resolveImage } from '../images/resolve.ts';
 import { createScaffold } from '../images/scaffold.ts';
@@ -71,6 +73,8 @@ export interface ImageRouteDeps {
 
 export const registerImages = (app: App, deps: ImageRouteDeps): void => {
   const { store, clock, registries, imagePolicy } = deps;
+  const lookupsOf = ({ email }: Caller): Registries =>
+    asCaller(registries, { name: email, purpose: 'lookup' });
 
   app.route({
     method: 'POST',
@@ -87,7 +91,7 @@ export const registerImages = (app: App, deps: ImageRouteDeps): void => {
       const team = body.team === undefined ? undefined : await teamOf(store, body.team, caller);
       const policy = imagePolicy(team?.garTeam ?? null);
       return resolveImage(
-        { registries, policy, now: clock.now() },
+        { registries: lookupsOf(caller), policy, now: clock.now() },
         body.image,
         AbortSignal.timeout(deadlineMs),
       );
@@ -107,7 +111,11 @@ export const registerImages = (app: App, deps: ImageRouteDeps): void => {
     handler: async ({ params, caller }) => {
       const { garTeam, ghcrRepositories } = await teamOf(store, params.team, caller);
       const policy = imagePolicy(garTeam);
-      return listTeamImages({ registries, policy }, ghcrRepositories, AbortSignal.timeout(deadlineMs));
+      return listTeamImages(
+        { registries: lookupsOf(caller), policy },
+        ghcrRepositories,
+        AbortSignal.timeout(deadlineMs),
+      );
     },
   });
 
@@ -131,7 +139,7 @@ export const registerImages = (app: App, deps: ImageRouteDeps): void => {
     handler: async ({ params, query, caller }) => {
       const { garTeam } = await teamOf(store, params.team, caller);
       const found = await listImageTags(
-        { registries, policy: imagePolicy(garTeam) },
+        { registries: lookupsOf(caller), policy: imagePolicy(garTeam) },
         query.image,
         AbortSignal.timeout(deadlineMs),
       );

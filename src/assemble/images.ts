@@ -1,5 +1,6 @@
 import type { Config } from '../config.ts';
 import { shippedCatalogue } from '../environments/catalogue.ts';
+import { asCaller } from '../images/as-caller.ts';
 import type { ImagePolicy } from '../images/reference.ts';
 import { resolveImage } from '../images/resolve.ts';
 import { isoOf } from '../lib/time.ts';
@@ -14,7 +15,7 @@ const registryDeadlineMs = 10_000;
 export interface Images {
   readonly policyFor: (garTeam: string | null) => ImagePolicy;
   readonly catalogue: () => Promise<Catalogue>;
-  readonly pin: (image: string, team: Pick<TeamRecord, 'garTeam'>) => Promise<NotebookImage>;
+  readonly pin: (image: string, team: Pick<TeamRecord, 'id' | 'garTeam'>) => Promise<NotebookImage>;
 }
 
 export const wireImages = (config: Config, { store, registries, clock }: Outside): Images => {
@@ -27,9 +28,10 @@ export const wireImages = (config: Config, { store, registries, clock }: Outside
   return {
     policyFor,
     catalogue: async () => (await store.catalogue()) ?? shippedCatalogue(config.standardImages, clock.now()),
-    async pin(image, { garTeam }) {
+    async pin(image, { id, garTeam }) {
       const now = clock.now();
-      const asked = { registries, policy: policyFor(garTeam), now };
+      const ordering = asCaller(registries, { name: id, purpose: 'order' });
+      const asked = { registries: ordering, policy: policyFor(garTeam), now };
       const { reference, digest } = await resolveImage(asked, image, AbortSignal.timeout(registryDeadlineMs));
       return { reference, digest, resolvedAt: isoOf(now), newerDigest: null };
     },

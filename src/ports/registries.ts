@@ -51,6 +51,25 @@ export interface GarImage extends ImageRepository {
 }
 
 /**
+ * Who a request is for. Requests to a registry are limited; callers share them equally, and orders go before look-ups.
+ * `name` is opaque.
+ */
+export interface RegistryCaller {
+  readonly name: string;
+  readonly purpose: 'order' | 'lookup';
+}
+
+/** The platform itself, for what no one waits for. */
+export const platformCaller: RegistryCaller = { name: '', purpose: 'lookup' };
+
+export interface RegistryOptions {
+  /** Without an answer of the cache. */
+  readonly fresh?: boolean;
+  /** By default the platform itself, looking something up. */
+  readonly caller?: RegistryCaller;
+}
+
+/**
  * The registries. Every call has the signal’s deadline and its own of 8 seconds. Answers may be
  * minutes old (a tag may have moved since) unless `fresh` is set.
  */
@@ -59,21 +78,25 @@ export interface Registries {
   digest(
     image: ImageRepository & { readonly tag: string },
     signal: AbortSignal,
-    options?: { readonly fresh?: boolean },
+    options?: RegistryOptions,
   ): Promise<RegistryAnswer<string>>;
   /** The platforms of a digest, and size and age of the image that would run. `fresh`: checks that it still exists. */
   inspect(
     image: ImageRepository & { readonly digest: string },
     signal: AbortSignal,
-    options?: { readonly fresh?: boolean },
+    options?: RegistryOptions,
   ): Promise<RegistryAnswer<ImageDetails>>;
   tags(
     repository: ImageRepository,
     signal: AbortSignal,
-    options?: { readonly fresh?: boolean },
+    options?: RegistryOptions,
   ): Promise<RegistryAnswer<TagList>>;
   /** Every image in a team’s repository of Google Artifact Registry. */
-  garImages(garTeam: string, signal: AbortSignal): Promise<RegistryAnswer<readonly GarImage[]>>;
+  garImages(
+    garTeam: string,
+    signal: AbortSignal,
+    options?: RegistryOptions,
+  ): Promise<RegistryAnswer<readonly GarImage[]>>;
 }
 
 /** The sources of Python’s release cycle and Jupyter’s images. */

@@ -117,14 +117,11 @@ describe('registries: the requests of a call', () => {
   });
 
   it('sends at most ten requests per second to a host and queues the others', async (t) => {
-    const { registries, waits } = await opened(t, { clock: { now: () => 0 } });
+    const { registries, waits } = await opened(t);
     const ask = (n: number) => registries.digest({ ...garImage, tag: `t${n}` }, signal());
     // Each is absent, which takes a second request to believe.
     await Promise.all(Array.from({ length: 10 }, (_, n) => ask(n)));
-    assert.deepEqual(
-      waits.toSorted((a, b) => a - b),
-      [100, 200, 300, 400, 500, 600, 700, 800, 900, 1000],
-    );
+    assert.deepEqual(waits, Array(10).fill(100));
   });
 
   it('leaves the Google client alone until a list of Artifact Registry is asked for', async () => {
