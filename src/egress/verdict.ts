@@ -86,7 +86,7 @@ const judge = (
     const because = `${googleApi} answers ${outside.join(', ')}, which the baseline does not open: notebooks cannot read their secret. The platform team has to map Google’s APIs in DNS, or set EGRESS_GOOGLE_APIS.`;
     return { reason: 'GoogleApisNotCovered', because };
   }
-  return { reason: 'Effective', because: 'Notebooks reach the allowlist and nothing else.' };
+  return { reason: 'Effective', because: 'Notebooks can reach the allowlist and nothing else.' };
 };
 
 /** A rule without peers opens every destination; of ours, only the open policy may have one. */
