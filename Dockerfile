@@ -1,8 +1,8 @@
-# One image: the API (the default command) and, by another command, each function (deploy/functions.yaml).
+# One image for the API (the default command) and for each function (another command, deploy/functions.yaml).
 FROM node:24-slim AS dependencies
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
-# Without the simulators, which are a workspace of their own.
+# Without the workspace of the simulators.
 RUN npm ci --omit=dev --workspaces=false --ignore-scripts --no-audit --no-fund
 
 FROM node:24-slim
@@ -13,7 +13,7 @@ COPY package.json ./
 COPY --from=dependencies /app/node_modules ./node_modules
 COPY src ./src
 COPY functions ./functions
-# The compile cache belongs to the user that fills it, so it is filled by the one that runs.
+# Filled as the user that runs the image, because the compile cache is per user.
 RUN install --directory --owner=node --group=node /app/.compile-cache
 USER node
 RUN node --input-type=module --eval "await Promise.all(['./src/api/app.ts', '@google-cloud/firestore', '@kubernetes/client-node', 'google-auth-library', 'undici'].map((name) => import(name)))"

@@ -1,4 +1,4 @@
-// Spawn to the first 200, compared within each round.
+// Time from spawn to the first 200, compared within each round.
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { interleaved, printRatios, printTable, ratiosTo } from './measure.ts';
@@ -39,9 +39,9 @@ export const coldStart = async (): Promise<void> => {
     'bare Fastify': first(framework, {}, 'livez'),
     'the API, /livez': first(api, environment, 'livez'),
     'the API, an authenticated getNotebook': first(api, environment, 'notebook'),
-    'the same, compile cache as the image fills it': first(api, { ...environment, ...cache }, 'notebook'),
-    'the same, compile cache of all it loads': first(api, { ...environment, ...cacheOfAll }, 'notebook'),
-    'the API with all clients imported on top, /livez': first(eager, environment, 'livez'),
+    'the same, with the image’s compile cache': first(api, { ...environment, ...cache }, 'notebook'),
+    'the same, with a complete compile cache': first(api, { ...environment, ...cacheOfAll }, 'notebook'),
+    'the API, all clients imported eagerly, /livez': first(eager, environment, 'livez'),
     'the same, an authenticated getNotebook': first(eager, environment, 'notebook'),
   };
   try {

@@ -1,4 +1,4 @@
-/** The same port, with every call counted. */
+/** A port that counts the calls made to it. */
 export const counting = <T extends object>(port: T): { readonly port: T; calls: number } => {
   const counted = { calls: 0, port };
   counted.port = new Proxy(port, {

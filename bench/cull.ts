@@ -1,12 +1,12 @@
-// What a pass of the culling costs: by what is due, not by what exists; and against a pass that asks every hub.
+// The cost of a culling pass: it depends on what is due, not on what exists. Compared with a pass that asks every hub.
 import { once } from 'node:events';
 import { createServer, type IncomingMessage } from 'node:http';
 import { openHubs } from '../src/adapters/jupyterhub.ts';
 import { openSqliteStore } from '../src/adapters/sqlite.ts';
 import { cull } from '../src/culling/cull.ts';
 import { forEachConcurrently } from '../src/lib/concurrency.ts';
+import { defaultLimits } from '../src/model/limits.ts';
 import type { TeamRecord } from '../src/model/record.ts';
-import { defaultLimits } from '../src/notebooks/bounds.ts';
 import { counting } from './counting.ts';
 import { interleaved, printRatios, printTable, ratiosTo } from './measure.ts';
 import { created, farAway, overdue, readyTeam, silent } from './product.ts';
@@ -19,7 +19,7 @@ const timeoutSeconds = 3_600;
 
 const ago = (seconds: number): string => new Date(Date.now() - seconds * 1_000).toISOString();
 
-/** A hub as JupyterHub answers: everybody works, but for the one whose server has been idle for two timeouts. */
+/** Answers as JupyterHub does: every user is active except one, whose server has been idle for two timeouts. */
 const usersOf = (isOneIdle: boolean) =>
   Array.from({ length: serversEach }, (_, index) => ({
     name: `user-${index}@nav.no`,
@@ -40,7 +40,7 @@ const usersOf = (isOneIdle: boolean) =>
     },
   }));
 
-/** One process that is the hubs of all teams, below a folder each. A server that is stopped runs again at once. */
+/** One server that simulates every team’s hub, each below its own path. A stopped server runs again at once. */
 const startHubs = async () => {
   const state = { requests: 0, stops: 0, idleBelow: 0 };
   const answer = ({ method = '', url = '' }: IncomingMessage): readonly [status: number, body?: unknown] => {
@@ -74,7 +74,7 @@ const startHubs = async () => {
   };
 };
 
-/** A store of so many teams, each with a hub of its own. */
+/** A store with this many teams, each with its own hub. */
 const world = async (count: number, url: string) => {
   const counted = counting(openSqliteStore({ file: ':memory:' }));
   const { port: store } = counted;
@@ -120,8 +120,8 @@ interface Listed {
 }
 
 /**
- * As one jupyterhub-idle-culler beside each hub does it in a pass: asks the version, lists whoever has a server that
- * runs, and stops those without activity. It asks no kernels.
+ * One pass of a jupyterhub-idle-culler per hub: reads the version, lists the users with a running server, and stops
+ * the idle ones. It probes no kernels.
  */
 const listEveryHub = async (url: string): Promise<void> => {
   const headers = {
@@ -133,7 +133,7 @@ const listEveryHub = async (url: string): Promise<void> => {
     hubsAtOnce,
     async (api) => {
       await (await fetch(`${api}/info`, { headers })).json();
-      // What the hub above answers.
+      // As the hub above answers.
       const { items } = (await (await fetch(`${api}/users?state=ready`, { headers })).json()) as Listed;
       for (const { name, servers } of items) {
         const active = Date.parse(servers['']?.last_activity ?? '');
@@ -182,12 +182,12 @@ export const culling = async (): Promise<void> => {
       return ms;
     };
     const nothing = `${hubs} hubs, none due`;
-    const everyHub = `every one of ${hubs} hubs listed, everybody at work`;
+    const everyHub = `every one of ${hubs} hubs listed, all users active`;
     const rows: readonly (readonly [string, (name: string) => () => Promise<number>])[] = [
       ['1 hub, not due', (name) => ours(name, one, 0, 0)],
       [nothing, (name) => ours(name, many, 0, 0)],
-      [`${hubs} hubs, 1 due, everybody at work`, (name) => ours(name, many, 1, 0)],
-      [`${hubs} hubs, 10 due, everybody at work`, (name) => ours(name, many, 10, 0)],
+      [`${hubs} hubs, 1 due, all users active`, (name) => ours(name, many, 1, 0)],
+      [`${hubs} hubs, 10 due, all users active`, (name) => ours(name, many, 10, 0)],
       [`${hubs} hubs, 10 due, a server to stop in each`, (name) => ours(name, many, 10, 10)],
       [everyHub, (name) => theirs(name, 0)],
       [`every one of ${hubs} hubs listed, a server to stop in 10`, (name) => theirs(name, 10)],

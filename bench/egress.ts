@@ -1,4 +1,4 @@
-// What an allowlist costs: compiling it, answering a question about it, and keeping its addresses up to date.
+// The cost of an allowlist: compiling it, checking a destination, and keeping its addresses up to date.
 import { openSqliteStore } from '../src/adapters/sqlite.ts';
 import { refreshHosts, wantHosts } from '../src/egress/addresses.ts';
 import { allowPolicy } from '../src/egress/allow.ts';
@@ -7,7 +7,7 @@ import { defaultEntryOptions, parseAllowlist } from '../src/egress/entry.ts';
 import { explain, parseDestination } from '../src/egress/explain.ts';
 import { defaultEgressSettings } from '../src/egress/policy.ts';
 import type { HostRecord } from '../src/model/host.ts';
-import { defaultLimits } from '../src/notebooks/bounds.ts';
+import { defaultLimits } from '../src/model/limits.ts';
 import { counting } from './counting.ts';
 import { each, interleaved, printRatios, printTable, ratiosTo } from './measure.ts';
 import { created, readyTeam, silent } from './product.ts';
@@ -21,7 +21,7 @@ const rounds = Number(process.env.ROUNDS ?? 15);
 const names = Array.from({ length: hosts }, (_, index) => `host-${index}.example.com`);
 const meta = { namespace: 'team-bench', labels: {}, annotations: {} };
 
-/** Addresses of every host, so many different ones in all. */
+/** Addresses for every host, with this many distinct ones in all. */
 const addressesOf = (different: number): Addresses =>
   new Map(
     names.map((name, host) => [
@@ -32,7 +32,7 @@ const addressesOf = (different: number): Addresses =>
     ]),
   );
 
-/** Rules alone, in microseconds. */
+/** The rules only, in microseconds. */
 const ruling = async (): Promise<void> => {
   const { entries } = parseAllowlist(names, defaultEntryOptions);
   const settings = defaultEgressSettings;
@@ -48,6 +48,7 @@ const ruling = async (): Promise<void> => {
     settings,
     internalSuffixes: defaultEntryOptions.internalSuffixes,
     foreign: [],
+    verdict: { boundless: [], isIsolated: true },
   };
   const check = (text: string, isAllowed: boolean) => () => {
     const asked = parseDestination(text, defaultEntryOptions);
@@ -61,8 +62,8 @@ const ruling = async (): Promise<void> => {
       allowPolicy(meta, entries, own, settings),
     ),
     'checkEgress, a host on the list': each(check(`${names.at(-1)}:443`, true)),
-    'checkEgress, a host that is not': each(check('not-listed.example.org:443', false)),
-    'checkEgress, an address that a host has': each(check(`${addressOf(all / 2 - 1)}:443`, true)),
+    'checkEgress, a host not on the list': each(check('not-listed.example.org:443', false)),
+    'checkEgress, an address of a listed host': each(check(`${addressOf(all / 2 - 1)}:443`, true)),
   };
   for (const warmUp of Object.values(subjects)) await warmUp();
   const measured = await interleaved(subjects, rounds);
@@ -76,13 +77,13 @@ const ruling = async (): Promise<void> => {
   );
 };
 
-/** Due, with what was seen last and nothing older: what is known would grow from round to round. */
+/** Due, and reset to the addresses seen last; otherwise they would accumulate from round to round. */
 const dueNow = (host: HostRecord): HostRecord => {
   const seen = Object.entries(host.addresses).filter(([, { lastSeenAt }]) => lastSeenAt === host.lastLookAt);
   return { ...host, addresses: Object.fromEntries(seen), dueAt: new Date().toISOString() };
 };
 
-/** A pass over the hosts whose addresses are due, which some teams list. */
+/** Resolves the hosts that are due, which some teams list. */
 const refreshing = async (): Promise<void> => {
   const counted = counting(openSqliteStore({ file: ':memory:' }));
   const dns = standInNames(addressesEach);
@@ -131,7 +132,7 @@ const refreshing = async (): Promise<void> => {
     const measured = await interleaved(subjects, rounds);
     printTable(
       `A look at the hosts that are due (${rounds} rounds; ${listingTeams} teams list them)`,
-      ['', 'store calls', 'questions to DNS', `to ${same}`],
+      ['', 'store calls', 'DNS queries', `to ${same}`],
       Object.entries(measured).map(([name, values]) => [
         name,
         String(asked[name]?.storeCalls),

@@ -1,7 +1,7 @@
 const sliceMs = 100;
 const callsAtATime = 20;
 
-/** Half of the values are below, half above. */
+/** The median. */
 export const median = (values: readonly number[]): number => quantile(values, 0.5);
 
 const quantile = (values: readonly number[], share: number): number => {
@@ -14,14 +14,14 @@ const quantile = (values: readonly number[], share: number): number => {
 
 const rounded = (ratio: number): string => ratio.toFixed(ratio >= 100 ? 0 : ratio >= 10 ? 1 : 2);
 
-/** A ratio as people read it, with the middle half of what it varied between: `2.41 (2.30–2.55)`. */
+/** Formats ratios as their median and interquartile range: `2.41 (2.30–2.55)`. */
 export const printRatios = (ratios: readonly number[]): string => {
   if (ratios.every((ratio) => ratio === 1)) return '1.00';
   const [low, middle, high] = [quantile(ratios, 0.25), median(ratios), quantile(ratios, 0.75)];
   return high < 0.01 ? '< 0.01' : `${rounded(middle)} (${rounded(low)}–${rounded(high)})`;
 };
 
-/** Microseconds per call, of as many calls as go into a slice. */
+/** Microseconds per call, averaged over one time slice. */
 export const each = (work: () => unknown | Promise<unknown>) => async (): Promise<number> => {
   let calls = 0;
   const from = performance.now();
@@ -36,8 +36,8 @@ export const each = (work: () => unknown | Promise<unknown>) => async (): Promis
 };
 
 /**
- * Runs every subject once per round, forwards and backwards in turn, so that a machine that speeds up or slows
- * down does so for all of them. Answers each one’s measurements by its name, round by round.
+ * Runs every subject once per round, alternating forward and reverse order, so a machine that speeds up or slows down
+ * affects all of them. Returns each subject’s measurements by name, in round order.
  */
 export const interleaved = async (
   subjects: Readonly<Record<string, () => Promise<number>>>,
@@ -53,7 +53,7 @@ export const interleaved = async (
   return measured;
 };
 
-/** Each measurement divided by the base’s of the same round. */
+/** Each measurement divided by the base’s in the same round. */
 export const ratiosTo = (base: readonly number[], values: readonly number[]): readonly number[] =>
   values.map((value, round) => value / (base[round] ?? Number.NaN));
 

@@ -16,7 +16,7 @@ export const freePort = async (): Promise<number> => {
   return typeof address === 'object' && address !== null ? address.port : 0;
 };
 
-/** Starts a script of this project on a port of its own; nobody reads what it prints. */
+/** Starts a script of this project on its own port; its standard output is dropped. */
 export const start = (
   script: string,
   port: number,
@@ -41,7 +41,7 @@ interface Question {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** The status, undefined while nobody listens. */
+/** The status code; undefined while nothing listens on the port. */
 const ask = ({ port, path, headers }: Question) =>
   new Promise<number | undefined>((resolve) => {
     const options = { host: '127.0.0.1', port, path, agent: false, ...(headers && { headers }) };
@@ -53,7 +53,7 @@ const ask = ({ port, path, headers }: Question) =>
       .end();
   });
 
-/** Until it answers 200. Throws when it answers something else, or ended. */
+/** Waits for a 200. Throws on any other status, or when the process has ended. */
 export const untilAnswered = async (child: ChildProcess, question: Question): Promise<void> => {
   for (;;) {
     const status = await ask(question);

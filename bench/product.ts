@@ -8,26 +8,26 @@ import type { RouteDeps } from '../src/api/app.ts';
 import { assemble } from '../src/assemble.ts';
 import { loadConfig } from '../src/config.ts';
 import type { HistoryEvent } from '../src/model/history.ts';
+import { complete } from '../src/model/notebook-fields.ts';
 import type { TeamRecord } from '../src/model/record.ts';
-import { notebookView, order } from '../src/notebooks/rules.ts';
-import { complete } from '../src/notebooks/spec.ts';
+import { notebookView, orderNotebook } from '../src/notebooks/rules.ts';
 import { openOutside } from '../src/open.ts';
 import { newTeam } from '../src/teams/rules.ts';
 import { freePort } from './process.ts';
 
 const kari = 'kari.nordmann@nav.no';
 export const silent = { info: () => {}, warn: () => {}, error: () => {} };
-/** Nobody looks before. */
+/** No reconcile is due before this instant. */
 export const farAway = '2099-01-01T00:00:00.000Z';
-/** Somebody should have looked by now. */
+/** An instant in the past: a reconcile is due. */
 export const overdue = '2020-01-01T00:00:00.000Z';
 const act = { by: kari, now: '2026-11-23T09:00:00.000Z' };
 
 const conditions = ['SecretReady', 'Applied', 'HubReady', 'MembersSynced'] as const;
 
 /**
- * A team whose notebook is Ready, whose secret is in place, whose members are the hub’s users, and that nobody needs
- * to look at before long. `hosts`: its allowlist; none: it has not opted in.
+ * A team whose notebook is Ready, whose secret exists, whose members are the hub’s users, and that is not due for a
+ * long time. `hosts`: its allowlist; empty means that it has not opted in.
  */
 export const readyTeam = (
   slug: string,
@@ -37,7 +37,12 @@ export const readyTeam = (
   const team = newTeam({ slug, members: [] }, `${slug}-3f9c`, act);
   const allowlist = { enabled: hosts.length > 0, hosts: [...hosts] };
   const spec = complete({ allowlist }, limits);
-  const ordered = order(team, { spec, image: null, release: newRelease(team) }, act, 'notebook_ordered');
+  const ordered = orderNotebook(
+    team,
+    { spec, image: null, release: newRelease(team) },
+    act,
+    'notebook_ordered',
+  );
   if (ordered === undefined) throw new TypeError('The order changed nothing');
   const { next } = ordered;
   return {
@@ -55,7 +60,7 @@ export const readyTeam = (
       appliedRevision: next.notebookRevision,
       wasReady: true,
       hubUsers: next.members.map(({ email }) => email),
-      // By the clock that the product runs by: half an hour later it would ask Google again.
+      // On the product’s clock: after half an hour it would ask Google again.
       provisioned: { generation: next.generation, at: new Date().toISOString() },
     },
     culling: { dueAt: farAway, servers: {} },
@@ -80,18 +85,18 @@ export const environmentAt = (storeFile: string, issuer: string): Record<string,
     kubeconfig: false,
     given: {},
   }),
-  // Nobody listens there, and nothing that is measured over HTTP asks.
+  // Nothing listens there; the requests that are measured do not use the cluster.
   CLUSTER: 'http://127.0.0.1:1',
 });
 
-/** An API’s surroundings: an issuer, a store with one Ready notebook, the way to ask for it and what is answered. */
+/** What an API needs: an issuer, a store with one Ready notebook, and the request for it with the expected response. */
 export const prepare = async () => {
   const folder = await mkdtemp(join(tmpdir(), 'knada-bench-'));
   const issuer = await startIssuer({ port: await freePort(), audience });
   const environment = environmentAt(join(folder, 'store.sqlite'), issuer.url);
   const config = loadConfig(environment);
-  const outside = await openOutside(config);
-  const { deps } = assemble(config, { ...outside, log: silent });
+  const outside = await openOutside(config, silent);
+  const { deps } = assemble(config, outside);
   const team = readyTeam('team-a', deps);
   await outside.store.create(team, created);
   await outside.close();

@@ -1,11 +1,12 @@
-// What a team’s objects cost to make, against what it costs to print them.
+// The cost of rendering a team’s objects, compared with printing them.
 
 import { assemble } from '../src/assemble.ts';
 import { loadConfig } from '../src/config.ts';
 import { defaultEntryOptions, parseAllowlist } from '../src/egress/entry.ts';
+import { complete } from '../src/model/notebook-fields.ts';
 import type { TeamRecord } from '../src/model/record.ts';
 import { changesBetween } from '../src/notebooks/plan.ts';
-import { complete, patched } from '../src/notebooks/spec.ts';
+import { applyPatch } from '../src/notebooks/spec.ts';
 import { openOutside } from '../src/open.ts';
 import { differs } from '../src/reconcile/difference.ts';
 import { each, interleaved, printRatios, printTable, ratiosTo } from './measure.ts';
@@ -15,8 +16,8 @@ const rounds = Number(process.env.ROUNDS ?? 15);
 
 export const rendering = async (): Promise<void> => {
   const config = loadConfig(environmentAt(':memory:', 'http://localhost:8084'));
-  const outside = await openOutside(config);
-  const { deps } = assemble(config, { ...outside, log: silent });
+  const outside = await openOutside(config, silent);
+  const { deps } = assemble(config, outside);
   const { render } = deps;
   const team = readyTeam('team-a', deps);
   const hosts = Array.from({ length: 200 }, (_, index) => `host-${index}.nav.no:${6000 + index}`);
@@ -39,7 +40,7 @@ export const rendering = async (): Promise<void> => {
     ),
     'complete an order': each(() => complete({}, config.limits)),
     'patch a configuration and say what changes': each(() =>
-      changesBetween(spec, patched(spec, { culling: { timeoutSeconds: 900 } }, config.limits)),
+      changesBetween(spec, applyPatch(spec, { culling: { timeoutSeconds: 900 } }, config.limits)),
     ),
   };
   for (const warmUp of Object.values(subjects)) await warmUp();

@@ -1,4 +1,4 @@
-// `npm run bench [-- cold-start throughput tick cull egress render]`: prints ratios within this run; asserts nothing about time.
+// `npm run bench [-- cold-start throughput tick cull egress render]`: prints ratios within this run. Asserts nothing about time.
 import { coldStart } from './cold-start.ts';
 import { culling } from './cull.ts';
 import { egress } from './egress.ts';

@@ -1,14 +1,16 @@
-// Everything that a tick asks besides store and cluster, in memory: answered at once, so that only our own part is measured.
+// In-memory stand-ins for what a tick calls besides store and cluster. They answer at once, so only our part is measured.
 
 import type { DnsResolver } from '../src/ports/dns.ts';
-import type { IamPolicy, SecretManager, SecretMetadata, ServiceAccounts } from '../src/ports/google.ts';
 import type { Hubs } from '../src/ports/hubs.ts';
+import type { IamPolicy } from '../src/ports/iam.ts';
+import type { SecretManager, SecretMetadata } from '../src/ports/secret-manager.ts';
+import type { ServiceAccounts } from '../src/ports/service-accounts.ts';
 
 const unasked = (): never => {
   throw new Error('A bench has no business with this');
 };
 
-/** Hubs of all teams, on which nobody’s server runs. */
+/** The hubs of all teams, without running servers. */
 export const standInHubs = (): Hubs => {
   const teams = new Map<string, Set<string>>();
   const usersOf = (slug: string): Set<string> => {
@@ -35,12 +37,12 @@ export const standInHubs = (): Hubs => {
   };
 };
 
-/** DNS in which every name has so many addresses of its own, and Google’s the one that private access needs. */
+/** DNS in which every name has this many addresses, and Google’s names the one that private access needs. */
 export const standInNames = (addressesEach = 2): DnsResolver & { readonly renumber: () => void } => {
   const known = new Map<string, number>();
   let third = 0;
   return {
-    /** From now on every name has other addresses. */
+    /** Gives every name new addresses. */
     renumber() {
       third = (third + 1) % 128;
     },
@@ -55,7 +57,7 @@ export const standInNames = (addressesEach = 2): DnsResolver & { readonly renumb
   };
 };
 
-/** The n-th public address of a plan; there are 128 plans that share none, of some 32,000 addresses each. */
+/** The n-th public address of a plan. There are 128 disjoint plans of about 32,000 addresses each. */
 export const addressOf = (n: number, plan = 0): string =>
   `151.${plan + 64}.${Math.floor(n / 250) + 1}.${(n % 250) + 1}`;
 

@@ -1,4 +1,4 @@
-// Answers per second over the loopback, in short slices taken in turn.
+// Responses per second over the loopback, in short alternating slices.
 import { Pool } from 'undici';
 import { interleaved, printRatios, printTable, ratiosTo } from './measure.ts';
 import { freePort, start, stop, untilAnswered } from './process.ts';
@@ -8,7 +8,7 @@ const connections = 20;
 const sliceMs = 1_000;
 const rounds = Number(process.env.ROUNDS ?? 12);
 
-/** Answers within one slice; throws when one of them has another status. */
+/** Counts the responses within one slice; throws on any other status. */
 const slice = async (
   pool: Pool,
   request: { readonly path: string; readonly headers: Readonly<Record<string, string>> },
@@ -52,10 +52,10 @@ export const throughput = async (): Promise<void> => {
     const subjects = {
       'bare Fastify, the same document': () => slice(bare, { path, headers }, 200),
       getNotebook: () => slice(logging, { path, headers }, 200),
-      'getNotebook, requests not logged': () => slice(silent, { path, headers }, 200),
+      'getNotebook, without request logs': () => slice(silent, { path, headers }, 200),
       'getNotebook, not modified (304)': () => slice(silent, { path, headers: known }, 304),
-      'no token (401), requests not logged': () => slice(silent, { path, headers: {} }, 401),
-      '/livez, requests not logged': () => slice(silent, { path: '/livez', headers: {} }, 200),
+      'no token (401), without request logs': () => slice(silent, { path, headers: {} }, 401),
+      '/livez, without request logs': () => slice(silent, { path: '/livez', headers: {} }, 200),
     };
     for (const warmUp of Object.values(subjects)) await warmUp();
     const measured = await interleaved(subjects, rounds);

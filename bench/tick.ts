@@ -1,4 +1,4 @@
-// What the scheduler’s call of every minute costs: by what is due, not by what exists.
+// The cost of the scheduler’s call every minute: it depends on what is due, not on what exists.
 import { startKubernetes } from '@knada/simulators/kubernetes/server.ts';
 import { assemble } from '../src/assemble.ts';
 import { loadConfig } from '../src/config.ts';
@@ -12,13 +12,13 @@ import { created, environmentAt, overdue, readyTeam, silent } from './product.ts
 import { standInGoogle, standInHubs, standInNames } from './stand-ins.ts';
 
 const teams = 1_000;
-/** Teams that have opted in to an allowlist, where some have. */
+/** How many teams have opted in to an allowlist, in the worlds where some have. */
 const restricted = 100;
 const rounds = Number(process.env.ROUNDS ?? 15);
 
 /**
- * A store with so many teams, beside one simulated cluster; the first `inCluster` are in that cluster in full, with an
- * allowlist where `hosts` names one.
+ * A store with this many teams and a simulated cluster. The first `inCluster` teams are fully applied in the cluster,
+ * with an allowlist if `hosts` is not empty.
  */
 const world = async (count: number, inCluster: number, hosts: readonly string[] = []) => {
   const kubernetes = await startKubernetes();
@@ -26,7 +26,7 @@ const world = async (count: number, inCluster: number, hosts: readonly string[] 
     ...environmentAt(':memory:', 'http://localhost:8084'),
     CLUSTER: kubernetes.url,
   });
-  const outside = await openOutside(config);
+  const outside = await openOutside(config, silent);
   const google = standInGoogle();
   const others = {
     hubs: counting(standInHubs()),
@@ -43,9 +43,8 @@ const world = async (count: number, inCluster: number, hosts: readonly string[] 
     dns: others.names.port,
     secretManager: others.secretManager.port,
     serviceAccounts: others.serviceAccounts.port,
-    log: silent,
   });
-  // As the function of every minute does it.
+  // As the `reconcile` function does.
   const minute = async () => {
     await refreshHosts(parts.addresses);
     const [{ looked }] = await Promise.all([tick(parts.tick), reconcileRuns(parts.runs)]);
@@ -69,7 +68,7 @@ const world = async (count: number, inCluster: number, hosts: readonly string[] 
   };
   await makeDue(inCluster, true);
   await minute();
-  // What Flux would say in the end.
+  // The status that Flux reports in the end.
   const client = kubernetes.client('helm-controller');
   const verdict = { type: 'Ready', status: 'True', reason: 'InstallSucceeded', observedGeneration: 1 };
   for (const slug of some) {
@@ -95,9 +94,9 @@ const world = async (count: number, inCluster: number, hosts: readonly string[] 
     if (isWrite) writes += 1;
   });
   const askedOfOthers = () => Object.values(others).reduce((sum, { calls }) => sum + calls, 0);
-  /** One call’s time in ms, and what it asked for. */
+  /** One call’s duration in ms, and the calls that it made. */
   const run = async (dueTeams: number, changed: boolean) => {
-    // One alone is too short: what ran before it would be in it.
+    // A single call is too short to measure on its own.
     const repeats = dueTeams === 0 ? 50 : dueTeams === 1 ? 10 : 2;
     let ms = 0;
     let asked = { storeCalls: 0, requests: 0, writes: 0, others: 0 };
@@ -162,8 +161,8 @@ export const ticks = async (): Promise<void> => {
         '',
         'store calls',
         'cluster requests',
-        'of them writes',
-        'calls of hubs, DNS and Google',
+        'of which writes',
+        'hub, DNS and Google calls',
         'to 1 team, none due',
         'to 1 team, due',
       ],
@@ -177,7 +176,7 @@ export const ticks = async (): Promise<void> => {
         printRatios(ratiosTo(single, values)),
       ]),
     );
-    // The one expectation: what is not due costs nothing to speak of.
+    // The only assertion: teams that are not due make no calls.
     const idle = median(ratiosTo(nothing, measured[nobody] ?? []));
     console.log(`\n${teams} teams cost ${idle.toFixed(2)} times one team when nothing is due.`);
   } finally {

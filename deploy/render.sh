@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Fills the ${NAME} placeholders of YAML files from the environment and prints the documents. A name that the
-# environment does not have is an error; an empty value is a value.
+# Replaces the ${NAME} placeholders of YAML files from the environment and prints the documents. An unset name is an
+# error; an empty value is allowed.
 #
 # Usage: PROJECT_ID=knada-dev … deploy/render.sh service.yaml
 set -euo pipefail

@@ -11,7 +11,7 @@ import { tick } from '../src/reconcile/tick.ts';
 
 const open = async (): Promise<Assembled> => {
   const config = loadConfig(process.env);
-  return assemble(config, { ...(await openOutside(config)), log: createLogger(config.logLevel) });
+  return assemble(config, await openOutside(config, createLogger(config.logLevel)));
 };
 
 let opened: Promise<Assembled> | undefined;

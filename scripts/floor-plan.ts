@@ -115,12 +115,10 @@ export const shell: readonly string[] = [
   'src/http/problem.ts',
   'src/http/server.ts',
   'src/http/health.ts',
-  'src/api/notebooks.ts',
-  'src/api/servers.ts',
+  'src/api/notebook-events.ts',
+  'src/api/operation-events.ts',
   // Answers within a deadline, whatever it waits for.
   'src/egress/admission.ts',
-  // Retries with jitter.
-  'src/secrets/provision.ts',
 ];
 
 const pureBuiltins = new Set(['node:crypto', 'node:util', 'node:buffer', 'node:net', 'node:url']);

@@ -1,4 +1,4 @@
-// Draws the house from the imports that are there into docs/floor-plan.md; with --check it fails where that is stale.
+// Draws the floor plan from the imports into docs/floor-plan.md; with --check, fails when it is stale.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { arrowsOf, circlesOf, roomOf, rooms, sources } from './floor-plan.ts';
 
@@ -53,7 +53,7 @@ ${drawn()}
 
 if (process.argv.includes('--check')) {
   if (readFileSync(file, 'utf8') !== text) {
-    console.error('docs/floor-plan.md is not what the imports say; run: npm run graph');
+    console.error('docs/floor-plan.md is stale; run: npm run graph');
     process.exitCode = 1;
   }
 } else {

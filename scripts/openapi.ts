@@ -1,16 +1,16 @@
-// Writes openapi/openapi.json and docs/errors.md from the code; with --check it fails where they differ from it.
+// Writes openapi/openapi.json and docs/errors.md from the code; with --check, fails when one is stale.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { buildApp } from '../src/api/app.ts';
 import { assemble } from '../src/assemble.ts';
 import { loadConfig } from '../src/config.ts';
-import { canonicalJson, openapiDocument } from '../src/http/openapi.ts';
+import { openapiDocument, printedJson } from '../src/http/openapi.ts';
 import { errorReference } from '../src/http/problem.ts';
 import { createLogger } from '../src/logging.ts';
 import { openOutside } from '../src/open.ts';
 
 const root = new URL('../', import.meta.url);
 
-/** Enough of an environment to declare the routes; nothing of it is ever reached. */
+/** Enough of an environment to declare the routes; none of these systems is contacted. */
 const environment = {
   STORE: 'sqlite::memory:',
   GOOGLE_CLOUD_PROJECT: 'knada-gcp',
@@ -32,11 +32,11 @@ const environment = {
 
 const document = async (): Promise<string> => {
   const config = loadConfig(environment, () => '{}');
-  const outside = await openOutside(config);
-  const { deps } = assemble(config, { ...outside, log: createLogger('silent') });
+  const outside = await openOutside(config, createLogger('silent'));
+  const { deps } = assemble(config, outside);
   const app = await buildApp({ config, deps });
   await app.ready();
-  const text = canonicalJson(await openapiDocument(app));
+  const text = printedJson(await openapiDocument(app));
   await app.close();
   await outside.close();
   return text;
@@ -54,7 +54,7 @@ const files = { 'openapi/openapi.json': await document(), 'docs/errors.md': erro
 const stale = Object.entries(files).filter(([path, text]) => current(path) !== text);
 
 if (process.argv.includes('--check')) {
-  for (const [path] of stale) console.error(`${path} is not what the code says; run: npm run openapi`);
+  for (const [path] of stale) console.error(`${path} is stale; run: npm run openapi`);
   process.exitCode = stale.length > 0 ? 1 : 0;
 } else {
   for (const [path, text] of stale) {

@@ -1,7 +1,7 @@
-// The way into every task: `node scripts/run.mjs <task> [-- arguments]`.
+// Runs every task: `node scripts/run.mjs <task> [-- arguments]`.
 //
-// Plain JavaScript without a dependency, because it runs before anything is installed and on whatever Node the
-// system has (18 or newer). It installs what the lockfile asks for, then runs the task on the project's own Node.
+// Plain JavaScript without dependencies, because it runs before anything is installed, on the system's Node (18 or
+// newer). It installs what the lockfile requires, then runs the task on the project's own Node.
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { constants, cpus, tmpdir } from 'node:os';
@@ -17,21 +17,24 @@ const script = (...args) => tool('node', ...args);
 
 const types = tool('tsc', '--noEmit');
 const lint = tool('biome', 'ci', '.');
-/** Writes what is generated and committed; with --check it fails where that is stale. */
+/** Writes generated files; with --check, fails when one is stale. */
 const contract = (...args) => script('scripts/openapi.ts', ...args);
 const graph = (...args) => script('scripts/graph.ts', ...args);
 const unused = tool('knip', '--production');
 
-/** What each task runs: one step after the other until one fails. What follows `--` goes to the last step. */
+/** The steps of each task, run in order until one fails. Arguments after `--` go to the last step. */
 const tasks = {
-  local: { about: 'the whole product on this machine, no account needed', steps: [script('local/main.ts')] },
-  test: { about: 'the tests; name files or options of node --test to run some', run: test },
+  local: {
+    about: 'the whole product on this machine, without any account',
+    steps: [script('local/main.ts')],
+  },
+  test: { about: 'the tests; accepts files and options of node --test', run: test },
   demo: {
-    about: 'the whole story, step by step, against a sandbox of its own',
+    about: 'the whole story, step by step, against its own sandbox',
     steps: [script('local/demo.ts')],
   },
   check: {
-    about: 'types, lint, unused code, drift of what is generated, and every test',
+    about: 'types, lint, unused code, stale generated files, and every test',
     steps: [types, lint, unused, contract('--check'), graph('--check')],
     run: test,
   },
@@ -41,15 +44,20 @@ const tasks = {
     steps: [contract(), tool('redocly', 'lint', 'openapi/openapi.json')],
   },
   graph: { about: 'draws the floor plan into docs/floor-plan.md from the imports', steps: [graph()] },
-  lint: { about: 'format and lint rules; with --write it repairs', steps: [tool('biome', 'check', '.')] },
+  lint: { about: 'format and lint rules; --write fixes what it can', steps: [tool('biome', 'check', '.')] },
   types: { about: 'the type checker', steps: [types] },
   bench: {
-    about: 'compares within one run and prints ratios; name one: cold-start, throughput, tick, render',
+    about:
+      'compares within one run and prints ratios; accepts names: cold-start, throughput, tick, cull, egress, render',
     steps: [script('bench/run.ts')],
+  },
+  kills: {
+    about: 'kills the API and the functions while clients write, then verifies that nothing was lost',
+    steps: [script('bench/kills.ts')],
   },
 };
 
-/** The real systems that suites take part with; a suite reports by appending a JSON line to REAL_PARTS_FILE. */
+/** The real systems that suites test against; a suite reports one by appending a JSON line to REAL_PARTS_FILE. */
 const realParts = [
   'Firestore emulator',
   'kube-apiserver',
@@ -65,7 +73,7 @@ const say = (text) => process.stderr.write(`${text}\n`);
 
 class Failed extends Error {}
 
-/** PATH without this project's own tools: what the system offers. */
+/** The system’s PATH, without this project’s own tools. */
 const systemPath = () =>
   (process.env.PATH ?? '')
     .split(delimiter)
@@ -82,8 +90,8 @@ const packagesOf = (file) => {
 };
 
 /**
- * Why node_modules is not what the lockfile asks for; undefined when it is. npm writes its own record of what it
- * installed at the very end, so an install that was broken off does not count.
+ * Why node_modules does not match the lockfile; undefined when it does. npm writes its record of an install last, so an
+ * interrupted install does not count.
  */
 const staleness = () => {
   const wanted = packagesOf('package-lock.json');
@@ -96,42 +104,48 @@ const staleness = () => {
       if (path === '') return false;
       if (link) return !existsSync(join(root, path));
       const found = installed[path];
-      // An optional package belongs to another platform when it is not there.
+      // A missing optional package belongs to another platform.
       if (found === undefined) return !optional && !devOptional;
       return found.version !== version || found.integrity !== integrity;
     },
   );
-  return differs && `${differs[0].replace(/^.*node_modules\//, '')} is not as in package-lock.json`;
+  return differs && `${differs[0].replace(/^.*node_modules\//, '')} does not match package-lock.json`;
 };
 
-/** The version of the project's own Node; undefined when it cannot be run. */
+/** The version of the project’s own Node; undefined when that cannot be run. */
 const ownNode = () => {
   const { status, stdout } = spawnSync(join(bin, 'node'), ['--version'], { encoding: 'utf8' });
   return status === 0 ? stdout.trim() : undefined;
 };
 const isOwnNode = () => ownNode()?.startsWith(`v${NODE_MAJOR}.`) === true;
 
+/** Prints npm’s errors only. */
 const npm = (...args) => {
   const env = { ...process.env, PATH: systemPath() };
-  const { status, error } = spawnSync('npm', args, { cwd: root, env, stdio: ['ignore', 2, 2] });
+  const options = ['--no-audit', '--no-fund', '--no-update-notifier', '--loglevel=error'];
+  const { status, error } = spawnSync('npm', [...args, ...options], {
+    cwd: root,
+    env,
+    stdio: ['ignore', 'ignore', 2],
+  });
   if (error?.code === 'ENOENT')
     throw new Failed('npm was not found; it comes with Node.js (https://nodejs.org).');
   return status === 0;
 };
 
-/** Makes node_modules match the lockfile, with a Node of the right version in it. */
+/** Makes node_modules match the lockfile and contain the right version of Node. */
 const install = () => {
   const why = staleness();
   if (why !== undefined) {
     say(`Installing, because ${why}. This takes a minute.`);
-    if (!npm('ci', '--no-audit', '--no-fund', '--loglevel=error')) {
-      throw new Failed('npm ci failed; its output above says why. Is the package registry reachable?');
+    if (!npm('ci')) {
+      throw new Failed('npm ci failed; see its output above. Is the package registry reachable?');
     }
   }
   if (isOwnNode()) return;
-  // Node itself arrives by the install script of the package "node", which npm may be told not to run.
+  // The package "node" downloads Node in its install script, which npm may be configured not to run.
   say(`Fetching Node ${NODE_MAJOR} for this project.`);
-  npm('rebuild', 'node', '--ignore-scripts=false', '--foreground-scripts');
+  npm('rebuild', 'node', '--ignore-scripts=false');
   if (isOwnNode()) return;
   const installer = spawnSync(process.execPath, ['installArchSpecificPackage.js'], {
     cwd: join(root, 'node_modules', 'node'),
@@ -146,11 +160,11 @@ const install = () => {
   );
 };
 
-/** Runs a step to its end, handing signals on, and answers its exit code. */
+/** Runs a step to its end, forwarding signals; returns its exit code. */
 const run = ([program, ...args], extra = {}) =>
   new Promise((done, fail) => {
     const env = { ...process.env, PATH: `${bin}${delimiter}${systemPath()}`, ...extra };
-    // The channel lets a script see that we are gone, however we went.
+    // The channel tells a script that this process is gone, even when it was killed.
     const channel = program === join(bin, 'node') ? ['ipc'] : [];
     const child = spawn(program, args, {
       cwd: root,
@@ -160,7 +174,7 @@ const run = ([program, ...args], extra = {}) =>
     const forward = (signal) => child.kill(signal);
     const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'];
     for (const signal of signals) process.on(signal, forward);
-    // npm runs us by way of a shell, which keeps a signal sent to npm alone to itself, and dies of it.
+    // npm runs us through a shell, which does not forward a signal that is sent to npm alone, but dies of it.
     const parent = process.ppid;
     const watch = setInterval(() => process.ppid === parent || forward('SIGTERM'), 500);
     if (process.env.npm_lifecycle_event === undefined) clearInterval(watch);
@@ -172,13 +186,13 @@ const run = ([program, ...args], extra = {}) =>
     });
   });
 
-/** Runs the tests, then says which real systems took part. In CI a whole run without one of them has failed. */
+/** Runs the tests, then prints which real systems took part. In CI, a full run without one of them fails. */
 async function test(args) {
   const folder = mkdtempSync(join(tmpdir(), 'knada-tests-'));
   const report = join(folder, 'real-parts');
   const files = args.filter((arg) => !arg.startsWith('-'));
   const options = args.filter((arg) => arg.startsWith('-'));
-  // Most suites wait for processes and sockets more than they compute.
+  // Most suites wait for processes and sockets rather than compute.
   const concurrency = Math.max(2, cpus().length);
   const selection = files.length > 0 ? files : ['test/**/*.test.ts', 'simulators/test/**/*.test.ts'];
   try {
@@ -197,7 +211,7 @@ async function test(args) {
 
 const isCi = () => !['', '0', 'false', undefined].includes(process.env.CI);
 
-/** Prints the real components with their versions, and answers which were missing; of a few suites only what they say. */
+/** Prints the real components with their versions, and returns the missing ones. For selected suites, only those reported. */
 const summary = (report, whole) => {
   let lines = [];
   try {

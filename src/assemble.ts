@@ -1,59 +1,27 @@
 import { randomBytes } from 'node:crypto';
-import { setTimeout as wait } from 'node:timers/promises';
 import type { RouteDeps } from './api/app.ts';
+import { type Egress, wireEgress } from './assemble/egress.ts';
+import { type Images, wireImages } from './assemble/images.ts';
+import { type Notebooks, wireNotebooks } from './assemble/notebooks.ts';
+import { type Secrets, wireSecrets } from './assemble/secrets.ts';
+import { wireServers } from './assemble/servers.ts';
+import { systemTimers, type Timers } from './assemble/timers.ts';
 import type { Config } from './config.ts';
 import type { CullDeps } from './culling/cull.ts';
-import { type AddressDeps, addressesFor, knownAddresses } from './egress/addresses.ts';
+import type { AddressDeps } from './egress/addresses.ts';
 import { type AdmissionAnswer, type AdmissionRequest, admissionWith } from './egress/admission.ts';
 import type { RunDeps } from './egress/airflow-runs.ts';
 import { readCurrentEgress } from './egress/current-egress.ts';
-import { defaultEntryOptions, type EntryOptions } from './egress/entry.ts';
-import { chooseBackend } from './egress/fqdn.ts';
-import { namesOf } from './egress/hosts.ts';
-import type { LiveEgress } from './egress/live-egress.ts';
-import { defaultEgressSettings, type EgressSettings } from './egress/policy.ts';
-import { shippedCatalogue } from './environments/catalogue.ts';
-import type { ImagePolicy } from './images/reference.ts';
-import { resolveImage } from './images/resolve.ts';
-import type { Environment } from './model/environment.ts';
-import { kinds } from './model/kinds.ts';
-import type { TeamRecord } from './model/record.ts';
-import { platformHash, releaseSpec } from './notebooks/desired.ts';
-import type { Platform } from './notebooks/values.ts';
-import type { Cluster } from './ports/cluster.ts';
-import type { DnsResolver } from './ports/dns.ts';
-import type { SecretManager, ServiceAccounts } from './ports/google.ts';
-import type { Hubs } from './ports/hubs.ts';
-import type { PythonReleases, Registries } from './ports/registries.ts';
-import type { Clock, Log } from './ports/runtime.ts';
-import type { Store } from './ports/store.ts';
+import { isPlatformContentOf } from './notebooks/platform-content.ts';
+import type { Outside } from './ports/outside.ts';
 import { boundedBy } from './reconcile/bounded.ts';
-
-import { reconcileWith } from './reconcile/reconcile.ts';
+import { type Reconcile, reconcileWith } from './reconcile/reconcile.ts';
 import type { RefreshDeps } from './reconcile/refresh.ts';
-import { renderWith } from './reconcile/render.ts';
 import { hasHomes } from './reconcile/teardown-notebook.ts';
 import type { TickDeps } from './reconcile/tick.ts';
-import { dismantleWith, provisionWith, secretExistsWith } from './secrets/provision.ts';
-import type { EgressAccess } from './servers/advance.ts';
-import { serversWith } from './servers/servers.ts';
-import { isRestricted } from './teams/lifecycle.ts';
+import type { Servers } from './servers/servers.ts';
 
-/** The outside world, opened; closed by whoever opened it. */
-export interface Adapters {
-  readonly store: Store;
-  readonly cluster: Cluster;
-  readonly hubs: Hubs;
-  readonly dns: DnsResolver;
-  readonly registries: Registries;
-  readonly pythonReleases: PythonReleases;
-  readonly secretManager: SecretManager;
-  readonly serviceAccounts: ServiceAccounts;
-  readonly clock: Clock;
-  readonly log: Log;
-}
-
-/** What the API’s routes are handed, and what the scheduler’s calls are. */
+/** What the API’s routes need, and what each scheduled call needs. */
 export interface Assembled {
   readonly deps: RouteDeps;
   readonly tick: TickDeps;
@@ -64,183 +32,71 @@ export interface Assembled {
   readonly cull: CullDeps;
 }
 
-const homesDeadlineMs = 5_000;
-const registryDeadlineMs = 10_000;
-const discoveryDeadlineMs = 5_000;
-
-const platformOf = (config: Config): Platform => ({
-  chartVersion: config.hub.chartVersion,
-  helmRepository: config.hub.helmRepository,
-  hubUrlTemplate: config.hub.urlTemplate,
-  googleProject: config.googleProject,
-  keyId: config.hub.masterKeys[0]?.id ?? '',
-  values: config.hub.values,
-  backstop: {
-    timeoutSeconds: config.limits.timeoutMaxSeconds,
-    maxAgeSeconds: config.limits.maxAgeMaxSeconds,
-  },
-});
-
-/** An environment as a profile needs it: with the drivers that are in it. */
-const asProfile = ({ python, image, digest, drivers, default: isDefault }: Environment) => ({
-  python,
-  image,
-  digest,
-  drivers: drivers.flatMap(({ name, included, version }) =>
-    included ? [version === undefined ? name : `${name} ${version}`] : [],
-  ),
-  default: isDefault,
-});
-
-/** How time passes for this process, whatever the clock says. */
-export interface Timers {
-  /** Monotonic milliseconds. */
-  readonly elapsedMs: () => number;
-  readonly pause: (ms: number) => Promise<void>;
+/** The product’s parts, put together once and used by the routes and the scheduled calls. */
+interface Parts {
+  readonly egress: Egress;
+  readonly images: Images;
+  readonly secrets: Secrets;
+  readonly notebooks: Notebooks;
+  readonly reconcile: Reconcile;
+  readonly servers: Servers;
+  readonly timers: Timers;
 }
 
-const passing: Timers = { elapsedMs: () => performance.now(), pause: (ms) => wait(ms) };
+const homesDeadlineMs = 5_000;
+
+const routesOf = (config: Config, outside: Outside, parts: Parts): RouteDeps => {
+  const { store, cluster, registries, secretManager, clock, log } = outside;
+  const { egress, images, secrets, notebooks, servers, reconcile, timers } = parts;
+  const bounded = boundedBy({ reconcile, elapsedMs: timers.elapsedMs, log });
+  return {
+    store,
+    clock,
+    limits: config.limits,
+    googleProject: config.googleProject,
+    hubUrlTemplate: config.hub.urlTemplate,
+    allowlist: egress.entries,
+    catalogue: images.catalogue,
+    registries,
+    ghcrOwner: config.images.ghcrOwner,
+    imagePolicy: images.policyFor,
+    pinImage: images.pin,
+    newSuffix: () => randomBytes(2).toString('hex'),
+    newRelease: (team) => ({ platformHash: notebooks.platformHash, spec: notebooks.releaseSpec(team) }),
+    render: notebooks.render,
+    reconcile: bounded.afterWrite,
+    look: bounded.whileUnderWay,
+    servers,
+    egress: {
+      settings: egress.settings,
+      look: (namespace, hosts, signal) => readCurrentEgress({ cluster, store }, namespace, hosts, signal),
+    },
+    secretManager,
+    hasSecret: secrets.exists,
+    hasHomes: ({ id }) => hasHomes(cluster, id, AbortSignal.timeout(homesDeadlineMs)),
+  };
+};
 
 /** Puts configuration, adapters and rules together. Does no I/O and starts nothing. */
-export const assemble = (
-  config: Config,
-  adapters: Adapters,
-  { elapsedMs, pause }: Timers = passing,
-): Assembled => {
-  const {
-    store,
-    cluster,
-    hubs,
-    dns,
-    registries,
-    pythonReleases,
-    secretManager,
-    serviceAccounts,
-    clock,
-    log,
-  } = adapters;
-  const { standardImages } = config;
-  const platform = platformOf(config);
-  const hash = platformHash(platform);
-  const ranges = { clusterRanges: config.egress.clusterRanges, privateRanges: config.egress.privateRanges };
-  const allowlist: EntryOptions = {
-    ...defaultEntryOptions,
-    ...ranges,
-    allowCidr: config.egress.allowCidr,
-    internalSuffixes: config.egress.internalSuffixes,
-    maxEntries: config.limits.hostsMax,
-  };
-  const settings: EgressSettings = {
-    ...defaultEgressSettings,
-    ...ranges,
-    googleApis: config.egress.googleApis,
-    backend: config.egress.backend,
-    hostMap: new Map(Object.entries(config.egress.hostMap)),
-    dnsServiceRanges: config.egress.dnsServiceRanges,
-    airflowDestinations: config.egress.airflowDestinations,
-    ...(config.egress.googleApiHosts.length === 0 ? {} : { googleApiHosts: config.egress.googleApiHosts }),
-  };
-  /** GKE’s own policies are used where they are asked for and there. */
-  const settingsNow = async (): Promise<EgressSettings> => {
-    if (settings.backend === 'ip') return settings;
-    const { apiVersion, kind } = kinds.fqdnNetworkPolicy;
-    const isServed = await cluster.serves(apiVersion, kind, AbortSignal.timeout(discoveryDeadlineMs));
-    return { ...settings, backend: chooseBackend(settings.backend, isServed ? ['v1alpha1'] : []) };
-  };
-  const imagePolicy = (garTeam: string | null): ImagePolicy => ({
-    ghcrOwner: config.images.ghcrOwner,
-    garRegion: config.region,
-    garProject: config.images.garProject,
-    garTeam,
+export const assemble = (config: Config, outside: Outside, timers: Timers = systemTimers): Assembled => {
+  const { store, cluster, hubs, registries, pythonReleases, clock, log } = outside;
+  const { standardImages, rolloutPerTick } = config;
+  const egress = wireEgress(config, outside);
+  const images = wireImages(config, outside);
+  const secrets = wireSecrets(config, outside);
+  const notebooks = wireNotebooks(config, outside, { egress, images });
+  const { addresses, runs } = egress;
+  const reconcile = reconcileWith({
+    ...outside,
+    random: addresses.random,
+    render: notebooks.renderLive,
+    egress,
+    google: secrets.google,
+    isPlatformContent: isPlatformContentOf(config.hub.values, config.platformObjects),
   });
-  const catalogue = async () => (await store.catalogue()) ?? shippedCatalogue(standardImages, clock.now());
-  const egress = { settings, entries: allowlist };
-  const renderLive = async (team: TeamRecord, live: LiveEgress) =>
-    renderWith({
-      googleProject: config.googleProject,
-      masterKeys: config.hub.masterKeys,
-      environments: team.notebook === null ? [] : (await catalogue()).items.map(asProfile),
-      egress: { ...egress, settings: await settingsNow() },
-    })(team, live);
-  /** As it is while a notebook runs: what is planned and shown is all that a team may get. */
-  const render = async (team: TeamRecord) =>
-    renderLive(team, {
-      addresses: await knownAddresses(store, namesOf(team, egress)),
-      podsAlive: true,
-      owners: [],
-    });
-  const googleDeps = {
-    secretManager,
-    serviceAccounts,
-    clock,
-    googleProject: config.googleProject,
-    workloadPool: config.workloadPool,
-  };
-  const google = { provision: provisionWith(googleDeps), dismantle: dismantleWith(googleDeps) };
-  const secretExists = secretExistsWith(googleDeps);
-  const addresses = { store, dns, clock, log, random: Math.random };
-  const reconcile = reconcileWith({ ...addresses, cluster, hubs, render: renderLive, egress, google });
-  const access: EgressAccess = {
-    async announce(slug, signal) {
-      await reconcile(slug, signal, { announced: true });
-    },
-    async confirm(slug, signal) {
-      const team = await reconcile(slug, signal);
-      if (team === undefined || !isRestricted(team)) return true;
-      return team.status.conditions.some(({ type, status }) => type === 'Applied' && status === 'True');
-    },
-  };
-  const servers = serversWith(
-    { store, hubs, cluster, clock, access, log },
-    {
-      hubUrlTemplate: config.hub.urlTemplate,
-      render,
-      newId: () => `op-${randomBytes(8).toString('hex')}`,
-      elapsedMs,
-      pause,
-    },
-  );
-  const runs: RunDeps = {
-    cluster,
-    clock,
-    log,
-    settings,
-    entries: allowlist,
-    addresses: (hosts, signal) => addressesFor(addresses, hosts, { isLive: true, signal }),
-  };
-  const bounded = boundedBy({ reconcile, elapsedMs, log });
+  const servers = wireServers(config, outside, { notebooks, reconcile, timers });
   return {
-    deps: {
-      store,
-      clock,
-      limits: config.limits,
-      googleProject: config.googleProject,
-      hubUrlTemplate: config.hub.urlTemplate,
-      allowlist,
-      catalogue,
-      registries,
-      ghcrOwner: config.images.ghcrOwner,
-      imagePolicy,
-      async pinImage(image, { garTeam }) {
-        const now = clock.now();
-        const asked = { registries, policy: imagePolicy(garTeam), now };
-        const { digest } = await resolveImage(asked, image, AbortSignal.timeout(registryDeadlineMs));
-        return { reference: image, digest, resolvedAt: new Date(now).toISOString(), newerDigest: null };
-      },
-      newSuffix: () => randomBytes(2).toString('hex'),
-      newRelease: (team) => ({ platformHash: hash, spec: releaseSpec(team, platform) }),
-      render,
-      reconcile: bounded.afterWrite,
-      look: bounded.whileUnderWay,
-      servers,
-      egress: {
-        settings,
-        look: (namespace, hosts, signal) => readCurrentEgress({ cluster, store }, namespace, hosts, signal),
-      },
-      secretManager,
-      hasSecret: (team) => secretExists(team, AbortSignal.timeout(homesDeadlineMs)),
-      hasHomes: ({ id }) => hasHomes(cluster, id, AbortSignal.timeout(homesDeadlineMs)),
-    },
+    deps: routesOf(config, outside, { egress, images, secrets, notebooks, reconcile, servers, timers }),
     tick: {
       store,
       clock,
@@ -249,9 +105,10 @@ export const assemble = (
       cluster,
       hubs,
       advanceOperations: servers.tick,
-      rolloutPerTick: config.rolloutPerTick,
-      platform: { hash, releaseSpec: (team) => releaseSpec(team, platform) },
+      rolloutPerTick,
+      platform: { hash: notebooks.platformHash, releaseSpec: notebooks.releaseSpec },
     },
+    refresh: { store, clock, log, registries, pythonReleases, standardImages },
     addresses,
     runs,
     admission: admissionWith({
@@ -261,6 +118,5 @@ export const assemble = (
       announce: (slug, signal) => reconcile(slug, signal, { announced: true }),
     }),
     cull: { store, hubs, clock, log },
-    refresh: { store, clock, log, registries, pythonReleases, standardImages },
   };
 };

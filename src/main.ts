@@ -1,4 +1,5 @@
-// The API’s process on Cloud Run: config → adapters → app → listen → close gracefully.
+// The API’s process on Cloud Run: configuration → adapters → app → listen → close gracefully. With --check-config it only
+// checks the configuration; with --after-restore it makes a restored store the truth again and ends.
 
 import { buildApp } from './api/app.ts';
 import { assemble } from './assemble.ts';
@@ -6,22 +7,30 @@ import { ConfigError, loadConfig } from './config.ts';
 import { closeGracefully } from './http/guards.ts';
 import { createLogger } from './logging.ts';
 import { openOutside } from './open.ts';
+import { raiseAboveCluster } from './reconcile/after-restore.ts';
 
 const start = async (): Promise<void> => {
   const config = loadConfig(process.env);
   if (process.argv.includes('--check-config')) {
-    console.log('The configuration is usable.');
+    const { checkConfig } = await import('./check-config.ts');
+    checkConfig(config);
+    console.log('The configuration is valid.');
     return;
   }
   const log = createLogger(config.logLevel);
   const revision = process.env.K_REVISION;
-  const outside = await openOutside(config);
-  const { deps } = assemble(config, { ...outside, log });
+  const outside = await openOutside(config, log);
+  if (process.argv.includes('--after-restore')) {
+    console.log(JSON.stringify(await raiseAboveCluster(outside), undefined, 2));
+    await outside.close();
+    return;
+  }
+  const { deps } = assemble(config, outside);
   const app = await buildApp({
     config,
     deps,
     logger: log,
-    // Cloud Run’s front end writes the caller’s address; on a laptop nobody does.
+    // Cloud Run’s front end appends the caller’s address; a local process has no proxy.
     trustedProxies: revision === undefined ? 0 : 1,
     ...(revision === undefined ? {} : { revision }),
   });

@@ -7,31 +7,13 @@ import { openPythonReleases } from './adapters/python-releases.ts';
 import { openSecretManager } from './adapters/secret-manager.ts';
 import type { Config } from './config.ts';
 import { hubToken } from './notebooks/keys.ts';
-import type { Cluster } from './ports/cluster.ts';
-import type { DnsResolver } from './ports/dns.ts';
-import type { SecretManager, ServiceAccounts } from './ports/google.ts';
-import type { Hubs } from './ports/hubs.ts';
-import type { PythonReleases, Registries } from './ports/registries.ts';
-import type { Clock } from './ports/runtime.ts';
+import type { Outside } from './ports/outside.ts';
+import type { Clock, Log } from './ports/runtime.ts';
 import type { Store } from './ports/store.ts';
 
-/** The outside world as the configuration names it. */
-export interface Outside {
-  readonly store: Store;
-  readonly cluster: Cluster;
-  readonly hubs: Hubs;
-  readonly dns: DnsResolver;
-  readonly registries: Registries;
-  readonly pythonReleases: PythonReleases;
-  readonly secretManager: SecretManager;
-  readonly serviceAccounts: ServiceAccounts;
-  readonly clock: Clock;
-  close(): Promise<void>;
-}
+const clock: Clock = { now: () => Date.now() };
 
-const systemClock: Clock = { now: () => Date.now() };
-
-/** Only the store that is used is loaded: Firestore’s client is heavy. */
+/** Loads only the store that is used: Firestore’s client is heavy. */
 const openStore = async ({ store, googleProject }: Config): Promise<Store> => {
   switch (store.kind) {
     case 'sqlite': {
@@ -45,26 +27,31 @@ const openStore = async ({ store, googleProject }: Config): Promise<Store> => {
   }
 };
 
-/** Opens every adapter; nothing is connected to before it is needed. */
-export const openOutside = async (config: Config): Promise<Outside> => {
+/** Opens every adapter that the configuration names. Nothing connects before it is used; the caller closes. */
+export const openOutside = async (
+  config: Config,
+  log: Log,
+): Promise<Outside & { close(): Promise<void> }> => {
+  const { hub, egress, images, region, googleProject } = config;
   const store = await openStore(config);
   const cluster = openCluster(config.cluster);
-  const google = { project: config.googleProject, endpoints: config.googleEndpoints };
-  const wire = { clock: systemClock, garRegion: config.region, origins: config.images.origins };
+  const google = { project: googleProject, endpoints: config.googleEndpoints };
+  const wire = { clock, garRegion: region, origins: images.origins };
   return {
     store,
     cluster,
     hubs: openHubs({
-      urlTemplate: config.hub.apiUrlTemplate,
-      tokens: (id) => config.hub.masterKeys.map((key) => hubToken(id, key)),
-      clock: systemClock,
+      urlTemplate: hub.apiUrlTemplate,
+      tokens: (id) => hub.masterKeys.map((key) => hubToken(id, key)),
+      clock,
     }),
-    dns: openDnsResolver({ servers: config.egress.dnsServers }),
-    registries: openRegistries({ ...wire, garProject: config.images.garProject }),
+    dns: openDnsResolver({ servers: egress.dnsServers }),
+    registries: openRegistries({ ...wire, garProject: images.garProject }),
     pythonReleases: openPythonReleases(wire),
-    secretManager: openSecretManager({ ...google, region: config.region }),
+    secretManager: openSecretManager({ ...google, region }),
     serviceAccounts: openServiceAccounts(google),
-    clock: systemClock,
+    clock,
+    log,
     async close() {
       await cluster.close();
       await store.close();

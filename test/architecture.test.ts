@@ -67,7 +67,7 @@ const planted: readonly (readonly [title: string, file: string, text: string, sa
   [
     'a schema that knows a rule',
     'src/model/notebook.ts',
-    "import { complete } from '../notebooks/spec.ts';",
+    "import { applyPatch } from '../notebooks/spec.ts';",
     /src\/model may not import src\/notebooks/,
   ],
   [

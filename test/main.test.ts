@@ -176,7 +176,7 @@ describe('the API’s process', { timeout: 60_000 }, () => {
   it('with a wrong configuration does not start, and names what is wrong', async () => {
     const running = start({ STORE: 'postgres', PORT: 'http' });
     assert.deepEqual(await running.ends(), [1, null]);
-    assert.match(running.err, /^The configuration is not usable:\n {2}- PORT: .+\n {2}- STORE: .+\n$/);
+    assert.match(running.err, /^The configuration is not valid:\n {2}- PORT: .+\n {2}- STORE: .+\n$/);
     assert.equal(running.out, '');
   });
 

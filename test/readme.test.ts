@@ -5,11 +5,20 @@ import { urlOf } from '../local/ports.ts';
 import { firstSteps } from '../local/welcome.ts';
 import packageJson from '../package.json' with { type: 'json' };
 
-const documents = ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'deploy/README.md', 'bench/README.md'];
+const documents = [
+  'README.md',
+  'CONTRIBUTING.md',
+  'CHANGELOG.md',
+  'bench/README.md',
+  'deploy/README.md',
+  'docs/design.md',
+  'docs/floor-plan.md',
+  'simulators/README.md',
+];
 const read = (path: string): string => readFileSync(new URL(`../${path}`, import.meta.url), 'utf8');
 
 describe('the README', () => {
-  it('shows what the sandbox prints to paste', () => {
+  it('shows the commands that the sandbox prints', () => {
     assert.ok(read('README.md').includes(firstSteps({ url: (part) => urlOf(part, 8080) })));
   });
 
@@ -22,7 +31,7 @@ describe('the README', () => {
 
 describe('the documents', () => {
   for (const path of documents) {
-    it(`${path} links to what is there`, () => {
+    it(`${path} has no broken links`, () => {
       const targets = [...read(path).matchAll(/\]\(([^)#]+)(#[^)]*)?\)/g)].map(([, target = '']) => target);
       const folder = new URL(`../${path}`, import.meta.url);
       const broken = targets.filter(

@@ -1,4 +1,4 @@
-// The framework alone: /livez, and at every other path the document that it was given.
+// The framework alone: /livez, and the given document at every other path.
 import { fastify } from 'fastify';
 
 const app = fastify();

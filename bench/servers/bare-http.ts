@@ -1,4 +1,4 @@
-// The floor: what Node itself takes to answer.
+// The lower bound: what Node itself needs to answer.
 import { createServer } from 'node:http';
 
 createServer((_request, response) => {

@@ -1,4 +1,4 @@
-// The same API, with every client of an outside system imported before it starts.
+// The API, with the client of every outside system imported before it starts.
 import '@google-cloud/artifact-registry';
 import '@google-cloud/firestore';
 import '@google-cloud/secret-manager';

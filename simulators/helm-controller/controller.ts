@@ -51,7 +51,7 @@ interface Work {
 }
 
 /**
- * Plays Flux’s helm-controller and Helm (facts/notebooks b7): installs, upgrades, rolls back and uninstalls the
+ * Plays Flux’s helm-controller and Helm: installs, upgrades, rolls back and uninstalls the
  * chart that a HelmRelease names, and says so by its conditions. A change of metadata alone does nothing.
  */
 export const startHelmController = ({

@@ -79,9 +79,14 @@ const decode = (segment: string): string | undefined => {
   }
 };
 
-const send = async (response: ServerResponse, { status, headers, body, stream }: Answer): Promise<void> => {
+const send = async (
+  response: ServerResponse,
+  { status, headers, body, stream }: Answer,
+  now: number,
+): Promise<void> => {
   const json = body === undefined ? {} : { 'content-type': 'application/json' };
-  response.writeHead(status, { ...json, ...headers });
+  // By the hub’s clock, as Tornado sends it.
+  response.writeHead(status, { date: new Date(now).toUTCString(), ...json, ...headers });
   if (stream === undefined) {
     response.end(body === undefined ? '' : JSON.stringify(body));
     return;
@@ -300,7 +305,7 @@ export const startHubs = async (options: HubsOptions): Promise<Hubs> => {
 
   const handle = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const answer = await answerTo(request);
-    if (!(answer instanceof HubProcess)) return send(response, answer);
+    if (!(answer instanceof HubProcess)) return send(response, answer, now());
     if (!answer.gone.aborted) await once(answer.gone, 'abort');
     response.destroy();
   };

@@ -1,11 +1,13 @@
 import type { ArtifactRegistryClient } from '@google-cloud/artifact-registry';
+import { isoOf } from '../lib/time.ts';
 import type { GarImage, ImageTag } from '../ports/registries.ts';
+import { clientOptions, codeOf, isGoogleAnswer } from './google-client.ts';
 import type { Endpoints } from './oci-registry-endpoints.ts';
 import { type Attempt, limits, NoAnswer, type Wire } from './oci-registry-http.ts';
 
 /**
- * Google Artifact Registry’s own API, for what Docker’s protocol does not tell: which images a team has, and when
- * each of their builds was pushed. Undefined: there is no such repository, or we may not read it.
+ * Artifact Registry’s own API, for what the OCI distribution protocol does not offer: which images a team has, and when
+ * each build was pushed. Undefined: there is no such repository, or we are not allowed to read it.
  */
 export interface ArtifactRegistry {
   images(garTeam: string, signal: AbortSignal): Promise<readonly GarImage[] | undefined>;
@@ -19,7 +21,7 @@ export interface ArtifactRegistry {
 const pageSize = 1000;
 const maxPages = 20;
 
-/** gRPC’s codes, which the client maps HTTP’s to. */
+/** The gRPC codes that the client maps HTTP status codes to. */
 const code = {
   deadlineExceeded: 4,
   notFound: 5,
@@ -41,47 +43,27 @@ interface Options {
 
 /** Google’s client over HTTP: gRPC would be a second protocol to load and to simulate for two lists. */
 const load = async ({ endpoints, accessToken }: Options): Promise<ArtifactRegistryClient> => {
-  const [{ v1 }, { OAuth2Client }] = await Promise.all([
+  const [{ v1 }, client] = await Promise.all([
     import('@google-cloud/artifact-registry'),
-    import('google-auth-library'),
+    clientOptions(endpoints.garApi.origin, accessToken),
   ]);
-  const authClient = new OAuth2Client();
-  // Whoever gives the token keeps it; a short life here only means that it is asked for.
-  authClient.refreshHandler = async () => ({
-    access_token: await accessToken(),
-    expiry_date: Date.now() + 60_000,
-  });
-  const { protocol, hostname, port } = new URL(endpoints.garApi.origin);
-  const isPlain = protocol === 'http:';
-  return new v1.ArtifactRegistryClient({
-    fallback: true,
-    authClient,
-    protocol: protocol.slice(0, -1),
-    apiEndpoint: hostname,
-    port: port === '' ? (isPlain ? 80 : 443) : Number(port),
-  });
+  return new v1.ArtifactRegistryClient(client);
 };
-
-const codeOf = (error: unknown): number | undefined =>
-  error instanceof Error && 'code' in error && typeof error.code === 'number' ? error.code : undefined;
-
-/** Whether Google said it in its own form. The client makes a code of any status, also of a proxy's page. */
-const isSaid = (error: unknown): boolean => error instanceof Error && 'details' in error;
 
 interface GoogleTime {
   readonly seconds?: unknown;
 }
 
-/** To the second, as a list needs it. */
+/** With a precision of seconds. */
 const instant = (time: GoogleTime | null | undefined): string | undefined => {
   const seconds = Number(time?.seconds);
-  return seconds > 0 ? new Date(seconds * 1000).toISOString() : undefined;
+  return seconds > 0 ? isoOf(seconds * 1000) : undefined;
 };
 
-/** The last part of a resource name; an image’s slashes are escaped in it. */
+/** The last segment of a resource name, in which an image’s slashes are escaped. */
 const leaf = (name: string | null | undefined): string => decodeURIComponent(name?.split('/').at(-1) ?? '');
 
-/** Resolves with the signal’s end, so that a client that knows no signals does not outlast it. */
+/** Ends with the signal, also for a client that does not support signals. */
 const withDeadline = async <T>(work: Promise<T>, signal: AbortSignal, host: string): Promise<T> => {
   const { promise, reject } = Promise.withResolvers<never>();
   const stop = () => reject(new NoAnswer(`${host} did not answer in time.`));
@@ -97,7 +79,7 @@ const withDeadline = async <T>(work: Promise<T>, signal: AbortSignal, host: stri
 
 type PageOf<T> = readonly [readonly T[], { readonly pageToken?: string | null } | null, unknown];
 
-/** Opens Google’s client at the first question, not before: it takes a quarter of a second to load. */
+/** Loads Google’s client with the first call: loading takes a quarter of a second. */
 export const openArtifactRegistry = (options: Options): ArtifactRegistry => {
   const { project, region, endpoints, wire } = options;
   const host = endpoints.garApi;
@@ -107,7 +89,7 @@ export const openArtifactRegistry = (options: Options): ArtifactRegistry => {
     return client;
   };
 
-  /** All pages, up to the cap; undefined when the parent is absent. A later page that fails cuts the list short. */
+  /** All pages, up to the limit; undefined when the parent is absent. A failure on a later page makes it partial. */
   const all = async <T>(
     page: (pageToken: string, client: ArtifactRegistryClient) => Promise<PageOf<T>>,
     signal: AbortSignal,
@@ -121,13 +103,14 @@ export const openArtifactRegistry = (options: Options): ArtifactRegistry => {
           return { done: await withDeadline(page(token, await opened()), signal, host.name) };
         } catch (error) {
           const failed = codeOf(error);
-          if (isSaid(error) && (failed === code.notFound || failed === code.permissionDenied)) {
+          if (isGoogleAnswer(error) && (failed === code.notFound || failed === code.permissionDenied)) {
             return { done: undefined };
           }
           if (error instanceof NoAnswer || failed === undefined) throw error;
-          if (!retried.has(failed)) throw new NoAnswer(`${host.name} refused us.`, { cause: error });
+          if (!retried.has(failed))
+            throw new NoAnswer(`${host.name} rejected the request.`, { cause: error });
           return {
-            failed: `${host.name} does not answer`,
+            failed: `${host.name} is not available`,
             throttled: failed === code.exhausted,
             cause: error,
           };
@@ -178,7 +161,7 @@ export const openArtifactRegistry = (options: Options): ArtifactRegistry => {
         const version = { digest: leaf(name), ...(pushedAt !== undefined && { pushedAt }) };
         return (relatedTags ?? []).map((tag) => ({ tag: leaf(tag.name), ...version }));
       });
-      // Google’s order of versions is not documented; ours runs from old to new.
+      // Google does not document the order of versions; ours is from old to new.
       tags.sort((a, b) => ((a.pushedAt ?? '') < (b.pushedAt ?? '') ? -1 : 1));
       return { tags: tags.map((tag, index) => ({ ...tag, index })), partial: found.partial };
     },

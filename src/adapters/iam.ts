@@ -1,8 +1,9 @@
 import Type, { type TSchema } from 'typebox';
 import { Value } from 'typebox/value';
-import type { IamBinding, IamPolicy, ServiceAccounts } from '../ports/google.ts';
+import { UpstreamMessage } from '../lib/redaction.ts';
+import type { IamBinding, IamPolicy } from '../ports/iam.ts';
+import type { ServiceAccounts } from '../ports/service-accounts.ts';
 import { Unavailable } from '../ports/unavailable.ts';
-import { without } from './credentials.ts';
 import { type GoogleEndpoints, originOf, tokenSource } from './google-endpoints.ts';
 import {
   bounded,
@@ -10,10 +11,11 @@ import {
   type GoogleFailure,
   type GoogleSystem,
   policyRefusal,
+  policyVersion,
   unavailable,
 } from './google-failure.ts';
 
-export interface IdentitiesOptions {
+export interface ServiceAccountsOptions {
   readonly project: string;
   readonly endpoints?: GoogleEndpoints;
   /** A Google access token of this service; by default that of its own identity. */
@@ -24,7 +26,7 @@ const Account = Type.Object({ email: Type.String(), description: Type.Optional(T
 
 const Policy = Type.Object({
   version: Type.Optional(Type.Integer()),
-  // Without one a write could undo somebody else’s.
+  // Without an etag a write could undo a concurrent change.
   etag: Type.String({ minLength: 1 }),
   bindings: Type.Optional(
     Type.Array(
@@ -73,15 +75,13 @@ const bindingOf = ({
   condition?: unknown;
 }): IamBinding => ({ role, members, ...(condition ? { condition } : {}) });
 
-/** Policies with conditions are told and taken in this version only. */
-const policyVersion = 3;
 const largestAnswer = 4 * 1024 * 1024;
 
 /**
- * The service accounts of one project, over IAM’s REST API (v1): four kinds of calls, for which Google’s client
- * would load gRPC and a second set of protos.
+ * The service accounts of one project, over IAM’s REST API (v1). For these five calls Google’s client would load gRPC
+ * and a second set of protos.
  */
-export const openServiceAccounts = (options: IdentitiesOptions): ServiceAccounts => {
+export const openServiceAccounts = (options: ServiceAccountsOptions): ServiceAccounts => {
   const { project } = options;
   const origin = originOf('iam.googleapis.com', options.endpoints);
   const accessToken = options.accessToken ?? tokenSource(origin);
@@ -92,20 +92,21 @@ export const openServiceAccounts = (options: IdentitiesOptions): ServiceAccounts
   };
   const accounts = `/v1/projects/${project}/serviceAccounts`;
   const pathOf = (id: string) => `${accounts}/${id}@${project}.iam.gserviceaccount.com`;
-  const nonsense = () => new Unavailable(google.system, `${google.name} gave an answer that makes no sense.`);
+  const nonsense = () => new Unavailable(google.system, `${google.name} returned an invalid response.`);
 
-  const failureIn = (body: unknown): GoogleFailure | undefined => {
+  const failureIn = (body: unknown, token: string): GoogleFailure | undefined => {
     if (!Value.Check(ErrorBody, body)) return undefined;
     const { status = '', message = '', details = [] } = body.error;
+    const said = (text: string) => new UpstreamMessage(text, [token]);
     const violations = details.flatMap((detail) =>
       Value.Check(PreconditionFailure, detail)
-        ? detail.violations.flatMap(({ description }) => description ?? [])
+        ? detail.violations.flatMap(({ description }) => (description === undefined ? [] : said(description)))
         : [],
     );
-    return { code: codeOf[status], message, violations };
+    return { code: codeOf[status], message: said(message), violations };
   };
 
-  /** What Google answered, or how it failed in its own form. Throws Unavailable when it did neither. */
+  /** Google’s answer, or its failure in Google’s own form. Throws Unavailable for anything else. */
   const ask = async <T extends TSchema>(
     signal: AbortSignal,
     schema: T,
@@ -128,17 +129,20 @@ export const openServiceAccounts = (options: IdentitiesOptions): ServiceAccounts
         throw new Unavailable(google.system, `${google.name} cannot be reached.`);
       });
       const text = await response.text().catch(() => {
-        throw new Unavailable(google.system, `${google.name} broke off its answer.`);
+        throw new Unavailable(
+          google.system,
+          `${google.name} closed the connection before the response was complete.`,
+        );
       });
       if (text.length > largestAnswer) throw nonsense();
       let value: unknown;
       try {
-        value = JSON.parse(without([token], text));
+        value = JSON.parse(text);
       } catch {
         value = undefined;
       }
       if (!response.ok) {
-        const failure = failureIn(value);
+        const failure = failureIn(value, token);
         if (failure === undefined) {
           throw new Unavailable(google.system, `${google.name} answered ${response.status}.`);
         }

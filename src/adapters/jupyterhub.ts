@@ -3,6 +3,17 @@ import type { HubRefusal, Hubs, HubUser, SpawnProgress } from '../ports/hubs.ts'
 import type { Clock } from '../ports/runtime.ts';
 import { Unavailable } from '../ports/unavailable.ts';
 import {
+  type HubAnswer,
+  HubHttp,
+  type HubRequest,
+  limits,
+  messageOf,
+  readBody,
+  segment,
+  send,
+  unavailable,
+} from './jupyterhub-http.ts';
+import {
   parsed,
   readBusy,
   readMinted,
@@ -12,36 +23,25 @@ import {
   refusalOf,
 } from './jupyterhub-model.ts';
 import { eventData, NotProgress, readProgress } from './jupyterhub-progress.ts';
-import {
-  exchange,
-  type HubAnswer,
-  type HubRequest,
-  HubWire,
-  limits,
-  messageOf,
-  read,
-  segment,
-  unavailable,
-} from './jupyterhub-wire.ts';
 
 export interface HubsOptions {
-  /** Where a hub is (HUB_API_URL_TEMPLATE); placeholders {slug} {id} {namespace}. */
+  /** Base URL of a hub (HUB_API_URL_TEMPLATE); placeholders {slug} {id} {namespace}. */
   readonly urlTemplate: string;
   /** The tokens of our service that a team’s hub may know, newest first. */
   readonly tokens: (id: string) => readonly string[];
   readonly clock: Clock;
-  /** Deadline of a call, 10 seconds unless told; one that stops a server gets half as much again. */
+  /** Deadline of a call, 10 seconds by default; a call that stops a server gets 1.5 times as much. */
   readonly callMs?: number;
-  /** How long a stream of progress may be silent; JupyterHub breaks its silence every eight seconds. */
-  readonly silenceMs?: number;
+  /** Idle timeout of a progress stream; JupyterHub sends a keep-alive every eight seconds. */
+  readonly idleTimeoutMs?: number;
 }
 
-/** JupyterHub’s cap on a page (`api_page_max_limit`). */
+/** JupyterHub’s maximum page size (`api_page_max_limit`). */
 const pageSize = 200;
 const maxPages = 100;
 
-/** Who is removed while the list is read moves the others forward, and one of them may be missed. */
-const listTries = 3;
+/** A user removed while the list is read shifts the others, and one of them may be missed. */
+const listAttempts = 3;
 const paginated = 'application/jupyterhub-pagination+json';
 const probeNote = 'knada-notebooks: is a kernel busy';
 const probeSeconds = 60;
@@ -50,18 +50,18 @@ const probeSeconds = 60;
 export const openHubs = (options: HubsOptions): Hubs => new JupyterHubs(options);
 
 class JupyterHubs implements Hubs {
-  readonly #wire: HubWire;
+  readonly #wire: HubHttp;
   readonly #clock: Clock;
   readonly #callMs: number;
   readonly #stopCallMs: number;
-  readonly #silenceMs: number;
+  readonly #idleTimeoutMs: number;
 
-  constructor({ urlTemplate, tokens, clock, callMs, silenceMs }: HubsOptions) {
-    this.#wire = new HubWire({ urlTemplate, tokens });
+  constructor({ urlTemplate, tokens, clock, callMs, idleTimeoutMs }: HubsOptions) {
+    this.#wire = new HubHttp({ urlTemplate, tokens, clock });
     this.#clock = clock;
     this.#callMs = callMs ?? limits.callMs;
     this.#stopCallMs = callMs === undefined ? limits.stopCallMs : callMs * 1.5;
-    this.#silenceMs = silenceMs ?? 30_000;
+    this.#idleTimeoutMs = idleTimeoutMs ?? 30_000;
   }
 
   version: Hubs['version'] = async (team, signal) => this.#version(team, this.#deadline(signal));
@@ -69,12 +69,12 @@ class JupyterHubs implements Hubs {
   users: Hubs['users'] = async (team, signal, { active = false } = {}) => {
     const deadline = this.#deadline(signal);
     const filter = active ? 'state=active' : 'include_stopped_servers=1';
-    for (let tries = 0; tries < listTries; tries += 1) {
+    for (let attempt = 0; attempt < listAttempts; attempt += 1) {
       const users = await this.#everyPage(team, filter, deadline);
       if (users === undefined) continue;
       return active ? users.filter(({ server }) => server !== null && !server.stopped) : users;
     }
-    throw unavailable(team, 'changed its list of people again and again while we read it');
+    throw unavailable(team, 'kept changing its list of users while we read it');
   };
 
   user: Hubs['user'] = async (team, name, signal) => this.#user(team, name, this.#deadline(signal));
@@ -88,8 +88,8 @@ class JupyterHubs implements Hubs {
   };
 
   /**
-   * JupyterHub forgets a person whose server it does not hold for running, and with them a server that is being
-   * started or that it has yet to check: that would run on with nobody to stop it. So those are stopped first.
+   * JupyterHub deletes a user whose server it does not consider running, and with the user a server that is starting or
+   * not checked yet, which would then keep running unmanaged. So such servers are stopped first.
    */
   removeUser: Hubs['removeUser'] = async (team, name, signal) => {
     const deadline = this.#deadline(signal, this.#stopCallMs);
@@ -102,7 +102,8 @@ class JupyterHubs implements Hubs {
     const answer = await this.#wire.send(team, request, deadline);
     if (answer.status === 204) return 'removed';
     if (answer.status === 404) return 'absent';
-    if (answer.status === 400 && /in the process of stopping/i.test(messageOf(answer))) return 'stopping';
+    if (answer.status === 400 && answer.message.exec(/in the process of stopping/i) !== null)
+      return 'stopping';
     throw unexpected(team, answer);
   };
 
@@ -121,17 +122,17 @@ class JupyterHubs implements Hubs {
       deadline,
     );
     if (answer.status === 201 || answer.status === 202) {
-      // JupyterHub 6 reads both bodies. 5 takes the newer one as options that it does not know: a hub that was rolled
-      // back since its last answer would run the default profile.
+      // JupyterHub 6 reads both bodies. 5 reads the newer one as unknown options: a hub that was rolled back since its
+      // last answer would start the default profile.
       if (nested && majorOf(this.#wire.versionOf(team) ?? version) < 6) {
         await this.#stop(team, name, this.#deadline(signal, this.#stopCallMs));
-        throw unavailable(team, 'is another version now');
+        throw unavailable(team, 'has changed its version');
       }
       return answer.status === 201 ? 'ready' : 'starting';
     }
     const refusal = refusalOf(answer, this.#clock.now());
     if (refusal !== undefined) return refusal;
-    // The start failed before it was slow, so the hub tells at once.
+    // The start failed within the hub’s `slow_spawn_timeout`, so the response has the error.
     if (answer.status === 500)
       return { refused: 'refused', message: messageOf(answer) || 'The start failed.' };
     throw unexpected(team, answer);
@@ -143,52 +144,56 @@ class JupyterHubs implements Hubs {
   progress: Hubs['progress'] = (team, name, signal) => this.#progress(team, name, signal);
 
   async *#progress(team: TeamName, name: string, signal: AbortSignal): AsyncGenerator<SpawnProgress> {
-    const silence = new Silence(this.#callMs, this.#silenceMs);
-    const either = AbortSignal.any([signal, silence.signal]);
+    const idle = new IdleTimeout(this.#callMs, this.#idleTimeoutMs);
+    const either = AbortSignal.any([signal, idle.signal]);
     const path = `/users/${segment(name)}/server/progress`;
     try {
-      const answer = await silence.during(
+      const answer = await idle.during(
         this.#wire.stream(team, { method: 'GET', path, accept: 'text/event-stream' }, either),
       );
       if (!(answer instanceof Response)) {
-        const isOver = answer.status === 400 && /\bnot starting\b/i.test(messageOf(answer));
+        const isOver = answer.status === 400 && answer.message.exec(/\bnot starting\b/i) !== null;
         if (isOver || answer.status === 404) return;
         throw unexpected(team, answer);
       }
       let last = 0;
-      for await (const data of eventData(silence.between(answer.body ?? noChunks()))) {
-        const line = readProgress(this.#wire.withoutTokens(team, data), last);
+      for await (const data of eventData(idle.between(answer.body ?? noChunks()))) {
+        const line = readProgress(data, last);
         last = line.progress;
-        yield line;
-        if (line.outcome !== undefined) return;
+        const { outcome, message } = line;
+        yield outcome === 'failed'
+          ? { ...line, message: `${this.#wire.upstreamMessage(team, message)}` }
+          : line;
+        if (outcome !== undefined) return;
       }
-      throw unavailable(team, 'broke off what it told of a start');
+      throw unavailable(team, 'closed the progress stream of a start early');
     } catch (error) {
       if (signal.aborted) return;
-      if (error instanceof NotProgress) throw unavailable(team, 'told nonsense of a start', error);
-      if (silence.signal.aborted) throw unavailable(team, 'fell silent during a start', error);
+      if (error instanceof NotProgress) throw unavailable(team, 'sent an invalid progress stream', error);
+      if (idle.signal.aborted) throw unavailable(team, 'sent no progress within the idle timeout', error);
       if (error instanceof Unavailable) throw error;
-      throw unavailable(team, 'broke off what it told of a start', error);
+      throw unavailable(team, 'closed the progress stream of a start early', error);
     } finally {
-      silence.end();
+      idle.end();
     }
   }
 
   reportActivity: Hubs['reportActivity'] = async (team, name, at, signal) => {
-    const body = { last_activity: at, servers: { '': { last_activity: at } } };
+    const hubTime = new Date(Date.parse(at) + this.#wire.skewMs(team)).toISOString();
+    const body = { last_activity: hubTime, servers: { '': { last_activity: hubTime } } };
     const request = { method: 'POST', path: `/users/${segment(name)}/activity`, body } as const;
     const answer = await this.#wire.send(team, request, this.#deadline(signal));
     if (answer.status === 200 || answer.status === 204) return;
-    const message = messageOf(answer);
-    if (answer.status === 400 && /in the future|not a valid timestamp/i.test(message)) {
-      throw new RangeError(message);
+    const { status, message } = answer;
+    if (status === 400 && message.exec(/in the future|not a valid timestamp/i) !== null) {
+      throw new RangeError(messageOf(answer));
     }
-    // Nobody, or nobody with a server: there is nothing to keep alive.
-    if (answer.status === 404 || (answer.status === 400 && /no such server/i.test(message))) return;
+    // No such user, or a user without a server: there is no activity to keep.
+    if (status === 404 || (status === 400 && message.exec(/no such server/i) !== null)) return;
     throw unexpected(team, answer);
   };
 
-  /** Asking counts as activity: the proxy in front of the server does not tell who asked. */
+  /** The probe itself counts as activity: the proxy in front of the server does not say who sent it. */
   isBusy: Hubs['isBusy'] = async (team, name, signal) => {
     const deadline = this.#deadline(signal);
     const tokens = `/users/${segment(name)}/tokens`;
@@ -196,15 +201,15 @@ class JupyterHubs implements Hubs {
     const answer = await this.#wire.send(team, { method: 'POST', path: tokens, body }, deadline);
     if (answer.status !== 201 && answer.status !== 200) throw unexpected(team, answer);
     const minted = readMinted(answer.body);
-    if (minted === undefined) throw unavailable(team, 'answered with what is no token');
+    if (minted === undefined) throw unavailable(team, 'answered with an invalid token');
     try {
       const busy = await this.#kernels(team, name, minted.token, deadline);
-      if (busy === undefined) throw unavailable(team, 'has a notebook server that answered with no kernels');
+      if (busy === undefined) throw unavailable(team, 'has a notebook server whose kernel list is invalid');
       return busy;
     } finally {
       const path = `${tokens}/${encodeURIComponent(minted.id)}`;
       const cleanup = AbortSignal.timeout(limits.cleanupMs);
-      // A token that stays is good for another minute, for this server and nothing else.
+      // A token that is not deleted expires within a minute, and allows access to this server only.
       await this.#wire.send(team, { method: 'DELETE', path }, cleanup).catch(() => undefined);
     }
   };
@@ -212,8 +217,8 @@ class JupyterHubs implements Hubs {
   async #kernels(team: TeamName, name: string, token: string, signal: AbortSignal) {
     const url = `${this.#wire.baseOf(team)}/user/${serverSegment(name)}/api/kernels`;
     const headers = { accept: 'application/json', authorization: `token ${token}` };
-    const response = await exchange(team, url, { headers }, signal);
-    const body = await read(team, response, signal);
+    const response = await send(team, url, { headers }, signal);
+    const body = await readBody(team, response, signal);
     if (response.status === 200) return readBusy(body);
     throw unavailable(team, `has a notebook server that answered with ${response.status}`);
   }
@@ -234,12 +239,12 @@ class JupyterHubs implements Hubs {
     const answer = await this.#wire.send(team, { method: 'GET', path }, signal);
     if (answer.status === 404) return undefined;
     if (answer.status !== 200) throw unexpected(team, answer);
-    const user = readUser(parsed(answer.body));
-    if (user === undefined) throw unavailable(team, 'answered with what is no person');
+    const user = readUser(parsed(answer.body), this.#wire.skewMs(team));
+    if (user === undefined) throw unavailable(team, 'answered with an invalid user');
     return user;
   }
 
-  /** Undefined when somebody was removed meanwhile. */
+  /** Undefined when a user was removed while the pages were read. */
   async #everyPage(
     team: TeamName,
     filter: string,
@@ -248,20 +253,20 @@ class JupyterHubs implements Hubs {
     const users = new Map<string, HubUser>();
     let offset = 0;
     for (let pages = 1; pages <= maxPages; pages += 1) {
-      // The next page is asked for by its place alone: the address that comes with it may be one inside the cluster.
+      // The next page is requested by its offset alone: the URL that comes with it may be internal to the cluster.
       const path = `/users?${filter}&offset=${offset}&limit=${pageSize}`;
       const answer = await this.#wire.send(team, { method: 'GET', path, accept: paginated }, signal);
       if (answer.status !== 200) throw unexpected(team, answer);
-      const page = readUsersPage(answer.body);
-      if (page === undefined) throw unavailable(team, 'answered with what is no list of people');
+      const page = readUsersPage(answer.body, this.#wire.skewMs(team));
+      if (page === undefined) throw unavailable(team, 'answered with an invalid list of users');
       for (const user of page.users) users.set(user.name, user);
       if (page.next === undefined) {
         return pages > 1 && users.size < page.total ? undefined : [...users.values()];
       }
-      if (page.next <= offset) throw unavailable(team, 'answered with pages that lead nowhere');
+      if (page.next <= offset) throw unavailable(team, 'answered with pages that do not advance');
       offset = page.next;
     }
-    throw unavailable(team, `has more than ${maxPages} pages of people`);
+    throw unavailable(team, `has more than ${maxPages} pages of users`);
   }
 
   async #stop(
@@ -275,8 +280,8 @@ class JupyterHubs implements Hubs {
     if (answer.status === 202) return 'stopping';
     const refusal = refusalOf(answer, this.#clock.now());
     if (refusal !== undefined) return refusal;
-    // It has no sentence for what it cannot stop yet: a server to be checked, or a start that does not give way
-    // within a second (stop_single_user raises RuntimeError).
+    // There is no message for a server that cannot be stopped yet: one that is not checked, or a start that is not
+    // cancelled within a second (stop_single_user raises RuntimeError).
     const pending =
       answer.status === 500 ? (await this.#user(team, name, signal))?.server?.pending : undefined;
     switch (pending) {
@@ -285,25 +290,25 @@ class JupyterHubs implements Hubs {
       case 'check':
         return {
           refused: 'pending_check',
-          message: 'The hub has just started and does not know the server yet.',
+          message: 'The hub has just started and has not checked the server yet.',
         };
       case 'spawn':
-        return { refused: 'pending_spawn', message: 'The start did not give way yet.' };
+        return { refused: 'pending_spawn', message: 'The start is not cancelled yet.' };
       default:
         throw unexpected(team, answer);
     }
   }
 }
 
-/** Ends what it watches when nothing is heard for too long; who is slow to listen does not count. */
-class Silence {
+/** Aborts when a stream sends nothing for too long; a slow consumer does not count. */
+class IdleTimeout {
   readonly #controller = new AbortController();
-  readonly #firstMs: number;
+  readonly #firstByteMs: number;
   readonly #betweenMs: number;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(firstMs: number, betweenMs: number) {
-    this.#firstMs = firstMs;
+  constructor(firstByteMs: number, betweenMs: number) {
+    this.#firstByteMs = firstByteMs;
     this.#betweenMs = betweenMs;
   }
 
@@ -312,7 +317,7 @@ class Silence {
   }
 
   async during<T>(work: Promise<T>): Promise<T> {
-    this.#listen(this.#firstMs);
+    this.#arm(this.#firstByteMs);
     try {
       return await work;
     } finally {
@@ -321,11 +326,11 @@ class Silence {
   }
 
   async *between(stream: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-    this.#listen(this.#betweenMs);
+    this.#arm(this.#betweenMs);
     for await (const chunk of stream) {
       this.end();
       yield chunk;
-      this.#listen(this.#betweenMs);
+      this.#arm(this.#betweenMs);
     }
     this.end();
   }
@@ -334,7 +339,7 @@ class Silence {
     clearTimeout(this.#timer);
   }
 
-  #listen(ms: number): void {
+  #arm(ms: number): void {
     this.#timer = setTimeout(() => this.#controller.abort(), ms);
   }
 }
@@ -344,7 +349,7 @@ async function* noChunks(): AsyncGenerator<Uint8Array> {}
 /** `5` of `5.5.0`. */
 const majorOf = (version: string): number => Number.parseInt(version, 10);
 
-/** The hub answered, and nobody expected this: it is as good as no answer. */
+/** An unexpected answer, which is treated as no answer. */
 const unexpected = (team: TeamName, answer: HubAnswer): Unavailable => {
   const message = messageOf(answer);
   return unavailable(team, `answered with ${answer.status}${message === '' ? '' : `: ${message}`}`);

@@ -1,10 +1,12 @@
+import { garHostOf, ghcrHost } from '../lib/oci.ts';
+
 /**
- * Where the registries answer. The hosts are a fixed set: whatever a caller writes can only pick one of them. For
- * tests and the sandbox each may be given another origin.
+ * The endpoints of the registries. The hosts are a fixed set: user input can only select one of them. Tests and the
+ * sandbox can set another origin for each.
  */
 export interface Endpoints {
   readonly ghcr: Host;
-  /** Docker’s protocol of Google Artifact Registry, in one region. */
+  /** The OCI endpoint of Google Artifact Registry in one region. */
   readonly gar: Host;
   readonly garApi: Host;
   readonly quay: Host;
@@ -12,9 +14,9 @@ export interface Endpoints {
 }
 
 export interface Host {
-  /** As it stands in an image reference. */
+  /** As in an image reference. */
   readonly name: string;
-  /** Where we connect: scheme, host and port. */
+  /** Scheme, host and port to connect to. */
   readonly origin: string;
 }
 
@@ -22,8 +24,8 @@ export interface Host {
 export type Origins = Readonly<Record<string, string>>;
 
 const namesIn = (garRegion: string) => ({
-  ghcr: 'ghcr.io',
-  gar: `${garRegion.toLowerCase()}-docker.pkg.dev`,
+  ghcr: ghcrHost,
+  gar: garHostOf(garRegion),
   garApi: 'artifactregistry.googleapis.com',
   quay: 'quay.io',
   python: 'peps.python.org',
@@ -31,16 +33,16 @@ const namesIn = (garRegion: string) => ({
 
 const originForm = /^https?:\/\/[a-z0-9.-]+(:[0-9]+)?$/i;
 
-/** What is wrong with `REGISTRY_ENDPOINTS`, a sentence each: only known hosts, only origins. */
+/** The faults of `REGISTRY_ENDPOINTS`, one sentence each: unknown hosts, and values that are not origins. */
 export const endpointFaults = (garRegion: string, origins: Origins): readonly string[] => {
   const known: readonly string[] = Object.values(namesIn(garRegion));
   return Object.entries(origins).flatMap(([host, origin]) => [
-    ...(known.includes(host) ? [] : [`${host} is none of ${known.join(', ')}`]),
+    ...(known.includes(host) ? [] : [`${host} is not one of ${known.join(', ')}`]),
     ...(originForm.test(origin) ? [] : [`${host} needs an origin such as http://127.0.0.1:8083`]),
   ]);
 };
 
-/** The endpoints of a region. Throws when an origin is given that `endpointFaults` objects to. */
+/** The endpoints of a region. Throws when `endpointFaults` finds a fault. */
 export const endpointsOf = (garRegion: string, origins: Origins = {}): Endpoints => {
   const [fault] = endpointFaults(garRegion, origins);
   if (fault !== undefined) throw new TypeError(fault);

@@ -3,15 +3,15 @@ import type { Clock } from '../ports/runtime.ts';
 import type { Host } from './oci-registry-endpoints.ts';
 import { retryAfterMs, Turns } from './oci-registry-wait.ts';
 
-/** Policy of every request to a registry. */
+/** The limits of requests to registries. */
 export const limits = {
   requestMs: 5000,
   operationMs: 8000,
   tries: 3,
   firstBackoffMs: 200,
-  /** A longer wait is the caller’s: it is told when to come back. */
+  /** A longer wait is left to the caller, with a Retry-After. */
   longestWaitMs: 2000,
-  /** A host that asks for silence gets it, but a wrong number in its answer does not shut it off for good. */
+  /** Caps a host’s Retry-After, so a wrong value does not disable the host for good. */
   longestSilenceMs: 10 * 60_000,
   redirects: 3,
   requestsPerSecond: 10,
@@ -21,7 +21,7 @@ export const limits = {
 const retried = new Set([408, 429, 500, 502, 503, 504]);
 const redirected = new Set([301, 302, 303, 307, 308]);
 
-/** There was no answer that can be believed. The message is written for the person who asked. */
+/** There was no valid answer. The message is shown to the caller. */
 export class NoAnswer extends Error {
   override readonly name = 'NoAnswer';
   readonly retryAfterSeconds: number | undefined;
@@ -34,7 +34,7 @@ export class NoAnswer extends Error {
 
 export interface WireRequest {
   readonly method: 'GET' | 'HEAD';
-  /** Begins with a slash; below the host’s origin. */
+  /** Starts with a slash; relative to the host’s origin. */
   readonly path: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly maxBytes?: number;
@@ -57,13 +57,13 @@ const waitFor = async (ms: number, signal: AbortSignal): Promise<void> => {
   await sleep(ms, undefined, { signal });
 };
 
-/** The deadline of one operation, which may consist of several requests. */
+/** The deadline of one operation, which may take several requests. */
 export const operation = (signal: AbortSignal): AbortSignal =>
   AbortSignal.any([signal, AbortSignal.timeout(limits.operationMs)]);
 
 /**
- * HTTP to a fixed host: deadlines, retries with jitter, a rate per host, capped bodies, and redirects that carry no
- * credentials. Any status but those that are worth another try is an answer. Throws NoAnswer.
+ * HTTP to a fixed host, with deadlines, retries with jitter, a rate limit per host, a body limit, and redirects without
+ * credentials. Every status that is not retried is an answer. Throws NoAnswer.
  */
 export class Wire {
   readonly #clock: Clock;
@@ -86,14 +86,14 @@ export class Wire {
       const { headers, status } = answer;
       const askedMs = retryAfterMs(headers.get('retry-after'), answer.body.toString(), this.#clock.now());
       return {
-        failed: status === 429 ? `${host.name} asks us to slow down` : `${host.name} answered ${status}`,
+        failed: status === 429 ? `${host.name} is rate-limiting requests` : `${host.name} answered ${status}`,
         askedMs,
         throttled: status === 429,
       };
     });
   }
 
-  /** Runs an attempt up to three times. The attempt throws for what another try cannot cure. */
+  /** Runs an attempt up to three times. The attempt throws for failures that a retry cannot fix. */
   async trying<T>(host: Host, signal: AbortSignal, attempt: () => Promise<Attempt<T>>): Promise<T> {
     for (let tries = 1; ; tries += 1) {
       await this.#turn(host, signal);
@@ -113,7 +113,7 @@ export class Wire {
   async #turn(host: Host, signal: AbortSignal): Promise<void> {
     const silentMs = (this.#silentUntil.get(host.name) ?? 0) - this.#clock.now();
     if (silentMs > 0) {
-      throw new NoAnswer(`${host.name} asked us to slow down.`, { retryAfterMs: silentMs });
+      throw new NoAnswer(`${host.name} is rate-limiting requests.`, { retryAfterMs: silentMs });
     }
     const turns =
       this.#turns.get(host.name) ?? new Turns(1000 / limits.requestsPerSecond, limits.requestsPerSecond);
@@ -163,7 +163,7 @@ export class Wire {
   }
 }
 
-/** The connection failed, or broke before the answer was whole. */
+/** The connection failed before the response was complete. */
 class Lost {
   readonly cause: unknown;
   constructor(cause: unknown) {
@@ -171,7 +171,7 @@ class Lost {
   }
 }
 
-/** What one try came to. */
+/** The outcome of one attempt. */
 export type Attempt<T> =
   | { readonly done: T }
   | {
@@ -188,7 +188,7 @@ const redirectTarget = (host: Host, from: URL, location: string | null, hops: nu
   const target = location === null ? null : URL.parse(location, from.href);
   const isDowngrade = from.protocol === 'https:' && target?.protocol !== 'https:';
   if (target === null || !/^https?:$/.test(target.protocol) || isDowngrade || hops >= limits.redirects) {
-    throw new NoAnswer(`${host.name} sent us somewhere that we do not go.`);
+    throw new NoAnswer(`${host.name} sent a redirect that is not followed.`);
   }
   return target;
 };
@@ -200,7 +200,7 @@ const read = async (response: Response, host: Host, maxBytes: number): Promise<B
   const stream: AsyncIterable<Uint8Array> = response.body;
   for await (const chunk of stream) {
     length += chunk.byteLength;
-    if (length > maxBytes) throw new NoAnswer(`${host.name} answered with more than ${maxBytes} bytes.`);
+    if (length > maxBytes) throw new NoAnswer(`${host.name} answered more than ${maxBytes} bytes.`);
     chunks.push(chunk);
   }
   return Buffer.concat(chunks);

@@ -1,12 +1,13 @@
 import Type, { type Static, type TSchema } from 'typebox';
 import { Value } from 'typebox/value';
+import { isoOf } from '../lib/time.ts';
 
 const index = 'application/vnd.oci.image.index.v1+json';
 const dockerIndex = 'application/vnd.docker.distribution.manifest.list.v2+json';
 const image = 'application/vnd.oci.image.manifest.v1+json';
 const dockerImage = 'application/vnd.docker.distribution.manifest.v2+json';
 
-/** All four, always: a registry that has an index answers 404 to whoever takes manifests only. */
+/** Always all four: a registry that has an index answers 404 to a client that accepts manifests only. */
 export const manifestTypes = [index, dockerIndex, image, dockerImage].join(', ');
 
 const Digest = Type.String({ pattern: '^sha256:[a-f0-9]{64}$' });
@@ -55,7 +56,7 @@ const parse = <T extends TSchema>(schema: T, body: Buffer): Static<T> | undefine
   }
 };
 
-/** os/architecture; undefined for what is no image to run, such as BuildKit’s attestations. */
+/** os/architecture; undefined for entries that are not images to run, such as BuildKit’s attestations. */
 const platformOf = ({ platform, annotations }: Static<typeof Index>['manifests'][number]) => {
   if (annotations?.['vnd.docker.reference.type'] === 'attestation-manifest') return undefined;
   if (platform === undefined || platform.os === 'unknown' || platform.architecture === 'unknown')
@@ -63,7 +64,7 @@ const platformOf = ({ platform, annotations }: Static<typeof Index>['manifests']
   return `${platform.os}/${platform.architecture}`;
 };
 
-/** An index or an image’s manifest; undefined for anything else. Size: what is pulled, compressed. */
+/** An image index or image manifest; undefined for anything else. The size is compressed, as pulled. */
 export const readManifest = (body: Buffer): ReadManifest | undefined => {
   const list = parse(Index, body);
   if (list !== undefined) {
@@ -79,22 +80,22 @@ export const readManifest = (body: Buffer): ReadManifest | undefined => {
   return { kind: 'image', config: single.config.digest, sizeBytes };
 };
 
-/** An image’s configuration. A build that hides its time says 1970 or the year 1: that is no time. */
+/** An image’s configuration. Reproducible builds set 1970 or the year 1, which is not a build time. */
 export const readConfig = (body: Buffer): { platform: string; createdAt: string | null } | undefined => {
   const config = parse(Config, body);
   if (config === undefined) return undefined;
   const createdMs = Date.parse(config.created ?? '');
   return {
     platform: `${config.os}/${config.architecture}`,
-    createdAt: createdMs > 0 ? new Date(createdMs).toISOString() : null,
+    createdAt: createdMs > 0 ? isoOf(createdMs) : null,
   };
 };
 
-/** The codes of a registry’s error; undefined when this is not one. */
+/** The codes of a registry’s error; undefined when the body is not one. */
 export const readErrors = (body: Buffer): readonly { code: string; message: string }[] | undefined =>
   parse(Errors, body)?.errors.map(({ code, message }) => ({ code, message: message ?? '' }));
 
-/** One page of tags; undefined when this is not one. */
+/** One page of tags; undefined when the body is not one. */
 export const readTags = (body: Buffer): readonly string[] | undefined => {
   const page = parse(Tags, body);
   return page === undefined ? undefined : (page.tags ?? []);
@@ -106,7 +107,7 @@ const Token = Type.Object({
   expires_in: Type.Optional(Type.Number()),
 });
 
-/** A token and how long it lasts; 60 seconds when the server does not say (distribution’s token specification). */
+/** A token and its lifetime; the default is 60 seconds (distribution’s token authentication specification). */
 export const readToken = (body: Buffer): { token: string; seconds: number } | undefined => {
   const answer = parse(Token, body);
   const token = answer?.token ?? answer?.access_token;

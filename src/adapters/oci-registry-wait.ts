@@ -4,7 +4,7 @@ const unitMs: Readonly<Record<string, number>> = {
   s: 1000,
   ms: 1,
   µs: 0.001,
-  // The Greek letter, which looks the same.
+  // U+03BC, which looks the same as U+00B5.
   μs: 0.001,
   us: 0.001,
   ns: 0.000_001,
@@ -23,8 +23,8 @@ const goDurationMs = (text: string): number | undefined => {
 };
 
 /**
- * How long a registry asks us to wait, in milliseconds: the Retry-After header in seconds or as a date, else
- * GHCR’s own form, which stands in the text of the error and nowhere else.
+ * How long a registry asks to wait, in milliseconds: the Retry-After header in seconds or as a date, else GHCR’s own
+ * form, which is only in the text of the error.
  */
 export const retryAfterMs = (header: string | null, body: string, now: number): number | undefined => {
   if (header !== null) {

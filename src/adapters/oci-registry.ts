@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { Lru } from '../lib/lru.ts';
+import { digestForm, repositoryName, tagName } from '../lib/oci.ts';
 import type {
   GarImage,
   ImageDetails,
@@ -11,6 +12,7 @@ import type {
 } from '../ports/registries.ts';
 import type { Clock } from '../ports/runtime.ts';
 import type { ArtifactRegistry } from './artifact-registry.ts';
+import { tokenSource } from './google-endpoints.ts';
 import { type Endpoints, endpointsOf, type Host, type Origins } from './oci-registry-endpoints.ts';
 import { NoAnswer, operation, Wire, type WireAnswer, type WireOptions } from './oci-registry-http.ts';
 import {
@@ -30,36 +32,32 @@ export interface RegistriesOptions extends WireOptions {
   readonly origins?: Origins;
   /** A Google access token of this service; by default that of its own identity. */
   readonly accessToken?: () => Promise<string>;
-  /** Tags asked for at a time. */
+  /** Tags per page. */
   readonly pageSize?: number;
 }
 
-/** How long an answer is good for. A digest names its content: what was read of one holds for good. */
+/** How long answers are cached. The content of a digest never changes, so it is cached without an expiry. */
 const keptMs = {
   digest: 5 * 60_000,
   tags: 60_000,
-  /** A list that a registry cannot renew is shown this long. */
+  /** A list that cannot be refreshed is shown this long. */
   staleTags: 10 * 60_000,
   garImages: 60_000,
   absent: { repository: 60_000, manifest: 30_000, part: 30_000 },
 } as const;
 
-/** A token is not used in its last seconds: it has to last for the request. */
+/** A token is renewed before it expires, so it is valid for the whole request. */
 const tokenMarginMs = 15_000;
 const entriesKept = 2000;
 const maxPages = 20;
 const amd64 = 'linux/amd64';
-
-const pathForm = /^[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*)*$/;
-const tagForm = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/;
-const digestForm = /^sha256:[a-f0-9]{64}$/;
 
 interface Kept<T> {
   readonly answer: RegistryAnswer<T>;
   readonly atMs: number;
 }
 
-/** The registry said no, in its own form. */
+/** The registry answered in its own form that something is absent. */
 class Absent extends Error {
   override readonly name = 'Absent';
   readonly missing: Missing;
@@ -70,13 +68,13 @@ class Absent extends Error {
 }
 
 /**
- * The registries that images come from, over Docker’s protocol: GHCR as an anonymous reader, which proves that the
- * cluster can pull; Google Artifact Registry as ourselves. Only these two are ever connected to.
+ * The registries that images come from, over the OCI distribution protocol: GHCR anonymously, which proves that the
+ * cluster can pull, and Google Artifact Registry with our own identity. No other registry is connected to.
  */
 export const openRegistries = (options: RegistriesOptions): Registries => {
   const endpoints = endpointsOf(options.garRegion, options.origins);
   const wire = new Wire(options);
-  const accessToken = options.accessToken ?? tokenSource(endpoints.gar);
+  const accessToken = options.accessToken ?? tokenSource(endpoints.gar.origin);
   let gar: Promise<ArtifactRegistry> | undefined;
   const artifactRegistry = () => {
     const { garProject: project, garRegion: region } = options;
@@ -112,7 +110,7 @@ class OciRegistries implements Registries {
 
   digest: Registries['digest'] = async (image, signal, { fresh = false } = {}) => {
     const host = this.#hostOf(image);
-    if (!tagForm.test(image.tag)) throw new TypeError('Not a tag.');
+    if (!tagName.test(image.tag)) throw new TypeError('Not a tag.');
     const key = `${image.host}/${image.path}:${image.tag}`;
     return this.#answering(this.#digests, key, { fresh, goodMs: keptMs.digest }, async () => {
       const deadline = operation(signal);
@@ -121,7 +119,7 @@ class OciRegistries implements Registries {
         const stated = head.headers.get('docker-content-digest');
         if (stated !== null && digestForm.test(stated)) return stated;
       }
-      // Either the digest is ours to compute, or the reason of a refusal, which an answer to HEAD does not carry.
+      // GET returns the content to compute the digest from, or the reason of a refusal, which HEAD does not.
       const whole = await this.#get(host, image, `manifests/${image.tag}`, 'manifest', deadline);
       if (!isManifest(whole) || readManifest(whole.body) === undefined) throw nonsense(host);
       return digestOf(whole.body);
@@ -186,13 +184,13 @@ class OciRegistries implements Registries {
   #hostOf({ host, path }: ImageRepository): Host {
     const { ghcr, gar } = this.#parts.endpoints;
     const found = [ghcr, gar].find(({ name }) => name === host);
-    if (found === undefined || !pathForm.test(path) || path.length > 255) {
-      throw new TypeError('Not a repository of a registry that we ask.');
+    if (found === undefined || !repositoryName.test(path) || path.length > 255) {
+      throw new TypeError('Not a repository of a supported registry.');
     }
     return found;
   }
 
-  /** Answers out of memory while that is good, else asks; what cannot be asked is unknown. */
+  /** Answers from the cache while it is valid, else asks the registry; without an answer it is unknown. */
   async #answering<T>(
     memory: Lru<Kept<T>>,
     key: string,
@@ -235,11 +233,11 @@ class OciRegistries implements Registries {
         const answer = await this.#get(host, repository, `tags/list${query}`, 'repository', signal);
         const more = readTags(answer.body);
         if (more === undefined) throw nonsense(host);
-        // One at a time: a page may hold more than a call takes arguments.
-        for (const tag of more) if (tagForm.test(tag)) tags.push(tag);
+        // One at a time: a page may have more tags than a call can have arguments.
+        for (const tag of more) if (tagName.test(tag)) tags.push(tag);
         query = nextQuery(host, repository, answer.headers.get('link'));
       } catch (error) {
-        // The first page decides what is there; a later one that fails leaves the list short.
+        // The first page decides whether the repository exists; a failure on a later page makes the list partial.
         if (page === 0 || !(error instanceof NoAnswer)) throw error;
         return listed(tags, true);
       }
@@ -247,7 +245,7 @@ class OciRegistries implements Registries {
     return listed(tags, false);
   }
 
-  /** Content by its digest; what does not match is not the content. */
+  /** Content by its digest, verified. */
   async #verified(
     host: Host,
     repository: ImageRepository,
@@ -273,11 +271,11 @@ class OciRegistries implements Registries {
     throw this.#refusal(host, answer, missing);
   }
 
-  /** Nobody is told that an image is absent unless the registry said so in its own form. */
+  /** An image is absent only when the registry said so in its own form. */
   #refusal(host: Host, { status, body }: WireAnswer, missing: Missing): Absent | NoAnswer {
     const codes = readErrors(body)?.map(({ code }) => code) ?? [];
     const isDenied = codes.includes('DENIED') || codes.includes('UNAUTHORIZED');
-    // With no valid token of ours Google tells nothing about the image; GHCR hides what is missing behind both.
+    // Without a valid token Google says nothing about the image; GHCR answers both for a missing repository.
     if (isDenied && (status === 403 || (status === 401 && host === this.#parts.endpoints.ghcr))) {
       return new Absent(missing === 'part' ? 'part' : 'repository');
     }
@@ -288,7 +286,7 @@ class OciRegistries implements Registries {
     return new NoAnswer(`${host.name} answered ${status}.`);
   }
 
-  /** One request with credentials; a bearer token that is not taken any more is fetched anew, once. */
+  /** One request with credentials; a rejected bearer token is renewed once. */
   async #ask(
     host: Host,
     repository: ImageRepository,
@@ -323,7 +321,7 @@ class OciRegistries implements Registries {
     }
     const kept = this.#tokens.get(repository.path);
     if (kept !== undefined && !renew && kept.untilMs > this.#parts.clock.now()) return `Bearer ${kept.token}`;
-    // The realm is known and not taken from a challenge: nothing that is answered decides where we ask.
+    // The realm is fixed, not taken from a challenge: no response decides where credentials are requested.
     const scope = `repository:${repository.path}:pull`;
     const query = new URLSearchParams({ service: host.name, scope });
     const now = this.#parts.clock.now();
@@ -337,20 +335,6 @@ class OciRegistries implements Registries {
   }
 }
 
-/** Over plain HTTP, which only a simulator speaks, our own token is not sent. */
-const tokenSource = ({ origin }: Host): (() => Promise<string>) => {
-  if (origin.startsWith('http:')) return () => Promise.resolve('local');
-  let auth: Promise<{ getAccessToken(): Promise<string | null | undefined> }> | undefined;
-  return async () => {
-    auth ??= import('google-auth-library').then(
-      ({ GoogleAuth }) => new GoogleAuth({ scopes: ['https://www.googleapis.com/auth/cloud-platform'] }),
-    );
-    const token = await (await auth).getAccessToken();
-    if (!token) throw new Error('no token');
-    return token;
-  };
-};
-
 const digestOf = (body: Buffer): string => `sha256:${createHash('sha256').update(body).digest('hex')}`;
 
 const sorted = (platforms: readonly string[]): string[] => [...new Set(platforms)].toSorted();
@@ -360,12 +344,12 @@ const listed = (tags: readonly string[], partial: boolean) => ({
   partial,
 });
 
-/** Google answers some odd names with 200 and a page of HTML. */
+/** Google answers some malformed names with 200 and an HTML page. */
 const isManifest = ({ headers }: WireAnswer): boolean => /json/.test(headers.get('content-type') ?? 'json');
 
-const nonsense = (host: Host): NoAnswer => new NoAnswer(`${host.name} gave an answer that makes no sense.`);
+const nonsense = (host: Host): NoAnswer => new NoAnswer(`${host.name} returned an invalid response.`);
 
-/** The query of the next page. Only that is taken from a Link; where it is asked stays ours. */
+/** The query of the next page. Only the query is taken from the Link header, never the host or path. */
 const nextQuery = (host: Host, { path }: ImageRepository, link: string | null): string | undefined => {
   if (link === null) return undefined;
   const target = /<([^>]{1,2048})>\s*;\s*rel="?next"?/.exec(link)?.[1];

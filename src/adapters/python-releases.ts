@@ -13,11 +13,11 @@ const QuayPage = Type.Object({
   has_additional: Type.Boolean(),
 });
 
-/** quay’s own API: its Docker API lists tags without their times. */
+/** Quay’s own API: its OCI API lists tags without their times. */
 const quayPath = (page: number) =>
   `/api/v1/repository/jupyter/base-notebook/tag/?onlyActiveTags=true&filter_tag_name=like:python-3.&limit=100&page=${page}`;
 
-/** Asks peps.python.org, the canonical place of the release cycle since 2025-12, and quay.io. */
+/** Reads peps.python.org, the canonical source of the release cycle since 2025-12, and quay.io. */
 export const openPythonReleases = (
   options: WireOptions & { readonly garRegion: string; readonly origins?: Origins },
 ): PythonReleases => {
@@ -37,7 +37,7 @@ export const openPythonReleases = (
       return value;
     } catch (cause) {
       if (cause instanceof SyntaxError) {
-        throw new Unavailable(host.name, `${host.name} gave an answer that makes no sense.`, { cause });
+        throw new Unavailable(host.name, `${host.name} returned an invalid response.`, { cause });
       }
       if (!(cause instanceof NoAnswer)) throw cause;
       throw new Unavailable(host.name, cause.message, { cause });
@@ -52,15 +52,15 @@ export const openPythonReleases = (
       for (let page = 1; page <= maxPages; page += 1) {
         const answer = await json(quay, quayPath(page), deadline);
         if (!Value.Check(QuayPage, answer)) {
-          throw new Unavailable(quay.name, `${quay.name} gave an answer that makes no sense.`);
+          throw new Unavailable(quay.name, `${quay.name} returned an invalid response.`);
         }
         for (const { name, last_modified: lastModified } of answer.tags) {
           tags.push({ name, ...(lastModified !== undefined && { lastModified }) });
         }
         if (!answer.has_additional) return tags;
       }
-      // The frozen versions are on the last pages: half a list would lose them.
-      throw new Unavailable(quay.name, `${quay.name} lists more tags than we read.`);
+      // Versions that are no longer built are on the last pages: an incomplete list would lose them.
+      throw new Unavailable(quay.name, `${quay.name} lists more tags than this service reads.`);
     },
   };
 };

@@ -1,13 +1,10 @@
 import type { SecretManagerServiceClient } from '@google-cloud/secret-manager';
-import type {
-  IamBinding,
-  IamPolicy,
-  SecretManager,
-  SecretMetadata,
-  StoredSecretVersion,
-} from '../ports/google.ts';
+import { UpstreamMessage } from '../lib/redaction.ts';
+import type { SecretVersion } from '../model/secret.ts';
+import type { IamBinding, IamPolicy } from '../ports/iam.ts';
+import type { SecretManager, SecretMetadata } from '../ports/secret-manager.ts';
 import { Unavailable } from '../ports/unavailable.ts';
-import { without } from './credentials.ts';
+import { clientOptions, codeOf, isGoogleAnswer } from './google-client.ts';
 import { type GoogleEndpoints, originOf, tokenSource } from './google-endpoints.ts';
 import {
   bounded,
@@ -16,45 +13,27 @@ import {
   type GoogleFailure,
   type GoogleSystem,
   policyRefusal,
+  policyVersion,
   unavailable,
 } from './google-failure.ts';
 
 export interface SecretManagerOptions {
   readonly project: string;
-  /** Where payloads are kept. */
+  /** Where payloads are stored. */
   readonly region: string;
   readonly endpoints?: GoogleEndpoints;
   /** A Google access token of this service; by default that of its own identity. */
   readonly accessToken?: () => Promise<string>;
 }
 
-/**
- * Google’s client over HTTP: it is ready in three quarters of the time that gRPC takes, and speaks to a simulator
- * without TLS.
- */
+/** Google’s client over HTTP: it loads faster than gRPC, and talks to a simulator without TLS. */
 const load = async (origin: string, accessToken: () => Promise<string>) => {
-  const [{ v1 }, { OAuth2Client }] = await Promise.all([
+  const [{ v1 }, client] = await Promise.all([
     import('@google-cloud/secret-manager'),
-    import('google-auth-library'),
+    clientOptions(origin, accessToken),
   ]);
-  const authClient = new OAuth2Client();
-  // Whoever gives the token keeps it; a short life here only means that it is asked for.
-  authClient.refreshHandler = async () => ({
-    access_token: await accessToken(),
-    expiry_date: Date.now() + 60_000,
-  });
-  const { protocol, hostname, port } = new URL(origin);
-  return new v1.SecretManagerServiceClient({
-    fallback: true,
-    authClient,
-    protocol: protocol.slice(0, -1),
-    apiEndpoint: hostname,
-    port: port === '' ? 443 : Number(port),
-  });
+  return new v1.SecretManagerServiceClient(client);
 };
-
-/** Whether Google said it in its own form. The client makes a code of any status, also of a proxy’s page. */
-const isSaid = (error: Error): boolean => 'details' in error;
 
 const violationsOf = (error: Error): readonly string[] => {
   const details: unknown = 'statusDetails' in error ? error.statusDetails : undefined;
@@ -74,12 +53,11 @@ const violationsOf = (error: Error): readonly string[] => {
   });
 };
 
-/** What the client’s error says, and nothing else of it: it may carry the request. */
+/** The message of the client’s error only: the error may carry the request. */
 const failureOf = (error: unknown, tokens: Iterable<string>): GoogleFailure | undefined => {
-  if (!(error instanceof Error) || !isSaid(error)) return undefined;
-  const failed = 'code' in error && typeof error.code === 'number' ? error.code : undefined;
-  const violations = violationsOf(error).map((violation) => without(tokens, violation));
-  return { code: failed, message: without(tokens, error.message), violations };
+  if (!isGoogleAnswer(error)) return undefined;
+  const said = (text: string) => new UpstreamMessage(text, tokens);
+  return { code: codeOf(error), message: said(error.message), violations: violationsOf(error).map(said) };
 };
 
 interface GoogleTime {
@@ -90,7 +68,7 @@ interface GoogleTime {
 const instant = (time: GoogleTime | null | undefined): string =>
   new Date(Number(time?.seconds ?? 0) * 1000 + Math.floor(Number(time?.nanos ?? 0) / 1e6)).toISOString();
 
-const states: Readonly<Record<string, StoredSecretVersion['state']>> = {
+const states: Readonly<Record<string, SecretVersion['state']>> = {
   ENABLED: 'enabled',
   DISABLED: 'disabled',
   DESTROYED: 'destroyed',
@@ -115,7 +93,7 @@ interface GoogleBinding {
   readonly condition?: object | null;
 }
 
-/** The client fills in what was not there; a condition is handed on as Google told it. */
+/** The client fills in missing fields; a condition is passed on as Google returned it. */
 const conditionOf = (condition: object): object =>
   Object.fromEntries(Object.entries(condition).filter(([, value]) => value !== ''));
 
@@ -137,7 +115,7 @@ const etagOf = (etag: unknown): string => {
   return typeof etag === 'string' ? etag : '';
 };
 
-/** Undefined when it has no etag: a write could then undo somebody else’s. */
+/** Undefined without an etag: a write could undo a concurrent change. */
 const policyOf = ({ bindings, auditConfigs, etag, version }: GooglePolicy): IamPolicy | undefined => {
   const known = etagOf(etag);
   if (known === '') return undefined;
@@ -161,8 +139,6 @@ const metadataOf = ({ labels, annotations, etag }: GoogleSecret): SecretMetadata
   etag: etag ?? '',
 });
 
-/** Policies with conditions are told and taken in this version only. */
-const policyVersion = 3;
 const pageSize = 250;
 const maxPages = 100;
 
@@ -195,8 +171,8 @@ export const openSecretManager = (options: SecretManagerOptions): SecretManager 
   const nameOf = (id: string) => `${parent}/secrets/${id}`;
   const once = { timeout: callMs, maxRetries: 0 };
 
-  const nonsense = () => new Unavailable(google.system, `${google.name} gave an answer that makes no sense.`);
-  const versionOf = ({ name, state, createTime }: GoogleVersion): StoredSecretVersion => {
+  const nonsense = () => new Unavailable(google.system, `${google.name} returned an invalid response.`);
+  const versionOf = ({ name, state, createTime }: GoogleVersion): SecretVersion => {
     const version = /\/versions\/([0-9]+)$/.exec(name ?? '')?.[1];
     const known = typeof state === 'string' ? states[state] : undefined;
     if (version === undefined || known === undefined) {
@@ -206,8 +182,8 @@ export const openSecretManager = (options: SecretManagerOptions): SecretManager 
   };
 
   /**
-   * One call. `expected` turns failures that are answers into values; every other one is Unavailable, without a cause.
-   * `isSilent`: the request carries a payload, and nothing that was said about it is repeated.
+   * One call. `expected` turns failures that are answers into values; every other failure is Unavailable, without a
+   * cause. `isSilent`: the request carries a payload, so Google’s message is left out.
    */
   const call = async <T, E = never>(
     signal: AbortSignal,
@@ -294,7 +270,7 @@ export const openSecretManager = (options: SecretManagerOptions): SecretManager 
         },
       ),
     versions: async (id, signal) => {
-      const all: StoredSecretVersion[] = [];
+      const all: SecretVersion[] = [];
       let pageToken = '';
       for (let page = 0; page < maxPages; page += 1) {
         const token = pageToken;

@@ -1,29 +1,18 @@
-import { setTimeout as wait } from 'node:timers/promises';
-import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyReply } from 'fastify';
 import Type from 'typebox';
 import type { Caller } from '../http/auth.ts';
-import { type ServerEvent, streamEvents } from '../http/events.ts';
 import type { App } from '../http/server.ts';
 import { ref } from '../lib/schema.ts';
 import { exampleOperation, Operation, type OperationRecord } from '../model/operation.ts';
 import { Problem } from '../model/problems.ts';
 import type { TeamRecord } from '../model/record.ts';
-import {
-  ExtendOrder,
-  OperationPath,
-  Server,
-  ServerList,
-  ServerPath,
-  StartOrder,
-  StopOrder,
-} from '../model/server.ts';
+import { ExtendOrder, Server, ServerList, ServerPath, StartOrder, StopOrder } from '../model/server.ts';
 import { TeamPath } from '../model/team.ts';
-import type { SpawnProgress } from '../ports/hubs.ts';
 import type { Clock } from '../ports/runtime.ts';
 import type { Store } from '../ports/store.ts';
 import { operationView } from '../servers/operation-view.ts';
 import type { Servers } from '../servers/servers.ts';
-import { actorOf, authorize, teamOf } from './access.ts';
+import { actorOf, teamOf } from './access.ts';
 
 export const serverSchemas = [ExtendOrder, Operation, Server, ServerList, StartOrder, StopOrder];
 
@@ -31,18 +20,15 @@ const tags = ['servers'];
 const hubProblems = ['hub_unavailable', 'hub_restarting'] as const;
 const orderProblems = [...hubProblems, 'server_busy', 'deleting', 'busy'] as const;
 
-/** A watcher is told of a change after this long at most; no operation takes more than one step in it. */
-const watchEveryMs = 1_000;
-
 const underWay = (example: Operation) => ({
-  description: 'It is under way; Location is where to follow it.',
+  description: 'Accepted; follow the operation at Location.',
   headers: {
     location: Type.String({ examples: ['/v1/teams/team-a/operations/op-6f1c2a9be0d34c57'] }),
   },
   content: { 'application/json': { schema: ref(Operation), example } },
 });
 
-const { user: _onNoServer, ...onTheHub } = exampleOperation;
+const { user: _ofNoServer, ...exampleOfHub } = exampleOperation;
 
 const examples = {
   start: { ...exampleOperation, kind: 'start' },
@@ -55,7 +41,7 @@ const examples = {
   },
   restart: exampleOperation,
   restartHub: {
-    ...onTheHub,
+    ...exampleOfHub,
     kind: 'restart_hub',
     progress: 40,
     message: 'The hub is restarting; notebooks keep running.',
@@ -67,6 +53,7 @@ const accepted = (reply: FastifyReply, team: TeamRecord, operation: OperationRec
   return reply.type('application/json').send(operationView(operation));
 };
 
+/** What the routes of servers and their operations need. */
 export interface ServerRouteDeps {
   readonly store: Store;
   readonly clock: Clock;
@@ -75,7 +62,7 @@ export interface ServerRouteDeps {
 
 export const registerServers = (app: App, deps: ServerRouteDeps): void => {
   const { store, clock, servers } = deps;
-  const act = (caller: Caller) => actorOf(caller, clock);
+  const actor = (caller: Caller) => actorOf(caller, clock);
 
   /** The team, if a notebook is ordered. */
   const teamWithNotebook = async (slug: string, caller: Caller): Promise<TeamRecord> => {
@@ -87,7 +74,7 @@ export const registerServers = (app: App, deps: ServerRouteDeps): void => {
   const teamOfMember = async (slug: string, user: string, caller: Caller): Promise<TeamRecord> => {
     const team = await teamWithNotebook(slug, caller);
     if (team.members.some(({ username }) => username === user)) return team;
-    throw new Problem('not_found', { detail: `${user} is the hub user of no member of this team.` });
+    throw new Problem('not_found', { detail: `No member of this team is the hub user ${user}.` });
   };
 
   app.route({
@@ -95,9 +82,9 @@ export const registerServers = (app: App, deps: ServerRouteDeps): void => {
     url: '/v1/teams/:team/servers',
     schema: {
       operationId: 'listServers',
-      summary: 'Every member’s notebook server as it is now',
+      summary: 'List the notebook servers of a team',
       description:
-        'Members who never started one are listed, too. While the hub does not answer, a server with a pod is shown by its pod, and one without as unknown, never as stopped; when the cluster does not answer either: hub_unavailable.',
+        'One item per member, including members who never started a server. While the hub does not answer, a server with a pod is shown from its pod, and a server without one is unknown, never stopped. If the cluster does not answer either, the answer is hub_unavailable.',
       tags,
       problems: ['hub_unavailable'],
       params: TeamPath,
@@ -116,7 +103,7 @@ export const registerServers = (app: App, deps: ServerRouteDeps): void => {
       operationId: 'startServer',
       summary: 'Start a member’s server',
       description:
-        'The server when it runs already, whatever profile it runs on: stop it first to start it on another. While a start is open, asking again answers that same operation: nothing is started twice. A hub that has no room for another start makes the operation wait, not fail.',
+        'Answers the server if it is already running, on whatever profile; to change the profile, stop it first. While a start is open, another request answers the same operation: nothing is started twice. If the hub has reached its limit of concurrent starts, the operation waits.',
       tags,
       problems: [...orderProblems, 'no_environment'],
       params: ServerPath,
@@ -125,7 +112,7 @@ export const registerServers = (app: App, deps: ServerRouteDeps): void => {
     },
     handler: async ({ params, body, caller }, reply) => {
       const team = await teamOfMember(params.team, params.user, caller);
-      const outcome = await servers.start(team, params.user, body.profile, act(caller));
+      const outcome = await servers.start(team, params.user, body.profile, actor(caller));
       return 'server' in outcome ? outcome.server : accepted(reply, team, outcome.operation);
     },
   });
@@ -138,7 +125,7 @@ export const registerServers = (app: App, deps: ServerRouteDeps): void => {
       operationId: 'stopServer',
       summary: 'Stop a member’s server',
       description:
-        'The home volume stays; what was installed globally is gone. With force the pod is deleted, which works while the hub is frozen or away, and gives up whatever operation is open on the server.',
+        'The home volume is kept; packages that were installed globally are lost. With force, the pod is deleted even if the hub does not answer, and an open operation on the server is abandoned.',
       tags,
       problems: orderProblems,
       params: ServerPath,
@@ -147,7 +134,7 @@ export const registerServers = (app: App, deps: ServerRouteDeps): void => {
     },
     handler: async ({ params, body, caller }, reply) => {
       const team = await teamOfMember(params.team, params.user, caller);
-      const outcome = await servers.stop(team, params.user, body.force ?? false, act(caller));
+      const outcome = await servers.stop(team, params.user, body.force ?? false, actor(caller));
       return 'server' in outcome ? outcome.server : accepted(reply, team, outcome.operation);
     },
   });
@@ -158,9 +145,9 @@ export const registerServers = (app: App, deps: ServerRouteDeps): void => {
     config: { optionalBody: true },
     schema: {
       operationId: 'restartServer',
-      summary: 'Stop a member’s server and start it again',
+      summary: 'Restart a member’s server',
       description:
-        'It comes back with what is configured now, on the profile that was used last. A server that is stopped is started.',
+        'The server starts with the current configuration, on the profile that was used last. A stopped server is started.',
       tags,
       problems: [...orderProblems, 'no_environment'],
       params: ServerPath,
@@ -169,7 +156,7 @@ export const registerServers = (app: App, deps: ServerRouteDeps): void => {
     },
     handler: async ({ params, body, caller }, reply) => {
       const team = await teamOfMember(params.team, params.user, caller);
-      const operation = await servers.restart(team, params.user, body.force ?? false, act(caller));
+      const operation = await servers.restart(team, params.user, body.force ?? false, actor(caller));
       return accepted(reply, team, operation);
     },
   });
@@ -179,9 +166,9 @@ export const registerServers = (app: App, deps: ServerRouteDeps): void => {
     url: '/v1/teams/:team/servers/:user/extend',
     schema: {
       operationId: 'extendServer',
-      summary: 'Keep a running server alive until then',
+      summary: 'Keep a running server alive until an instant',
       description:
-        'At most 24 hours ahead. Asking again replaces what was asked before, by an earlier instant too, so that it can be taken back. It ends with the server.',
+        'At most 24 hours ahead. A later request replaces this one, also with an earlier instant. The extension ends when the server stops.',
       tags,
       problems: [...hubProblems, 'server_not_running', 'deleting', 'busy'],
       params: ServerPath,
@@ -190,7 +177,7 @@ export const registerServers = (app: App, deps: ServerRouteDeps): void => {
     },
     handler: async ({ params, body, caller }) => {
       const team = await teamOfMember(params.team, params.user, caller);
-      return servers.extend(team, params.user, body.until, act(caller));
+      return servers.extend(team, params.user, body.until, actor(caller));
     },
   });
 
@@ -199,8 +186,8 @@ export const registerServers = (app: App, deps: ServerRouteDeps): void => {
     url: '/v1/teams/:team/hub/restart',
     schema: {
       operationId: 'restartHub',
-      summary: 'Restart a hub that is stuck',
-      description: 'Notebooks keep running; logging in, starting and stopping wait until it is back.',
+      summary: 'Restart the team’s hub',
+      description: 'Notebooks keep running; logins, starts and stops wait until the hub is back.',
       tags,
       problems: ['hub_unavailable', 'deleting', 'busy'],
       params: TeamPath,
@@ -208,104 +195,8 @@ export const registerServers = (app: App, deps: ServerRouteDeps): void => {
     },
     handler: async ({ params, caller }, reply) => {
       const team = await teamWithNotebook(params.team, caller);
-      const operation = await servers.restartHub(team, act(caller));
+      const operation = await servers.restartHub(team, actor(caller));
       return accepted(reply, team, operation);
     },
   });
-
-  app.route({
-    method: 'GET',
-    url: '/v1/teams/:team/operations/:operation',
-    schema: {
-      operationId: 'getOperation',
-      summary: 'How far an operation is',
-      description: 'Looking takes it on. A finished one can be looked at for a week.',
-      tags,
-      params: OperationPath,
-      response: { 200: ref(Operation) },
-    },
-    handler: async ({ params, caller }) => {
-      const team = await teamOf(store, params.team, caller);
-      return operationView(await found(team, params.operation));
-    },
-  });
-
-  app.route({
-    method: 'GET',
-    url: '/v1/teams/:team/operations/:operation/events',
-    schema: {
-      operationId: 'watchOperation',
-      summary: 'The operation now, then every change until it is over',
-      description:
-        'Server-sent events; each carries an Operation, during a start with what the hub tells of it. Coming back gives a fresh snapshot. getOperation is its twin to poll.',
-      tags,
-      problems: ['not_acceptable'],
-      params: OperationPath,
-      response: {
-        200: {
-          description: 'Events of type operation; reconnect asks you to come back.',
-          content: { 'text/event-stream': { schema: Type.String() } },
-        },
-      },
-    },
-    handler: async (request, reply) => {
-      const { params, caller } = request;
-      const team = await teamOf(store, params.team, caller);
-      return streamEvents(request, reply, (signal) => changesOf(request, team, params.operation, signal));
-    },
-  });
-
-  const found = async (team: TeamRecord, id: string): Promise<OperationRecord> => {
-    const operation = await servers.watched(team, id);
-    if (operation === undefined) throw new Problem('not_found');
-    return operation;
-  };
-
-  async function* changesOf(
-    { caller, log }: Pick<FastifyRequest, 'caller' | 'log'>,
-    first: TeamRecord,
-    id: string,
-    signal: AbortSignal,
-  ): AsyncGenerator<ServerEvent> {
-    const listening = new AbortController();
-    const ears = AbortSignal.any([signal, listening.signal]);
-    let heard: SpawnProgress | undefined;
-    let isListening = false;
-    let news = Promise.withResolvers<void>();
-    /** What the hub tells goes to whoever listens, and into no store. A hub that is silent is no reason to end. */
-    const listen = async (team: TeamRecord, user: string) => {
-      isListening = true;
-      try {
-        for await (const line of servers.progress(team, user, ears)) {
-          heard = line;
-          news.resolve();
-          news = Promise.withResolvers();
-        }
-      } catch (error) {
-        if (!ears.aborted) log.warn({ team: team.slug, user, err: error }, 'progress not heard');
-      } finally {
-        isListening = false;
-      }
-    };
-    let sent = '';
-    try {
-      for (let team = first; !signal.aborted; team = authorize(await store.team(first.slug), caller)) {
-        const operation = await found(team, id);
-        const { user, step } = operation;
-        const isStarting = step === 'await_ready' && operation.outcome === null;
-        if (isStarting && user !== null && !isListening && heard?.outcome === undefined) {
-          void listen(team, user);
-        }
-        const view = operationView(operation, heard);
-        const data = JSON.stringify(view);
-        if (data !== sent) yield { event: 'operation', data: view };
-        sent = data;
-        if (operation.outcome !== null) return;
-        const pause = wait(watchEveryMs, undefined, { signal }).catch(() => undefined);
-        await Promise.race([pause, news.promise]);
-      }
-    } finally {
-      listening.abort();
-    }
-  }
 };

@@ -4,14 +4,17 @@ import type { HubPending, HubServer } from '../ports/hubs.ts';
 
 export type CullingSpec = NotebookSpec['culling'];
 
-/** What a server’s kernels said. `unknown`: they were asked and gave no answer. */
+/** What a server’s kernels answered. `unknown`: they were probed and gave no answer. */
 export type Busy = 'busy' | 'idle' | 'unknown' | 'not asked';
 
-/** All that a decision about a server rests on. Instants are ISO 8601 UTC. */
+/** How long a stop that the hub has accepted may take before it is requested again. */
+export const stopTakesMs = 10 * 60_000;
+
+/** Everything that a decision about a server depends on. Instants are ISO 8601 UTC. */
 export interface ActivityFacts {
-  /** When the hub told of it; null when it gave no answer. */
-  readonly lookedAt: string | null;
-  /** Running, or on its way up or down. */
+  /** When the hub was asked; null when it gave no answer. */
+  readonly observedAt: string | null;
+  /** Running, starting or stopping. */
   readonly running: boolean;
   readonly ready: boolean;
   readonly pending: HubPending | null;
@@ -24,47 +27,62 @@ export interface ActivityFacts {
   readonly culledAt: string | null;
 }
 
-/** What is remembered of a user’s server. Names come from outside: nothing is remembered of a `constructor` by accident. */
+/** The memory of a user’s server. User names come from outside: `constructor` must not find an inherited property. */
 export const memoryOf = ({ servers }: CullingState, user: string): ServerMemory | undefined =>
   Object.hasOwn(servers, user) ? servers[user] : undefined;
 
-/** What the hub tells of a server, with what is remembered of it. */
+/** When a server was last active. A stop that was requested here does not count, although the hub counts it. */
+export const lastActivityOf = (
+  culling: CullingState,
+  user: string,
+  server: HubServer | null,
+): string | null => {
+  const lastActivityAt = server?.lastActivityAt ?? null;
+  const stopped = memoryOf(culling, user)?.stopped;
+  const isDown = server !== null && (server.stopped || server.pending === 'stop');
+  if (!isDown || lastActivityAt === null || stopped === undefined || stopped.lastActivityAt === null)
+    return lastActivityAt;
+  const isOfStop = Date.parse(lastActivityAt) <= Date.parse(stopped.stoppedAt) + stopTakesMs;
+  return isOfStop ? stopped.lastActivityAt : lastActivityAt;
+};
+
+/** The hub’s view of a server combined with our memory of it. */
 export const factsOf = (
   server: HubServer | null,
   memory: ServerMemory | undefined,
-  look: { readonly lookedAt: string; readonly busy: Busy },
+  observation: { readonly observedAt: string; readonly busy: Busy },
 ): ActivityFacts => ({
-  lookedAt: look.lookedAt,
+  observedAt: observation.observedAt,
   running: server !== null && !server.stopped,
   ready: server?.ready ?? false,
   pending: server?.pending ?? null,
   startedAt: server?.startedAt ?? null,
   lastActivityAt: server?.lastActivityAt ?? null,
-  busy: look.busy,
+  busy: observation.busy,
   busyAt: memory?.busyAt ?? null,
   probeFailingSince: memory?.probeFailingSince ?? null,
   extendedUntil: memory?.extendedUntil ?? null,
   culledAt: memory?.culledAt ?? null,
 });
 
-/** Epoch milliseconds at which the present run started, and at which it was last used. */
+/** When the current run started and when it was last active, epoch milliseconds. */
 export interface Run {
   readonly start: number;
   readonly active: number;
 }
 
 /**
- * The present run of a server; null when it does not run or nobody knows since when. A kernel that was seen busy is
- * activity at that instant, where the team counts that. Activity of an earlier run is none.
+ * The current run of a server; null when it is not running or its start is unknown. A kernel observed busy counts as
+ * activity at that instant if the team keeps busy kernels. Activity from before the start does not count.
  *
- * Hubs take reports of activity up to 59 minutes ahead of their clock, which itself may be off. Nobody was active
- * after the look, so what lies ahead of it counts as the look itself.
+ * Hubs accept reports of activity up to 59 minutes ahead of their clock, which itself may be off. No activity can be
+ * later than the observation, so a later instant counts as the observation itself.
  */
 export const runOf = (facts: ActivityFacts, { keepBusyKernels }: CullingSpec): Run | null => {
-  const { lookedAt, startedAt, lastActivityAt, busyAt } = facts;
-  if (!facts.running || lookedAt === null || startedAt === null) return null;
+  const { observedAt, startedAt, lastActivityAt, busyAt } = facts;
+  if (!facts.running || observedAt === null || startedAt === null) return null;
   const seen = (at: string | null): number =>
-    at === null ? Number.NEGATIVE_INFINITY : Math.min(Date.parse(at), Date.parse(lookedAt));
+    at === null ? Number.NEGATIVE_INFINITY : Math.min(Date.parse(at), Date.parse(observedAt));
   const start = seen(startedAt);
   const active = Math.max(
     start,
@@ -74,17 +92,14 @@ export const runOf = (facts: ActivityFacts, { keepBusyKernels }: CullingSpec): R
   return Number.isFinite(active) ? { start, active } : null;
 };
 
-/** Since when this idle run’s kernels could not be asked; null when they were never asked, or it was used since. */
+/** Since when probes of this idle run fail; null when none failed, or when there was activity since. */
 export const failingSince = ({ probeFailingSince }: ActivityFacts, { active }: Run): number | null => {
   if (probeFailingSince === null) return null;
   const since = Date.parse(probeFailingSince);
   return since >= active ? since : null;
 };
 
-/** How long a stop that the hub has accepted is given before it is asked for again. */
-export const stopTakesMs = 10 * 60_000;
-
-/** Whether this very run is on its way down, because the culling stopped it; `now` in epoch milliseconds. */
+/** Whether culling has already stopped this run; `now` in epoch milliseconds. */
 export const isBeingCulled = (culledAt: string | null, { start }: Run, now: number): boolean => {
   if (culledAt === null) return false;
   const culled = Date.parse(culledAt);

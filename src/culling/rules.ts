@@ -1,3 +1,4 @@
+import { isoOf } from '../lib/time.ts';
 import {
   type ActivityFacts,
   type CullingSpec,
@@ -11,28 +12,26 @@ import {
 /** No server is stopped this soon after its start: a hub may learn of activity five minutes late. */
 export const graceMs = 10 * 60_000;
 
-/** What the hub said longer ago than this decides nothing. */
+/** Nothing is decided on a hub’s answer older than this. */
 const staleMs = 60_000;
 
-/** Kernels that cannot be asked hold a stop up for so long, and are asked this often meanwhile. */
+/** Failing probes postpone a stop this long, and are repeated this often. */
 const probePatienceMs = 6 * 3_600_000;
 const probeEveryMs = 5 * 60_000;
 
-/** While a server is on its way up or down, the hub is asked again after this. */
+/** The interval of checks while a server is starting or stopping. */
 const pendingMs = 60_000;
-
-const instant = (ms: number): string => new Date(ms).toISOString();
 
 export interface Stop {
   /** The earliest instant (ISO 8601 UTC) at which it may be stopped; in the past for one that is due. */
   readonly stopsAt: string;
-  /** What it is stopped for then; `extended`: somebody keeps it alive until then, past the time that it had. */
+  /** Why it is stopped then; `extended`: a user has extended it until then, beyond its own limits. */
   readonly stopsBecause: 'idle' | 'max_age' | 'extended';
 }
 
 /**
- * When a running server may be stopped, as things stand: activity moves it. null for one that does not run, or of
- * which nobody knows since when.
+ * When a running server may be stopped unless there is more activity. null for one that is not running, or whose start
+ * is unknown.
  */
 export const stopOf = (facts: ActivityFacts, culling: CullingSpec): Stop | null => {
   const run = runOf(facts, culling);
@@ -45,14 +44,14 @@ const stopOfRun = ({ extendedUntil }: ActivityFacts, run: Run, culling: CullingS
   // The grace is no reason to stop: what it has put off is.
   const stopsAt = Math.max(Math.min(idleAt, oldAt), run.start + graceMs);
   if (extendedUntil !== null && Date.parse(extendedUntil) > stopsAt)
-    return { stopsAt: instant(Date.parse(extendedUntil)), stopsBecause: 'extended' };
-  return { stopsAt: instant(stopsAt), stopsBecause: idleAt <= oldAt ? 'idle' : 'max_age' };
+    return { stopsAt: isoOf(Date.parse(extendedUntil)), stopsBecause: 'extended' };
+  return { stopsAt: isoOf(stopsAt), stopsBecause: idleAt <= oldAt ? 'idle' : 'max_age' };
 };
 
-/** Why a server is left alone. */
+/** Why a server is kept. */
 export type KeepReason =
-  | 'look_failed'
-  | 'look_stale'
+  | 'hub_unavailable'
+  | 'stale'
   | 'not_running'
   | 'pending'
   | 'not_ready'
@@ -65,8 +64,8 @@ export type KeepReason =
   | 'probe_failed';
 
 /**
- * What to do about a server. `probe`: it is due but for its kernels, which have not been asked. `at`: when the answer
- * may be another one, ISO 8601 UTC; null when only people can change it.
+ * What to do with a server. `probe`: it is due unless a kernel is busy, which must be checked. `at`: when the verdict may
+ * change, ISO 8601 UTC; null when only an order or a start can change it.
  */
 export type Verdict =
   | {
@@ -83,13 +82,13 @@ export type Verdict =
 const keep = (reason: KeepReason, at: number | null): Verdict => ({
   verdict: 'keep',
   reason,
-  at: at === null ? null : instant(at),
+  at: at === null ? null : isoOf(at),
 });
 
 const counted = (count: number, unit: string): string => `${count} ${unit}${count === 1 ? '' : 's'}`;
 
-/** A time as people say it, in its two largest units, rounded down: `62 minutes`, `7 days and 3 hours`. */
-const spoken = (ms: number): string => {
+/** A duration in its two largest units, rounded down: `62 minutes`, `7 days and 3 hours`. */
+const durationText = (ms: number): string => {
   const minutes = Math.floor(ms / 60_000);
   if (minutes < 120) return counted(minutes, 'minute');
   const parts = [
@@ -105,21 +104,21 @@ const spoken = (ms: number): string => {
     .join(' and ');
 };
 
-const tooOld = ({ start }: Run, { maxAgeSeconds }: CullingSpec, now: number): string =>
-  `It ran for ${spoken(now - start)}; the longest that this notebook allows is ${spoken(maxAgeSeconds * 1000)} (maxAgeSeconds).`;
+const maxAgeMessage = ({ start }: Run, { maxAgeSeconds }: CullingSpec, now: number): string =>
+  `It ran for ${durationText(now - start)}; the maximum age is ${durationText(maxAgeSeconds * 1000)} (maxAgeSeconds).`;
 
-const tooIdle = ({ active }: Run, { timeoutSeconds }: CullingSpec, now: number): string =>
-  `No activity for ${spoken(now - active)}; the Cull Timeout is ${spoken(timeoutSeconds * 1000)}.`;
+const idleMessage = ({ active }: Run, { timeoutSeconds }: CullingSpec, now: number): string =>
+  `No activity for ${durationText(now - active)}; the Cull Timeout is ${durationText(timeoutSeconds * 1000)}.`;
 
-const notFoundOut = `For ${spoken(probePatienceMs)}, its kernels did not say whether a computation was running.`;
+const probeFailedNote = `Its kernels could not be probed for ${durationText(probePatienceMs)}.`;
 
 /**
- * Whether a server is stopped at `now` (epoch milliseconds). The first rule that applies decides; silence of the hub
- * is never idleness. Asked before the kernels are, it names those that need to be.
+ * Whether to stop a server at `now` (epoch milliseconds). The first rule that applies decides; no answer from the hub is
+ * never idleness. Before the kernels are probed, it says which ones have to be.
  */
 export const decide = (facts: ActivityFacts, culling: CullingSpec, now: number): Verdict => {
-  if (facts.lookedAt === null) return keep('look_failed', now);
-  if (now - Date.parse(facts.lookedAt) > staleMs) return keep('look_stale', now);
+  if (facts.observedAt === null) return keep('hub_unavailable', now);
+  if (now - Date.parse(facts.observedAt) > staleMs) return keep('stale', now);
   if (!facts.running) return keep('not_running', null);
   const run = runOf(facts, culling);
   const stop = run && stopOfRun(facts, run, culling);
@@ -140,8 +139,8 @@ export const decide = (facts: ActivityFacts, culling: CullingSpec, now: number):
   const oldAt = run.start + culling.maxAgeSeconds * 1000;
   const { stopsAt: at } = stop;
   if (now >= oldAt)
-    return { verdict: 'stop', reason: 'max_age', message: tooOld(run, culling, now), run, at };
-  const idle = { verdict: 'stop', reason: 'idle', message: tooIdle(run, culling, now), run, at } as const;
+    return { verdict: 'stop', reason: 'max_age', message: maxAgeMessage(run, culling, now), run, at };
+  const idle = { verdict: 'stop', reason: 'idle', message: idleMessage(run, culling, now), run, at } as const;
   if (!culling.keepBusyKernels) return idle;
   switch (facts.busy) {
     case 'not asked':
@@ -152,7 +151,7 @@ export const decide = (facts: ActivityFacts, culling: CullingSpec, now: number):
       return keep('busy', Math.min(now + culling.timeoutSeconds * 1000, oldAt));
     case 'unknown': {
       const patientUntil = (failingSince(facts, run) ?? now) + probePatienceMs;
-      if (now >= patientUntil) return { ...idle, message: `${idle.message} ${notFoundOut}` };
+      if (now >= patientUntil) return { ...idle, message: `${idle.message} ${probeFailedNote}` };
       return keep('probe_failed', Math.min(now + probeEveryMs, patientUntil, oldAt));
     }
     default:

@@ -1,5 +1,6 @@
 import type { CullingState, ServerMemory, TeamRecord } from '../model/record.ts';
 import type { HubServer } from '../ports/hubs.ts';
+import { hasNotebook } from '../teams/lifecycle.ts';
 import {
   type Busy,
   type CullingSpec,
@@ -11,39 +12,35 @@ import {
 } from './activity.ts';
 import { decide, graceMs } from './rules.ts';
 
-/** No hub is asked more often. */
-const soonestMs = 30_000;
+/** The shortest interval between two checks of one hub. */
+const minIntervalMs = 30_000;
 
-/** How long a hub that gave no answer is left alone, by how often in a row. */
+/** Backoff after consecutive failures of a hub. */
 const backoffMs = { first: 60_000, longest: 600_000 } as const;
 
-/** A server as a pass has seen it. Instants are ISO 8601 UTC. */
-export interface SeenServer {
+/** A server as one culling run observed it. Instants are ISO 8601 UTC. */
+export interface ObservedServer {
   readonly server: HubServer;
-  readonly lookedAt: string;
+  readonly observedAt: string;
   readonly busy: Busy;
-  /** When its kernels were asked; null when they were not. */
-  readonly askedAt: string | null;
+  /** When its kernels were probed; null when they were not. */
+  readonly probedAt: string | null;
 }
 
-/** What a pass came to know of a team’s hub. */
+/** What one culling run learned about a team’s hub. */
 export interface Visit {
-  /** When the record that the pass started from said that the hub is due. */
+  /** When the hub was due, according to the record that the run started from. */
   readonly dueAt: string | null;
-  /** By user, those that ran when the hub was asked; null when it did not tell. */
-  readonly servers: ReadonlyMap<string, SeenServer> | null;
-  /** Whether the hub owed us an answer, to that or to anything later. */
+  /** The running servers by user; null when the hub did not answer. */
+  readonly servers: ReadonlyMap<string, ObservedServer> | null;
+  /** Whether the hub failed to answer this or any later request. */
   readonly failed: boolean;
 }
 
-/** Whether the team has a notebook that its members are to keep. */
-export const isCulled = ({ notebook, deletion }: TeamRecord): boolean =>
-  notebook !== null && notebook.deletion === null && deletion === null;
-
-/** `seen` is undefined when it does not run, which ends what was known of its kernels, but not what people asked for. */
+/** `observed` is undefined when the server is not running: that ends what is known about its kernels, not an extension. */
 const memoryAfter = (
   memory: ServerMemory | undefined,
-  seen: SeenServer | undefined,
+  observed: ObservedServer | undefined,
   culling: CullingSpec,
   now: number,
 ): ServerMemory | undefined => {
@@ -52,45 +49,49 @@ const memoryAfter = (
     next.extendedUntil = memory.extendedUntil;
   if (memory?.culledAt !== undefined && Date.parse(memory.culledAt) + stopTakesMs > now)
     next.culledAt = memory.culledAt;
-  if (seen !== undefined) {
-    const { server, askedAt, busy } = seen;
-    const facts = factsOf(server, memory, seen);
+  const startedAt = observed?.server.startedAt ?? null;
+  // A later run has an activity of its own.
+  const isNewRun = startedAt !== null && startedAt > (memory?.stopped?.stoppedAt ?? '');
+  if (memory?.stopped !== undefined && !isNewRun) next.stopped = memory.stopped;
+  if (observed !== undefined) {
+    const { server, probedAt, busy } = observed;
+    const facts = factsOf(server, memory, observed);
     const run = runOf(facts, culling);
     const since = run === null ? null : failingSince(facts, run);
-    const busyAt = busy === 'busy' && askedAt !== null ? askedAt : memory?.busyAt;
+    const busyAt = busy === 'busy' && probedAt !== null ? probedAt : memory?.busyAt;
     if (busyAt !== undefined) next.busyAt = busyAt;
     if (since !== null && (busy === 'unknown' || busy === 'not asked'))
       next.probeFailingSince = new Date(since).toISOString();
-    else if (busy === 'unknown' && askedAt !== null) next.probeFailingSince = askedAt;
+    else if (busy === 'unknown' && probedAt !== null) next.probeFailingSince = probedAt;
   }
   return Object.keys(next).length === 0 ? undefined : next;
 };
 
 /**
- * The team’s culling after a visit, on the record as it is by now: what people asked for meanwhile stands. A hub is
- * asked again when the first of its servers may be due, and before one that somebody starts there right now could be.
+ * The team’s culling state after a visit, based on the current record: what users requested in the meantime is kept. A
+ * hub is asked again when the first of its servers may be due, and before one that is started right now could be.
  */
 export const cullingAfter = (team: TeamRecord, visit: Visit, now: number): CullingState => {
+  if (!hasNotebook(team)) return { dueAt: null, servers: {} };
   const { notebook, culling: before } = team;
-  if (notebook === null || !isCulled(team)) return { dueAt: null, servers: {} };
   const { culling } = notebook.spec;
-  const { servers: seen } = visit;
+  const { servers: observed } = visit;
 
-  const users = new Set([...Object.keys(before.servers), ...(seen?.keys() ?? [])]);
+  const users = new Set([...Object.keys(before.servers), ...(observed?.keys() ?? [])]);
   const servers =
-    seen === null
+    observed === null
       ? before.servers
       : Object.fromEntries(
           [...users].flatMap((user) => {
-            const memory = memoryAfter(memoryOf(before, user), seen.get(user), culling, now);
+            const memory = memoryAfter(memoryOf(before, user), observed.get(user), culling, now);
             return memory === undefined ? [] : [[user, memory]];
           }),
         );
 
-  // Somebody else had the hub asked earlier, or has put an order in that wants it asked: the earlier time holds.
-  const bySomebodyElse = before.dueAt === visit.dueAt ? null : before.dueAt;
+  // Another run or an order has changed the due time since: the earlier one applies.
+  const changedDueAt = before.dueAt === visit.dueAt ? null : before.dueAt;
   const dueBy = (at: number): string =>
-    new Date(bySomebodyElse === null ? at : Math.min(at, Date.parse(bySomebodyElse))).toISOString();
+    new Date(changedDueAt === null ? at : Math.min(at, Date.parse(changedDueAt))).toISOString();
 
   if (visit.failed) {
     const failures = (before.failures ?? 0) + 1;
@@ -99,9 +100,9 @@ export const cullingAfter = (team: TeamRecord, visit: Visit, now: number): Culli
   }
   const newcomerDueAt =
     now + Math.max(graceMs, Math.min(culling.timeoutSeconds, culling.maxAgeSeconds) * 1000);
-  const dueTimes = [...(seen ?? [])].flatMap(([user, one]) => {
+  const dueTimes = [...(observed ?? [])].flatMap(([user, one]) => {
     const { at } = decide(factsOf(one.server, memoryOf({ dueAt: null, servers }, user), one), culling, now);
     return at === null ? [] : [Date.parse(at)];
   });
-  return { dueAt: dueBy(Math.max(now + soonestMs, Math.min(newcomerDueAt, ...dueTimes))), servers };
+  return { dueAt: dueBy(Math.max(now + minIntervalMs, Math.min(newcomerDueAt, ...dueTimes))), servers };
 };

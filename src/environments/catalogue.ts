@@ -1,3 +1,4 @@
+import { isoOf } from '../lib/time.ts';
 import type { Catalogue, EnvironmentList, PythonVersionInfo, PythonVersionList } from '../model/catalogue.ts';
 import type { StandardImage } from '../model/environment.ts';
 import { environments } from './environment.ts';
@@ -6,13 +7,13 @@ import { pythonVersions, releaseCycleSnapshot } from './python.ts';
 
 export const sourceNames = { python: 'peps.python.org', jupyter: 'quay.io/jupyter/base-notebook' } as const;
 
-/** What a catalogue is made of, before what follows from it. */
+/** The data that a catalogue is derived from. */
 export type CatalogueFacts = Pick<
   Catalogue,
   'revision' | 'cycle' | 'jupyter' | 'standard' | 'listed' | 'sources'
 >;
 
-/** The catalogue that these facts make at `now` (epoch milliseconds). The order of `images` decides between equals. */
+/** Derives the catalogue at `now` (epoch milliseconds). The order of `images` decides between equals. */
 export const catalogueOf = (
   facts: CatalogueFacts,
   images: readonly StandardImage[],
@@ -45,14 +46,14 @@ export const catalogueOf = (
   const known = answered.filter((at) => at !== null).toSorted();
   return {
     ...facts,
-    asOf: known[0] ?? new Date(now).toISOString(),
+    asOf: known[0] ?? isoOf(now),
     items: [...items],
     gaps: [...gaps],
     pythonVersions: versions.toReversed(),
   };
 };
 
-/** The catalogue before the first refresh: what ships with this version, and no image yet. */
+/** The catalogue before the first refresh: the snapshots of this version, without images. */
 export const shippedCatalogue = (images: readonly StandardImage[], now: number): Catalogue => {
   const shipped = (name: string, answeredAt: string | null) => ({
     name,
@@ -92,6 +93,6 @@ export const listPythonVersions = ({
   sources,
 });
 
-/** Whether members are offered the same: if so no profile has to be rendered anew. */
+/** Whether both offer the same environments, so no profile has to be rendered again. */
 export const offersTheSame = (a: Catalogue | undefined, b: Catalogue): boolean =>
   JSON.stringify(a?.items) === JSON.stringify(b.items);

@@ -3,7 +3,7 @@ import { type JupyterTags, jupyterMaintained } from './jupyter.ts';
 import { isSupported, type PythonVersion, pythonVersions } from './python.ts';
 import { comparePython } from './tags.ts';
 
-/** A standard image that exists and whose tag is resolved: the newest of its repository for this Python. */
+/** The newest standard image of a repository for one Python version, with its tag resolved. */
 export interface StandardCandidate {
   readonly repository: string;
   readonly python: string;
@@ -15,11 +15,11 @@ export interface StandardCandidate {
 }
 
 export interface EnvironmentFacts {
-  /** In the order of the configuration: of two equally new images the first is taken. */
+  /** In the order of the configuration: of two equally new images the first is used. */
   readonly candidates: readonly StandardCandidate[];
-  /** Further versions that a standard image has a tag for. They are not offered: their tag was not resolved. */
+  /** Further versions that a standard image has a tag for. They are not offered, since their tag was not resolved. */
   readonly listed?: readonly string[];
-  /** A source of standard images has never answered, so that an image we do not know of may exist. */
+  /** A source of standard images has never answered, so other images may exist. */
   readonly incomplete?: boolean;
   readonly cycle: ReleaseCycle;
   readonly jupyter: JupyterTags;
@@ -28,15 +28,15 @@ export interface EnvironmentFacts {
   readonly staleAfterDays?: number;
 }
 
-/** A month without a build: Jupyter's base image has changed four times since. */
+/** After a month without a build Jupyter’s base image has changed four times. */
 const STALE_AFTER_DAYS = 30;
 const DAY_MS = 24 * 3600 * 1000;
 
 /**
- * What is offered: one image for each Python version that gets fixes, that Jupyter has a tag for and that a
- * standard image exists for; the highest version first. Every other version that somebody could ask for is a gap
- * with its reason: those that get fixes, and those that have a standard image. The default is the highest version
- * that Jupyter maintains and whose image is fresh; failing that the highest that Jupyter maintains, then the highest.
+ * The environments that are offered: one image for each Python version that gets fixes, has a Jupyter tag and has a
+ * standard image; highest version first. Every other version that gets fixes or has a standard image is a gap with its
+ * reason. The default is the highest version that Jupyter maintains and whose image is not stale, else the highest that
+ * Jupyter maintains, else the highest.
  */
 export function environments(facts: EnvironmentFacts): {
   readonly items: readonly Environment[];
@@ -68,7 +68,7 @@ export function environments(facts: EnvironmentFacts): {
   return { items: withDefault(items), gaps };
 }
 
-/** The drivers of an image, by what the configuration says of images built on that day. */
+/** The drivers of an image that was built at this time, according to the configuration. */
 export function driversOf(facts: readonly DriverFact[], builtAt: string): readonly Driver[] {
   const day = builtAt.slice(0, 10);
   return facts
@@ -97,7 +97,7 @@ function environment(
   };
 }
 
-/** A tag can be pushed again with newer packages and keep the day in its name, so the later of the two counts. */
+/** A tag can be pushed again with newer packages and keep the day in its name, so the later of the two is used. */
 function freshMs({ builtAt, pushedAt }: StandardCandidate): number {
   return Math.max(Date.parse(builtAt), pushedAt === undefined ? -Infinity : Date.parse(pushedAt));
 }
@@ -124,7 +124,7 @@ function gapOf(
     return {
       python,
       reason: 'unknown_python',
-      message: `The release cycle of Python does not know ${python}.`,
+      message: `Python ${python} is not in Python’s release cycle.`,
     };
   }
   if (!isSupported(version) && !hasImage) return undefined;
@@ -132,7 +132,7 @@ function gapOf(
     return {
       python,
       reason: 'end_of_life',
-      message: `Python ${python} got its last fixes by ${version.endOfLife}; its image is not offered any more.`,
+      message: `Python ${python} reached its end of life on ${version.endOfLife}; its image is no longer offered.`,
     };
   }
   if (!isSupported(version)) {
@@ -154,13 +154,13 @@ function gapOf(
     return {
       python,
       reason: 'not_known',
-      message: `Whether there is a standard image for Python ${python} is not known: its registry does not tell.`,
+      message: `It is not known whether there is a standard image for Python ${python}: its registry gives no answer.`,
     };
   }
   return {
     python,
     reason: 'no_standard_image',
-    message: `There is no standard image for Python ${python}; a team can build its own on Jupyter's.`,
+    message: `There is no standard image for Python ${python}; a team can build its own image on Jupyter’s.`,
   };
 }
 

@@ -1,3 +1,4 @@
+import { isoFrom } from '../lib/time.ts';
 import snapshot from './jupyter.snapshot.json' with { type: 'json' };
 import { parseJupyterTag } from './tags.ts';
 
@@ -8,38 +9,37 @@ import { parseJupyterTag } from './tags.ts';
  */
 export type JupyterTags = Readonly<Record<string, string | null>>;
 
-/** A tag as quay lists it; `lastModified` in any form that Date reads. */
+/** A tag as Quay lists it; `lastModified` in any form that Date parses. */
 export interface JupyterListedTag {
   readonly name: string;
   readonly lastModified?: string | undefined;
 }
 
-/** Jupyter builds weekly: a tag that has missed three builds is not built any more. */
+/** Jupyter builds weekly: a tag that has missed three builds is no longer maintained. */
 const MAINTAINED_DAYS = 21;
 const DAY_MS = 24 * 3600 * 1000;
 
-/** The versions among quay's tags. Tags of patch releases and of single platforms are not counted. */
+/** The versions among Quay’s tags. Tags of patch releases and of single platforms are ignored. */
 export function jupyterTags(listed: readonly JupyterListedTag[]): JupyterTags {
   const found: [string, string | null][] = [];
   for (const { name, lastModified } of listed) {
     const python = parseJupyterTag(name);
     if (python === undefined) continue;
-    const ms = Date.parse(lastModified ?? '');
-    found.push([python, Number.isNaN(ms) ? null : new Date(ms).toISOString()]);
+    found.push([python, isoFrom(lastModified) ?? null]);
   }
   return Object.fromEntries(found);
 }
 
 /**
- * Whether Jupyter still builds a version: its tag changed within the last 21 days. null when it is not known. A
- * tag that exists says nothing by itself: python-3.12 stands frozen since August 2025.
+ * Whether Jupyter still builds a version: its tag changed within the last 21 days. null when it is not known. The
+ * existence of a tag is not enough: python-3.12 has not changed since August 2025.
  */
 export function jupyterMaintained(lastModified: string | null, now: number): boolean | null {
   if (lastModified === null) return null;
   return now - Date.parse(lastModified) <= MAINTAINED_DAYS * DAY_MS;
 }
 
-/** What ships with this version, for the first start and for days when quay is away; its origin is in the file. */
+/** The snapshot of this version, for the first start and for outages of Quay; its source is in the file. */
 export const jupyterSnapshot: { readonly tags: JupyterTags; readonly fetchedAt: string } = {
   tags: snapshot.lastModified,
   fetchedAt: snapshot.fetchedAt,

@@ -1,4 +1,5 @@
 import { Check, Errors } from 'typebox/value';
+import { isoOf } from '../lib/time.ts';
 import { type PythonStatus, ReleaseCycle } from '../model/environment.ts';
 import snapshot from './release-cycle.snapshot.json' with { type: 'json' };
 import { comparePython } from './tags.ts';
@@ -7,7 +8,7 @@ export type ParsedReleaseCycle =
   | { readonly ok: true; readonly cycle: ReleaseCycle }
   | { readonly ok: false; readonly message: string };
 
-/** One Python version as it stands on a day. `endOfLife` is the last day on which it is supported. */
+/** One Python version on a given day. `endOfLife` is the last day on which it is supported. */
 export interface PythonVersion {
   readonly version: string;
   readonly status: PythonStatus;
@@ -16,13 +17,13 @@ export interface PythonVersion {
   readonly isEndOfLife: boolean;
 }
 
-/** PEP 602: from 3.13 on a version gets bug fixes for two years after its release, then security fixes only. */
+/** PEP 602: from 3.13 on, a version gets bug fixes for two years after its release, then security fixes only. */
 const TWO_YEARS_OF_BUGFIX_SINCE = '3.13';
 const BUGFIX_YEARS = 2;
 
 /**
- * Reads upstream's document. One value that we do not know, or a day that does not exist, refuses the whole: an
- * older document that holds together is better than a newer one in pieces.
+ * Parses upstream’s document. One unknown value, or a day that does not exist, rejects the whole document: an older,
+ * consistent document is better than a newer one with gaps.
  */
 export function parseReleaseCycle(document: unknown): ParsedReleaseCycle {
   if (!Check(ReleaseCycle, document)) {
@@ -37,12 +38,12 @@ export function parseReleaseCycle(document: unknown): ParsedReleaseCycle {
 }
 
 /**
- * Every version of the cycle as it stands at `now` (epoch milliseconds), 3.9 before 3.10. Upstream changes a
- * status by hand, early or late, so the dates decide too: a released version is not "prerelease" any more, and
- * one past its last day is at its end whatever upstream says.
+ * Every version of the cycle at `now` (epoch milliseconds), 3.9 before 3.10. Upstream changes a status by hand, early or
+ * late, so the dates are used too: a released version is not "prerelease", and a version past its last day is at its end
+ * of life, whatever its status.
  */
 export function pythonVersions(cycle: ReleaseCycle, now: number): readonly PythonVersion[] {
-  const today = new Date(now).toISOString().slice(0, 10);
+  const today = isoOf(now).slice(0, 10);
   return Object.entries(cycle)
     .map(([version, entry]) => {
       const firstRelease = lastDay(entry.first_release);
@@ -59,8 +60,8 @@ export function isSupported({ status }: PythonVersion): boolean {
 }
 
 /**
- * The release cycle that ships with this version, for the first start and for days when upstream is away. The
- * dates keep it right: a version in it retires on its day. Where it is from stands in the file.
+ * The release cycle snapshot of this version, for the first start and for outages of upstream. The dates keep it
+ * correct: a version in it retires on its day. Its source is in the file.
  */
 export const releaseCycleSnapshot: { readonly cycle: ReleaseCycle; readonly fetchedAt: string } = {
   cycle: shippedCycle(),
@@ -89,8 +90,8 @@ function effectiveStatus(
 }
 
 /**
- * While a version lives only the month of its end is known: the first of it is a placeholder that would retire
- * the version a month early (upstream's own tools take the month's last day).
+ * Before its end of life only the month of a version is known: the first of the month is a placeholder that would
+ * retire the version a month early (upstream’s own tools use the last day of the month).
  */
 function lastSupportedDay(status: PythonStatus, date: string): string {
   const isPlaceholder = status !== 'end-of-life' && date.endsWith('-01') && date.length === 10;
@@ -101,7 +102,7 @@ function lastSupportedDay(status: PythonStatus, date: string): string {
 function lastDay(date: string): string {
   if (date.length === 10) return date;
   const [year = 0, month = 0] = date.split('-').map(Number);
-  return new Date(Date.UTC(year, month, 0)).toISOString().slice(0, 10);
+  return isoOf(Date.UTC(year, month, 0)).slice(0, 10);
 }
 
 function yearsAfter(day: string, years: number): string {
@@ -111,5 +112,5 @@ function yearsAfter(day: string, years: number): string {
 function isCalendarDate(date: string): boolean {
   const day = lastDay(date);
   const ms = Date.parse(`${day}T00:00:00.000Z`);
-  return !Number.isNaN(ms) && new Date(ms).toISOString().startsWith(day);
+  return !Number.isNaN(ms) && isoOf(ms).startsWith(day);
 }

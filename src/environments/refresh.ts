@@ -1,5 +1,6 @@
 import { notThere, present } from '../images/absence.ts';
 import { parseReference } from '../images/reference.ts';
+import { isoOf } from '../lib/time.ts';
 import type { Catalogue, CatalogueSource, StandardEntry } from '../model/catalogue.ts';
 import type { StandardImage } from '../model/environment.ts';
 import type { PythonReleases, Registries } from '../ports/registries.ts';
@@ -15,17 +16,17 @@ export interface CatalogueRefreshDeps {
   readonly standardImages: readonly StandardImage[];
 }
 
-/** What one source came to: its part of the catalogue, new or as it was, and what is told of it. */
-interface Look<T> {
+/** The result of reading one source: its part of the catalogue, new or unchanged. */
+interface SourceResult<T> {
   readonly value: T;
-  /** Why it is as it was; null: it answered. */
+  /** Why it is unchanged; null: the source answered. */
   readonly error: string | null;
 }
 
 /**
- * The next catalogue, from what every source says now; `now` in epoch milliseconds. A source that is away, or talks
- * nonsense, leaves its part as it was and has its error noted; what a registry says is gone stays until it has
- * said so twice, ten minutes apart. Never throws for what a source does.
+ * The next catalogue, from the current answers of all sources; `now` in epoch milliseconds. A source without a valid
+ * answer leaves its part unchanged and has its error recorded; an image that a registry reports as missing is kept until
+ * it was missing twice, ten minutes apart. Never throws because of a source.
  */
 export const refreshCatalogue = async (
   deps: CatalogueRefreshDeps,
@@ -35,8 +36,8 @@ export const refreshCatalogue = async (
 ): Promise<Catalogue> => {
   const before = previous ?? shippedCatalogue(deps.standardImages, now);
   const [cycle, jupyter, lists] = await Promise.all([
-    lookAt(before.cycle, () => readCycle(deps.pythonReleases, before, signal)),
-    lookAt(before.jupyter, () => readJupyter(deps.pythonReleases, signal)),
+    readSource(before.cycle, () => readCycle(deps.pythonReleases, before, signal)),
+    readSource(before.jupyter, () => readJupyter(deps.pythonReleases, signal)),
     Promise.all(deps.standardImages.map((image) => listTags(deps.registries, image, signal))),
   ]);
   const offerable = new Set(
@@ -67,28 +68,28 @@ export const refreshCatalogue = async (
       jupyter: jupyter.value,
       standard: standard.flatMap(({ entries }) => entries),
       listed: Object.fromEntries(listed),
-      sources: sources.map((source) => noteSource(source, before.sources, now)),
+      sources: sources.map((source) => recordSource(source, before.sources, now)),
     },
     deps.standardImages,
     now,
   );
 };
 
-const noteSource = (
+const recordSource = (
   { name, error }: { readonly name: string; readonly error: string | null },
   before: readonly CatalogueSource[],
   now: number,
 ): CatalogueSource => {
-  const checkedAt = new Date(now).toISOString();
+  const checkedAt = isoOf(now);
   const answeredAt = before.find((source) => source.name === name)?.answeredAt ?? null;
   return { name, checkedAt, answeredAt: error === null ? checkedAt : answeredAt, error };
 };
 
-/** Its sentence is shown to people; what nobody expected is not. */
+/** The message of an expected error, which is shown to users; unexpected errors are not. */
 const sentenceOf = (error: unknown): string =>
   error instanceof Unavailable ? error.message : 'It could not be read.';
 
-const lookAt = async <T>(before: T, ask: () => Promise<T>): Promise<Look<T>> => {
+const readSource = async <T>(before: T, ask: () => Promise<T>): Promise<SourceResult<T>> => {
   try {
     return { value: await ask(), error: null };
   } catch (error) {
@@ -99,16 +100,17 @@ const lookAt = async <T>(before: T, ask: () => Promise<T>): Promise<Look<T>> => 
 const readCycle = async (releases: PythonReleases, before: Catalogue, signal: AbortSignal) => {
   const parsed = parseReleaseCycle(await releases.releaseCycle(signal));
   if (!parsed.ok) throw new Unavailable(sourceNames.python, parsed.message);
-  // A version is never taken out of it: a document without one is not the whole document.
+  // Upstream never removes a version: a document that lacks one is incomplete.
   const lost = Object.keys(before.cycle).find((version) => !Object.hasOwn(parsed.cycle, version));
-  if (lost !== undefined) throw new Unavailable(sourceNames.python, `Python ${lost} is missing from it.`);
+  if (lost !== undefined)
+    throw new Unavailable(sourceNames.python, `Python ${lost} is missing from the document.`);
   return parsed.cycle;
 };
 
 const readJupyter = async (releases: PythonReleases, signal: AbortSignal) => {
   const tags = jupyterTags(await releases.jupyterTags(signal));
   if (Object.keys(tags).length === 0) {
-    throw new Unavailable(sourceNames.jupyter, 'It lists no tag of any Python version.');
+    throw new Unavailable(sourceNames.jupyter, 'There is no tag of any Python version.');
   }
   return tags;
 };
@@ -137,8 +139,8 @@ const listTags = async (
     const answer = await registries.tags({ host, path }, signal, { fresh: true });
     if (answer.answer === 'unknown') return unknown(answer.message);
     if (answer.answer === 'absent') return { ...source, answer: 'absent' };
-    // The newest may be in the part that is not there.
-    if (answer.value.partial) return unknown('Its list of tags was cut short.');
+    // The newest tag may be in the missing part.
+    if (answer.value.partial) return unknown('The list of tags is incomplete.');
     const tags = new Set(answer.value.tags.map(({ tag }) => tag));
     return {
       ...source,
@@ -162,7 +164,7 @@ const nextEntries = async (
   if (list.answer === 'unknown') return { entries: before, error: list.message };
   const gone = (entry: StandardEntry): StandardEntry => ({ ...entry, ...notThere(entry, now) });
   if (list.answer === 'absent') {
-    return { entries: before.map(gone), error: 'It does not exist, or it is private.' };
+    return { entries: before.map(gone), error: 'The repository does not exist, or it is private.' };
   }
 
   let error: string | null = null;
@@ -172,7 +174,7 @@ const nextEntries = async (
     if (known !== undefined && !list.tags.has(known.tag)) {
       const isOlder = newest === undefined || Date.parse(newest.builtAt) <= Date.parse(known.builtAt);
       const missed = gone(known);
-      // The image that was the newest has disappeared; one that is older takes its place once that is sure.
+      // The newest image is missing; an older one replaces it once that is confirmed.
       if (isOlder && (newest === undefined || !missed.missing)) return missed;
     }
     if (newest === undefined) return known;
@@ -188,7 +190,7 @@ const nextEntries = async (
       error = answer.message;
       return known;
     }
-    error = `Its tag ${newest.tag} is listed, but the image is not there.`;
+    error = `The tag ${newest.tag} is listed, but its image does not exist.`;
     return known?.tag === newest.tag ? gone(known) : known;
   };
   const pythons = new Set([...list.newest.keys(), ...before.map(({ python }) => python)]);

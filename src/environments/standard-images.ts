@@ -3,8 +3,8 @@ import type { StandardImage } from '../model/environment.ts';
 const history = 'https://github.com/navikt/knada-images';
 
 /**
- * The default of `STANDARD_IMAGES`: what NADA built until 2025-12-16, when the image was given up. The drivers are
- * those of its Dockerfile over time, not those of the user guide, which still promises TDV.
+ * The default of `STANDARD_IMAGES`: the image that NADA built until 2025-12-16, when it was discontinued. The drivers
+ * are those of its Dockerfile over time, not those of the user guide, which still lists TDV.
  */
 export const knadaImages: readonly StandardImage[] = [
   {
@@ -29,13 +29,13 @@ export const knadaImages: readonly StandardImage[] = [
       {
         name: 'Postgres',
         included: true,
-        detail: 'The client library libpq (libpq-dev); bring a Python package such as psycopg.',
+        detail: 'The client library libpq (libpq-dev); install a Python package such as psycopg.',
         source: `${history}, jupyter/Dockerfile`,
       },
       {
         name: 'TDV',
         included: false,
-        detail: 'Removed on 2023-11-15; a team that needs it adds it to an image of its own.',
+        detail: 'Removed on 2023-11-15; a team that needs it can add it to its own image.',
         source: `${history}/commit/30d05d4`,
         from: '2023-11-15',
       },

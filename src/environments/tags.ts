@@ -1,9 +1,9 @@
 /**
- * What a tag of a standard image says. The formats of navikt/knada-images over time:
+ * A parsed tag of a standard image. The formats of navikt/knada-images over time:
  * `A` 2023-06-16-738148c-3.10 · `B` 20250115-4cd26f3-3.11 · `C` 20251124-120000-3.11.
  *
- * `builtAt` is the time that the tag names, read as UTC. It was the commit's author date in the author's own time
- * zone, to the day in A and B, so it can be off by a day either way.
+ * `builtAt` is the time in the tag, read as UTC. It was the commit’s author date in the author’s own time zone, with a
+ * precision of days in A and B, so it can be off by a day either way.
  */
 export interface StandardTag {
   readonly tag: string;
@@ -13,21 +13,21 @@ export interface StandardTag {
   readonly commit?: string;
 }
 
-/** A tag as a registry lists it. `pushedAt` is an instant; `index` its place in a list that runs from old to new. */
+/** A tag as a registry lists it. `pushedAt` is an instant; `index` its position in a list from old to new. */
 export interface ListedTag {
   readonly tag: string;
   readonly pushedAt?: string | undefined;
   readonly index?: number | undefined;
 }
 
-/** The newest tag of one Python version, with the time of its push when the registry told it. */
+/** The newest tag of one Python version, with the time of its push when the registry says. */
 export interface NewestTag extends StandardTag {
   readonly pushedAt?: string;
 }
 
 /**
  * Tags this close together are ordered by their push: two author time zones are at most 26 hours apart (UTC+14 to
- * UTC-12), and formats A and B know the day only.
+ * UTC-12), and formats A and B have the day only.
  */
 const TIE_MS = 26 * 3600 * 1000;
 
@@ -43,15 +43,15 @@ const formats = [
   { format: 'C', pattern: new RegExp(String.raw`^${COMPACT_DAY}-(?<time>\d{6})-${PYTHON}$`) },
 ] as const;
 
-/** C for an image that carries its Python version in its name: dataverk-airflow-cg-python-3.13:20260618-040506. */
+/** Format C for an image whose name contains its Python version: dataverk-airflow-cg-python-3.13:20260618-040506. */
 const plainC = new RegExp(String.raw`^${COMPACT_DAY}-(?<time>\d{6})$`);
 const pythonVersion = new RegExp(`^${PYTHON}$`);
 const jupyterTag = new RegExp(`^python-${PYTHON}$`);
 const pythonInName = new RegExp(`-python-${PYTHON}$`);
 
 /**
- * Reads the tag of a standard image; undefined when it is in none of the formats or names a day that does not
- * exist. `pythonOfImage` is for an image that has its Python version in its name; its tags must not repeat it.
+ * Parses the tag of a standard image; undefined when it has none of the formats or names a day that does not exist.
+ * `pythonOfImage` is for an image whose name contains its Python version; its tags must not repeat it.
  */
 export function parseStandardTag(tag: string, pythonOfImage?: string): StandardTag | undefined {
   if (tag.length > MAX_TAG_LENGTH) return undefined;
@@ -73,14 +73,14 @@ export function pythonOfImageName(path: string): string | undefined {
 }
 
 /**
- * The Python version of a tag of Jupyter's own images (`python-3.13`); undefined for every other tag, also for
- * those of a patch release (`python-3.13.14`) or a single platform (`x86_64-python-3.13`).
+ * The Python version of a tag of Jupyter’s own images (`python-3.13`); undefined for every other tag, including those
+ * of a patch release (`python-3.13.14`) or a single platform (`x86_64-python-3.13`).
  */
 export function parseJupyterTag(tag: string): string | undefined {
   return jupyterTag.exec(tag)?.groups?.python;
 }
 
-/** Orders Python versions by their numbers: 3.9 comes before 3.10. */
+/** Compares Python versions numerically: 3.9 comes before 3.10. */
 export function comparePython(a: string, b: string): number {
   const [aMajor = 0, aMinor = 0] = a.split('.').map(Number);
   const [bMajor = 0, bMinor = 0] = b.split('.').map(Number);
@@ -88,9 +88,9 @@ export function comparePython(a: string, b: string): number {
 }
 
 /**
- * The newest tag of each Python version, the highest version first. Tags in no known format are left out. Within
- * 26 hours of the newest the push time decides if all of them have one, else the time in the tag, then the place
- * in the list, then the text. The order of the input does not matter.
+ * The newest tag of each Python version, highest version first. Tags without a known format are ignored. Within 26
+ * hours of the newest, the push time decides if all of them have one, else the time in the tag, then the position in
+ * the list, then the text. The order of the input does not matter.
  */
 export function newestPerPython(
   tags: readonly ListedTag[],
@@ -155,7 +155,7 @@ function utc(day: string, time: string): string | undefined {
   ];
   const text = `${date}T${clock}.000Z`;
   const ms = Date.parse(text);
-  // Date rolls over what a calendar does not have; printing it again shows that.
+  // Date.parse accepts some days that do not exist; formatting the result reveals them.
   return Number.isNaN(ms) || new Date(ms).toISOString() !== text ? undefined : text;
 }
 

@@ -1,55 +1,29 @@
 import { hash } from 'node:crypto';
-import Type, { type Static, type TSchema } from 'typebox';
-import { closed } from '../lib/schema.ts';
+import { defaultPageSize, type PageQuery } from '../model/page.ts';
 import { Problem } from '../model/problems.ts';
 import type { Page } from '../ports/store.ts';
 
-const defaultLimit = 50;
-
-/** The query of every list. */
-export const PageQuery = closed({
-  limit: Type.Optional(
-    Type.Integer({ minimum: 1, maximum: 200, default: defaultLimit, description: 'How many items at most.' }),
-  ),
-  cursor: Type.Optional(
-    Type.String({ maxLength: 1024, description: 'nextCursor of the page before; the first page has none.' }),
-  ),
-});
-export type PageQuery = Static<typeof PageQuery>;
-
-/** The answer of a list: `{items, nextCursor?}`. `item` is usually a `ref`. */
-export const pageOf = <T extends TSchema>(item: T, $id: string) =>
-  closed(
-    {
-      items: Type.Array(item),
-      nextCursor: Type.Optional(
-        Type.String({
-          description: 'Asks for the next page; absent on the last one.',
-          examples: ['WyJ0ZWFtLWEiLCJhYmNkZWZnaGlqa2xtbm9wIl0'],
-        }),
-      ),
-    },
-    { $id },
-  );
-
-/** Which list a cursor walks through, and as whom: another list, filter or caller has other pages. */
+/** The list that a cursor belongs to, and for whom: another list, filter or caller has other pages. */
 export interface List {
   readonly name: string;
   readonly view: string;
+  /** The form of a position in this list. A forged cursor can hold any text, and stores accept only their own. */
+  readonly position: RegExp;
 }
 
-// A check against mix-ups and not a secret: what a page holds is decided by the caller's rights, not by its cursor.
-const checkOf = ({ name, view }: List, after: string) =>
+// A checksum against mix-ups, not a secret: access is decided by the caller’s rights, never by a cursor.
+const checkOf = ({ name, view }: Pick<List, 'name' | 'view'>, after: string) =>
   hash('sha256', JSON.stringify([name, view, after]), 'base64url').slice(0, 16);
 
 /** An opaque cursor for the page after `after`. */
-export const encodeCursor = (list: List, after: string): string =>
+export const encodeCursor = (list: Pick<List, 'name' | 'view'>, after: string): string =>
   Buffer.from(JSON.stringify([after, checkOf(list, after)])).toString('base64url');
 
-/** Throws `invalid_cursor` for what this list did not make for this view. */
+/** Throws `invalid_cursor` for a cursor that this list did not create for this view. */
 export const decodeCursor = (list: List, cursor: string): string => {
   const [after, check] = parseCursor(cursor);
-  if (typeof after !== 'string' || check !== checkOf(list, after) || encodeCursor(list, after) !== cursor)
+  if (typeof after !== 'string' || !list.position.test(after)) throw new Problem('invalid_cursor');
+  if (check !== checkOf(list, after) || encodeCursor(list, after) !== cursor)
     throw new Problem('invalid_cursor');
   return after;
 };
@@ -63,16 +37,16 @@ const parseCursor = (cursor: string): readonly unknown[] => {
   }
 };
 
-/** What a list’s query asks of the store. */
+/** A list’s query as the request to the store. */
 export const pageRequest = (
   query: PageQuery,
   list: List,
 ): { readonly limit: number; readonly after?: string } => ({
-  limit: query.limit ?? defaultLimit,
+  limit: query.limit ?? defaultPageSize,
   ...(query.cursor !== undefined && { after: decodeCursor(list, query.cursor) }),
 });
 
-/** The store’s page as the answer of a list. */
+/** The store’s page as the response of a list. */
 export const pageAnswer = <T, U>(page: Page<T>, list: List, present: (item: T) => U) => ({
   items: page.items.map(present),
   ...(page.next !== undefined && { nextCursor: encodeCursor(list, page.next) }),

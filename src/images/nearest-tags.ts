@@ -1,13 +1,13 @@
 import type { ImageTag } from '../ports/registries.ts';
 
-/** Signatures and attestations that are kept beside the images they speak of; nobody runs them. */
+/** Signatures and attestations, which cosign stores as tags beside the image. */
 const aside = /^sha256-[a-f0-9]{64}(\.[a-z]+)?$/;
 
-/** The tags that name images, the newest first where the registry’s order tells. */
+/** The tags that name images, newest first where the registry’s order means something. */
 export const imageTags = (tags: readonly ImageTag[]): readonly ImageTag[] =>
   tags.filter(({ tag }) => !aside.test(tag)).toReversed();
 
-/** How much of the longer one two texts share at their ends: 1 when equal, 0 when they begin and end differently. */
+/** The share of the longer text that is common prefix or suffix: 1 when equal, 0 when both ends differ. */
 const likeness = (a: string, b: string): number => {
   const most = Math.min(a.length, b.length);
   let before = 0;
@@ -18,8 +18,8 @@ const likeness = (a: string, b: string): number => {
 };
 
 /**
- * What somebody may have meant who asked for a tag that does not exist: those most like it, of equals the newest;
- * the newest of all when none is like it.
+ * Suggestions for a tag that does not exist: the most similar tags, of equals the newest; the newest of all when none
+ * is similar.
  */
 export const nearestTags = (
   tags: readonly ImageTag[],

@@ -1,6 +1,8 @@
+import { digestForm, garHostOf, ghcrHost, tagName } from '../lib/oci.ts';
+
 /**
- * A reference to a container image, taken apart. `host` is lower-case; `path` is what the registry calls the
- * repository name; with both a tag and a digest the digest decides and the tag is a remark.
+ * The parts of a reference to a container image. `host` is in lower case; `path` is the repository name; when there is
+ * both a tag and a digest, the digest is used.
  */
 export interface ImageReference {
   readonly host: string;
@@ -9,7 +11,7 @@ export interface ImageReference {
   readonly digest?: string;
 }
 
-/** Where a team's images may come from. Without a `garTeam` nothing in Google Artifact Registry is allowed. */
+/** Where a team’s images may come from. Without a `garTeam` no image in Google Artifact Registry is allowed. */
 export interface ImagePolicy {
   readonly ghcrOwner: string;
   readonly garRegion: string;
@@ -27,7 +29,6 @@ export interface ReferenceRefusal {
 
 export type ParsedReference = { readonly ok: true; readonly reference: ImageReference } | ReferenceRefusal;
 
-const GHCR = 'ghcr.io';
 const MAX_LENGTH = 1024;
 const MAX_PATH_LENGTH = 255;
 
@@ -35,9 +36,9 @@ const MAX_PATH_LENGTH = 255;
 const domain = /^[a-z0-9]+(?:-+[a-z0-9]+)*(?:\.[a-z0-9]+(?:-+[a-z0-9]+)*)*(?::[0-9]+)?$/i;
 const ipv6Domain = /^\[[a-f0-9:]+\](?::[0-9]+)?$/i;
 const pathComponent = /^[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*$/;
-const tagForm = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/;
-const digestForm = /^sha256:[a-f0-9]{64}$/;
 const bareDigest = /^[a-f0-9]{64}$/;
+/** White space, control characters and everything outside ASCII: no part of a reference has any. */
+const foreignCharacter = /[^\u0021-\u007e]/u;
 const scheme = /^[a-z][a-z0-9+.-]*:\/\//i;
 
 /**
@@ -48,24 +49,30 @@ const scheme = /^[a-z][a-z0-9+.-]*:\/\//i;
 export function parseReference(text: string): ParsedReference {
   if (text.length > MAX_LENGTH) return invalid(`An image reference has at most ${MAX_LENGTH} characters.`);
   const trimmed = text.trim();
-  if (trimmed === '') return invalid('Name an image, for example ghcr.io/<owner>/<image>:<tag>.');
+  if (trimmed === '') return invalid('Specify an image, for example ghcr.io/<owner>/<image>:<tag>.');
+  const [foreign] = foreignCharacter.exec(trimmed) ?? [];
+  if (foreign !== undefined) {
+    return invalid(
+      `The image reference contains ${codePointOf(foreign)}; only visible ASCII characters are allowed.`,
+    );
+  }
   if (scheme.test(trimmed)) {
     return invalid(`An image reference has no scheme: write ${quote(trimmed.replace(scheme, ''))}.`);
   }
 
   if (bareDigest.test(trimmed)) {
-    return invalid('This is an image id: name the registry, the image and its tag.');
+    return invalid('This is an image ID. Specify the registry, the image and its tag.');
   }
   const [named = '', digest, ...more] = trimmed.split('@');
-  if (more.length > 0) return invalid('An image reference has at most one "@", before its digest.');
+  if (more.length > 0) return invalid('An image reference has at most one "@", before the digest.');
   if (digest !== undefined && !digestForm.test(digest)) {
     return invalid(
-      `${quote(digest)} is not a digest: after "@" comes sha256: and 64 hexadecimal digits in lower case.`,
+      `${quote(digest)} is not a digest: "@" is followed by sha256: and 64 hexadecimal digits in lower case.`,
     );
   }
 
   const { first, remainder } = splitHost(named);
-  // Judged before it is lower-cased: some letters outside ASCII have an ASCII letter as their lower case.
+  // Checked before it is lower-cased: some letters outside ASCII have an ASCII letter as their lower case.
   if (!domain.test(first) && !ipv6Domain.test(first)) return invalid(`${quote(first)} is not a host name.`);
   const host = canonicalHost(first);
 
@@ -75,7 +82,7 @@ export function parseReference(text: string): ParsedReference {
   const fault = pathFault(name) ?? tagFault(tag);
   if (fault !== undefined) return invalid(fault);
   if (!isHost(host)) {
-    // Only upper case made this first part a host; lower-cased it would mean another image on Docker Hub.
+    // Only upper case made this first part a host; in lower case it would name another image on Docker Hub.
     return refuse('registry_not_allowed', `${quote(host)} is not a registry.`);
   }
 
@@ -95,16 +102,16 @@ export function printReference({ host, path, tag, digest }: ImageReference): str
 }
 
 /**
- * Decides whether a team may run this image: under the owner in GHCR, or in the repository of its `garTeam` in
- * Google Artifact Registry. The registry is judged first, then the path, then the tag, so that nobody is asked to
- * add a tag to an image that is refused anyway. A digest without a tag passes: it names one build exactly.
+ * Decides whether a team may run this image: below the owner in GHCR, or in the repository of its `garTeam` in Google
+ * Artifact Registry. The registry is checked first, then the path, then the tag: an image that is refused anyway needs
+ * no tag. A digest without a tag is allowed: it names one build exactly.
  */
 export function checkAllowed(
   reference: ImageReference,
   policy: ImagePolicy,
 ): { readonly ok: true } | ReferenceRefusal {
   const refusal =
-    reference.host === GHCR
+    reference.host === ghcrHost
       ? ghcrRefusal(reference, policy)
       : reference.host === garHost(policy)
         ? garRefusal(reference, policy)
@@ -113,13 +120,13 @@ export function checkAllowed(
   if (reference.tag === undefined && reference.digest === undefined) {
     return refuse(
       'tag_required',
-      `Name a tag, for example ${printReference({ ...reference, tag: '<tag>' })}; "latest" is not assumed.`,
+      `Specify a tag, for example ${printReference({ ...reference, tag: '<tag>' })}; there is no default tag.`,
     );
   }
   return { ok: true };
 }
 
-/** Reads a reference and decides whether the team may run it. */
+/** Parses a reference and decides whether the team may run it. */
 export function parseTeamImage(text: string, policy: ImagePolicy): ParsedReference {
   const parsed = parseReference(text);
   if (!parsed.ok) return parsed;
@@ -127,9 +134,9 @@ export function parseTeamImage(text: string, policy: ImagePolicy): ParsedReferen
   return allowed.ok ? parsed : allowed;
 }
 
-/** The host of Google Artifact Registry's Docker endpoint in the configured region. */
+/** The host of Artifact Registry’s Docker endpoint in the configured region. */
 export function garHost({ garRegion }: ImagePolicy): string {
-  return `${garRegion.toLowerCase()}-docker.pkg.dev`;
+  return garHostOf(garRegion);
 }
 
 function splitHost(named: string): { first: string; remainder: string } {
@@ -155,17 +162,18 @@ function pathFault(path: string): string | undefined {
   if (path === '') return 'The image has no name.';
   const bad = path.split('/').find((component) => !pathComponent.test(component));
   if (bad === undefined) return undefined;
-  if (bad === '') return 'The path of the image has an empty part: two slashes, or one at its end.';
+  if (bad === '')
+    return 'The path of the image has an empty component: two slashes in a row, or one at the end.';
   if (bad !== bad.toLowerCase() && pathComponent.test(bad.toLowerCase())) {
-    return `The path of an image is in lower case: write ${quote(bad.toLowerCase())} for ${quote(bad)}.`;
+    return `The path of an image must be in lower case: use ${quote(bad.toLowerCase())} for ${quote(bad)}.`;
   }
-  return `${quote(bad)} cannot be part of an image's path: lower-case letters and digits, joined by ".", "_", "__" or "-".`;
+  return `${quote(bad)} is not a valid path component: use lower-case letters and digits, separated by ".", "_", "__" or "-".`;
 }
 
 function tagFault(tag: string | undefined): string | undefined {
-  if (tag === undefined || tagForm.test(tag)) return undefined;
-  if (tag === '') return 'There is no tag after the ":".';
-  return `${quote(tag)} is not a tag: at most 128 letters, digits, "_", "." and "-", the first not "." or "-".`;
+  if (tag === undefined || tagName.test(tag)) return undefined;
+  if (tag === '') return 'The tag after ":" is empty.';
+  return `${quote(tag)} is not a tag: use at most 128 letters, digits, "_", "." and "-", not starting with "." or "-".`;
 }
 
 function ghcrRefusal(reference: ImageReference, policy: ImagePolicy): ReferenceRefusal | undefined {
@@ -173,7 +181,7 @@ function ghcrRefusal(reference: ImageReference, policy: ImagePolicy): ReferenceR
   if (reference.path.startsWith(`${owner}/`)) return undefined;
   return refuse(
     'image_not_allowed',
-    `Images in GHCR come from ${GHCR}/${owner}/<image>:<tag>; ${quote(reference.path)} is not under ${owner}.`,
+    `Images in GHCR must have the form ${ghcrHost}/${owner}/<image>:<tag>; ${quote(reference.path)} is not below ${owner}.`,
   );
 }
 
@@ -181,23 +189,23 @@ function garRefusal(reference: ImageReference, policy: ImagePolicy): ReferenceRe
   if (!policy.garTeam) {
     return refuse(
       'image_not_allowed',
-      `No repository in Google Artifact Registry belongs to this team yet: ask a platform administrator to set the team's garTeam, or use ${GHCR}/${policy.ghcrOwner.toLowerCase()}/<image>:<tag>.`,
+      `This team has no repository in Google Artifact Registry yet. Ask a platform administrator to set the team’s garTeam, or use ${ghcrHost}/${policy.ghcrOwner.toLowerCase()}/<image>:<tag>.`,
     );
   }
   const repository = `${policy.garProject}/${policy.garTeam}`;
   if (reference.path.startsWith(`${repository}/`)) return undefined;
   return refuse(
     'image_not_allowed',
-    `This team's images in Google Artifact Registry are under ${garHost(policy)}/${repository}/<image>:<tag>.`,
+    `This team’s images in Google Artifact Registry must have the form ${garHost(policy)}/${repository}/<image>:<tag>.`,
   );
 }
 
 function hostRefusal(reference: ImageReference, policy: ImagePolicy): ReferenceRefusal {
   const hostname = reference.host.replace(/:[0-9]+$/, '');
-  if (hostname !== reference.host && (hostname === GHCR || hostname === garHost(policy))) {
+  if (hostname !== reference.host && (hostname === ghcrHost || hostname === garHost(policy))) {
     return refuse(
       'registry_not_allowed',
-      `Leave out the port: ${printReference({ ...reference, host: hostname })}.`,
+      `Omit the port: ${printReference({ ...reference, host: hostname })}.`,
     );
   }
   const gar = policy.garTeam
@@ -205,7 +213,7 @@ function hostRefusal(reference: ImageReference, policy: ImagePolicy): ReferenceR
     : '';
   return refuse(
     'registry_not_allowed',
-    `Images come from ${GHCR}/${policy.ghcrOwner.toLowerCase()}/<image>:<tag>${gar}, not from ${quote(reference.host)}.`,
+    `Images must have the form ${ghcrHost}/${policy.ghcrOwner.toLowerCase()}/<image>:<tag>${gar}, not from ${quote(reference.host)}.`,
   );
 }
 
@@ -217,7 +225,11 @@ function invalid(message: string): ReferenceRefusal {
   return refuse('image_invalid', message);
 }
 
-/** What the caller wrote, shortened, for a sentence. */
+function codePointOf(character: string): string {
+  return `U+${(character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, '0')}`;
+}
+
+/** Quotes input in a message, shortened. */
 function quote(text: string): string {
   return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text);
 }

@@ -10,12 +10,12 @@ const MAX_LINES = 1000;
 const MAX_LINE_LENGTH = 2000;
 const MAX_ERRORS = 100;
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is refused
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these characters are refused
 const controlCharacter = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u2028\u2029\ufeff]/;
 const comment = /(?:^|[ \t])#.*$/;
 const name = /^[A-Z0-9](?:[A-Z0-9._-]*[A-Z0-9])?(?![A-Z0-9._-])/i;
 
-// Starts after a character that is no blank, so that a long run of blanks is looked at once.
+// Starts after a character that is not a blank, so a long run of blanks is scanned once.
 const hashOptions =
   /(?<=[^ \t])(?:[ \t]+--hash=(?:sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}))+[ \t]*$/;
 
@@ -23,13 +23,12 @@ const vcs = /^(?:git|hg|svn|bzr)(?:\+|:)/i;
 const path = /^(?:[./~\\]|[a-z]:[\\/])|\.(?:whl|zip|tar\.gz|tgz)$/i;
 
 /**
- * Checks the text of a requirements file line by line against PEP 508, and gives it back as it is but with LF line
- * ends and one at its end: comments, blank lines, continued lines and `--hash` options are kept. `names` are
- * the packages in their normal form (PEP 503).
+ * Checks the text of a requirements file line by line against PEP 508 and returns it with LF line ends: comments,
+ * blank lines, continued lines and `--hash` options are kept. `names` are the normalized package names (PEP 503).
  *
- * Refused with a reason: pip's options, since they change where all packages come from; other requirement files
- * and paths, since the image is built from this one file; version control addresses, since they need git in the
- * image and a branch moves. `name @ https://…` is taken, without credentials: that is a plain download.
+ * Refused with a reason: pip’s options, because they change where all packages come from; other requirement files and
+ * paths, because the image is built from this one file; version control URLs, because they need git in the image and a
+ * branch moves. `name @ https://…` without credentials is accepted: it is a plain download.
  */
 export function checkRequirements(given: string): CheckedRequirements {
   if (given.length > MAX_LENGTH) {
@@ -81,7 +80,7 @@ function readLine(raw: string): { readonly name: string } | Refusal | undefined 
     return refusal('too_long', `a requirement has at most ${MAX_LINE_LENGTH} characters.`);
   }
   if (controlCharacter.test(raw)) {
-    return refusal('control_character', 'there is a control character in it; remove it.');
+    return refusal('control_character', 'the line contains a control character; remove it.');
   }
   const line = raw.replace(comment, '').trim();
   if (line === '') return undefined;
@@ -95,12 +94,12 @@ function requirementOf(text: string): { readonly name: string } | Refusal {
   if (option?.[1] !== undefined) return optionRefusal(option[1]);
   if (vcs.test(text)) return vcsRefusal();
   if (/^[a-z][a-z0-9+.-]*:\/\//i.test(text)) {
-    return refusal('url_without_name', `name the package before its address: <name> @ ${shown(text)}.`);
+    return refusal('url_without_name', `put the package name before the URL: <name> @ ${shown(text)}.`);
   }
   if (path.test(text) && !text.includes('@')) {
     return refusal(
       'path_not_allowed',
-      `${shown(text)} is a file; add it to the image with COPY in the Dockerfile.`,
+      `${shown(text)} is a file. Add it to the image with COPY in the Dockerfile.`,
     );
   }
   const found = name.exec(text)?.[0];
@@ -115,7 +114,7 @@ function requirementOf(text: string): { readonly name: string } | Refusal {
   return fault ?? { name: found };
 }
 
-/** What follows the extras; undefined when the brackets are not in order. */
+/** The text after the extras; undefined when the brackets are malformed. */
 function extrasOf(text: string): string | undefined {
   if (!text.startsWith('[')) return text;
   const end = text.indexOf(']');
@@ -126,35 +125,32 @@ function extrasOf(text: string): string | undefined {
   return text.slice(end + 1).trimStart();
 }
 
-/** PEP 508: an address ends at white space, and only a marker may follow. */
+/** PEP 508: a URL ends at white space, and only a marker may follow. */
 function addressFault(text: string): Refusal | undefined {
   const [address = '', ...rest] = text.split(/\s+/);
   const after = rest.join(' ');
   if (vcs.test(address)) return vcsRefusal();
-  if (!URL.canParse(address)) return refusal('invalid_url', `${shown(address)} is not an address.`);
+  if (!URL.canParse(address)) return refusal('invalid_url', `${shown(address)} is not a URL.`);
   const url = new URL(address);
   if (url.protocol !== 'https:') {
     return refusal(
       'https_required',
-      'an address begins with https://, so that the package cannot be swapped.',
+      'a URL must start with https://, so the package cannot be replaced in transit.',
     );
   }
   if (url.username !== '' || url.password !== '') {
     return refusal(
       'credentials_not_allowed',
-      'an address carries no credentials: everybody who has the image could read them.',
+      'a URL must not contain credentials: anyone with the image could read them.',
     );
   }
   if (address.includes('$')) {
-    return refusal('variable_not_allowed', 'variables are not filled in; write the whole address.');
+    return refusal('variable_not_allowed', 'variables are not expanded; write the full URL.');
   }
   if (after === '') return undefined;
   return after.startsWith(';')
     ? markerFault(after.slice(1))
-    : refusal(
-        'invalid_url',
-        'after the address only a marker may follow, as " ; python_version < \'3.12\'".',
-      );
+    : refusal('invalid_url', 'only a marker may follow the URL, as " ; python_version < \'3.12\'".');
 }
 
 function versionsAndMarkerFault(found: string, text: string): Refusal | undefined {
@@ -163,10 +159,10 @@ function versionsAndMarkerFault(found: string, text: string): Refusal | undefine
   const bare = versions.startsWith('(') && versions.endsWith(')') ? versions.slice(1, -1).trim() : versions;
   if (bare !== '' && !validRange(bare)) {
     return /^=[^=]/.test(bare)
-      ? refusal('invalid_version', `an exact version has two equal signs: ${found}=${shown(bare)}.`)
+      ? refusal('invalid_version', `an exact version needs two equal signs: ${found}=${shown(bare)}.`)
       : refusal(
           'invalid_version',
-          `${shown(bare)} is not a list of versions; write for example ${found}>=2.1,<3 (PEP 440).`,
+          `${shown(bare)} is not a version specifier; use for example ${found}>=2.1,<3 (PEP 440).`,
         );
   }
   return semicolon < 0 ? undefined : markerFault(text.slice(semicolon + 1));
@@ -197,13 +193,13 @@ const markerVariables = new Set([
 ]);
 
 /**
- * PEP 508's markers: comparisons joined by "and" and "or", with parentheses. What is expected next is all the
- * state there is, besides the number of open parentheses.
+ * PEP 508’s markers: comparisons joined by "and" and "or", with parentheses. The state consists of the expected token
+ * and the number of open parentheses.
  */
 function markerFault(text: string): Refusal | undefined {
   const fault = refusal(
     'invalid_marker',
-    `${shown(text.trim())} is not a marker; write for example python_version < '3.12' (PEP 508).`,
+    `${shown(text.trim())} is not a marker; use for example python_version < '3.12' (PEP 508).`,
   );
   const end = text.trimEnd().length;
   let expected: 'left' | 'operator' | 'right' | 'joint' = 'left';
@@ -234,37 +230,37 @@ function optionRefusal(line: string): Refusal {
   if (indexOptions.has(option) || option === '--trusted-host') {
     return refusal(
       'option_not_allowed',
-      `${option} is not allowed here: it changes where every package comes from, and a stranger's package of the same name can win. Set the index in the Dockerfile, where a reviewer sees it.`,
+      `${option} is not allowed: it changes where every package comes from, which enables dependency confusion. Set the index in the Dockerfile, where it is reviewed.`,
     );
   }
   if (fileOptions.has(option)) {
     return refusal(
       'option_not_allowed',
-      `${option} is not allowed: the image is built from this one file; put its lines here.`,
+      `${option} is not allowed: the image is built from this file only. Copy the lines into it.`,
     );
   }
   if (editableOptions.has(option)) {
     return refusal(
       'option_not_allowed',
-      `${option} is not allowed: an editable package lives in a checkout, and the image has none. Name a release.`,
+      `${option} is not allowed: an editable package needs a source checkout, and the image has none. Specify a release.`,
     );
   }
   if (option === '--hash') {
     return refusal(
       'invalid_hash',
-      'hashes follow their requirement as --hash=sha256:<64 hexadecimal digits> (or sha384, sha512).',
+      'hashes follow the requirement as --hash=sha256:<64 hexadecimal digits> (or sha384, sha512).',
     );
   }
   return refusal(
     'option_not_allowed',
-    `${option} is an option of pip, not a requirement; set it on pip install in the Dockerfile.`,
+    `${option} is an option of pip, not a requirement. Set it on pip install in the Dockerfile.`,
   );
 }
 
 function vcsRefusal(): Refusal {
   return refusal(
     'vcs_not_allowed',
-    'a version control address needs git in the image, and a branch in it moves. Use the archive of a commit: <name> @ https://github.com/<owner>/<repository>/archive/<commit>.zip.',
+    'a version control URL needs git in the image, and a branch moves. Use the archive of a commit: <name> @ https://github.com/<owner>/<repository>/archive/<commit>.zip.',
   );
 }
 

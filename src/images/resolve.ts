@@ -1,3 +1,4 @@
+import { ghcrHost } from '../lib/oci.ts';
 import type { ImageWarning, ResolvedImage } from '../model/image.ts';
 import { Problem, type ProblemCode } from '../model/problems.ts';
 import type { Missing, Registries, RegistryAnswer } from '../ports/registries.ts';
@@ -10,7 +11,7 @@ import {
   printReference,
 } from './reference.ts';
 
-/** What `resolveImage` throws; a route that asks for an image declares them. */
+/** The problems that `resolveImage` throws; every route that resolves an image declares them. */
 export const imageProblems = [
   'image_invalid',
   'tag_required',
@@ -29,10 +30,10 @@ const oldAfterDays = 365;
 const dayMs = 24 * 3600 * 1000;
 
 /**
- * Finds the image that a team wants to run and pins it: what the reference names now, whether it can run here, and
- * what its team should know. `now` in epoch milliseconds. Throws Problem: the codes of the reference (no registry is
- * asked then), `image_not_found_or_private`, `tag_not_found`, `image_broken`, `platform_missing`, and
- * `registry_unavailable` when the registry does not tell.
+ * Resolves an image reference to the digest that would run, and checks that the image can run here. `now` in epoch
+ * milliseconds. Throws Problem: the codes of the reference (without a request to a registry),
+ * `image_not_found_or_private`, `tag_not_found`, `image_broken`, `platform_missing`, and `registry_unavailable` when
+ * the registry gives no answer.
  */
 export const resolveImage = async (
   { registries, policy, now }: { registries: Registries; policy: ImagePolicy; now: number },
@@ -46,9 +47,9 @@ export const resolveImage = async (
   const answer = await registries.inspect({ ...repositoryOf(reference), digest }, signal);
   const { platforms, amd64 } = valueIn(answer, (missing) => absentBuild(reference, digest, missing));
   if (amd64 === null) {
-    const has = platforms.length === 0 ? 'no image that can run' : `${platforms.join(', ')} only`;
+    const has = platforms.length === 0 ? 'no image' : `only ${platforms.join(', ')}`;
     throw new Problem('platform_missing', {
-      detail: `${printReference(reference)} has ${has}; notebooks run on ${platform}: build it with --platform ${platform}.`,
+      detail: `${printReference(reference)} has ${has}. Notebooks run on ${platform}: build the image with --platform ${platform}.`,
     });
   }
   const warnings = [...referenceWarnings(reference), ...ageWarnings(amd64.createdAt, now)];
@@ -63,8 +64,8 @@ export const resolveImage = async (
 };
 
 /**
- * Where the tag of a pinned image points now, when that is elsewhere. null: the same, or nothing newer to take (the
- * tag is gone, or a digest was ordered). undefined: the registry does not tell.
+ * The digest that the tag of a pinned image points to now, when it has moved. null: it has not, or there is nothing
+ * newer (the tag was deleted, or the image was ordered by digest). undefined: the registry gives no answer.
  */
 export const newerDigest = async (
   registries: Registries,
@@ -80,7 +81,7 @@ export const newerDigest = async (
   return answer.answer === 'found' && answer.value !== image.digest ? answer.value : null;
 };
 
-/** Whether what runs can still be pulled: all of it is asked for again. A registry may say 404 for a while: see absence.ts. */
+/** Whether a pinned image can still be pulled. A registry may answer 404 for a while: see absence.ts. */
 export const stillThere = async (
   registries: Registries,
   image: { readonly reference: string; readonly digest: string },
@@ -93,7 +94,7 @@ export const stillThere = async (
   return answer.answer === 'unknown' ? undefined : answer.answer === 'found';
 };
 
-/** The value of an answer. Throws Problem `registry_unavailable` for unknown, for absent what `problem` makes of it. */
+/** The value of an answer. Throws Problem `registry_unavailable` for unknown, and `problem(missing)` for absent. */
 export const valueIn = <T>(answer: RegistryAnswer<T>, problem: (missing: Missing) => Problem): T => {
   switch (answer.answer) {
     case 'found':
@@ -102,7 +103,7 @@ export const valueIn = <T>(answer: RegistryAnswer<T>, problem: (missing: Missing
       throw problem(answer.missing);
     case 'unknown':
       throw new Problem('registry_unavailable', {
-        detail: `${answer.message} Nothing was changed; try again shortly.`,
+        detail: `${answer.message} Nothing was changed. Try again shortly.`,
         retryAfterSeconds: answer.retryAfterSeconds ?? 10,
       });
     default:
@@ -110,13 +111,13 @@ export const valueIn = <T>(answer: RegistryAnswer<T>, problem: (missing: Missing
   }
 };
 
-/** The problem of a repository that does not exist or may not be read, which registries do not tell apart. */
+/** The problem of a repository that does not exist or is private: registries do not distinguish the two. */
 export const absentRepository = ({ host, path }: ImageReference): Problem => {
   const [owner = '', ...name] = path.split('/');
   const advice =
-    host === 'ghcr.io'
-      ? `or it is private, so that the cluster cannot pull it. If it exists, make it public: https://github.com/orgs/${owner}/packages/container/${encodeURIComponent(name.join('/'))}/settings`
-      : 'or this platform may not read it.';
+    host === ghcrHost
+      ? `or it is private and the cluster cannot pull it. If it exists, make it public: https://github.com/orgs/${owner}/packages/container/${encodeURIComponent(name.join('/'))}/settings`
+      : 'or this platform is not allowed to read it.';
   return new Problem('image_not_found_or_private', {
     detail: `${host}/${path} does not exist, ${advice}`,
   });
@@ -133,7 +134,7 @@ const digestOf = async (
   if (answer.answer !== 'absent' || answer.missing !== 'manifest') {
     return valueIn(answer, () => absentRepository(reference));
   }
-  // Some registries say of a missing repository, too, that it has no such tag; their list of tags tells.
+  // Some registries answer the same for a missing repository; the list of tags tells the two apart.
   const list = await registries.tags(repository, signal);
   if (list.answer === 'absent') throw absentRepository(reference);
   const nearest = nearestTags(list.answer === 'found' ? list.value.tags : [], tag);
@@ -150,11 +151,11 @@ const absentBuild = (reference: ImageReference, digest: string, missing: Missing
   if (missing === 'repository') return absentRepository(reference);
   if (missing === 'part') {
     return new Problem('image_broken', {
-      detail: `${printReference(reference)} is listed, but a part of it was deleted, as clean-ups of untagged versions do. Build and push it anew.`,
+      detail: `${printReference(reference)} is listed, but a part of it was deleted, for example by a clean-up of untagged versions. Build and push it again.`,
     });
   }
   return new Problem('image_not_found_or_private', {
-    detail: `${reference.host}/${reference.path} has no build ${digest}; it may have been deleted. Choose a tag, or push it anew.`,
+    detail: `${reference.host}/${reference.path} has no build ${digest}; it may have been deleted. Choose a tag, or push the image again.`,
   });
 };
 
@@ -164,25 +165,25 @@ const referenceWarnings = ({ tag, digest }: ImageReference): ImageWarning[] => {
   if (digest !== undefined) {
     return tag === undefined
       ? []
-      : [{ code: 'digest_decides', message: `The digest decides; the tag "${tag}" is not looked at.` }];
+      : [{ code: 'digest_decides', message: `The digest is used; the tag "${tag}" is ignored.` }];
   }
   if (tag === undefined || !movingTags.has(tag)) return [];
   return [
     {
       code: 'moving_tag',
-      message: `"${tag}" is pushed again and again. What it points to now is pinned and stays until it is refreshed; a tag of its own for each build tells what runs.`,
+      message: `"${tag}" is moved with every build. Its current digest is pinned until the image is refreshed; a unique tag for each build shows what runs.`,
     },
   ];
 };
 
 const ageWarnings = (createdAt: string | null, now: number): ImageWarning[] => {
   if (createdAt === null)
-    return [{ code: 'created_unknown', message: 'The image does not tell when it was built.' }];
+    return [{ code: 'created_unknown', message: 'The image does not say when it was built.' }];
   if (now - Date.parse(createdAt) <= oldAfterDays * dayMs) return [];
   return [
     {
       code: 'old',
-      message: `The image was built on ${createdAt.slice(0, 10)}, and its packages are that old.`,
+      message: `The image was built on ${createdAt.slice(0, 10)}, and its packages are as old.`,
     },
   ];
 };

@@ -1,17 +1,16 @@
+import { digestForm, ghcrHost, tagName } from '../lib/oci.ts';
+import type { imageRegistries } from '../model/image.ts';
 import type { Fault } from '../model/problems.ts';
 import { parseReference, printReference } from './reference.ts';
 import { checkRequirements } from './requirements.ts';
 
-export const scaffoldRegistries = ['gar', 'ghcr'] as const;
-export type ScaffoldRegistry = (typeof scaffoldRegistries)[number];
-
 export interface ScaffoldOrder {
-  readonly registry: ScaffoldRegistry;
-  /** GAR: the team's name at Nais, which names its repository in the registry. */
+  readonly registry: (typeof imageRegistries)[number];
+  /** For Artifact Registry: the team’s name at Nais, which is also the name of its repository. */
   readonly team: string;
-  /** The GitHub repository; the image gets the same name. */
+  /** The GitHub repository, and the name of the image. */
   readonly name: string;
-  /** The owner in GitHub and in GHCR. */
+  /** The owner in GitHub and GHCR. */
   readonly owner: string;
   readonly python: string;
   readonly baseImage: { readonly reference: string; readonly digest: string; readonly tag: string };
@@ -23,7 +22,7 @@ export type Scaffold =
   | { readonly ok: true; readonly files: Readonly<Record<string, string>> }
   | { readonly ok: false; readonly errors: readonly Fault[] };
 
-/** Versions of GitHub's actions, in one place: these were the current majors on 2026-06-18. */
+/** Versions of the GitHub actions: the current majors on 2026-06-18. */
 const actions = {
   checkout: 'actions/checkout@v7',
   buildx: 'docker/setup-buildx-action@v4',
@@ -36,12 +35,10 @@ const repositoryName = /^[a-z0-9]+(?:[._-][a-z0-9]+)*$/;
 const teamName = /^[a-z][a-z0-9]*(?:-[a-z0-9]+)*$/;
 const ownerName = /^[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*$/;
 const pythonVersion = /^3\.\d{1,2}$/;
-const digestForm = /^sha256:[a-f0-9]{64}$/;
-const tagForm = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/;
 
 /**
- * The files of a repository that builds a notebook image on a standard image, by path. Everything is checked
- * before it is written into a file, so that no value can add an instruction of its own.
+ * The files of a repository that builds a notebook image on a standard image, by path. Every value is validated before
+ * it is written into a file, so no value can inject an instruction.
  */
 export function createScaffold(order: ScaffoldOrder): Scaffold {
   const base = parseReference(order.baseImage.reference);
@@ -68,15 +65,15 @@ function orderFaults(order: ScaffoldOrder): Fault[] {
       '/name',
       order.name,
       repositoryName,
-      'A name is lower-case letters and digits, joined by single ".", "_" or "-".',
+      'A name consists of lower-case letters and digits, separated by single ".", "_" or "-".',
     ],
     [
       '/team',
       order.team,
       teamName,
-      'A team is lower-case letters, digits and single "-", beginning with a letter.',
+      'A team consists of lower-case letters, digits and single "-", starting with a letter.',
     ],
-    ['/owner', order.owner, ownerName, 'An owner is letters, digits and single "-".'],
+    ['/owner', order.owner, ownerName, 'An owner consists of letters, digits and single "-".'],
     ['/python', order.python, pythonVersion, 'A Python version looks like 3.11.'],
     [
       '/baseImage/digest',
@@ -84,36 +81,36 @@ function orderFaults(order: ScaffoldOrder): Fault[] {
       digestForm,
       'A digest is sha256: and 64 hexadecimal digits in lower case.',
     ],
-    ['/baseImage/tag', order.baseImage.tag, tagForm, 'This is not a tag.'],
+    ['/baseImage/tag', order.baseImage.tag, tagName, 'This is not a tag.'],
   ];
   return rules
     .filter(([, value, pattern]) => value.length > 128 || !pattern.test(value))
     .map(([pointer, , , message]) => ({ pointer, code: 'bad_format', message }));
 }
 
-// The requirements go to a directory outside the home: the home volume hides what the image has there.
+// The requirements are copied outside the home directory, which the home volume hides.
 function dockerfile({ owner, name, python, baseImage }: ScaffoldOrder, repository: string): string {
   return `# Python ${python}. The digest pins one build of ${repository}:${baseImage.tag}.
-# For a newer one, look up the environments again and replace the digest.
+# To update, look up the current environments and replace the digest.
 FROM ${repository}@${baseImage.digest}
 
 LABEL org.opencontainers.image.source=https://github.com/${owner}/${name}
 
-# Root, so that packages end up in the image: what is installed in a running notebook without --user is gone
-# when it stops.
+# As root, so packages are installed into the image. Packages that are installed in a running notebook without
+# --user are lost when it stops.
 USER root
 
 COPY requirements.txt /opt/image/requirements.txt
-# Another value at each run of the workflow: without it a cache would give back the packages of the first build.
+# Changes with every run of the workflow; otherwise the cache would return the packages of the first build.
 ARG BUILD=0
 RUN pip install --no-cache-dir --requirement /opt/image/requirements.txt
 
-# The notebook runs as a user without rights. By number, so that Kubernetes can tell.
+# The notebook runs as an unprivileged user. A numeric ID lets Kubernetes verify that.
 USER \${NB_UID}
 `;
 }
 
-const dockerignore = `# Nothing gets into the build but what is named here. Add a line for each further file that the Dockerfile copies.
+const dockerignore = `# Only the files listed here are part of the build. Add a line for each further file that the Dockerfile copies.
 *
 !requirements.txt
 `;
@@ -121,20 +118,20 @@ const dockerignore = `# Nothing gets into the build but what is named here. Add 
 const trigger = `on:
   push:
     branches: [main]
-  # Weekly, so that packages without an exact version do not grow old.
+  # Weekly, so packages without an exact version stay up to date.
   schedule:
     - cron: "17 4 * * 1"
   workflow_dispatch:
 
-# Two pushes in a row build one after the other: the newest tag is the newest commit.
+# Consecutive pushes build one after the other, so the newest tag is the newest commit.
 concurrency:
   group: image
 `;
 
-/** nais/docker-build-push names the image after the repository and tags it <date>-<time>-<commit>: sortable. */
+/** nais/docker-build-push names the image after the repository and tags it <date>-<time>-<commit>, which sorts. */
 function garWorkflow({ team, name }: ScaffoldOrder): string {
   return `# Builds ${name} and pushes it to ${team}'s repository in Google Artifact Registry.
-# Once: authorise this GitHub repository for ${team} in Nais Console.
+# Once: authorize this GitHub repository for ${team} in Nais Console.
 name: Build notebook image
 
 ${trigger}
@@ -161,14 +158,12 @@ jobs:
 }
 
 /**
- * One platform and no attestation: the tag is then a single manifest, which a clean-up of untagged versions cannot
- * break.
+ * One platform and no attestation: the tag is then a single manifest, which deleting untagged versions cannot break.
  */
 function ghcrWorkflow({ owner, name }: ScaffoldOrder): string {
-  const image = `ghcr.io/${owner.toLowerCase()}/${name}`;
+  const image = `${ghcrHost}/${owner.toLowerCase()}/${name}`;
   return `# Builds ${image} and pushes it to GitHub's container registry.
-# Once, after the first push: the package is private; make it public in its settings, else the cluster cannot
-# pull it.
+# Once, after the first push: make the package public in its settings; the cluster cannot pull a private one.
 name: Build notebook image
 
 ${trigger}
@@ -188,7 +183,7 @@ jobs:
           registry: ghcr.io
           username: \${{ github.actor }}
           password: \${{ secrets.GITHUB_TOKEN }}
-      # In UTC, so that tags sort by time; with the commit, so that they are unique.
+      # In UTC, so tags sort by time; with the commit, so they are unique.
       - name: Choose the tag
         id: tag
         run: echo "image=${image}:$(date -u +%Y%m%d-%H%M%S)-\${GITHUB_SHA::7}" >> "$GITHUB_OUTPUT"

@@ -1,3 +1,4 @@
+import { ghcrHost } from '../lib/oci.ts';
 import type { ImageTagItem, TeamImages } from '../model/image.ts';
 import { Problem } from '../model/problems.ts';
 import type { Registries } from '../ports/registries.ts';
@@ -6,21 +7,21 @@ import { checkAllowed, garHost, type ImagePolicy, parseReference } from './refer
 import { absentRepository, valueIn } from './resolve.ts';
 
 export interface ImageTagList {
-  /** The newest first. */
+  /** Newest first. */
   readonly items: readonly ImageTagItem[];
-  /** Tags may exist that are not in items. */
+  /** items may be incomplete. */
   readonly partial: boolean;
   readonly asOf: string;
 }
 
-/** A team’s images: those in its repository of Artifact Registry, and the GHCR repositories that it has registered. */
+/** A team’s images: those in its Artifact Registry repository, and its registered GHCR repositories. */
 export const listTeamImages = async (
   { registries, policy }: { registries: Registries; policy: ImagePolicy },
   ghcrRepositories: readonly string[],
   signal: AbortSignal,
 ): Promise<TeamImages> => {
   const ghcr = ghcrRepositories.map((name) => ({
-    image: `ghcr.io/${policy.ghcrOwner.toLowerCase()}/${name}`,
+    image: `${ghcrHost}/${policy.ghcrOwner.toLowerCase()}/${name}`,
     registry: 'ghcr' as const,
     updatedAt: null,
   }));
@@ -29,7 +30,7 @@ export const listTeamImages = async (
   const unknown = answer.answer === 'unknown' ? [answer.message] : [];
   if (answer.answer === 'absent') {
     unknown.push(
-      `${garHost(policy)}/${policy.garProject}/${policy.garTeam} does not exist, or this platform may not list it.`,
+      `${garHost(policy)}/${policy.garProject}/${policy.garTeam} does not exist, or this platform is not allowed to list it.`,
     );
   }
   const gar = answer.answer === 'found' ? answer.value : [];
@@ -42,7 +43,7 @@ export const listTeamImages = async (
 };
 
 /**
- * The tags of an image that the team may run, the newest first. `text` names it, with or without a tag. Throws Problem
+ * The tags of an image that the team may run, newest first. `text` names it, with or without a tag. Throws Problem
  * as `resolveImage` does.
  */
 export const listImageTags = async (

@@ -4,16 +4,19 @@ import { Environment, EnvironmentGap, pythonStatuses, ReleaseCycle } from './env
 
 const Python = Type.String({ pattern: '^[1-9]\\d?\\.\\d{1,2}$', examples: ['3.11'] });
 
-/** Something that the catalogue is made of, and how well it answers. */
+/** A source of the catalogue, and when it last answered. */
 export const CatalogueSource = closed(
   {
     name: Type.String({ examples: ['ghcr.io/navikt/knada-images/jupyter'] }),
-    checkedAt: nullable({ ...Instant, description: 'When it was last asked; null: not yet.' }),
+    checkedAt: nullable({
+      ...Instant,
+      description: 'When the source was last read; null when it has not been read yet.',
+    }),
     answeredAt: nullable({
       ...Instant,
-      description: 'As of when its part is known; null: it never answered.',
+      description: 'When the source last answered; null when it never has.',
     }),
-    error: nullable(Type.String({ description: 'Why the last look failed; what was known before stands.' })),
+    error: nullable(Type.String({ description: 'Why the last read failed; earlier data is kept.' })),
   },
   { $id: 'CatalogueSource' },
 );
@@ -24,24 +27,26 @@ export const PythonVersionInfo = closed(
     python: Python,
     status: oneOf(pythonStatuses),
     firstRelease: Type.String({ format: 'date' }),
-    endOfLife: Type.String({ format: 'date', description: 'The last day on which it gets fixes.' }),
+    endOfLife: Type.String({ format: 'date', description: 'The last day on which the version gets fixes.' }),
     jupyter: closed({
       supported: Type.Boolean({ description: 'Jupyter publishes an image for it.' }),
-      lastBuiltAt: nullable({ ...Instant, description: 'null: not known, or there is none.' }),
+      lastBuiltAt: nullable({ ...Instant, description: 'null when not known, or when there is no image.' }),
       maintained: nullable(
-        Type.Boolean({ description: 'It was built within the last three weeks; null: not known.' }),
+        Type.Boolean({
+          description: 'The image was built within the last three weeks; null when not known.',
+        }),
       ),
     }),
-    offered: Type.Boolean({ description: 'There is an environment for it.' }),
+    offered: Type.Boolean({ description: 'An environment is offered for this version.' }),
   },
   {
     $id: 'PythonVersion',
-    description: 'A Python version: its release cycle, and whether Jupyter supports it.',
+    description: 'A Python version, its release cycle, and whether Jupyter supports it.',
   },
 );
 export type PythonVersionInfo = Static<typeof PythonVersionInfo>;
 
-/** The newest image of one Python version in one source, as it was last found. */
+/** The newest image of one Python version in one source, as last read. */
 export const StandardEntry = closed({
   repository: Type.String(),
   python: Python,
@@ -49,18 +54,18 @@ export const StandardEntry = closed({
   digest: Type.String(),
   builtAt: Instant,
   pushedAt: nullable(Instant),
-  /** When it was first found gone; null while it is there. */
+  /** When it was first found missing; null while it exists. */
   missingSince: nullable(Instant),
-  /** It was gone twice, some time apart: it is not offered any more. */
+  /** It was missing twice, some time apart, and is no longer offered. */
   missing: Type.Boolean(),
 });
 export type StandardEntry = Static<typeof StandardEntry>;
 
-/** What is stored: what is shown, and what the next refresh goes on from. */
+/** The stored catalogue: what is shown, and what the next refresh starts from. */
 export const Catalogue = closed({
-  /** Counts the refreshes: one that began on an older catalogue must not replace a newer one. */
+  /** Counts the refreshes. A refresh that started from an older catalogue must not replace a newer one. */
   revision: Type.Integer({ minimum: 0 }),
-  /** Everything in it was so at this time or later. */
+  /** All data was current at this time or later. */
   asOf: Instant,
   items: Type.Array(ref(Environment)),
   gaps: Type.Array(ref(EnvironmentGap)),
@@ -76,7 +81,7 @@ export type Catalogue = Static<typeof Catalogue>;
 
 const asOf = Type.String({
   format: 'date-time',
-  description: 'Everything here was so at this time or later.',
+  description: 'All data was current at this time or later.',
 });
 
 export const EnvironmentList = closed(

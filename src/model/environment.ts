@@ -6,8 +6,8 @@ export type PythonStatus = (typeof pythonStatuses)[number];
 const MonthOrDay = Type.String({ pattern: '^\\d{4}-(0[1-9]|1[0-2])(-(0[1-9]|[12]\\d|3[01]))?$' });
 
 /**
- * The part we use of https://peps.python.org/api/release-cycle.json, by version. `end_of_life` is a month while
- * the version lives and a day afterwards. Fields that upstream adds are not our business.
+ * The part that is used of https://peps.python.org/api/release-cycle.json, by version. `end_of_life` is a month until
+ * the version is at its end of life, and a day afterwards. Other fields are ignored.
  */
 export const ReleaseCycle = Type.Record(
   Type.String({ pattern: '^[1-9]\\d?\\.\\d{1,2}$' }),
@@ -23,20 +23,22 @@ export type ReleaseCycle = Static<typeof ReleaseCycle>;
 const Python = Type.String({ pattern: '^[1-9]\\d?\\.\\d{1,2}$', examples: ['3.11'] });
 const Day = Type.String({ format: 'date', examples: ['2027-10-31'] });
 
-/** What is known of one database driver in one image. Nothing is listed that nobody has looked up. */
+/** A database driver in one image. Only drivers that were checked are listed. */
 export const Driver = closed(
   {
     name: Type.String({ minLength: 1, examples: ['Oracle'] }),
-    included: Type.Boolean({ description: 'false: the image does not have it, though one might expect it.' }),
+    included: Type.Boolean({
+      description: 'false when the image does not contain the driver, although one might expect it.',
+    }),
     version: Type.Optional(Type.String()),
-    detail: Type.Optional(Type.String({ description: 'What exactly is there, or why it is not.' })),
-    source: Type.String({ minLength: 1, description: 'Where this was read.' }),
+    detail: Type.Optional(Type.String({ description: 'What exactly is included, or why it is not.' })),
+    source: Type.String({ minLength: 1, description: 'The source of this information.' }),
   },
-  { $id: 'Driver', description: 'A database driver of an image, as a fact with its source.' },
+  { $id: 'Driver', description: 'A database driver of an image, with the source of this information.' },
 );
 export type Driver = Static<typeof Driver>;
 
-/** A driver fact in the configuration: it holds for images built from `from` on and before `until` (days). */
+/** A driver in the configuration. It applies to images built on or after `from` and before `until` (days). */
 export const DriverFact = closed({
   ...Driver.properties,
   from: Type.Optional(Day),
@@ -58,24 +60,27 @@ export const Environment = closed(
   {
     python: Python,
     image: Type.String({
-      description: 'The image with its tag, as one writes it in a Dockerfile.',
+      description: 'The image with its tag, as in a Dockerfile.',
       examples: ['ghcr.io/navikt/knada-images/jupyter:20251124-120000-3.11'],
     }),
     tag: Type.String(),
-    digest: Type.String({ description: 'What runs: a tag can be moved, a digest cannot.' }),
+    digest: Type.String({ description: 'The digest that runs. A tag can be moved; a digest cannot.' }),
     drivers: Type.Array(ref(Driver)),
-    endOfLife: Type.String({ format: 'date', description: 'The last day on which this Python gets fixes.' }),
+    endOfLife: Type.String({
+      format: 'date',
+      description: 'The last day on which this Python version gets fixes.',
+    }),
     pythonStatus: oneOf(pythonStatuses),
     jupyterMaintained: nullable(
       Type.Boolean({
-        description: 'Whether Jupyter still builds its image for this Python; null: not known.',
+        description: 'Whether Jupyter still builds its image for this Python version; null when not known.',
       }),
     ),
     builtAt: Instant,
     stale: Type.Boolean({
-      description: 'The image was not built for a long time: its packages are that old.',
+      description: 'The image has not been built for a long time, so its packages are outdated.',
     }),
-    default: Type.Boolean({ description: 'The choice for somebody who has none. One item has it.' }),
+    default: Type.Boolean({ description: 'The environment to preselect. Exactly one item is the default.' }),
   },
   { $id: 'Environment', description: 'The newest standard image of one Python version.' },
 );
@@ -94,8 +99,8 @@ export const EnvironmentGap = closed(
   {
     python: Python,
     reason: oneOf(gapReasons),
-    message: Type.String({ description: 'A sentence, for people.' }),
+    message: Type.String({ description: 'The reason as a sentence.' }),
   },
-  { $id: 'EnvironmentGap', description: 'A Python version that is not offered, and why.' },
+  { $id: 'EnvironmentGap', description: 'A Python version that is not offered, with the reason.' },
 );
 export type EnvironmentGap = Static<typeof EnvironmentGap>;

@@ -1,32 +1,49 @@
 import Type, { type Static } from 'typebox';
 import { closed, Instant, nullable, oneOf, ref } from '../lib/schema.ts';
+import { pageOf } from './page.ts';
+import { Slug } from './team.ts';
+
+/** The registries that a team’s own images come from. */
+export const imageRegistries = ['gar', 'ghcr'] as const;
 
 export const imageWarnings = ['digest_decides', 'moving_tag', 'created_unknown', 'old'] as const;
 
 export const ImageWarning = closed(
   { code: oneOf(imageWarnings), message: Type.String() },
-  { $id: 'ImageWarning', description: 'Nothing that stands in the way, but worth knowing.' },
+  { $id: 'ImageWarning', description: 'A hint about an image that can still be used.' },
 );
 export type ImageWarning = Static<typeof ImageWarning>;
 
 export const ResolvedImage = closed(
   {
-    reference: Type.String({ description: 'The canonical form of what was asked.' }),
-    digest: Type.String({ description: 'What would run.', examples: [`sha256:${'a'.repeat(64)}`] }),
+    reference: Type.String({ description: 'The canonical form of the requested reference.' }),
+    digest: Type.String({
+      description: 'The digest that would run.',
+      examples: [`sha256:${'a'.repeat(64)}`],
+    }),
     platforms: Type.Array(Type.String({ examples: ['linux/amd64'] })),
-    sizeBytes: Type.Integer({ minimum: 0, description: 'What a node pulls for linux/amd64, compressed.' }),
-    createdAt: nullable({ ...Instant, description: 'When it was built; null when its build hides that.' }),
+    sizeBytes: Type.Integer({
+      minimum: 0,
+      description: 'The compressed size that a node pulls for linux/amd64.',
+    }),
+    createdAt: nullable({
+      ...Instant,
+      description: 'When the image was built; null when the image does not say.',
+    }),
     warnings: Type.Array(ref(ImageWarning)),
   },
-  { $id: 'ResolvedImage', description: 'An image as its registry has it now.' },
+  { $id: 'ResolvedImage', description: 'An image as it is in its registry now.' },
 );
 export type ResolvedImage = Static<typeof ResolvedImage>;
 
 export const TeamImage = closed(
   {
     image: Type.String({ description: 'Without a tag.', examples: ['ghcr.io/navikt/my-notebook'] }),
-    registry: oneOf(['gar', 'ghcr']),
-    updatedAt: nullable({ ...Instant, description: 'When a build was last pushed; null: not told.' }),
+    registry: oneOf(imageRegistries),
+    updatedAt: nullable({
+      ...Instant,
+      description: 'When a build was last pushed; null when the registry does not say.',
+    }),
   },
   { $id: 'TeamImage' },
 );
@@ -36,7 +53,7 @@ export const TeamImages = closed(
   {
     items: Type.Array(ref(TeamImage)),
     unknown: Type.Array(Type.String(), {
-      description: 'What could not be listed, a sentence each: images may exist that are not in items.',
+      description: 'One sentence for each source that could not be listed; items may be incomplete.',
     }),
   },
   { $id: 'TeamImages' },
@@ -46,9 +63,63 @@ export type TeamImages = Static<typeof TeamImages>;
 export const ImageTagItem = closed(
   {
     tag: Type.String(),
-    digest: nullable(Type.String({ description: 'null: this registry lists tags without it.' })),
-    pushedAt: nullable({ ...Instant, description: 'null: this registry lists tags without it.' }),
+    digest: nullable(Type.String({ description: 'null when the registry lists tags without it.' })),
+    pushedAt: nullable({ ...Instant, description: 'null when the registry lists tags without it.' }),
   },
   { $id: 'ImageTagItem' },
 );
 export type ImageTagItem = Static<typeof ImageTagItem>;
+
+/** An image as a client writes it; parsed by images/reference.ts. */
+export const ImageText = Type.String({
+  maxLength: 1024,
+  description: 'An image reference with a tag, a digest, or both.',
+  examples: ['ghcr.io/navikt/team-notebook:20261115-090000-5d6e7f8'],
+});
+
+export const ImageOrder = closed(
+  {
+    image: ImageText,
+    team: Type.Optional({
+      ...Slug,
+      description: 'The team whose images in Google Artifact Registry are allowed.',
+    }),
+  },
+  { $id: 'ImageOrder' },
+);
+
+export const ImageScaffoldOrder = closed(
+  {
+    registry: oneOf(imageRegistries),
+    team: Type.String({
+      maxLength: 63,
+      description:
+        'The team’s name on the Nais platform, which is the name of its repository in Google Artifact Registry.',
+      examples: ['team-a'],
+    }),
+    name: Type.String({
+      maxLength: 100,
+      description: 'The GitHub repository; the image is named after it.',
+      examples: ['my-notebook'],
+    }),
+    python: Type.String({ pattern: '^3\\.[0-9]{1,2}$', examples: ['3.13'] }),
+    requirements: Type.Optional(
+      Type.String({ description: 'The content of requirements.txt.', examples: ['pandas==2.3.3\npolars\n'] }),
+    ),
+  },
+  { $id: 'ImageScaffoldOrder' },
+);
+
+export const ImageScaffold = closed(
+  { files: Type.Record(Type.String(), Type.String(), { description: 'File contents by path.' }) },
+  { $id: 'ImageScaffold', examples: [{ files: { 'requirements.txt': 'polars\n' } }] },
+);
+
+export const ImageTags = closed(
+  {
+    ...pageOf(ref(ImageTagItem), 'ImageTagPage').properties,
+    partial: Type.Boolean({ description: 'Whether tags may exist that items does not list.' }),
+    asOf: Instant,
+  },
+  { $id: 'ImageTags', description: 'The newest first, if the registry reports when tags were pushed.' },
+);

@@ -4,7 +4,7 @@ import { closed, Instant, oneOf } from '../lib/schema.ts';
 export const operationKinds = ['start', 'stop', 'restart', 'restart_hub'] as const;
 export type OperationKind = (typeof operationKinds)[number];
 
-/** What every operation on a server has; one that fails has a reason, too. */
+/** The fields of every operation on a server; a failed one also has a reason. */
 export const exampleOperation = {
   id: 'op-6f1c2a9be0d34c57',
   kind: 'restart',
@@ -16,19 +16,25 @@ export const exampleOperation = {
   updatedAt: '2026-11-23T09:00:04.000Z',
 } as const;
 
-/** Something that takes a while, as its clients see it. A stop ends in `ready`, too: it is done. */
+/** A long-running operation as clients see it. A stop ends in `ready`, too: it is done. */
 export const Operation = closed(
   {
     id: Type.String({ examples: ['op-6f1c2a9be0d34c57'] }),
     kind: oneOf(operationKinds, { examples: ['restart'] }),
     phase: oneOf(['stopping', 'starting', 'ready', 'failed'], { examples: ['starting'] }),
     progress: Type.Integer({ minimum: 0, maximum: 100, description: 'Percent.', examples: [60] }),
-    message: Type.String({ description: 'A sentence, for people.', examples: ['The notebook is starting.'] }),
+    message: Type.String({
+      description: 'The state in a sentence.',
+      examples: ['The notebook is starting.'],
+    }),
     reason: Type.Optional(
-      Type.String({ description: 'Why it failed, for programs.', examples: ['image_pull_failed'] }),
+      Type.String({ description: 'Machine-readable reason for a failure.', examples: ['image_pull_failed'] }),
     ),
     user: Type.Optional(
-      Type.String({ description: 'Whose server; absent for the hub.', examples: ['kari.nordmann@nav.no'] }),
+      Type.String({
+        description: 'Hub user whose server it is; absent for an operation on the hub.',
+        examples: ['kari.nordmann@nav.no'],
+      }),
     ),
     createdAt: Instant,
     updatedAt: Instant,
@@ -38,8 +44,8 @@ export const Operation = closed(
 export type Operation = Static<typeof Operation>;
 
 /**
- * Where an operation stands. Each step is one outside call that is safe to repeat, or one wait; whoever takes it on
- * writes the next one by compare-and-set. `cancel` takes a start back that cannot succeed.
+ * The current step of an operation. Each step is one outside call that is safe to repeat, or one wait; the instance that
+ * advances it writes the next one by compare-and-set. `cancel` cancels a start that cannot succeed.
  */
 export type OperationStep =
   | 'stop'
@@ -65,19 +71,19 @@ export interface OperationRecord {
   readonly force: boolean;
   /** The profile to start with; null until it is chosen. */
   readonly profile: string | null;
-  /** Uid of the pod that a start must not be mistaken for, while it goes away; null when there was none. */
+  /** Uid of the previous pod, which a start must not mistake for its own while it terminates; null without one. */
   readonly formerPod: string | null;
-  /** Since when the new pod’s image could not be pulled; absent while it can. */
+  /** Since when the new pod’s image cannot be pulled; absent while it can. */
   readonly pullFailingSince?: string;
-  /** Until when one instance alone makes the call of this step; absent while nobody does. */
+  /** Until when one instance alone makes the call of this step; absent when it is not claimed. */
   readonly claimedUntil?: string;
   readonly by: string;
   readonly createdAt: string;
   readonly updatedAt: string;
-  /** When the step it is in has failed. */
+  /** When the current step times out. */
   readonly deadlineAt: string;
-  /** When the tick is to look at it; null once it is finished. */
+  /** When the tick advances it next; null once it is finished. */
   readonly dueAt: string | null;
-  /** When it may be forgotten. */
+  /** When it may be deleted. */
   readonly expiresAt: string;
 }

@@ -2,23 +2,23 @@ import Type, { type Static } from 'typebox';
 import { closed, Instant, oneOf, ref } from '../lib/schema.ts';
 import { secretVariable } from './names.ts';
 
-/** The most that Secret Manager takes for a version, decoded. */
+/** Secret Manager’s limit for the payload of a version, decoded. */
 export const payloadMaxBytes = 65536;
 
 export const SecretVersion = closed(
   {
-    version: Type.String({ description: 'Its number.', examples: ['3'] }),
+    version: Type.String({ description: 'The version number.', examples: ['3'] }),
     state: oneOf(['enabled', 'disabled', 'destroyed'], { examples: ['enabled'] }),
     createdAt: Instant,
   },
-  { $id: 'SecretVersion', description: 'A version of the team’s secret; never what it holds.' },
+  { $id: 'SecretVersion', description: 'A version of the team’s secret, without its payload.' },
 );
 export type SecretVersion = Static<typeof SecretVersion>;
 
 export const Secret = closed(
   {
     name: Type.String({
-      description: 'As Secret Manager knows it; a notebook reads `<name>/versions/latest`.',
+      description: 'The resource name in Secret Manager; notebooks read `<name>/versions/latest`.',
       examples: ['projects/knada-gcp/secrets/team-a-3f9c'],
     }),
     env: Type.String({
@@ -26,19 +26,19 @@ export const Secret = closed(
       examples: [secretVariable],
     }),
     serviceAccount: Type.String({
-      description: 'The Google service account that the team’s notebooks act as.',
+      description: 'The Google service account that the team’s notebooks run as.',
       examples: ['team-a-3f9c@knada-gcp.iam.gserviceaccount.com'],
     }),
-    versions: Type.Array(ref(SecretVersion), { description: 'The newest first; a new secret has none.' }),
+    versions: Type.Array(ref(SecretVersion), { description: 'Newest first; a new secret has none.' }),
     consoleUrl: Type.String({
-      description: 'The secret in Google’s console.',
+      description: 'The secret in the Google Cloud console.',
       examples: [
         'https://console.cloud.google.com/security/secret-manager/secret/team-a-3f9c/versions?project=knada-gcp',
       ],
     }),
     grantCommand: Type.String({
       description:
-        'What lets notebooks read a secret in another project of yours; fill in SECRET and PROJECT.',
+        'The command that lets notebooks read a secret in another project of yours; replace SECRET and PROJECT.',
       examples: [
         'gcloud secrets add-iam-policy-binding SECRET --project=PROJECT --member=serviceAccount:team-a-3f9c@knada-gcp.iam.gserviceaccount.com --role=roles/secretmanager.secretAccessor',
       ],
@@ -56,14 +56,14 @@ export const SecretVersionOrder = closed(
     dataBase64: Type.Optional(
       Type.String({
         minLength: 1,
-        description: 'The payload in base64 (RFC 4648, section 4), for what is not text.',
+        description: 'The payload in base64 (RFC 4648, section 4), for binary data.',
         examples: ['Y29ycmVjdCBob3JzZQ=='],
       }),
     ),
   },
   {
     $id: 'SecretVersionOrder',
-    description: `Either data or dataBase64; at most ${payloadMaxBytes} bytes decoded. It is passed on to Secret Manager and kept nowhere else.`,
+    description: `Either data or dataBase64; at most ${payloadMaxBytes} bytes decoded. The payload is sent to Secret Manager and stored nowhere else.`,
     examples: [{ data: 'correct horse' }],
   },
 );

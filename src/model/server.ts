@@ -19,7 +19,7 @@ export const Server = closed(
     user: Type.String({ description: 'Hub user name.', examples: ['kari.nordmann@nav.no'] }),
     state: oneOf(serverStates, {
       description:
-        'hub_restarting: the hub has just started and looks whether this server runs. unknown: the hub does not answer and no pod is there.',
+        'hub_restarting: the hub has just started and is checking whether this server is running. unknown: the hub does not answer and there is no pod.',
       examples: ['running'],
     }),
     startedAt: nullable(Instant),
@@ -28,25 +28,25 @@ export const Server = closed(
       Type.String({
         format: 'date-time',
         description:
-          'When it is stopped if nothing happens until then; null when it does not run, and while the hub does not answer.',
+          'When it is stopped unless there is activity until then; null when it is not running, and while the hub does not answer.',
         examples: ['2026-11-23T10:00:00.000Z'],
       }),
     ),
     stopsBecause: Type.Unsafe<StopReason | null>({
       type: ['string', 'null'],
       enum: ['idle', 'max_age', 'extended', null],
-      description: 'Which rule says so: no activity, its age, or the time that somebody asked for.',
+      description: 'Which rule applies: no activity, maximum age, or the end of a requested extension.',
       examples: ['idle'],
     }),
     image: nullable(
       Type.String({
-        description: 'What runs, with its digest; null without a pod.',
+        description: 'The running image with its digest; null without a pod.',
         examples: [`ghcr.io/navikt/my-notebook:20261123-090000-abc1234@sha256:${'a'.repeat(64)}`],
       }),
     ),
     pendingRestart: nullable(
       Type.Boolean({
-        description: 'Whether a restart would give it another configuration; null when that is not known.',
+        description: 'Whether a restart would apply another configuration; null when that is not known.',
         examples: [false],
       }),
     ),
@@ -55,17 +55,20 @@ export const Server = closed(
       examples: ['https://team-a.jupyter.knada.io/user/kari.nordmann@nav.no/'],
     }),
     reason: Type.Optional(
-      Type.String({ description: 'What is wrong with it, for programs.', examples: ['unschedulable'] }),
+      Type.String({
+        description: 'Machine-readable reason for a problem with the server.',
+        examples: ['unschedulable'],
+      }),
     ),
     message: Type.Optional(
       Type.String({
         description: 'The same, for people.',
-        examples: ['No machine in the cluster has room for this notebook yet; it waits for one.'],
+        examples: ['No node has room for this notebook.'],
       }),
     ),
     operation: nullable(
       Type.String({
-        description: 'Id of the operation that is open on it.',
+        description: 'Id of the open operation on this server.',
         examples: ['op-6f1c2a9be0d34c57'],
       }),
     ),
@@ -98,7 +101,7 @@ export const StartOrder = closed(
       Type.String({
         minLength: 1,
         maxLength: 100,
-        description: 'Slug of an offered profile. Default: the one used last, else the preselected one.',
+        description: 'Slug of an offered profile. Default: the one used last, else the default profile.',
         examples: ['python-3-13'],
       }),
     ),
@@ -111,8 +114,7 @@ export const StopOrder = closed(
   {
     force: Type.Optional(
       Type.Boolean({
-        description:
-          'Delete the pod, whatever the hub says or does not say, and give up another operation on this server.',
+        description: 'Delete the pod whatever the hub answers, and cancel another operation on this server.',
         examples: [false],
       }),
     ),
@@ -125,7 +127,7 @@ export const ExtendOrder = closed(
   {
     until: Type.String({
       format: 'date-time',
-      description: 'At most 24 hours ahead. An earlier instant than before takes time back.',
+      description: 'At most 24 hours ahead. An earlier instant than before shortens the extension.',
       examples: ['2026-11-23T17:00:00.000Z'],
     }),
   },

@@ -1,33 +1,36 @@
 import Type, { type Static } from 'typebox';
 import { closed, Instant, nullable, ref } from '../lib/schema.ts';
 import { Phase } from './condition.ts';
+import { pageOf } from './page.ts';
 
-/** Two to 25 characters (DESIGN 4); it becomes a DNS label of the hub's address. */
+export const slugPattern = '^[a-z][a-z0-9]*(-[a-z0-9]+)*$';
+
+/** Two to 25 characters; it becomes a DNS label of the hub’s address. */
 export const Slug = Type.String({
-  pattern: '^[a-z][a-z0-9]*(-[a-z0-9]+)*$',
+  pattern: slugPattern,
   minLength: 2,
   maxLength: 25,
   description: 'Lower-case letters, digits and single hyphens; starts with a letter.',
   examples: ['team-a'],
 });
 
-/** The path parameters of everything below a team. */
+/** The path parameters of every operation on a team. */
 export const TeamPath = closed({ team: Slug });
 
 const email = Type.String({
   format: 'email',
   maxLength: 254,
-  description: 'Compared without regard to case, kept in lower case.',
+  description: 'Compared without regard to case and stored in lower case.',
   examples: ['kari.nordmann@nav.no'],
 });
 
-/** JupyterHub user names become pod and volume names by way of a slug; this is what we let through. */
+/** JupyterHub user names become pod and volume names by way of a slug. */
 export const usernamePattern = '^[a-z0-9]([a-z0-9._@+-]*[a-z0-9])?$';
 
 const username = Type.String({
   pattern: usernamePattern,
   maxLength: 254,
-  description: 'Name of the hub user. Default: the e-mail in lower case.',
+  description: 'The name of the hub user. The default is the e-mail in lower case.',
   examples: ['kari'],
 });
 
@@ -47,7 +50,7 @@ const ghcrRepositories = Type.Array(
   }),
   {
     maxItems: 100,
-    description: 'GHCR repositories below the configured owner that the team’s images come from.',
+    description: 'The GHCR repositories of the team’s images, below the configured owner.',
   },
 );
 
@@ -55,7 +58,7 @@ const garTeam = nullable(
   Type.String({
     pattern: '^[a-z][a-z0-9-]{0,61}[a-z0-9]$',
     description:
-      'The team’s repository in Google Artifact Registry. Set by platform admins and team creators only.',
+      'The team’s repository in Google Artifact Registry. Only platform admins and team creators can set it.',
     examples: ['team-a'],
   }),
 );
@@ -74,7 +77,7 @@ export const TeamOrder = closed(
 );
 export type TeamOrder = Static<typeof TeamOrder>;
 
-/** A merge patch (RFC 7396): an array replaces the whole array, null means back to the default. */
+/** A merge patch (RFC 7396): an array replaces the whole array, null resets to the default. */
 export const TeamPatch = closed(
   {
     members: Type.Optional(nullable(members)),
@@ -92,7 +95,7 @@ export const Team = closed(
   {
     slug: Slug,
     id: Type.String({
-      description: 'The slug and four hexadecimal digits; never used again.',
+      description: 'The slug and four hexadecimal digits; never reused.',
       examples: ['team-a-3f9c'],
     }),
     namespace: Type.String({
@@ -101,17 +104,19 @@ export const Team = closed(
     }),
     hubUrl: Type.String({ format: 'uri', examples: ['https://team-a.jupyter.knada.io'] }),
     serviceAccount: Type.String({
-      description: 'The Google service account the team’s notebooks run as.',
+      description: 'The Google service account that the team’s notebooks run as.',
       examples: ['team-a-3f9c@knada-gcp.iam.gserviceaccount.com'],
     }),
     members: Type.Array(ref(Member)),
     ghcrRepositories: Type.Array(Type.String({ examples: ['my-image-repo/notebook'] })),
     garTeam: nullable(Type.String({ examples: ['team-a'] })),
     phase: ref(Phase),
-    revision: Type.Integer({ minimum: 1, description: 'Counts what people asked for.' }),
+    revision: Type.Integer({ minimum: 1, description: 'Incremented with every change that was requested.' }),
     createdAt: Instant,
     updatedAt: Instant,
   },
   { $id: 'Team' },
 );
 export type Team = Static<typeof Team>;
+
+export const TeamPage = pageOf(ref(Team), 'TeamPage');

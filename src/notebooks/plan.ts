@@ -2,9 +2,10 @@ import { isDeepStrictEqual } from 'node:util';
 import { isObject } from '../lib/json.ts';
 import type { Change } from '../model/change.ts';
 import type { NotebookSpec } from '../model/notebook.ts';
-import type { Plan } from '../model/plan.ts';
+import { fieldRows } from '../model/notebook-fields.ts';
+import type { Plan, PlannedChange } from '../model/plan.ts';
 
-/** What differs, leaf by leaf; a list is one leaf. */
+/** The differences, leaf by leaf; a list is one leaf. */
 export const changesBetween = (from: unknown, to: unknown, path = ''): readonly Change[] => {
   if (isObject(from) && isObject(to)) {
     const names = [...new Set([...Object.keys(from), ...Object.keys(to)])];
@@ -13,19 +14,23 @@ export const changesBetween = (from: unknown, to: unknown, path = ''): readonly 
   return isDeepStrictEqual(from, to) ? [] : [{ path, from: from ?? null, to: to ?? null }];
 };
 
-/** What takes effect while a server runs; everything else waits for its next start (DESIGN 2). */
-const takesEffectNow = (path: string): boolean =>
-  path.startsWith('/culling/') || path.startsWith('/allowlist/');
+/** What the table does not know, such as a first order as a whole, is met by the next start. */
+const planned = (change: Change): PlannedChange => ({
+  ...change,
+  takesEffect: fieldRows.find(({ pointer }) => pointer === change.path)?.takesEffect ?? 'next_start',
+});
 
-/** What a change means for people. No order restarts the hub: nothing a team can change is in the chart. */
-export const planned = (from: NotebookSpec | null, to: NotebookSpec): Omit<Plan, 'manifests'> => {
-  const changes = from === null ? [{ path: '', from: null, to }] : changesBetween(from, to);
-  const effective = from === null ? [] : changes;
-  const runningServers =
-    effective.length === 0
-      ? 'unaffected'
-      : effective.some(({ path }) => takesEffectNow(path))
-        ? 'now'
-        : 'next_start';
-  return { changes: [...changes], restartsHub: false, runningServers };
+const summaryOf = (changes: readonly PlannedChange[]): Plan['runningServers'] => {
+  if (changes.some(({ takesEffect }) => takesEffect === 'immediately')) return 'now';
+  return changes.some(({ takesEffect }) => takesEffect === 'next_start') ? 'next_start' : 'unaffected';
+};
+
+/** The effects of a change. No order restarts the hub: nothing that a team can change is in the chart’s values. */
+export const planChange = (from: NotebookSpec | null, to: NotebookSpec): Omit<Plan, 'manifests'> => {
+  if (from === null) {
+    const changes = [planned({ path: '', from: null, to })];
+    return { changes, restartsHub: false, runningServers: 'unaffected' };
+  }
+  const changes = changesBetween(from, to).map(planned);
+  return { changes, restartsHub: false, runningServers: summaryOf(changes) };
 };

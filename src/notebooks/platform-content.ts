@@ -12,6 +12,18 @@ const namesIn = (value: unknown): readonly string[] => {
   return isObject(value) && typeof value.name === 'string' ? [value.name] : [];
 };
 
+/** Whether an object, such as `Secret hub-login`, is the platform’s: in the hub’s values or on the operator’s list. */
+export type IsPlatformContent = (object: string) => boolean;
+
+/** `listed`: the operator’s list, as `Secret hub-login` or, for every name that begins so, `Secret sh.vendor.*`. */
+export const isPlatformContentOf = (values: Values, listed: readonly string[]): IsPlatformContent => {
+  const named = platformContent(values);
+  const exact = new Set(listed.filter((entry) => !entry.endsWith('*')));
+  const prefixes = listed.filter((entry) => entry.endsWith('*')).map((entry) => entry.slice(0, -1));
+  return (object) =>
+    named.has(object) || exact.has(object) || prefixes.some((prefix) => object.startsWith(prefix));
+};
+
 /**
  * Secrets and ConfigMaps that the hub’s values name, as `Secret hub-login`: the platform puts them into every team’s
  * namespace, so they are no reason to keep one. Names are found where Kubernetes and the Zero to JupyterHub chart put

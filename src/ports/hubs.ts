@@ -1,17 +1,17 @@
 import type { TeamName } from '../model/names.ts';
 
-/** What JupyterHub has under way; `check`: the hub has just started and does not know yet whether the server runs. */
+/** JupyterHub’s pending action; `check`: the hub has just started and does not know yet whether the server is running. */
 export type HubPending = 'spawn' | 'stop' | 'check';
 
-/** A member’s default server as the hub knows it. Instants are ISO 8601 UTC. */
+/** A member’s default server as the hub sees it. Instants are ISO 8601 UTC by our clock, whatever the hub’s says. */
 export interface HubServer {
-  /** Neither running nor under way. */
+  /** Neither running nor pending. */
   readonly stopped: boolean;
   readonly ready: boolean;
   readonly pending: HubPending | null;
   readonly startedAt: string | null;
   readonly lastActivityAt: string | null;
-  /** The KubeSpawner profile of its last start; null when it was started without. */
+  /** The KubeSpawner profile of its last start; null when it was started without one. */
   readonly profile: string | null;
 }
 
@@ -21,7 +21,7 @@ export interface HubUser {
   readonly server: HubServer | null;
 }
 
-/** One line of a start’s progress, as the hub tells it. */
+/** One progress event of a start. */
 export interface SpawnProgress {
   /** 0 to 100. */
   readonly progress: number;
@@ -29,7 +29,7 @@ export interface SpawnProgress {
   readonly outcome?: 'ready' | 'failed';
 }
 
-/** A hub that said no: JupyterHub’s 400, 404 and 429 in our words. */
+/** The hub refused: JupyterHub’s 400, 404 and 429 in our terms. */
 export interface HubRefusal {
   readonly refused:
     | 'no_such_user'
@@ -46,13 +46,13 @@ export interface HubRefusal {
 
 /**
  * The teams’ JupyterHubs (5 and 6), over REST. Every call has the signal’s deadline and its own of 10 seconds, and
- * throws Unavailable('hub') when the hub is away or answers nonsense: that is never to be shown as stopped.
+ * throws Unavailable('hub') when the hub is unavailable or its answer is invalid, which must never be shown as stopped.
  * Every call but `progress` is safe to repeat.
  */
 export interface Hubs {
   /** The hub’s version, such as 5.5.0. */
   version(team: TeamName, signal: AbortSignal): Promise<string>;
-  /** Every user, all pages; `active`: only those with a server that runs or is under way. */
+  /** Every user, all pages; `active`: only those with a server that is running or pending. */
   users(
     team: TeamName,
     signal: AbortSignal,
@@ -60,24 +60,24 @@ export interface Hubs {
   ): Promise<readonly HubUser[]>;
   user(team: TeamName, name: string, signal: AbortSignal): Promise<HubUser | undefined>;
   addUser(team: TeamName, name: string, signal: AbortSignal): Promise<'added' | 'exists'>;
-  /** With tokens and sessions; the home stays. `stopping`: its server is on its way down first, ask again. */
+  /** Tokens and sessions go too; the home stays. `stopping`: the server stops first, call again. */
   removeUser(team: TeamName, name: string, signal: AbortSignal): Promise<'removed' | 'absent' | 'stopping'>;
-  /** `revision`: of the profiles, which the hub waits for (hub-config.ts). */
+  /** `revision` of the profiles that the hub waits for (src/notebooks/hub-config.ts). */
   start(
     team: TeamName,
     name: string,
     options: { readonly profile: string; readonly revision: number },
     signal: AbortSignal,
   ): Promise<'ready' | 'starting' | HubRefusal>;
-  /** Also ends a start that is under way. */
+  /** Also cancels a pending start. */
   stop(team: TeamName, name: string, signal: AbortSignal): Promise<'stopped' | 'stopping' | HubRefusal>;
-  /** What the hub tells of a start, until it ends or the signal does. Ends at once when nothing is starting. */
+  /** The progress of a start until it ends or the signal aborts. Ends at once when nothing is starting. */
   progress(team: TeamName, name: string, signal: AbortSignal): AsyncIterable<SpawnProgress>;
-  /** Tells the hub of activity at this instant (ISO 8601), which it takes only forward. */
+  /** Reports activity at this instant (ISO 8601, by our clock). The hub only moves its last activity forward. */
   reportActivity(team: TeamName, name: string, at: string, signal: AbortSignal): Promise<void>;
   /**
-   * Whether a kernel of the running server is busy, asked of the server itself with a token that is good for this
-   * server and a minute alone, and is deleted afterwards; ours never travels there.
+   * Whether a kernel of the running server is busy. The server itself is asked, with a token for this server that expires
+   * within a minute and is deleted afterwards; our service’s token is never sent there.
    */
   isBusy(team: TeamName, name: string, signal: AbortSignal): Promise<boolean>;
 }

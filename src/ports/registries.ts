@@ -1,13 +1,13 @@
-/** A repository of images in one of the registries that we ask: ghcr.io or Google Artifact Registry. */
+/** A repository of images in one of the supported registries: ghcr.io or Google Artifact Registry. */
 export interface ImageRepository {
   readonly host: string;
-  /** What the registry calls the repository’s name. */
+  /** The repository name. */
   readonly path: string;
 }
 
 /**
- * What a registry says. `absent`: it said so itself, in its own form. `unknown`: it gave no answer that can be
- * believed, which says nothing about the image and is never to be shown as absent.
+ * The answer of a registry. `absent`: the registry said so itself, in its own form. `unknown`: there was no valid
+ * answer, which says nothing about the image and is never shown as absent.
  */
 export type RegistryAnswer<T> =
   | { readonly answer: 'found'; readonly value: T }
@@ -15,8 +15,8 @@ export type RegistryAnswer<T> =
   | { readonly answer: 'unknown'; readonly message: string; readonly retryAfterSeconds?: number };
 
 /**
- * What is not there. `repository`: it does not exist or is not ours to read; registries do not tell which.
- * `manifest`: no such tag or digest. `part`: the image is listed, but something that it consists of is gone.
+ * What is missing. `repository`: it does not exist or is private; registries do not say which. `manifest`: no such tag
+ * or digest. `part`: the manifest exists, but something that it refers to was deleted.
  */
 export type Missing = 'repository' | 'manifest' | 'part';
 
@@ -25,22 +25,22 @@ export interface ImageTag {
   readonly digest?: string;
   /** ISO 8601. */
   readonly pushedAt?: string;
-  /** Its place in a list that runs from old to new; absent where a registry’s order means nothing. */
+  /** Its position in a list from old to new; absent where a registry’s order means nothing. */
   readonly index?: number;
 }
 
 export interface TagList {
   readonly tags: readonly ImageTag[];
-  /** The list was cut short, by a cap or by a failure on a later page: what is not in it may still exist. */
+  /** The list is incomplete, because of a limit or a failure on a later page: other tags may exist. */
   readonly partial: boolean;
-  /** When the registry said so (ISO 8601). */
+  /** When the registry answered (ISO 8601). */
   readonly asOf: string;
 }
 
 export interface ImageDetails {
   /** `os/architecture`, sorted. */
   readonly platforms: readonly string[];
-  /** The image for linux/amd64; null when there is none. `createdAt` is null when its build hides it. */
+  /** The image for linux/amd64; null when there is none. `createdAt` is null when the image does not say. */
   readonly amd64: { readonly sizeBytes: number; readonly createdAt: string | null } | null;
 }
 
@@ -51,17 +51,17 @@ export interface GarImage extends ImageRepository {
 }
 
 /**
- * The registries. Every call has the signal’s deadline and its own of 8 seconds. Answers may be minutes old
- * (a tag may have moved since) unless `fresh` is asked for.
+ * The registries. Every call has the signal’s deadline and its own of 8 seconds. Answers may be
+ * minutes old (a tag may have moved since) unless `fresh` is set.
  */
 export interface Registries {
-  /** What a tag points to. */
+  /** The digest that a tag points to. */
   digest(
     image: ImageRepository & { readonly tag: string },
     signal: AbortSignal,
     options?: { readonly fresh?: boolean },
   ): Promise<RegistryAnswer<string>>;
-  /** What a digest is: its platforms, and the size and age of what would run. `fresh`: whether it is still there. */
+  /** The platforms of a digest, and size and age of the image that would run. `fresh`: checks that it still exists. */
   inspect(
     image: ImageRepository & { readonly digest: string },
     signal: AbortSignal,
@@ -76,9 +76,9 @@ export interface Registries {
   garImages(garTeam: string, signal: AbortSignal): Promise<RegistryAnswer<readonly GarImage[]>>;
 }
 
-/** Where Python’s versions are published. */
+/** The sources of Python’s release cycle and Jupyter’s images. */
 export interface PythonReleases {
-  /** The document of https://peps.python.org/api/release-cycle.json, not checked. Throws Unavailable. */
+  /** The document of https://peps.python.org/api/release-cycle.json, not validated. Throws Unavailable. */
   releaseCycle(signal: AbortSignal): Promise<unknown>;
   /** The tags python-* of quay.io/jupyter/base-notebook. Throws Unavailable. */
   jupyterTags(

@@ -1,6 +1,12 @@
 /** Something has changed since it was read: what was decided is out of date, so reconcile again. */
 export class StaleRead extends Error {
   override readonly name = 'StaleRead';
+  /** The revision of an object that is newer than the order that was read; 0 when something else has changed. */
+  readonly clusterRevision: number;
+  constructor(clusterRevision = 0) {
+    super();
+    this.clusterRevision = clusterRevision;
+  }
 }
 
 /** This part of a reconcile cannot go on until a person acts (`blocked`), or something else has finished (`waiting`). */

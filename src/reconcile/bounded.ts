@@ -1,3 +1,4 @@
+import { Lru } from '../lib/lru.ts';
 import type { TeamRecord } from '../model/record.ts';
 import type { Log } from '../ports/runtime.ts';
 import type { Reconcile } from './reconcile.ts';
@@ -34,15 +35,10 @@ const isUnderWay = ({ status, deletion, notebook }: TeamRecord): boolean =>
   status.phase === 'Applying';
 
 export const boundedBy = ({ reconcile, elapsedMs, log }: BoundedDeps): BoundedReconcile => {
-  const attemptedAt = new Map<string, number>();
+  const attemptedAt = new Lru<number>(remembered);
 
   const attempt = async (team: TeamRecord, ms: number): Promise<TeamRecord | undefined> => {
-    attemptedAt.delete(team.id);
     attemptedAt.set(team.id, elapsedMs());
-    for (const oldest of attemptedAt.keys()) {
-      if (attemptedAt.size <= remembered) break;
-      attemptedAt.delete(oldest);
-    }
     try {
       return await reconcile(team.slug, AbortSignal.timeout(ms));
     } catch (error) {

@@ -1,6 +1,6 @@
 import type { Condition, ConditionType, Phase } from '../model/condition.ts';
 import type { TeamRecord, TeamStatus } from '../model/record.ts';
-import type { Provisioned } from '../secrets/provision.ts';
+import type { ProvisionResult } from '../secrets/provision.ts';
 import type { EgressFact } from './egress-fact.ts';
 import type { ReleaseState } from './release-state.ts';
 import type { MembersFact } from './sync-members.ts';
@@ -17,7 +17,9 @@ export interface ReconcileFacts {
   /** Undefined where this reconcile did not ask: what was found before stands. */
   readonly members?: MembersFact | undefined;
   readonly egress?: EgressFact | undefined;
-  readonly secret?: Provisioned | undefined;
+  readonly secret?: ProvisionResult | undefined;
+  /** Fingerprint of the namespace’s policies, when the team is restricted and they are in sync. */
+  readonly policies?: string | undefined;
 }
 
 type Finding = Omit<Condition, 'type' | 'lastTransitionTime'>;
@@ -86,7 +88,7 @@ const membersSynced = (fact: MembersFact): Finding => {
   }
 };
 
-const secretReady = (fact: Provisioned): Finding => {
+const secretReady = (fact: ProvisionResult): Finding => {
   if (fact.state === 'ready') {
     const message = 'The team’s secret and service account exist, and the members may use the secret.';
     return { status: 'True', reason: 'InPlace', message };
@@ -191,9 +193,9 @@ export const statusAfter = (team: TeamRecord, facts: ReconcileFacts, now: string
 /** What the next reconcile needs to know of this one. */
 const remembered = (
   { status, generation, notebook }: TeamRecord,
-  { members, secret }: ReconcileFacts,
+  { members, secret, policies }: ReconcileFacts,
   now: string,
-): Pick<TeamStatus, 'hubUsers' | 'provisioned'> => {
+): Pick<TeamStatus, 'hubUsers' | 'provisioned' | 'policies'> => {
   const seen = members === undefined || members.outcome === 'no_hub' ? undefined : members.hubUsers;
   const hubUsers = notebook === null ? undefined : (seen ?? status.hubUsers);
   const provisioned =
@@ -205,5 +207,6 @@ const remembered = (
   return {
     ...(hubUsers === undefined ? {} : { hubUsers }),
     ...(provisioned === undefined ? {} : { provisioned }),
+    ...(policies === undefined ? {} : { policies }),
   };
 };

@@ -1,28 +1,41 @@
 import { Unavailable } from '../ports/unavailable.ts';
-import { Blocked } from './blocked.ts';
+import { Blocked, StaleRead } from './blocked.ts';
 import type { ReconcileFacts } from './conditions.ts';
 import type { ReconcileContext } from './context.ts';
-import { egressUnknown } from './egress-fact.ts';
 
 const internalError =
   'An unexpected error occurred. It is in the log for the platform team, and the attempt is repeated.';
 
-/** The facts of an attempt that an error has ended. What nobody expected goes to the log, not to people. */
-export const factsOf = ({ deps, team }: ReconcileContext, error: unknown): ReconcileFacts => {
+/**
+ * What an error says about applying the team’s objects. What nobody expected goes to the log, not to people. Throws
+ * StaleRead, which says nothing about them.
+ */
+export const appliedFact = (
+  { deps, team }: ReconcileContext,
+  error: unknown,
+): Exclude<ReconcileFacts['applied'], { outcome: 'complete' }> => {
+  if (error instanceof StaleRead) throw error;
   if (error instanceof Blocked) {
     const { outcome, reason, message } = error;
-    return { applied: { outcome, reason, message }, release: undefined };
+    return { outcome, reason, message };
   }
   if (error instanceof Unavailable) {
-    return {
-      applied: { outcome: 'unknown', reason: `${error.system}Unavailable`, message: error.message },
-      release: undefined,
-      egress: egressUnknown(team, error.message),
-    };
+    return { outcome: 'unknown', reason: `${error.system}Unavailable`, message: error.message };
   }
   deps.log.error({ team: team.slug, err: error }, 'reconcile failed');
-  return {
-    applied: { outcome: 'unknown', reason: 'InternalError', message: internalError },
-    release: undefined,
-  };
+  return { outcome: 'unknown', reason: 'InternalError', message: internalError };
+};
+
+/**
+ * The facts when the cluster holds a newer revision than the store has ever given: the database was restored from a
+ * backup. Nothing is applied until an operator makes the store the truth again (deploy/README.md, After a restore).
+ */
+export const storeBehindFacts = (
+  { deps, team }: Pick<ReconcileContext, 'deps' | 'team'>,
+  clusterRevision: number,
+): ReconcileFacts => {
+  const fields = { team: team.slug, storeRevision: team.generation, clusterRevision };
+  deps.log.error(fields, 'store is behind the cluster');
+  const message = `The cluster holds revision ${clusterRevision} of this team, the database revision ${team.generation}: the database was restored from a backup. The platform team has to run the step after a restore.`;
+  return { applied: { outcome: 'blocked', reason: 'StoreBehindCluster', message }, release: undefined };
 };

@@ -8,7 +8,7 @@ import type { ReconcileContext } from './context.ts';
 export const isSameGeneration = (
   current: TeamRecord | undefined,
   before: Pick<TeamRecord, 'id' | 'generation'>,
-): current is TeamRecord => current?.id === before.id && current.generation === before.generation;
+): boolean => current?.id === before.id && current.generation === before.generation;
 
 /**
  * Reads the store again before a write that no object’s uid can guard: creating what is absent, deleting what carries
@@ -20,5 +20,6 @@ export const assertSameGeneration = async ({ deps, team }: ReconcileContext): Pr
 
 /** Throws StaleRead when the object was last applied for a newer generation than this reconcile’s. */
 export const assertNotNewer = ({ team }: ReconcileContext, { metadata }: Manifest): void => {
-  if (Number(metadata.annotations?.[revisionAnnotation] ?? 0) > team.generation) throw new StaleRead();
+  const revision = Number(metadata.annotations?.[revisionAnnotation] ?? 0);
+  if (revision > team.generation) throw new StaleRead(revision);
 };

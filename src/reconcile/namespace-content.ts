@@ -43,7 +43,8 @@ export const namespaceContent = async (context: ReconcileContext): Promise<Names
   // A home that still exists was meant to stay, though the hub puts the team’s own labels on it.
   const isOurs = (object: Manifest): boolean =>
     isOwned(object, context.team) && object.kind !== kinds.volumeClaim.kind;
-  const others = lists.flat().filter(({ object, name }) => !isOurs(object) && !builtIn.has(name));
+  const isGiven = (name: string): boolean => builtIn.has(name) || context.deps.isPlatformContent(name);
+  const others = lists.flat().filter(({ object, name }) => !isOurs(object) && !isGiven(name));
   const isLeaving = ({ metadata }: Manifest): boolean =>
     metadata.deletionTimestamp !== undefined ||
     (metadata.labels?.release === release && metadata.labels[componentLabel] !== homeLabels.component);

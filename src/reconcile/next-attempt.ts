@@ -15,8 +15,12 @@ export const hasFailed = ({ applied, secret }: ReconcileFacts): boolean =>
 
 /** Seconds until the next attempt. `failures`: failed attempts in a row. */
 export const waitSeconds = (phase: Phase, facts: ReconcileFacts, failures: number): number => {
+  const longest = facts.members?.outcome === 'pending' ? pendingMembersSeconds : Number.POSITIVE_INFINITY;
+  return Math.min(waitApartFromMembers(phase, facts, failures), longest);
+};
+
+const waitApartFromMembers = (phase: Phase, facts: ReconcileFacts, failures: number): number => {
   if (failures > 0) return Math.min(2 ** failures, longestBackoffSeconds);
-  if (facts.members?.outcome === 'pending') return pendingMembersSeconds;
   if (facts.egress?.outcome === 'ineffective') return degradedSeconds;
   if (phase === 'Ready') return resyncSeconds;
   if (phase === 'Degraded' || facts.applied.outcome === 'blocked') return degradedSeconds;

@@ -1,19 +1,11 @@
 import type { TeamRecord } from '../model/record.ts';
-import { applyObjects } from './apply.ts';
 import { StaleRead } from './blocked.ts';
-import type { ReconcileFacts } from './conditions.ts';
 import type { ReconcileContext, ReconcileDeps } from './context.ts';
-import { egressFact } from './egress-fact.ts';
-import { factsOf } from './failure-facts.ts';
-import { observe } from './observe.ts';
-import { provision } from './provision.ts';
-import { recordFacts, recordNotebookGone } from './record.ts';
-import { releaseState } from './release-state.ts';
-import { syncMembers } from './sync-members.ts';
-import { tearDownNotebook } from './teardown-notebook.ts';
-import { tearDownTeam } from './teardown-team.ts';
+import { storeBehindFacts } from './failure-facts.ts';
+import { reconcileOnce } from './reconcile-once.ts';
+import { recordFacts, recordNotebookGone, recordOvertaken } from './record.ts';
 
-/** A reconcile starts again this often when something has changed under it. */
+/** A reconcile starts again this often when the order or the cluster has changed under it. */
 const attempts = 3;
 
 /**
@@ -28,64 +20,51 @@ export type Reconcile = (
 
 /**
  * Level-triggered: compares what the store wants with what is there, and changes the difference. Safe to call at any
- * time and from several instances at once: every write is guarded by what it was decided on. Throws for the store only,
- * never for the outside world.
+ * time and from several instances at once: every write is guarded by what it was decided on. A reconcile whose order has
+ * changed leaves the team due at once. Throws for the store only, never for the outside world.
  */
 export const reconcileWith =
   (deps: ReconcileDeps): Reconcile =>
   async (slug, signal, { announced = false } = {}) => {
     let team = await deps.store.team(slug);
+    let clusterRevision = 0;
     for (let attempt = 0; attempt < attempts && team !== undefined; attempt++) {
-      try {
-        const outcome = await reconcileOnce({ deps, team, signal, announced });
-        if ('facts' in outcome) return await recordFacts(deps, team, outcome.facts);
-        if (outcome.gone === 'notebook') team = await recordNotebookGone(deps, team);
-        else if ((await deps.store.remove(slug, team)) === 'removed') {
-          deps.log.info({ team: slug, id: team.id }, 'team deleted');
-          return undefined;
-        } else team = await deps.store.team(slug);
-      } catch (error) {
-        if (!(error instanceof StaleRead)) throw error;
-        team = await deps.store.team(slug);
-      }
+      // Whatever is left to do would fail, and say nothing about the team.
+      if (attempt > 0 && signal.aborted) break;
+      const ended = await attemptOnce({ deps, team, signal, announced });
+      if ('team' in ended) return ended.team;
+      clusterRevision = ended.clusterRevision;
+      team = await deps.store.team(slug);
     }
-    return team;
+    if (team === undefined) return undefined;
+    // The store was read after the object, and is still older.
+    if (clusterRevision > team.generation) {
+      return recordFacts(deps, team, storeBehindFacts({ deps, team }, clusterRevision));
+    }
+    return recordOvertaken(deps, team);
   };
 
-type Outcome = { readonly facts: ReconcileFacts } | { readonly gone: 'notebook' | 'team' };
+/** The team as it was recorded, or the need to start again, and the newest revision that was seen in the cluster. */
+type Ended = { readonly team: TeamRecord | undefined } | { readonly clusterRevision: number };
 
-const reconcileOnce = async (context: ReconcileContext): Promise<Outcome> => {
-  const { team } = context;
-  if (team.deletion !== null || team.notebook?.deletion) return tearDown(context);
-  const [facts, secret] = await Promise.all([reconcileCluster(context), provision(context)]);
-  return { facts: { ...facts, secret } };
-};
-
-const tearDown = async (context: ReconcileContext): Promise<Outcome> => {
-  const { deletion, notebook } = context.team;
+const attemptOnce = async (context: ReconcileContext): Promise<Ended> => {
+  const { deps, team } = context;
+  const again = { clusterRevision: 0 };
   try {
-    if (deletion !== null) {
-      await tearDownTeam(context, deletion);
-      return { gone: 'team' };
+    const outcome = await reconcileOnce(context);
+    if ('facts' in outcome) {
+      const recorded = await recordFacts(deps, team, outcome.facts);
+      return recorded === undefined ? again : { team: recorded };
     }
-    if (notebook?.deletion) await tearDownNotebook(context, notebook.deletion);
-    return { gone: 'notebook' };
+    if (outcome.gone === 'notebook') {
+      await recordNotebookGone(deps, team);
+      return again;
+    }
+    if ((await deps.store.remove(team.slug, team)) !== 'removed') return again;
+    deps.log.info({ team: team.slug, id: team.id }, 'team deleted');
+    return { team: undefined };
   } catch (error) {
-    if (error instanceof StaleRead) throw error;
-    return { facts: factsOf(context, error) };
-  }
-};
-
-const reconcileCluster = async (context: ReconcileContext): Promise<ReconcileFacts> => {
-  try {
-    const observed = await observe(context);
-    const object = await applyObjects(context, observed);
-    const release = object && releaseState(object);
-    const members = object === undefined ? undefined : await syncMembers(context, release);
-    const egress = egressFact(context, observed.live, observed.policies);
-    return { applied: { outcome: 'complete' }, release, members, egress };
-  } catch (error) {
-    if (error instanceof StaleRead) throw error;
-    return factsOf(context, error);
+    if (error instanceof StaleRead) return { clusterRevision: error.clusterRevision };
+    throw error;
   }
 };

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { namesOf } from '../egress/hosts.ts';
+import { isoOf } from '../lib/time.ts';
 import type { TeamRecord, TeamStatus } from '../model/record.ts';
 import { type ReconcileFacts, statusAfter } from './conditions.ts';
 import type { ReconcileDeps } from './context.ts';
@@ -7,18 +8,18 @@ import { isSameGeneration } from './fencing.ts';
 import { hasFailed, waitSeconds } from './next-attempt.ts';
 
 /** The part of a status that people see. */
-const shown = ({ provisioned: _provisioned, hubUsers: _hubUsers, ...rest }: TeamStatus) => rest;
+const shown = ({ provisioned: _, hubUsers: __, policies: ___, ...rest }: TeamStatus) => rest;
 
-/** Stores what a reconcile of `before` has found, unless the order has changed since; answers the record as it stands. */
+/** Stores what a reconcile of `before` has found; answers the record, undefined when the order has changed since. */
 export const recordFacts = async (
   deps: ReconcileDeps,
   before: TeamRecord,
   facts: ReconcileFacts,
-): Promise<TeamRecord | undefined> =>
-  deps.store.change(before.slug, (current) => {
+): Promise<TeamRecord | undefined> => {
+  const recorded = await deps.store.change(before.slug, (current) => {
     if (!isSameGeneration(current, before)) return undefined;
     const now = new Date(deps.clock.now());
-    const status = statusAfter(current, facts, now.toISOString());
+    const status = statusAfter(current, facts, isoOf(now.getTime()));
     const failures = hasFailed(facts) ? current.reconcile.failures + 1 : 0;
     const egressHosts = namesOf(current, deps.egress);
     const wait = waitSeconds(status.phase, facts, failures);
@@ -26,10 +27,10 @@ export const recordFacts = async (
     const isNews = !isDeepStrictEqual(shown(status), shown(current.status));
     const isSame =
       isDeepStrictEqual(status, current.status) && isDeepStrictEqual(egressHosts, current.egressHosts);
-    const due = new Date(now.getTime() + wait * 1000).toISOString();
+    const due = isoOf(now.getTime() + wait * 1000);
     // A reconcile before the team is due that finds nothing new writes nothing.
     const isSoonEnough = failures === current.reconcile.failures && current.reconcile.dueAt <= due;
-    const isEarly = wait === 0 || current.reconcile.dueAt > now.toISOString();
+    const isEarly = wait === 0 || current.reconcile.dueAt > isoOf(now.getTime());
     if (isSame && isSoonEnough && isEarly) return undefined;
     return {
       next: {
@@ -41,6 +42,19 @@ export const recordFacts = async (
       },
     };
   });
+  return isSameGeneration(recorded, before) ? recorded : undefined;
+};
+
+/** Makes the team due now: a reconcile has ended before it was done, because something newer came in between. */
+export const recordOvertaken = async (
+  deps: ReconcileDeps,
+  before: TeamRecord,
+): Promise<TeamRecord | undefined> =>
+  deps.store.change(before.slug, (current) => {
+    const now = new Date(deps.clock.now()).toISOString();
+    if (current.id !== before.id || current.reconcile.dueAt <= now) return undefined;
+    return { next: { ...current, reconcile: { ...current.reconcile, dueAt: now } } };
+  });
 
 /** Stores that the notebook of `before` is gone, unless the order has changed since. */
 export const recordNotebookGone = async (
@@ -49,7 +63,7 @@ export const recordNotebookGone = async (
 ): Promise<TeamRecord | undefined> =>
   deps.store.change(before.slug, (current) => {
     if (!isSameGeneration(current, before)) return undefined;
-    const now = new Date(deps.clock.now()).toISOString();
+    const now = isoOf(deps.clock.now());
     return {
       next: {
         ...current,

@@ -3,6 +3,7 @@ import { refreshCatalogue, type CatalogueRefreshDeps as SourceDeps } from '../en
 import { notThere, present } from '../images/absence.ts';
 import { newerDigest, stillThere } from '../images/resolve.ts';
 import { forEachConcurrently } from '../lib/concurrency.ts';
+import { isoOf } from '../lib/time.ts';
 import type { Catalogue } from '../model/catalogue.ts';
 import type { TeamRecord } from '../model/record.ts';
 import { recordAbsence, recordNewerDigest } from '../notebooks/rules.ts';
@@ -49,10 +50,7 @@ const checkImage = async (
     const absence = there ? present : notThere(before.notebook?.imageAbsence ?? present, now);
     if (there === false && absence.missing)
       log.warn({ team: team.slug, digest: image.digest }, 'image in use is gone');
-    return (
-      (there === undefined ? undefined : recordAbsence(before, absence, new Date(now).toISOString())) ??
-      withDigest
-    );
+    return (there === undefined ? undefined : recordAbsence(before, absence, isoOf(now))) ?? withDigest;
   });
 };
 
@@ -85,7 +83,7 @@ export const refresh = async (deps: RefreshDeps): Promise<RefreshReport> => {
     if (team.notebook === null || team.deletion !== null) return;
     try {
       if (changed) {
-        const dueAt = new Date(clock.now()).toISOString();
+        const dueAt = isoOf(clock.now());
         await store.change(team.slug, (current) => ({
           next: { ...current, reconcile: { ...current.reconcile, dueAt } },
         }));

@@ -22,18 +22,19 @@ export interface Rendering {
 export type Render = (team: TeamRecord, live: LiveEgress) => readonly Manifest[];
 
 /**
- * Pure: the same record gives the same bytes. In the order to apply: what restricts egress before the hub, and what the
- * hub mounts before the hub.
+ * Pure: the same record gives the same bytes. In the order to apply: what restricts egress as soon as there is a
+ * namespace, and what the hub mounts before the hub.
  */
 export const renderWith =
   ({ googleProject, masterKeys, environments, egress }: Rendering): Render =>
   (team, live) => {
-    const base = [namespace(team), serviceAccount(team, googleProject)];
-    if (!hasNotebook(team)) return base;
+    const [home, account] = [namespace(team), serviceAccount(team, googleProject)];
+    if (!hasNotebook(team)) return [home, account];
     const meta = metaOf(team);
     return [
-      ...base,
+      home,
       ...teamPolicies(team, egress, live),
+      account,
       profilesConfigMap(team, environments, meta),
       hubSecret(team.id, masterKeys, meta),
       helmRelease(team, meta),

@@ -1,10 +1,11 @@
 import { forEachConcurrently } from '../lib/concurrency.ts';
 import { pointerToken } from '../lib/json.ts';
+import { isoOf } from '../lib/time.ts';
 import { Unavailable } from '../ports/unavailable.ts';
 import { hubUsersDiff } from '../teams/members.ts';
 import { StaleRead } from './blocked.ts';
 import type { ReconcileContext } from './context.ts';
-import { isSameGeneration } from './fencing.ts';
+import { assertSameGeneration, isSameGeneration } from './fencing.ts';
 import type { ReleaseState } from './release-state.ts';
 
 /** How the hub’s users compare with the team’s members. */
@@ -23,6 +24,9 @@ export type MembersFact =
     };
 
 const atOnce = 8;
+
+/** Its own time: a reconcile that was held back has used up its deadline. */
+const undoMs = 5_000;
 
 /** A frozen hub must not use up the time of a reconcile that has more to do. */
 const deadlineMs = 6_000;
@@ -49,13 +53,12 @@ export const syncMembers = async (
     for (const { name } of users) known.add(name);
     const { missing, leavers } = hubUsersDiff(team.members, [...known]);
     await forEachConcurrently(missing, atOnce, async (name) => {
-      await hubs.addUser(team, name, signal);
+      await addMember(context, name, signal);
       known.add(name);
     });
     if (leavers.length > 0) {
       // A leaver may have become a member again since this attempt began.
-      const current = await deps.store.team(team.slug);
-      if (!isSameGeneration(current, team)) throw new StaleRead();
+      await assertSameGeneration(context);
     }
     await forEachConcurrently(leavers, atOnce, async (name) => {
       if ((await hubs.removeUser(team, name, signal)) === 'stopping') return;
@@ -63,7 +66,7 @@ export const syncMembers = async (
       await recordRemoval(context, name);
     });
   } catch (error) {
-    if (!(error instanceof Unavailable) && !signal.aborted) throw error;
+    if (error instanceof StaleRead || !(error instanceof Unavailable || signal.aborted)) throw error;
     const message = error instanceof Unavailable ? error.message : 'The hub did not answer in time.';
     return pending(message);
   }
@@ -78,6 +81,23 @@ export const syncMembers = async (
   }
 };
 
+/** Adds a user who is a member before the call and after it; else removes the user again and throws StaleRead. */
+const addMember = async (context: ReconcileContext, name: string, signal: AbortSignal): Promise<void> => {
+  await assertSameGeneration(context);
+  const [added] = await Promise.allSettled([context.deps.hubs.addUser(context.team, name, signal)]);
+  await assertStillMember(context, name);
+  if (added.status === 'rejected') throw added.reason;
+};
+
+const assertStillMember = async ({ deps, team }: ReconcileContext, name: string): Promise<void> => {
+  const current = await deps.store.team(team.slug);
+  if (isSameGeneration(current, team)) return;
+  const isMember = current?.id === team.id && current.members.some(({ username }) => username === name);
+  // At a hub that does not answer the user stays until the next attempt, which removes everyone who is no member.
+  if (!isMember) await deps.hubs.removeUser(team, name, AbortSignal.timeout(undoMs)).catch(() => undefined);
+  throw new StaleRead();
+};
+
 const recordRemoval = async ({ deps, team }: ReconcileContext, name: string): Promise<void> => {
   deps.log.info({ team: team.slug, user: name }, 'hub user removed');
   await deps.store.change(team.slug, (current) => {
@@ -86,7 +106,7 @@ const recordRemoval = async ({ deps, team }: ReconcileContext, name: string): Pr
     return {
       next: { ...current, culling: { ...current.culling, servers } },
       event: {
-        at: new Date(deps.clock.now()).toISOString(),
+        at: isoOf(deps.clock.now()),
         by: 'reconcile',
         action: 'hub_user_removed',
         revision: null,

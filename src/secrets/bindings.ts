@@ -1,29 +1,30 @@
 import { createHash } from 'node:crypto';
-import type { IamBinding, IamPolicy } from '../ports/google.ts';
+import { lowerCaseAscii } from '../lib/ascii.ts';
+import type { IamBinding, IamPolicy } from '../ports/iam.ts';
 
-/** What a member may do with the team’s secret, and nothing else (issue 6). */
+/** The roles of a member on the team’s secret. */
 export const memberRoles = [
   'roles/secretmanager.secretAccessor',
   'roles/secretmanager.secretVersionManager',
   'roles/secretmanager.viewer',
 ] as const;
 
-/** What the team’s service account may do with it: read. */
+/** The role of the team’s service account on it: read. */
 export const readerRole = memberRoles[0];
 
-/** Lets a Kubernetes service account act as the Google service account that has it in its policy. */
+/** Lets a Kubernetes service account act as the Google service account whose policy grants it this role. */
 export const workloadIdentityRole = 'roles/iam.workloadIdentityUser';
 
 /**
- * The principal of an address. An address tells a service account from everybody else and no more; members sign in,
- * which a group never does, so everybody else is a user.
+ * The principal of an e-mail address. Service accounts are recognized by their domain; every other address is a user,
+ * since members sign in and groups cannot.
  */
 export const principalOf = (email: string): string => {
-  const address = email.toLowerCase();
+  const address = lowerCaseAscii(email);
   return `${address.endsWith('.gserviceaccount.com') ? 'serviceAccount' : 'user'}:${address}`;
 };
 
-/** The address in a principal. */
+/** The e-mail address of a principal. */
 export const addressOf = (principal: string): string => principal.slice(principal.indexOf(':') + 1);
 
 /** A Kubernetes service account as Google’s IAM names it. */
@@ -33,7 +34,7 @@ export const workloadPrincipal = (pool: string, namespace: string, serviceAccoun
 /** Roles by principal. */
 export type Grants = ReadonlyMap<string, ReadonlySet<string>>;
 
-/** Everybody’s roles on the team’s secret. */
+/** All roles on the team’s secret. */
 export const grantsOn = (memberEmails: readonly string[], serviceAccount: string): Grants => {
   const grants = new Map<string, ReadonlySet<string>>();
   for (const email of memberEmails) grants.set(principalOf(email), new Set(memberRoles));
@@ -41,13 +42,13 @@ export const grantsOn = (memberEmails: readonly string[], serviceAccount: string
   return grants.has(reader) ? grants : grants.set(reader, new Set([readerRole]));
 };
 
-/** A principal in a few characters. What Google makes of one that was deleted is still the same one. */
+/** A short hash of a principal. The form that Google gives a deleted principal has the same one. */
 export const fingerprint = (principal: string): string => {
   const [, live = principal] = /^deleted:(.*?)(?:\?uid=\d+)?$/.exec(principal) ?? [];
-  return createHash('sha256').update(live.toLowerCase()).digest('base64url').slice(0, 12);
+  return createHash('sha256').update(lowerCaseAscii(live)).digest('base64url').slice(0, 12);
 };
 
-/** Fingerprints of principals, and the roles that we gave them. */
+/** The roles that we gave, by the fingerprint of the principal. */
 export type Bound = ReadonlyMap<string, ReadonlySet<string>>;
 
 const holds = (grants: Bound | Grants, key: string, role: string): boolean =>
@@ -58,14 +59,14 @@ const union = (all: Bound, more: Bound): Bound => {
   return new Map([...keys].map((key) => [key, new Set([...(all.get(key) ?? []), ...(more.get(key) ?? [])])]));
 };
 
-/** By fingerprint in place of principal. */
+/** Keyed by fingerprint instead of principal. */
 const fingerprinted = (grants: Grants): Bound =>
   new Map([...grants].map(([principal, roles]) => [fingerprint(principal), roles]));
 
-/** What we will have given once these grants are added. */
+/** The roles that we will have given once these grants are added. */
 export const boundWith = (bound: Bound, added: Grants): Bound => union(bound, fingerprinted(added));
 
-/** What is left of it for those who are still wanted. */
+/** The part of it that is still wanted. */
 export const boundFor = (bound: Bound, wanted: Grants): Bound => {
   const keep = fingerprinted(wanted);
   return new Map(
@@ -85,11 +86,11 @@ export interface NextPolicy {
 const hasCondition = ({ condition }: IamBinding): boolean => condition !== undefined && condition !== null;
 
 /**
- * The policy with everybody’s wanted roles, and without those that we gave and nobody wants any more; undefined when
- * nothing differs. Everything else stays as it was read, in its order: conditions, other roles, and members of the
- * same roles whom somebody else bound, which is everybody of whom `bound` knows nothing. What Google keeps of a
- * deleted account (`deleted:…?uid=`) counts as the account that was bound: nobody can use it.
- * `withheld`: principals who are wanted but not to be added now; what they have they keep.
+ * The policy with all wanted roles and without those that we gave and that are no longer wanted; undefined when nothing
+ * differs. Everything else stays as it was read, in its order: conditions, other roles, and members of the same roles
+ * that are not in `bound`, so someone else bound them. The form that Google gives a deleted account
+ * (`deleted:…?uid=`) counts as the account that was bound: no one can use it.
+ * `withheld`: principals that are wanted but not to be added now; they keep what they have.
  */
 export const nextPolicy = (
   policy: IamPolicy,
@@ -97,8 +98,8 @@ export const nextPolicy = (
   bound: Bound,
   withheld: ReadonlySet<string> = new Set(),
 ): NextPolicy | undefined => {
-  const wantedLive = new Map([...wanted].map(([principal, roles]) => [principal.toLowerCase(), roles]));
-  const pair = (role: string, member: string): string => `${role} ${member.toLowerCase()}`;
+  const wantedLive = new Map([...wanted].map(([principal, roles]) => [lowerCaseAscii(principal), roles]));
+  const pair = (role: string, member: string): string => `${role} ${lowerCaseAscii(member)}`;
   const there = new Set(
     policy.bindings.flatMap((binding) =>
       hasCondition(binding) ? [] : binding.members.map((member) => pair(binding.role, member)),
@@ -117,7 +118,7 @@ export const nextPolicy = (
 
   const ours = boundWith(bound, added);
   const isObsolete = (member: string, role: string): boolean =>
-    !holds(wantedLive, member.toLowerCase(), role) && holds(ours, fingerprint(member), role);
+    !holds(wantedLive, lowerCaseAscii(member), role) && holds(ours, fingerprint(member), role);
   let isChanged = added.size > 0;
   const kept = policy.bindings.flatMap((binding): IamBinding[] => {
     if (hasCondition(binding)) return [binding];

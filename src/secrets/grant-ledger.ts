@@ -4,35 +4,36 @@ import { closed } from '../lib/schema.ts';
 import { type Bound, memberRoles } from './bindings.ts';
 
 /**
- * What we have bound on a secret, kept in an annotation of the secret itself: only of that may be taken away. A policy
- * does not say who bound whom.
+ * The bindings that we made on a secret, stored in an annotation of the secret itself. Only these may be removed: a
+ * policy does not say who added a binding.
  *
- * The order of writes makes that no leaver is ever forgotten, whatever crashes and however many passes run at once:
+ * The order of writes ensures that no former member is forgotten, whatever crashes and however many reconciles run
+ * concurrently:
  *
- * 1. Whoever adds anybody to the policy writes the annotation first, and does so even when all of them are in it
- *    already: that changes the secret’s etag.
- * 2. Whoever takes somebody out of the annotation does so with the etag that it read before it wrote the policy. A
- *    pass that adds somebody and noted so before that read has its policy write refused, because the policy has
- *    changed since; one that notes it later changes the etag, and this write is refused.
- * 3. Without a policy write of its own in between, a pass takes nobody out before `goodForMs` have gone by since
- *    the last note, because whoever wrote that may still be about to bind. No pass lives that long.
+ * 1. A reconcile that adds a principal to the policy writes the annotation first, even when the principal is already in
+ *    it: that changes the secret’s etag.
+ * 2. A reconcile that removes a principal from the annotation uses the etag that it read before it wrote the policy. A
+ *    concurrent reconcile that recorded an addition before that read has its policy write refused, because the policy
+ *    has changed since; one that records it later changes the etag, and this write is refused.
+ * 3. Without a policy write of its own, a reconcile removes no principal from the annotation until `intentValidMs` after
+ *    the last recorded intent, because that addition may still be in progress. No reconcile takes that long.
  */
-export interface Memory {
+export interface GrantLedger {
   readonly bound: Bound;
-  /** When a pass last noted that it is about to bind; epoch milliseconds, 0 for never. */
+  /** When a reconcile last recorded that it is about to add a principal; epoch milliseconds, 0 for never. */
   readonly notedAt: number;
-  /** Fingerprints of principals whom Google refused, and when it last did. */
+  /** Fingerprints of principals that Google refused, and when it last did. */
   readonly refused: ReadonlySet<string>;
   readonly refusedAt: number;
 }
 
-/** A secret’s annotation; its values are Google’s 16 KiB at most, a principal takes 17 bytes. */
-export const memoryAnnotation = 'knada-notebooks';
+/** The annotation of the ledger. Google limits it to 16 KiB; a principal takes 17 bytes. */
+export const ledgerAnnotation = 'knada-notebooks';
 
-/** How long a pass may be about to bind after it has noted it. */
-export const goodForMs = 3_600_000;
+/** How long a recorded intent may still be carried out. */
+export const intentValidMs = 3_600_000;
 
-export const emptyMemory: Memory = { bound: new Map(), notedAt: 0, refused: new Set(), refusedAt: 0 };
+export const emptyLedger: GrantLedger = { bound: new Map(), notedAt: 0, refused: new Set(), refusedAt: 0 };
 
 const fingerprint = Type.String({ pattern: '^[A-Za-z0-9_-]{12}$' });
 
@@ -50,10 +51,10 @@ const maskOf = (roles: ReadonlySet<string>): number =>
 const rolesOf = (mask: number): ReadonlySet<string> =>
   new Set(memberRoles.filter((_, bit) => (mask & (1 << bit)) !== 0));
 
-/** What a secret’s annotations remember; `unreadable` when somebody else wrote ours. */
-export const readMemory = (annotations: Readonly<Record<string, string>>): Memory | 'unreadable' => {
-  const text = annotations[memoryAnnotation];
-  if (text === undefined) return emptyMemory;
+/** The ledger in a secret’s annotations; `unreadable` when someone else wrote ours. */
+export const readLedger = (annotations: Readonly<Record<string, string>>): GrantLedger | 'unreadable' => {
+  const text = annotations[ledgerAnnotation];
+  if (text === undefined) return emptyLedger;
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -65,10 +66,10 @@ export const readMemory = (annotations: Readonly<Record<string, string>>): Memor
   return { ...value, bound, refused: new Set(value.refused) };
 };
 
-/** The annotations with this memory in them; others’ stay. The same memory gives the same text. */
-export const withMemory = (
+/** The annotations with this ledger; other annotations stay. The same ledger gives the same text. */
+export const withLedger = (
   annotations: Readonly<Record<string, string>>,
-  { bound, notedAt, refused, refusedAt }: Memory,
+  { bound, notedAt, refused, refusedAt }: GrantLedger,
 ): Readonly<Record<string, string>> => {
   const stored: Static<typeof Stored> = {
     bound: Object.fromEntries([...bound].map(([key, roles]) => [key, maskOf(roles)] as const).toSorted()),
@@ -76,5 +77,5 @@ export const withMemory = (
     refused: [...refused].toSorted(),
     refusedAt,
   };
-  return { ...annotations, [memoryAnnotation]: JSON.stringify(stored) };
+  return { ...annotations, [ledgerAnnotation]: JSON.stringify(stored) };
 };

@@ -13,26 +13,22 @@ const fault = (pointer: string, code: string, message: string): never => {
 };
 
 /**
- * The payload of an order. Throws Problem `validation_failed`, which never quotes any of it: for none or both of the
- * two forms, for what is neither text nor base64, and for more bytes than Secret Manager takes.
+ * The payload of an order. Throws Problem `validation_failed`, which never quotes it, for none or both of the two forms,
+ * for invalid text or base64, and for more bytes than Secret Manager accepts.
  */
 export const payloadOf = ({ data, dataBase64 }: SecretVersionOrder): Uint8Array => {
   if (data === undefined && dataBase64 === undefined)
-    return fault('', 'payload_missing', 'Send data or dataBase64.');
+    return fault('', 'payload_missing', 'Send either data or dataBase64.');
   if (data !== undefined && dataBase64 !== undefined) {
     return fault('/dataBase64', 'payload_twice', 'Send data or dataBase64, not both.');
   }
   if (data?.isWellFormed() === false) {
-    // UTF-8 has no such thing: what would be stored is another text.
-    return fault(
-      '/data',
-      'not_text',
-      'This has half of a surrogate pair in it. Send dataBase64 for what is not text.',
-    );
+    // UTF-8 cannot encode a lone surrogate; a different text would be stored.
+    return fault('/data', 'not_text', 'The text contains a lone surrogate. Send binary data as dataBase64.');
   }
   const pointer = data === undefined ? '/dataBase64' : '/data';
   const payload = data === undefined ? Buffer.from(dataBase64 ?? '', 'base64') : Buffer.from(data, 'utf8');
-  // Node reads past whatever is not base64; what it made must be all that was there.
+  // Node skips characters that are not base64, so the decoded payload must encode to the same text.
   if (data === undefined && payload.toString('base64') !== dataBase64) {
     return fault(pointer, 'not_base64', 'This is not base64 with padding (RFC 4648, section 4).');
   }
@@ -40,13 +36,13 @@ export const payloadOf = ({ data, dataBase64 }: SecretVersionOrder): Uint8Array 
     return fault(
       pointer,
       'payload_too_large',
-      `The payload has ${payload.length} bytes; Secret Manager takes ${payloadMaxBytes} at most.`,
+      `The payload has ${payload.length} bytes; Secret Manager accepts at most ${payloadMaxBytes}.`,
     );
   }
   return payload;
 };
 
-/** The team’s secret as its clients see it. */
+/** The team’s secret as the API returns it. */
 export const secretView = (
   team: TeamName,
   googleProject: string,

@@ -1,45 +1,35 @@
-import { at } from '../lib/json.ts';
+import { at, listAt, textAt } from '../lib/json.ts';
 import type { Manifest } from '../ports/cluster.ts';
 
-/** What keeps a server from starting: for programs, for people, and whether waiting could still help. */
+/** Why a server does not start: for programs, for people, and whether waiting cannot help. */
 export interface Failure {
   readonly reason: string;
   readonly message: string;
   readonly final: boolean;
 }
 
-const listAt = (value: unknown, ...path: readonly string[]): readonly unknown[] => {
-  const found = at(value, ...path);
-  return Array.isArray(found) ? found : [];
-};
-
-const textAt = (value: unknown, ...path: readonly string[]): string => {
-  const found = at(value, ...path);
-  return typeof found === 'string' ? found : '';
-};
-
 const longestMessage = 600;
 
-/** Text of another system as the end of a sentence of ours: one line, no longer than people read. */
-const said = (text: string): string => {
+/** Another system’s text as the end of one of our sentences: one line of bounded length. */
+const sentenceOf = (text: string): string => {
   const line = text.replace(/\s+/g, ' ').trim().slice(0, longestMessage);
   return line === '' || /[.!?]$/.test(line) ? line : `${line}.`;
 };
 
 const whyNotPulled = (image: string, text: string): string => {
   if (/not found|manifest unknown|does not exist|NotFound|404/i.test(text)) {
-    return `The image ${image} is not there (any more). Push it again, or order another one.`;
+    return `The image ${image} does not exist. Push it again, or choose another image.`;
   }
   if (/unauthori[sz]ed|denied|forbidden|authorization failed|401|403/i.test(text)) {
-    return `The cluster may not pull the image ${image}. Let it read the repository, or order another image.`;
+    return `The cluster is not allowed to pull the image ${image}. Grant it read access to the repository, or choose another image.`;
   }
   if (/toomanyrequests|429/i.test(text))
-    return `The registry of the image ${image} lets nobody pull so often; try again in a few minutes.`;
-  const reason = said(text.replace(/^.*ErrImagePull: /s, ''));
+    return `The registry is rate-limiting pulls of the image ${image}. Try again in a few minutes.`;
+  const reason = sentenceOf(text.replace(/^.*ErrImagePull: /s, ''));
   return `The image ${image} cannot be pulled${reason === '' ? '.' : `: ${reason}`}`;
 };
 
-/** The events about this very pod, the newest first. */
+/** The pod’s own warning events, newest first. */
 const warningsOf = (pod: Manifest, events: readonly Manifest[]): readonly Manifest[] => {
   const when = (event: Manifest) => textAt(event, 'lastTimestamp') || textAt(event, 'eventTime');
   return events
@@ -57,7 +47,7 @@ const waitingFailure = (status: unknown, warnings: readonly Manifest[]): Failure
   switch (reason) {
     case 'ErrImagePull':
     case 'ImagePullBackOff': {
-      // “Back-off pulling image” says nothing; the event of the attempt before says why.
+      // “Back-off pulling image” gives no cause; the event of the previous attempt does.
       const pull = warnings.map((event) => textAt(event, 'message')).find((text) => /pull/i.test(text)) ?? '';
       const text = reason === 'ErrImagePull' && message !== '' ? message : `${message} ${pull}`;
       return { reason: 'image_pull_failed', message: whyNotPulled(image, text), final: false };
@@ -71,21 +61,21 @@ const waitingFailure = (status: unknown, warnings: readonly Manifest[]): Failure
     case 'ErrImageNeverPull':
       return {
         reason: 'image_pull_failed',
-        message: `The image ${image} is not on the machine, and may not be pulled.`,
+        message: `The image ${image} is not on the node, and its pull policy forbids pulling it.`,
         final: true,
       };
     case 'CreateContainerConfigError':
     case 'CreateContainerError':
       return {
         reason: 'container_not_created',
-        message: `The notebook’s container cannot be made: ${said(message)}`,
+        message: `The notebook’s container cannot be created: ${sentenceOf(message)}`,
         final: false,
       };
     case 'CrashLoopBackOff':
       return {
         reason: 'crashed',
         message:
-          'The notebook ends as soon as it has started. If the image is your own, check that it starts jupyterhub-singleuser.',
+          'The notebook exits as soon as it starts. If the image is your own, check that it starts jupyterhub-singleuser.',
         final: false,
       };
     default:
@@ -98,7 +88,7 @@ const endedFailure = (status: unknown): Failure | undefined => {
   if (reason === 'OOMKilled') {
     return {
       reason: 'out_of_memory',
-      message: 'The notebook used more memory than its limit and was stopped. Order more memory.',
+      message: 'The notebook exceeded its memory limit and was stopped. Increase its memory.',
       final: true,
     };
   }
@@ -106,20 +96,31 @@ const endedFailure = (status: unknown): Failure | undefined => {
   if (typeof code !== 'number' || code === 0) return undefined;
   return {
     reason: 'crashed',
-    message: `The notebook ended with exit code ${code}. If the image is your own, check that it starts jupyterhub-singleuser.`,
+    message: `The notebook exited with code ${code}. If the image is your own, check that it starts jupyterhub-singleuser.`,
     final: true,
   };
 };
 
+/** The scheduler’s message: `0/3 nodes are available: 1 node(s) had untolerated taint, 2 Insufficient cpu. …` */
+const noRoom = (message: string): string => {
+  const lacking = new Set(
+    [...message.matchAll(/\bInsufficient ([\w./-]*\w)/g)].map(([, resource]) => resource),
+  );
+  if (lacking.size > 0) {
+    return `No node has room for this server: insufficient ${[...lacking].toSorted().join(' and ')}.`;
+  }
+  return `No node has room for this server. Kubernetes reports: ${sentenceOf(message)}`;
+};
+
 const notScheduled = (message: string): Failure => ({
   reason: 'unschedulable',
-  message: `No machine in the cluster has room for this notebook yet; it waits for one. Kubernetes says: ${said(message)}`,
+  message: noRoom(message),
   final: false,
 });
 
 /**
- * What a pod and its events tell of why it does not become ready; undefined when nothing is wrong with it so far.
- * A pull that fails is not final: whoever knows for how long decides.
+ * Why a pod does not become ready, according to its status and events; undefined when nothing is wrong so far.
+ * A failing pull is not final: the caller knows for how long it has been failing.
  */
 export const podFailure = (pod: Manifest, events: readonly Manifest[] = []): Failure | undefined => {
   const warnings = warningsOf(pod, events);
@@ -134,7 +135,7 @@ export const podFailure = (pod: Manifest, events: readonly Manifest[] = []): Fai
   if (textAt(pod, 'status', 'reason') === 'Evicted') {
     return {
       reason: 'evicted',
-      message: `The machine had to put the notebook out: ${said(textAt(pod, 'status', 'message'))}`,
+      message: `The node evicted the notebook: ${sentenceOf(textAt(pod, 'status', 'message'))}`,
       final: true,
     };
   }
@@ -149,7 +150,7 @@ export const podFailure = (pod: Manifest, events: readonly Manifest[] = []): Fai
       case 'FailedAttachVolume':
         return {
           reason: 'home_not_attached',
-          message: `The home volume cannot be attached yet: ${said(message)}`,
+          message: `The home volume cannot be attached yet: ${sentenceOf(message)}`,
           final: false,
         };
       case 'FailedScheduling':
@@ -159,40 +160,47 @@ export const podFailure = (pod: Manifest, events: readonly Manifest[] = []): Fai
   return undefined;
 };
 
-/** The API server’s own sentence inside what the hub tells of a refused pod. */
+/** The API server’s sentence inside the hub’s message about a rejected pod. */
 const apiServerSentence = (text: string): string => {
   const [, quoted] = /"message":\s*"((?:[^"\\]|\\.)*)"/.exec(text) ?? [];
   return (quoted ?? text).replaceAll('\\"', '"');
 };
 
-/** Codes with which our configuration of the hub refuses a start (hub-config.ts). */
+/** Codes with which our hub configuration rejects a start (src/notebooks/hub-config.ts). */
 const refusals = /\b(profiles_not_synced|no_environment|no_such_profile|invalid_revision): (.+)$/s;
 
-/** What the hub told when a start failed; every start that failed has a reason and a sentence. */
-export const hubFailure = (told: string): Failure => {
-  const text = told.replace(/^Spawn failed:\s*/i, '');
+const withoutReason = 'The hub could not start the notebook and gave no reason.';
+
+/** Whether a failure only says that time ran out, or nothing at all: any known cause explains more. */
+export const isUnexplained = ({ reason, message }: Pick<Failure, 'reason' | 'message'>): boolean =>
+  reason === 'start_timed_out' || message === withoutReason;
+
+/** The hub’s message about a failed start; every failed start has a reason and a sentence. */
+export const hubFailure = (hubMessage: string): Failure => {
+  const text = hubMessage.replace(/^Spawn failed:\s*/i, '');
   const [, code, sentence] = refusals.exec(text) ?? [];
   if (code !== undefined && sentence !== undefined) {
-    return { reason: code, message: said(sentence), final: true };
+    return { reason: code, message: sentenceOf(sentence), final: true };
   }
   if (/exceeded quota/i.test(text)) {
     return {
       reason: 'quota_exceeded',
-      message: `The team has used up what it may have in the cluster: ${said(apiServerSentence(text))}`,
+      message: `The team’s quota is exhausted: ${sentenceOf(apiServerSentence(text))}`,
       final: true,
     };
   }
   if (/Timeout|did not start in|timed out/i.test(text)) {
     return {
       reason: 'start_timed_out',
-      message: 'The notebook did not become ready in time. Try again; if it stays so, restart the hub.',
+      message:
+        'The notebook did not become ready in time. Try again. If the problem persists, restart the hub.',
       final: true,
     };
   }
-  const plain = said(text);
+  const plain = sentenceOf(text);
   return {
     reason: 'start_failed',
-    message: plain === '' ? 'The hub could not start the notebook, and did not say why.' : plain,
+    message: plain === '' ? withoutReason : plain,
     final: true,
   };
 };

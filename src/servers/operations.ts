@@ -3,55 +3,78 @@ import type { OperationRecord } from '../model/operation.ts';
 import { Problem } from '../model/problems.ts';
 import type { TeamRecord } from '../model/record.ts';
 import type { Actor } from '../teams/rules.ts';
-import { advanceWith, type OperationDeps } from './advance.ts';
-import { noted } from './rules.ts';
-import { begun, failed, forced } from './steps.ts';
+import { advanceWith } from './advance.ts';
+import type { OperationDeps } from './calls.ts';
+import { recordFailed, recordOpened } from './history.ts';
+import { escalatedToForce, failed, newOperation } from './operation-state.ts';
 
-/** What somebody wants to happen. */
+/** What a user asked for. */
 export type OperationOrder = Pick<OperationRecord, 'kind' | 'user' | 'force' | 'profile'>;
 
+/** The open operation that serves an order too, or the start that the order has cancelled. */
+export interface Found {
+  readonly serving?: OperationRecord;
+  readonly cancelled?: OperationRecord;
+}
+
+/** What is known about a server when an operation on it is opened. */
+export interface Opening {
+  /** When the server that is being stopped was last active. */
+  readonly lastActivityAt?: string | null;
+  /** The start that this operation has cancelled. */
+  readonly cancelled?: OperationRecord | undefined;
+}
+
 export interface Operations {
-  /** The operation of this kind that is open on the subject already, as far as it serves the wish; see `open`. */
-  readonly standing: (
-    team: TeamRecord,
-    wish: Omit<OperationOrder, 'profile'>,
-    act: Actor,
-  ) => Promise<OperationRecord | undefined>;
   /**
-   * Opens an operation, or answers the one of its kind that is open already, and takes it as far as it goes at once.
-   * Throws Problem `server_busy` when one of another kind is open that the wish does not override.
+   * Looks for an open operation on the same server or hub, advances it by one step, and ends it when the order overrides
+   * it. Throws Problem `server_busy` when one of another kind is open that the order does not override.
    */
-  readonly open: (team: TeamRecord, wish: OperationOrder, act: Actor) => Promise<OperationRecord>;
-  /** The operation, one bounded step further; at most one step a second for each. Undefined when there is none. */
-  readonly watched: (team: TeamRecord, id: string) => Promise<OperationRecord | undefined>;
-  /** Takes on what is due, whoever it was left by. Answers how many operations that were. */
+  readonly findOpen: (
+    team: TeamRecord,
+    order: Omit<OperationOrder, 'profile'>,
+    actor: Actor,
+  ) => Promise<Found>;
+  /** Opens an operation, or joins an open one as `findOpen` does, and advances it as far as possible at once. */
+  readonly open: (
+    team: TeamRecord,
+    order: OperationOrder,
+    actor: Actor,
+    opening?: Opening,
+  ) => Promise<OperationRecord>;
+  /**
+   * The operation after one bounded step; at most one step a second each. Undefined when there is none. `percent`: the
+   * progress of a start that the hub has reported.
+   */
+  readonly poll: (team: TeamRecord, id: string, percent?: number) => Promise<OperationRecord | undefined>;
+  /** Advances every due operation, whichever instance opened it. Answers how many there were. */
   readonly tick: () => Promise<number>;
 }
 
 export interface OperationOptions {
-  /** A new id, at random. */
+  /** A new random id. */
   readonly newId: () => string;
   /** Monotonic milliseconds. */
   readonly elapsedMs: () => number;
   readonly pause: (ms: number) => Promise<void>;
 }
 
-/** Within the request that opened it; what is not done by then whoever watches does, or the tick. */
+/** Within the request that opens it; polling clients and the tick do the rest. */
 const openingMs = 4_000;
 const watchingMs = 4_000;
 const stepEveryMs = 1_000;
 
-/** A tick stays with an operation for so long, that nobody has to watch a restart for it to go on. */
+/** How long a tick stays with one operation, so a restart proceeds without a polling client. */
 const tickMs = 5_000;
 const ticksEachMs = 20_000;
 const operationsPerTick = 200;
 const atOnce = 8;
 
-/** Operations whose last step is remembered; one that is forgotten takes one more. */
+/** Operations whose last step is remembered. */
 const remembered = 10_000;
 
-/** A subject that others keep so busy that this many tries fail. */
-const tries = 5;
+/** Other requests may open operations on the same server in the meantime; give up after this many attempts. */
+const attempts = 5;
 
 const busyWith = {
   start: 'is being started',
@@ -62,8 +85,12 @@ const busyWith = {
 
 const serverBusy = ({ kind, user, id }: OperationRecord) =>
   new Problem('server_busy', {
-    detail: `The ${user === null ? 'hub' : `server of ${user}`} ${busyWith[kind]} (${id}). Wait until that is over, or stop or restart it with force, which gives that up.`,
+    detail: `The ${user === null ? 'hub' : `server of ${user}`} ${busyWith[kind]} (${id}). Wait until it is done, or stop or restart with force, which cancels it.`,
   });
+
+/** A stop cancels a start without force: nothing that is running is lost. */
+const isStarting = ({ step }: OperationRecord): boolean =>
+  step === 'start' || step === 'await_ready' || step === 'cancel';
 
 export const operationsWith = (
   deps: OperationDeps,
@@ -71,18 +98,21 @@ export const operationsWith = (
 ): Operations => {
   const { store, clock, log } = deps;
   const advance = advanceWith(deps);
-  const steppedAt = new Map<string, number>();
+  const advancedAt = new Map<string, number>();
 
-  /** Never a reason to fail a request: the operation is stored and due. */
-  const stepped = async (slug: string, operation: OperationRecord, ms: number): Promise<OperationRecord> => {
-    const last = steppedAt.get(operation.id);
-    const isEarly = last !== undefined && elapsedMs() - last < stepEveryMs;
-    if (operation.outcome !== null || isEarly) return operation;
-    steppedAt.delete(operation.id);
-    steppedAt.set(operation.id, elapsedMs());
-    for (const oldest of steppedAt.keys()) {
-      if (steppedAt.size <= remembered) break;
-      steppedAt.delete(oldest);
+  const isEarly = ({ id }: OperationRecord): boolean => {
+    const last = advancedAt.get(id);
+    return last !== undefined && elapsedMs() - last < stepEveryMs;
+  };
+
+  /** A failed step never fails the request: the operation is stored and due. */
+  const advanced = async (slug: string, operation: OperationRecord, ms: number): Promise<OperationRecord> => {
+    if (operation.outcome !== null) return operation;
+    advancedAt.delete(operation.id);
+    advancedAt.set(operation.id, elapsedMs());
+    for (const oldest of advancedAt.keys()) {
+      if (advancedAt.size <= remembered) break;
+      advancedAt.delete(oldest);
     }
     try {
       return await advance(slug, operation, AbortSignal.timeout(ms));
@@ -92,61 +122,106 @@ export const operationsWith = (
     }
   };
 
-  /** What becomes of an operation that is open already when this is wished for; undefined when it gave way. */
-  const yielded = async (
+  /** Ends an open operation in favour of the order; undefined when it changed meanwhile. */
+  const superseded = async (
     team: TeamRecord,
-    wish: Omit<OperationOrder, 'profile'>,
-    act: Actor,
+    order: Omit<OperationOrder, 'profile'>,
+    actor: Actor,
     present: OperationRecord,
   ): Promise<OperationRecord | undefined> => {
-    const isSame = present.kind === wish.kind;
-    if (isSame && (present.force || !wish.force)) return stepped(team.slug, present, openingMs);
-    if (!wish.force) throw serverBusy(present);
     const now = clock.now();
-    const superseded = {
-      reason: 'superseded',
-      message: `${act.by} gave this up for a ${wish.kind} by force.`,
-    };
+    const reason = order.force ? 'superseded' : 'cancelled';
+    const message = order.force
+      ? `Superseded by a forced ${order.kind} by ${actor.by}.`
+      : `Cancelled by ${actor.by}, who stopped the server.`;
     let isOurs = false;
     const changed = await store.changeOperation(team.slug, present.id, (current) => {
       isOurs = current.outcome === null;
       if (!isOurs) return undefined;
-      return isSame ? forced(current, act.by, now) : failed(current, superseded, now);
+      return order.kind === current.kind
+        ? escalatedToForce(current, actor.by, now)
+        : failed(current, { reason, message }, now);
     });
-    if (!isSame || !isOurs || changed === undefined) return undefined;
-    await store.change(team.slug, (current) => noted(current, { ...changed, createdAt: act.now }));
-    steppedAt.delete(changed.id);
-    return stepped(team.slug, changed, openingMs);
+    if (!isOurs || changed === undefined) return undefined;
+    if (changed.outcome !== null) {
+      await store.change(team.slug, (current) => recordFailed(current, changed));
+    }
+    return changed;
   };
 
-  const standing: Operations['standing'] = async (team, wish, act) => {
+  /** What the open operation means for the order; empty once nothing is in its way. */
+  const resolved = async (
+    team: TeamRecord,
+    order: Omit<OperationOrder, 'profile'>,
+    actor: Actor,
+    found: OperationRecord,
+  ): Promise<Found> => {
+    const isSame = found.kind === order.kind;
+    if (isSame && (found.force || !order.force))
+      return { serving: isEarly(found) ? found : await advanced(team.slug, found, openingMs) };
+    // The operation may be done without anyone having looked: what it is now decides, not what it was.
+    const present = order.force ? found : await advanced(team.slug, found, openingMs);
+    if (present.outcome !== null) return {};
+    if (!order.force && !(order.kind === 'stop' && isStarting(present))) throw serverBusy(present);
+    const changed = await superseded(team, order, actor, present);
+    if (changed === undefined) return {};
+    if (changed.outcome !== null) return order.force ? {} : { cancelled: changed };
+    await store.change(team.slug, (current) => recordOpened(current, { ...changed, createdAt: actor.now }));
+    return { serving: await advanced(team.slug, changed, openingMs) };
+  };
+
+  /** Stores the hub’s progress in steps of five percent, so that no client ever sees less than another one has seen. */
+  const withProgress = async (
+    slug: string,
+    operation: OperationRecord,
+    percent: number,
+  ): Promise<OperationRecord> => {
+    const progress = Math.min(95, Math.floor(percent / 5) * 5);
+    if (operation.step !== 'await_ready' || progress <= operation.progress) return operation;
+    const changed = await store.changeOperation(slug, operation.id, (current) =>
+      current.step === 'await_ready' && progress > current.progress ? { ...current, progress } : undefined,
+    );
+    return changed ?? operation;
+  };
+
+  const findOpen: Operations['findOpen'] = async (team, order, actor) => {
     const open = await store.openOperations(team.slug);
-    const present = open.find(({ user }) => user === wish.user);
-    return present === undefined ? undefined : yielded(team, wish, act, present);
+    const present = open.find(({ user }) => user === order.user);
+    return present === undefined ? {} : resolved(team, order, actor, present);
   };
 
   return {
-    standing,
+    findOpen,
 
-    async open(team, wish, act) {
-      for (let attempt = 0; attempt < tries; attempt += 1) {
-        const operation = begun({ ...wish, id: newId(), by: act.by }, clock.now());
+    async open(team, order, actor, opening = {}) {
+      let { cancelled } = opening;
+      for (let attempt = 0; attempt < attempts; attempt += 1) {
+        const operation = {
+          ...newOperation({ ...order, id: newId(), by: actor.by }, clock.now()),
+          // The cancelled start may be arriving at the hub right now: what the hub says counts only afterwards.
+          ...(cancelled?.claimedUntil === undefined ? {} : { claimedUntil: cancelled.claimedUntil }),
+        };
         const present = await store.openOperation(team.slug, operation);
         if (present === undefined) throw new Problem('not_found');
         if (present.id === operation.id) {
-          await store.change(team.slug, (current) => noted(current, operation));
-          log.info({ team: team.slug, operation: operation.id, ...wish }, 'operation opened');
-          return stepped(team.slug, operation, openingMs);
+          await store.change(team.slug, (current) =>
+            recordOpened(current, operation, opening.lastActivityAt),
+          );
+          log.info({ team: team.slug, operation: operation.id, ...order }, 'operation opened');
+          return advanced(team.slug, operation, openingMs);
         }
-        const served = await yielded(team, wish, act, present);
-        if (served !== undefined) return served;
+        const found = await resolved(team, order, actor, present);
+        if (found.serving !== undefined) return found.serving;
+        cancelled = found.cancelled ?? cancelled;
       }
       throw new Problem('busy');
     },
 
-    async watched(team, id) {
-      const operation = await store.operation(team.slug, id);
-      return operation && stepped(team.slug, operation, watchingMs);
+    async poll(team, id, percent = 0) {
+      const stored = await store.operation(team.slug, id);
+      if (stored === undefined) return undefined;
+      const operation = await withProgress(team.slug, stored, percent);
+      return isEarly(operation) ? operation : advanced(team.slug, operation, watchingMs);
     },
 
     async tick() {

@@ -4,14 +4,14 @@ import type { Manifest } from '../ports/cluster.ts';
 import { hasEnded } from '../teams/labels.ts';
 import { type Failure, podFailure } from './failure.ts';
 
-/** What the cluster knows of a member’s server. */
+/** A member’s server as the cluster sees it. */
 export interface PodView {
   readonly name: string;
   readonly uid: string;
-  /** On its way out. */
-  readonly isLeaving: boolean;
+  /** Being deleted, or finished. */
+  readonly isTerminating: boolean;
   readonly isReady: boolean;
-  /** With its digest, as far as known. */
+  /** With its digest where that is known. */
   readonly image: string | null;
   readonly profile: string | null;
   readonly profileRevision: string | null;
@@ -43,7 +43,7 @@ const imageOf = (pod: Manifest): string | null => {
   return digest === undefined ? image : `${image}@${digest}`;
 };
 
-/** Instants of Kubernetes have no milliseconds. */
+/** Kubernetes timestamps have no milliseconds; ours do. */
 const instantOf = (text: string | null): string | null => {
   const ms = Date.parse(text ?? '');
   return Number.isNaN(ms) ? null : new Date(ms).toISOString();
@@ -58,7 +58,7 @@ const podView = (pod: Manifest, events: readonly Manifest[]): PodView => {
   return {
     name,
     uid,
-    isLeaving: deletionTimestamp !== undefined || hasEnded(pod),
+    isTerminating: deletionTimestamp !== undefined || hasEnded(pod),
     isReady: isReady && deletionTimestamp === undefined,
     image: imageOf(pod),
     profile: annotations?.[profileAnnotation] ?? null,
@@ -69,8 +69,8 @@ const podView = (pod: Manifest, events: readonly Manifest[]): PodView => {
 };
 
 /**
- * The pods of members’ default servers by hub user name, which only an annotation has as it is: the label is a slug.
- * While one goes and the next one comes, the next one speaks.
+ * The pods of members’ default servers by hub user name, which only an annotation holds unescaped: the label is a slug.
+ * While one pod terminates and the next one starts, the next one counts.
  */
 export const podsByUser = (
   pods: readonly Manifest[],
@@ -81,7 +81,7 @@ export const podsByUser = (
     const user = pod.metadata.annotations?.[userAnnotation];
     if (user === undefined || (pod.metadata.annotations?.[serverAnnotation] ?? '') !== '') continue;
     const view = podView(pod, events);
-    if (found.get(user)?.isLeaving !== false) found.set(user, view);
+    if (found.get(user)?.isTerminating !== false) found.set(user, view);
   }
   return found;
 };

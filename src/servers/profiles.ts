@@ -1,8 +1,16 @@
 import Type from 'typebox';
 import { Value } from 'typebox/value';
+import { Problem } from '../model/problems.ts';
 import { profileRevisionAnnotation } from '../notebooks/profiles.ts';
 import type { Manifest } from '../ports/cluster.ts';
-import type { OfferedProfile } from './rules.ts';
+import type { PodView } from './pod.ts';
+
+/** A profile that is offered now. */
+export interface OfferedProfile {
+  readonly slug: string;
+  readonly isDefault: boolean;
+  readonly revision: string;
+}
 
 const Profiles = Type.Array(
   Type.Object({
@@ -12,7 +20,7 @@ const Profiles = Type.Array(
   }),
 );
 
-/** What the ConfigMap of profiles offers: the very same list that the hub reads. Empty without one. */
+/** The profiles in the ConfigMap, which is the list that the hub reads. Empty without one. */
 export const offeredIn = (configMap: Manifest | undefined): readonly OfferedProfile[] => {
   const profiles: unknown = JSON.parse(configMap?.data?.['profiles.json'] ?? '[]');
   if (!Value.Check(Profiles, profiles)) throw new TypeError('profiles.json is not a list of profiles');
@@ -21,4 +29,33 @@ export const offeredIn = (configMap: Manifest | undefined): readonly OfferedProf
     isDefault,
     revision: extra_annotations[profileRevisionAnnotation] ?? '',
   }));
+};
+
+/** Whether a restart would give the pod another configuration. A profile that no longer exists was replaced, so it counts. */
+export const isRestartPending = (
+  { profile, profileRevision }: Pick<PodView, 'profile' | 'profileRevision'>,
+  offered: readonly OfferedProfile[],
+): boolean => offered.find(({ slug }) => slug === profile)?.revision !== profileRevision;
+
+/**
+ * The profile to start with: the one requested, else the last one if it is still offered, else the default.
+ * Throws Problem `validation_failed` for one that is not offered, `no_environment` when none is.
+ */
+export const chosenProfile = (
+  offered: readonly OfferedProfile[],
+  requested: string | undefined,
+  last: string | null,
+): string => {
+  const slugs = offered.map(({ slug }) => slug);
+  if (requested !== undefined) {
+    if (slugs.includes(requested)) return requested;
+    const message = `Not offered. Offered: ${slugs.join(', ') || 'none'}.`;
+    throw new Problem('validation_failed', {
+      errors: [{ pointer: '/profile', code: 'not_in_list', message }],
+    });
+  }
+  if (last !== null && slugs.includes(last)) return last;
+  const preselected = offered.find(({ isDefault }) => isDefault) ?? offered[0];
+  if (preselected === undefined) throw new Problem('no_environment');
+  return preselected.slug;
 };

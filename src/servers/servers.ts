@@ -1,3 +1,4 @@
+import { lastActivityOf } from '../culling/activity.ts';
 import type { OperationRecord } from '../model/operation.ts';
 import { Problem } from '../model/problems.ts';
 import type { TeamRecord } from '../model/record.ts';
@@ -7,57 +8,55 @@ import { assertNotebookStays } from '../notebooks/rules.ts';
 import type { Manifest } from '../ports/cluster.ts';
 import type { HubServer, SpawnProgress } from '../ports/hubs.ts';
 import type { Actor } from '../teams/rules.ts';
-import type { OperationDeps } from './advance.ts';
-import { asForced, hubDeployment, lookAtServer, lookAtServers } from './observe.ts';
+import type { OperationDeps } from './calls.ts';
+import { extended, extensionOf } from './extension.ts';
+import { isStopped, type ServerView } from './facts.ts';
+import { hubDeployment, observeServer, observeServers, withForcedTimeout } from './observe.ts';
 import { type OperationOptions, type Operations, operationsWith } from './operations.ts';
-import { offeredIn } from './profiles.ts';
-import {
-  chosenProfile,
-  extended,
-  extensionOf,
-  isStopped,
-  type OfferedProfile,
-  type ServerView,
-  serverView,
-  stateOf,
-} from './rules.ts';
+import { chosenProfile, type OfferedProfile, offeredIn } from './profiles.ts';
+import { serverView, stateOf } from './server-view.ts';
 
-/** What was asked for is under way, or was so already. */
+/** Either the operation that is open, or the server when there was nothing to do. */
 export type Outcome = { readonly operation: OperationRecord } | { readonly server: Server };
 
-/** A team’s notebook servers, as its routes speak of them. Throws Problems; whose server it is they have checked. */
-export interface Servers extends Pick<Operations, 'watched' | 'tick'> {
+/** A team’s notebook servers. Throws Problems; the routes have checked the caller’s access. */
+export interface Servers extends Pick<Operations, 'poll' | 'tick'> {
   readonly list: (team: TeamRecord) => Promise<readonly Server[]>;
   readonly start: (
     team: TeamRecord,
     user: string,
     profile: string | undefined,
-    act: Actor,
+    actor: Actor,
   ) => Promise<Outcome>;
-  readonly stop: (team: TeamRecord, user: string, force: boolean, act: Actor) => Promise<Outcome>;
-  readonly restart: (team: TeamRecord, user: string, force: boolean, act: Actor) => Promise<OperationRecord>;
-  readonly extend: (team: TeamRecord, user: string, until: string, act: Actor) => Promise<Server>;
-  readonly restartHub: (team: TeamRecord, act: Actor) => Promise<OperationRecord>;
-  /** What the hub tells of a start, for as long as it does. */
+  readonly stop: (team: TeamRecord, user: string, force: boolean, actor: Actor) => Promise<Outcome>;
+  readonly restart: (
+    team: TeamRecord,
+    user: string,
+    force: boolean,
+    actor: Actor,
+  ) => Promise<OperationRecord>;
+  readonly extend: (team: TeamRecord, user: string, until: string, actor: Actor) => Promise<Server>;
+  readonly restartHub: (team: TeamRecord, actor: Actor) => Promise<OperationRecord>;
+  /** The hub’s progress reports of a start, until it ends. */
   readonly progress: (team: TeamRecord, user: string, signal: AbortSignal) => AsyncIterable<SpawnProgress>;
 }
 
 interface Options extends OperationOptions {
   readonly hubUrlTemplate: string;
-  /** Every object of the team as it is to be applied. */
+  /** Every object of the team in its desired state. */
   readonly render: (team: TeamRecord) => Promise<readonly Manifest[]>;
 }
 
-const lookMs = 5_000;
+const observeTimeoutMs = 5_000;
 
-const hubAway = (advice: string) =>
+const hubUnavailable = (advice: string) =>
   new Problem('hub_unavailable', { detail: `The team’s JupyterHub does not answer. ${advice}` });
 
 const hubRestarting = () => new Problem('hub_restarting');
 
-const tryLater = 'Try again shortly; if it stays so, restart the hub.';
+const tryLater = 'Try again shortly. If the problem persists, restart the hub.';
 const restartFirst = 'Restart the hub first, or stop with force.';
-const stopByForce = 'Stop with force to delete the pod all the same, or restart the hub.';
+const stopByForce = 'Stop with force, which deletes the pod, or restart the hub.';
 
 export const serversWith = (
   deps: OperationDeps,
@@ -65,7 +64,7 @@ export const serversWith = (
 ): Servers => {
   const { store, clock, hubs } = deps;
   const operations = operationsWith(deps, options);
-  const deadline = () => AbortSignal.timeout(lookMs);
+  const deadline = () => AbortSignal.timeout(observeTimeoutMs);
 
   const offeredTo = async (team: TeamRecord): Promise<readonly OfferedProfile[]> =>
     offeredIn((await render(team)).find(({ metadata }) => metadata.name === profilesConfigMapName));
@@ -76,21 +75,21 @@ export const serversWith = (
       offered: await offeredTo(team),
       hubUrlTemplate,
       operation: open.find((operation) => operation.user === user),
-      lookedAt: new Date(clock.now()).toISOString(),
+      observedAt: new Date(clock.now()).toISOString(),
     });
   };
 
-  /** The server as the hub knows it. Throws Problem when the hub is away, or does not know yet. */
+  /** The server as the hub sees it. Throws Problem when the hub does not answer, or has not checked the server yet. */
   const known = async (team: TeamRecord, { hub }: ServerView, advice: string): Promise<HubServer | null> => {
     if (hub.answered && hub.server?.pending !== 'check') return hub.server;
     if (hub.answered) throw hubRestarting();
-    // Whoever is told to restart a hub that is being restarted does it again.
+    // Advice to restart a hub that is already restarting would restart it again.
     const open = await store.openOperations(team.slug);
-    throw open.some(({ kind }) => kind === 'restart_hub') ? hubRestarting() : hubAway(advice);
+    throw open.some(({ kind }) => kind === 'restart_hub') ? hubRestarting() : hubUnavailable(advice);
   };
 
   return {
-    watched: operations.watched,
+    poll: operations.poll,
     tick: operations.tick,
     progress: (team, user, signal) => hubs.progress(team, user, signal),
 
@@ -98,90 +97,93 @@ export const serversWith = (
       const [open, offered, at] = await Promise.all([
         store.openOperations(team.slug),
         offeredTo(team),
-        lookAtServers(deps, team, deadline()),
+        observeServers(deps, team, deadline()),
       ]);
-      const lookedAt = new Date(clock.now()).toISOString();
+      const observedAt = new Date(clock.now()).toISOString();
       const users = team.members.map(({ username }) => username).toSorted();
       return users.map((user) => {
         const view = at(user);
-        // Neither has answered: there is nothing to show that would not be a guess.
-        if (!view.hub.answered && !view.pods.answered) throw hubAway(tryLater);
+        // Without an answer from either, any state would be a guess.
+        if (!view.hub.answered && !view.pods.answered) throw hubUnavailable(tryLater);
         const operation = open.find((one) => one.user === user);
-        return serverView(team, user, view, { offered, hubUrlTemplate, operation, lookedAt });
+        return serverView(team, user, view, { offered, hubUrlTemplate, operation, observedAt });
       });
     },
 
-    async start(team, user, profile, act) {
+    async start(team, user, profile, actor) {
       assertNotebookStays(team);
-      const wish = { kind: 'start', user, force: false } as const;
+      const order = { kind: 'start', user, force: false } as const;
       const offered = await offeredTo(team);
-      // A wish that cannot be granted is refused, whatever is under way.
+      // An unknown profile is an error, whatever operation is open.
       chosenProfile(offered, profile, null);
-      const present = await operations.standing(team, wish, act);
-      if (present !== undefined) return { operation: present };
-      const view = await lookAtServer(deps, team, user, deadline());
+      const { serving } = await operations.findOpen(team, order, actor);
+      if (serving !== undefined) return { operation: serving };
+      const view = await observeServer(deps, team, user, deadline());
       const server = await known(team, view, tryLater);
       if (server?.pending === 'stop') {
         throw new Problem('server_busy', {
-          detail: `The server of ${user} is stopping; start it once it has.`,
+          detail: `The server of ${user} is stopping. Start it once it has stopped.`,
         });
       }
       if (stateOf(view) === 'running') return { server: await viewOf(team, user, view) };
       const chosen = chosenProfile(offered, profile, server?.profile ?? null);
-      return { operation: await operations.open(team, { ...wish, profile: chosen }, act) };
+      return { operation: await operations.open(team, { ...order, profile: chosen }, actor) };
     },
 
-    async stop(team, user, force, act) {
+    async stop(team, user, force, actor) {
       assertNotebookStays(team);
-      const wish = { kind: 'stop', user, force } as const;
-      const present = await operations.standing(team, wish, act);
-      if (present !== undefined) return { operation: present };
-      const view = await lookAtServer(force ? asForced(deps) : deps, team, user, deadline());
+      const order = { kind: 'stop', user, force } as const;
+      const { serving, cancelled } = await operations.findOpen(team, order, actor);
+      if (serving !== undefined) return { operation: serving };
+      const view = await observeServer(force ? withForcedTimeout(deps) : deps, team, user, deadline());
       if (!force) await known(team, view, stopByForce);
-      if (!view.hub.answered && !view.pods.answered) throw hubAway(tryLater);
-      if (stateOf(view) === 'stopped') return { server: await viewOf(team, user, view) };
-      return { operation: await operations.open(team, { ...wish, profile: null }, act) };
+      if (!view.hub.answered && !view.pods.answered) throw hubUnavailable(tryLater);
+      if (cancelled === undefined && stateOf(view) === 'stopped')
+        return { server: await viewOf(team, user, view) };
+      const lastActivityAt = view.hub.answered ? lastActivityOf(team.culling, user, view.hub.server) : null;
+      const opening = { lastActivityAt, cancelled };
+      return { operation: await operations.open(team, { ...order, profile: null }, actor, opening) };
     },
 
-    async restart(team, user, force, act) {
+    async restart(team, user, force, actor) {
       assertNotebookStays(team);
-      const wish = { kind: 'restart', user, force } as const;
+      const order = { kind: 'restart', user, force } as const;
       const offered = await offeredTo(team);
       // There must be something to start before anything is stopped.
       chosenProfile(offered, undefined, null);
-      const present = await operations.standing(team, wish, act);
-      if (present !== undefined) return present;
-      const view = await lookAtServer(deps, team, user, deadline());
+      const { serving } = await operations.findOpen(team, order, actor);
+      if (serving !== undefined) return serving;
+      const view = await observeServer(deps, team, user, deadline());
       const isChecked = force && view.hub.answered;
       const server = isChecked ? view.hub.server : await known(team, view, restartFirst);
       const profile = chosenProfile(offered, undefined, server?.profile ?? null);
-      return operations.open(team, { ...wish, profile }, act);
+      return operations.open(team, { ...order, profile }, actor);
     },
 
-    async extend(team, user, until, act) {
+    async extend(team, user, until, actor) {
       assertNotebookStays(team);
       const instant = extensionOf(until, clock.now());
-      const view = await lookAtServer(deps, team, user, deadline());
+      const view = await observeServer(deps, team, user, deadline());
       const server = await known(team, view, tryLater);
       if (isStopped(server) || stateOf(view) !== 'running') throw new Problem('server_not_running');
-      const changed = await store.change(team.slug, (current) => extended(current, user, instant, act));
+      const changed = await store.change(team.slug, (current) => extended(current, user, instant, actor));
       return viewOf(changed ?? team, user, view);
     },
 
-    async restartHub(team, act) {
+    async restartHub(team, actor) {
       assertNotebookStays(team);
-      const wish = { kind: 'restart_hub', user: null, force: false } as const;
-      const present = await operations.standing(team, wish, act);
-      if (present !== undefined) return present;
+      const order = { kind: 'restart_hub', user: null, force: false } as const;
+      const { serving } = await operations.findOpen(team, order, actor);
+      if (serving !== undefined) return serving;
       const signal = deadline();
       const deployment = await deps.cluster.read(hubDeployment(team), signal);
       if (deployment === undefined) {
         throw new Problem('hub_unavailable', {
           detail:
-            'The team’s JupyterHub is not installed, so that there is nothing to restart. If the notebook is Ready all the same, retryNotebook with force installs it again.',
+            'The team’s JupyterHub is not installed, so there is nothing to restart. If the notebook is Ready nevertheless, retryNotebook with force reinstalls it.',
         });
       }
-      return operations.open(team, { ...wish, profile: null }, act);
+      return operations.open(team, { ...order, profile: null }, actor);
     },
   };
 };

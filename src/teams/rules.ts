@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import { lowerCaseAscii } from '../lib/ascii.ts';
 import type { Change } from '../model/change.ts';
 import { googleServiceAccount, hubUrl, namespaceOf } from '../model/names.ts';
 import { Problem } from '../model/problems.ts';
@@ -15,21 +16,21 @@ import type { Decision } from '../ports/store.ts';
 
 const usernameForm = new RegExp(usernamePattern);
 
-/** Who asks, and when. `now` is ISO 8601. */
+/** Who makes a change, and when. `now` is ISO 8601. */
 export interface Actor {
   readonly by: string;
   readonly now: string;
 }
 
 /**
- * Members as they are kept: e-mails in lower case, each with a hub user name, sorted by e-mail.
+ * Members as they are stored: e-mails in lower case, each with a hub user name, sorted by e-mail.
  * Throws Problem `validation_failed` when two share an e-mail or a hub user (the later one is named), or when an
- * e-mail that shall be the name of a hub user cannot be one: a slash in it would be a path elsewhere.
+ * e-mail cannot serve as the name of a hub user: a slash in it would be another path.
  */
 export const membersOf = (orders: readonly MemberOrder[]): readonly Member[] => {
   const members = orders.map(({ email, username }) => ({
-    email: email.toLowerCase(),
-    username: username ?? email.toLowerCase(),
+    email: lowerCaseAscii(email),
+    username: username ?? lowerCaseAscii(email),
   }));
   const faults = members.flatMap((member, index) => {
     const before = members.slice(0, index);
@@ -38,7 +39,7 @@ export const membersOf = (orders: readonly MemberOrder[]): readonly Member[] => 
         {
           pointer: `/members/${index}/username`,
           code: 'username_needed',
-          message: `${member.email} cannot be the name of a hub user; give this member a username.`,
+          message: `${member.email} cannot be the name of a hub user. Set a username for this member.`,
         },
       ];
     }
@@ -47,7 +48,7 @@ export const membersOf = (orders: readonly MemberOrder[]): readonly Member[] => 
         {
           pointer: `/members/${index}/email`,
           code: 'duplicate',
-          message: `${member.email} is a member already.`,
+          message: `${member.email} is already a member.`,
         },
       ];
     }
@@ -56,7 +57,7 @@ export const membersOf = (orders: readonly MemberOrder[]): readonly Member[] => 
         {
           pointer: `/members/${index}/username`,
           code: 'duplicate',
-          message: `Another member is the hub user ${member.username} already.`,
+          message: `Another member already has the hub user ${member.username}.`,
         },
       ];
     }
@@ -66,11 +67,11 @@ export const membersOf = (orders: readonly MemberOrder[]): readonly Member[] => 
   return members.toSorted((a, b) => (a.email < b.email ? -1 : 1));
 };
 
-/** A team as first stored: due at once. `id` is the slug and four hexadecimal digits of the caller’s choice. */
+/** A new team, due for reconciliation at once. `id` is the slug and four hexadecimal digits, chosen by the caller. */
 export const newTeam = (order: TeamOrder, id: string, act: Actor): TeamRecord => {
   const orders = order.members ?? [];
-  const caller = act.by.toLowerCase();
-  const withCaller = orders.some(({ email }) => email.toLowerCase() === caller)
+  const caller = lowerCaseAscii(act.by);
+  const withCaller = orders.some(({ email }) => lowerCaseAscii(email) === caller)
     ? orders
     : [...orders, { email: caller }];
   return {
@@ -95,11 +96,11 @@ export const newTeam = (order: TeamOrder, id: string, act: Actor): TeamRecord =>
   };
 };
 
-/** Throws Problem `deleting` when the team is on its way out. */
+/** Throws Problem `deleting` when the team is being deleted. */
 export const assertStays = (team: TeamRecord): void => {
   if (team.deletion !== null) {
     throw new Problem('deleting', {
-      detail: `The team ${team.slug} is being deleted; wait until it is gone.`,
+      detail: `The team ${team.slug} is being deleted. Wait until it is gone.`,
     });
   }
 };
@@ -118,7 +119,7 @@ const differences = (from: TeamRecord, to: TeamRecord): Change[] => {
     .map((facet) => ({ path: `/${facet}`, from: before[facet], to: after[facet] }));
 };
 
-/** Everything that a new wish raises, in one place. */
+/** What changes with every new desired state. */
 export const bumpGeneration = (
   team: TeamRecord,
   act: Actor,
@@ -128,7 +129,7 @@ export const bumpGeneration = (
 });
 
 /**
- * A merge patch of the team; null goes back to the default. Undefined when it changes nothing.
+ * Applies a merge patch to the team; null resets to the default. Undefined when nothing changes.
  * Throws Problem `deleting` or `validation_failed`.
  */
 export const patchTeam = (team: TeamRecord, patch: TeamPatch, act: Actor): Decision | undefined => {
@@ -149,7 +150,7 @@ export const patchTeam = (team: TeamRecord, patch: TeamPatch, act: Actor): Decis
   };
 };
 
-/** Marks the team for teardown; asking again may only ask for more. */
+/** Marks the team for deletion; a second request can only delete more. */
 export const deleteTeam = (
   team: TeamRecord,
   asked: Omit<Deletion, 'requestedAt'>,
@@ -157,7 +158,7 @@ export const deleteTeam = (
 ): Decision | undefined => {
   const before = team.deletion;
   const deletion: Deletion = {
-    // Homes made after the request are not meant by it; asking for them again means those too.
+    // Homes created after the request are not part of it, unless the request is repeated.
     requestedAt: before === null || asked.deleteHomes ? act.now : before.requestedAt,
     deleteHomes: asked.deleteHomes || (before?.deleteHomes ?? false),
     deleteSecret: asked.deleteSecret || (before?.deleteSecret ?? false),

@@ -2,7 +2,8 @@ import { after, before, describe } from 'node:test';
 import { type Google, googleEndpoints, startGoogle } from '@knada/simulators/google/server.ts';
 import { openServiceAccounts } from '../../src/adapters/iam.ts';
 import { openSecretManager } from '../../src/adapters/secret-manager.ts';
-import type { SecretManager, ServiceAccounts } from '../../src/ports/google.ts';
+import type { SecretManager } from '../../src/ports/secret-manager.ts';
+import type { ServiceAccounts } from '../../src/ports/service-accounts.ts';
 import { secretManagerContract } from '../contracts/secret-manager.ts';
 import { serviceAccountsContract } from '../contracts/service-accounts.ts';
 

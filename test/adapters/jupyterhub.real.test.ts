@@ -1,5 +1,6 @@
 import { after, before, describe } from 'node:test';
-import { cullContract, hubContract } from '../contracts/hub.ts';
+import { cullContract } from '../contracts/hub/culling.ts';
+import { hubContract } from '../contracts/hub.ts';
 import { absent, startJupyterHub, type TestJupyterHub } from '../support/jupyterhub.ts';
 
 // Both at once: they wait for processes more than they compute.

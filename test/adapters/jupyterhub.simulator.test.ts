@@ -5,7 +5,9 @@ import Type from 'typebox';
 import { Value } from 'typebox/value';
 import { openHubs } from '../../src/adapters/jupyterhub.ts';
 import { hubScopes } from '../../src/notebooks/values.ts';
-import { cullContract, type HubUnderTest, hubContract } from '../contracts/hub.ts';
+import { cullContract } from '../contracts/hub/culling.ts';
+import type { HubUnderTest } from '../contracts/hub/hub-under-test.ts';
+import { hubContract } from '../contracts/hub.ts';
 import { type SimulatedHub, startSimulatedHub } from '../support/simulated-hub.ts';
 
 const Tokens = Type.Object({ api_tokens: Type.Array(Type.Object({ note: Type.String() })) });

@@ -45,6 +45,7 @@ const listening = async (t: TestContext, handler: Handler) => {
     if (answer === undefined) return;
     const version = answer.version === undefined ? '5.5.0' : answer.version;
     response.writeHead(answer.status, {
+      date: new Date(now).toUTCString(),
       ...(version !== null && { 'x-jupyterhub-version': version }),
       ...answer.headers,
     });
@@ -64,7 +65,7 @@ const listening = async (t: TestContext, handler: Handler) => {
 interface Options {
   readonly tokens?: (id: string) => readonly string[];
   readonly callMs?: number;
-  readonly silenceMs?: number;
+  readonly idleTimeoutMs?: number;
 }
 
 /** The adapter on a server that plays the hubs, each below a folder of its own. */
@@ -123,8 +124,8 @@ const lines = async (stream: AsyncIterable<SpawnProgress>): Promise<readonly Spa
   return all;
 };
 
-describe('hubs: what a question costs, and how it is put', () => {
-  it('asks once who is active, and takes two hundred at a time', async (t) => {
+describe('hubs: requests', () => {
+  it('lists active users in one request of two hundred', async (t) => {
     const everyone = Array.from({ length: 200 }, (_, n) => user(`user-${n}@nav.no`, {}));
     const { hubs, requests } = await hubsOn(t, () => page(everyone));
     assert.equal((await hubs.users(team, signal(), { active: true })).length, 200);
@@ -136,7 +137,7 @@ describe('hubs: what a question costs, and how it is put', () => {
     assert.equal(requests[0]?.headers.authorization, `token ${newest}`);
   });
 
-  it('tells its version without showing a token', async (t) => {
+  it('asks for the version without a token', async (t) => {
     const { hubs, requests } = await hubsOn(t, () => ({ status: 200, body: { version: '5.5.0' } }));
     assert.equal(await hubs.version(team, signal()), '5.5.0');
     assert.deepEqual(
@@ -145,7 +146,7 @@ describe('hubs: what a question costs, and how it is put', () => {
     );
   });
 
-  it('writes a name as one segment of the path', async (t) => {
+  it('encodes a user name as one path segment', async (t) => {
     const { hubs, requests } = await hubsOn(t, () => said(404, 'Not Found'));
     for (const odd of ['a/b', 'a?b#c', 'å', 'a b'])
       assert.equal(await hubs.user(team, odd, signal()), undefined);
@@ -161,8 +162,8 @@ describe('hubs: what a question costs, and how it is put', () => {
   });
 });
 
-describe('hubs: people and servers', () => {
-  it('reads what the hub says of a server', async (t) => {
+describe('hubs: users and servers', () => {
+  it('reads the hub’s model of a server', async (t) => {
     const { hubs } = await hubsOn(t, () => ({ status: 200, body: user(name, {}) }));
     assert.deepEqual(await hubs.user(team, name, signal()), {
       name,
@@ -187,7 +188,7 @@ describe('hubs: people and servers', () => {
     [false, null],
   ];
   for (const [theirs, ours] of pendings) {
-    it(`takes pending ${String(theirs)} for ${ours}`, async (t) => {
+    it(`maps pending ${String(theirs)} to ${ours}`, async (t) => {
       const { hubs } = await hubsOn(t, () => ({
         status: 200,
         body: user(name, { pending: theirs, ready: false }),
@@ -196,7 +197,7 @@ describe('hubs: people and servers', () => {
     });
   }
 
-  it('has no server for somebody who never started one, whether the hub has an entry for it or not', async (t) => {
+  it('has no server for a user who never started one, with or without an entry at the hub', async (t) => {
     const blank = { stopped: true, ready: false, started: null, last_activity: null, user_options: null };
     const { hubs } = await hubsOn(t, () => page([user('a@nav.no'), user('b@nav.no', blank)]));
     const everyone = await hubs.users(team, signal());
@@ -206,7 +207,7 @@ describe('hubs: people and servers', () => {
     ]);
   });
 
-  it('goes through the pages by place, never to the address that comes with it', async (t) => {
+  it('pages by offset, never by the URL in the answer', async (t) => {
     const inside = await listening(t, () => page([]));
     const { hubs, requests } = await hubsOn(t, ({ url }) =>
       url.includes('offset=0')
@@ -226,7 +227,7 @@ describe('hubs: people and servers', () => {
     assert.equal(inside.requests.length, 0);
   });
 
-  it('reads the list again when somebody was removed meanwhile, and gives up when that does not end', async (t) => {
+  it('reads the list again when a user was removed meanwhile, and gives up after three attempts', async (t) => {
     let reads = 0;
     const { hubs, requests } = await hubsOn(t, ({ url }) => {
       if (url.includes('offset=0')) {
@@ -243,15 +244,15 @@ describe('hubs: people and servers', () => {
         ? page([user('a@nav.no')], 3, { offset: 1, limit: 200, url: '/' })
         : page([], 3),
     );
-    await assert.rejects(restless.hubs.users(team, signal()), away(/changed its list/));
+    await assert.rejects(restless.hubs.users(team, signal()), away(/kept changing its list of users/));
   });
 
-  it('does not go round in circles', async (t) => {
+  it('rejects pages that do not advance', async (t) => {
     const { hubs } = await hubsOn(t, () => page([user('a@nav.no')], 9, { offset: 2, limit: 200, url: '/' }));
-    await assert.rejects(hubs.users(team, signal()), away(/lead nowhere/));
+    await assert.rejects(hubs.users(team, signal()), away(/pages that do not advance/));
   });
 
-  it('does not remove a person whose server it would leave running', async (t) => {
+  it('does not remove a user whose server would keep running', async (t) => {
     for (const pending of ['check', 'stop', 'spawn']) {
       const { hubs, requests } = await hubsOn(t, ({ method }) =>
         method === 'DELETE' ? { status: 202 } : { status: 200, body: user(name, { pending, ready: false }) },
@@ -263,7 +264,7 @@ describe('hubs: people and servers', () => {
     }
   });
 
-  it('hears that a server is on its way down, when the hub finds that while removing', async (t) => {
+  it('reports a server as stopping when the hub finds that while removing its user', async (t) => {
     const { hubs } = await hubsOn(t, ({ method }) =>
       method === 'DELETE'
         ? said(400, `${name}'s server is in the process of stopping, please wait.`)
@@ -273,13 +274,66 @@ describe('hubs: people and servers', () => {
   });
 });
 
+describe('hubs: a hub whose clock is off', () => {
+  for (const hours of [-1, 1]) {
+    it(`has the instants of a hub ${hours} h ahead converted to our clock, and reports activity by the hub’s`, async (t) => {
+      const byHub = (at: string): string => new Date(Date.parse(at) + hours * 3_600_000).toISOString();
+      const [startedAt, lastActivityAt] = ['2026-11-24T08:00:00.000Z', '2026-11-24T08:59:30.000Z'];
+      const model = { started: byHub(startedAt), last_activity: byHub(lastActivityAt) };
+      const date = new Date(Date.parse(byHub('2026-11-24T09:00:00.000Z'))).toUTCString();
+      const { hubs, requests } = await hubsOn(t, ({ method, url }) => {
+        if (method === 'POST') return { status: 204, headers: { date } };
+        const answer = url.includes('/users/')
+          ? { status: 200, body: user(name, model) }
+          : page([user(name, model)]);
+        return { ...answer, headers: { date } };
+      });
+      assert.partialDeepStrictEqual((await hubs.user(team, name, signal()))?.server, {
+        startedAt,
+        lastActivityAt,
+      });
+      const [listed] = await hubs.users(team, signal(), { active: true });
+      assert.partialDeepStrictEqual(listed?.server, { startedAt, lastActivityAt });
+      await hubs.reportActivity(team, name, lastActivityAt, signal());
+      assert.equal(JSON.parse(requests.at(-1)?.body ?? '').last_activity, byHub(lastActivityAt));
+    });
+  }
+
+  it('takes a difference of seconds for the delay of the answer', async (t) => {
+    const date = new Date(now + 20_000).toUTCString();
+    const { hubs } = await hubsOn(t, () => ({ status: 200, body: user(name, {}), headers: { date } }));
+    const found = await hubs.user(team, name, signal());
+    assert.equal(found?.server?.startedAt, '2026-11-24T08:00:00.123Z');
+  });
+});
+
+describe('hubs: redaction', () => {
+  it('leaves data alone that contains a token, and decides on what a hub said before it is redacted', async (t) => {
+    const token = 'server';
+    const { hubs } = await hubsOn(
+      t,
+      ({ method }) =>
+        method === 'POST'
+          ? said(400, 'kari’s server is already running')
+          : { status: 200, body: user('server@nav.no', { user_options: { profile: 'server-profile' } }) },
+      { tokens: () => [token] },
+    );
+    assert.partialDeepStrictEqual(await hubs.user(team, name, signal()), {
+      name: 'server@nav.no',
+      server: { profile: 'server-profile' },
+    });
+    const refusal = await hubs.start(team, name, { profile: 'a', revision: 1 }, signal());
+    assert.deepEqual(refusal, { refused: 'already_running', message: 'kari’s … is already running' });
+  });
+});
+
 describe('hubs: start and stop', () => {
   const revision = { profile: 'python-3-13', revision: 7 };
   const flat = { profile: 'python-3-13', knada_revision: 7 };
   const starts = (requests: readonly Asked[]) =>
     requests.filter(({ method }) => method === 'POST').map(({ body }) => JSON.parse(body));
 
-  it('asks for the version before the first start alone', async (t) => {
+  it('asks for the version before the first start only', async (t) => {
     const { hubs, requests } = await hubsOn(t, ({ method }) =>
       method === 'POST' ? { status: 202 } : { status: 200, body: { version: '5.5.0' } },
     );
@@ -292,7 +346,7 @@ describe('hubs: start and stop', () => {
     assert.deepEqual(starts(requests), [flat, flat]);
   });
 
-  it('notices an upgrade from any answer, and tells hubs apart', async (t) => {
+  it('notices an upgrade from any answer, per hub', async (t) => {
     let version = '5.5.0';
     const { hubs, requests } = await hubsOn(t, ({ method, url }) => ({
       ...(method === 'POST' ? { status: 201 } : { status: 200, body: user(name, {}) }),
@@ -308,7 +362,7 @@ describe('hubs: start and stop', () => {
     assert.deepEqual(starts(requests), [flat, { user_options: flat }, flat]);
   });
 
-  it('takes a start back that an older hub than expected has misread', async (t) => {
+  it('stops a start that a rolled-back hub misread', async (t) => {
     let version = '6.1.1';
     const statuses: Readonly<Record<string, number>> = { GET: 200, POST: 202, DELETE: 204 };
     const { hubs, requests } = await hubsOn(t, ({ method }) => ({
@@ -318,7 +372,7 @@ describe('hubs: start and stop', () => {
     }));
     await hubs.user(team, name, signal());
     version = '5.5.0';
-    await assert.rejects(hubs.start(team, name, revision, signal()), away(/another version/));
+    await assert.rejects(hubs.start(team, name, revision, signal()), away(/has changed its version/));
     assert.equal(requests.at(-1)?.method, 'DELETE');
     assert.equal(await hubs.start(team, name, revision, signal()), 'starting');
     assert.deepEqual(starts(requests), [{ user_options: flat }, flat]);
@@ -369,7 +423,7 @@ describe('hubs: start and stop', () => {
     ['stop', 'stopping'],
   ];
   for (const [pending, expected] of unstoppable) {
-    it(`looks why a hub fails to stop a server, and finds it pending ${pending}`, async (t) => {
+    it(`reads why a hub fails to stop a server: pending ${pending}`, async (t) => {
       const { hubs } = await hubsOn(t, ({ method }) =>
         method === 'DELETE'
           ? said(500, 'Internal Server Error')
@@ -380,7 +434,7 @@ describe('hubs: start and stop', () => {
     });
   }
 
-  it('does not take a failed stop for one', async (t) => {
+  it('does not report a failed stop as stopped', async (t) => {
     const { hubs } = await hubsOn(t, ({ method }) =>
       method === 'DELETE' ? said(500, 'Internal Server Error') : { status: 200, body: user(name, {}) },
     );
@@ -402,7 +456,7 @@ describe('hubs: tokens', () => {
     return { hub, hubs, shown };
   };
 
-  it('tries the newest first, then older ones, and keeps to the one that worked', async (t) => {
+  it('tries the newest first, then older ones, and remembers the accepted one', async (t) => {
     const { hub, hubs, shown } = await knowing(t, older);
     await hubs.users(team, signal());
     assert.deepEqual(shown(), [newest, older]);
@@ -415,7 +469,7 @@ describe('hubs: tokens', () => {
     assert.deepEqual(shown(), [newest]);
   });
 
-  it('forgets a token that is not ours any more', async (t) => {
+  it('forgets a token that is no longer configured', async (t) => {
     let tokens = [newest, older];
     const { hubs, requests } = await hubsOn(
       t,
@@ -428,27 +482,27 @@ describe('hubs: tokens', () => {
     assert.equal(requests.at(-1)?.headers.authorization, `token ${newest}`);
   });
 
-  it('says that no token is accepted, and shows none', async (t) => {
+  it('reports that no token is accepted without revealing one', async (t) => {
     const { hubs, shown } = await knowing(t, 'somebody else’s');
-    await assert.rejects(hubs.users(team, signal()), away(/accepts no token of ours \(3 tried\)/));
+    await assert.rejects(hubs.users(team, signal()), away(/accepts none of our tokens \(3 tried\)/));
     assert.deepEqual(shown(), [newest, older, oldest]);
   });
 
-  it('does not try older tokens when the hub knows us and says that we may not', async (t) => {
+  it('does not try older tokens when the hub denies permission', async (t) => {
     const message = 'Action is not authorized with current scopes; requires any of [list:users]';
     const { hubs, shown } = await knowing(t, 'somebody else’s', message);
     await assert.rejects(hubs.users(team, signal()), away(/requires any of \[list:users\]/));
     assert.deepEqual(shown(), [newest]);
   });
 
-  it('does not put a token that is none into an error', async (t) => {
+  it('does not put an invalid token into an error', async (t) => {
     const { hubs, requests } = await hubsOn(t, () => page([]), { tokens: () => ['se\ncret'] });
     await assert.rejects(hubs.users(team, signal()), (error) => !String(error).includes('cret'));
     assert.equal(requests.length, 0);
   });
 });
 
-describe('hubs: away, slow or somebody else', () => {
+describe('hubs: unavailable, slow or impersonated', () => {
   const strangers: readonly (readonly [string, Answer])[] = [
     ['an ingress without a hub behind it', { status: 503, version: null, body: 'no healthy upstream' }],
     ['a proxy that knows no such hub', { status: 404, version: null, body: 'default backend - 404' }],
@@ -472,7 +526,7 @@ describe('hubs: away, slow or somebody else', () => {
     });
   }
 
-  it('does not know when nobody listens', async (t) => {
+  it('is unavailable when nothing listens', async (t) => {
     const { url } = await listening(t, () => page([]));
     const dead = openHubs({
       urlTemplate: url.replace(/\d+$/, '1'),
@@ -483,7 +537,7 @@ describe('hubs: away, slow or somebody else', () => {
     await assert.rejects(lines(dead.progress(team, name, signal())), away(/cannot be reached/));
   });
 
-  it('waits no longer than its deadline, for the head of an answer and for the rest of it', async (t) => {
+  it('waits no longer than its deadline for headers and body', async (t) => {
     const silent = await hubsOn(t, () => undefined, { callMs: 50 });
     await assert.rejects(silent.hubs.users(team, signal()), away(/in time/));
     await assert.rejects(silent.hubs.stop(team, name, signal()), away(/in time/));
@@ -499,12 +553,12 @@ describe('hubs: away, slow or somebody else', () => {
     await assert.rejects(slow.hubs.users(team, signal()), away(/in time/));
   });
 
-  it('stops waiting when the caller does', async (t) => {
+  it('stops waiting when the caller aborts', async (t) => {
     const { hubs } = await hubsOn(t, () => undefined);
     await assert.rejects(hubs.users(team, AbortSignal.timeout(50)), away(/in time/));
   });
 
-  it('does not read more than it can hold', async (t) => {
+  it('reads no more than its limit', async (t) => {
     const { hubs } = await hubsOn(t, (_, response) => {
       response.writeHead(200, { 'x-jupyterhub-version': '5.5.0' });
       const megabyte = Buffer.alloc(1024 * 1024, ' ');
@@ -517,22 +571,22 @@ describe('hubs: away, slow or somebody else', () => {
     await assert.rejects(hubs.users(team, signal()), away(/more than/));
   });
 
-  it('follows nobody elsewhere, with or without a token', async (t) => {
+  it('follows no redirect, with or without a token', async (t) => {
     const trap = await listening(t, () => ({ status: 200, body: [] }));
     const elsewhere = { status: 302, headers: { location: trap.url } };
     const { hubs } = await hubsOn(t, () => elsewhere);
-    await assert.rejects(hubs.users(team, signal()), away(/sent us somewhere/));
-    await assert.rejects(hubs.version(team, signal()), away(/sent us somewhere/));
+    await assert.rejects(hubs.users(team, signal()), away(/answered with a redirect/));
+    await assert.rejects(hubs.version(team, signal()), away(/answered with a redirect/));
     const login = await hubsOn(t, ({ method, url }) => {
       if (url.includes('/user/')) return elsewhere;
       return method === 'POST' ? { status: 201, body: { id: 'a7', token: 'minted' } } : { status: 204 };
     });
-    await assert.rejects(login.hubs.isBusy(team, name, signal()), away(/sent us somewhere/));
+    await assert.rejects(login.hubs.isBusy(team, name, signal()), away(/answered with a redirect/));
     assert.equal(trap.requests.length, 0);
   });
 });
 
-describe('hubs: is a kernel busy', () => {
+describe('hubs: kernel probe', () => {
   const kernels = (...states: readonly string[]): Answer => ({
     status: 200,
     version: '5.5.0',
@@ -544,7 +598,7 @@ describe('hubs: is a kernel busy', () => {
       return method === 'POST' ? { status: 201, body: { id: 'a7', token: 'minted' } } : deletion;
     });
 
-  it('asks the server itself with a token for it alone, and deletes that: three requests', async (t) => {
+  it('asks the server itself with a token for it alone and deletes it: three requests', async (t) => {
     const { hubs, requests } = await probing(t, kernels('idle', 'busy'));
     assert.equal(await hubs.isBusy(team, name, signal()), true);
     assert.deepEqual(
@@ -563,7 +617,7 @@ describe('hubs: is a kernel busy', () => {
     });
   });
 
-  it('is not busy while kernels start, wait or are gone', async (t) => {
+  it('reports not busy while kernels are starting, idle or dead', async (t) => {
     for (const states of [[], ['idle'], ['starting', 'idle', 'dead']]) {
       const { hubs } = await probing(t, kernels(...states));
       assert.equal(await hubs.isBusy(team, name, signal()), false);
@@ -588,12 +642,12 @@ describe('hubs: is a kernel busy', () => {
     });
   }
 
-  it('knows the answer even if the token cannot be deleted', async (t) => {
+  it('returns the result even if the token cannot be deleted', async (t) => {
     const { hubs } = await probing(t, kernels('busy'), said(500, 'Internal Server Error'));
     assert.equal(await hubs.isBusy(team, name, signal()), true);
   });
 
-  it('does not know for somebody who is gone, and sends nothing to a server', async (t) => {
+  it('is unavailable for an unknown user, and sends nothing to a server', async (t) => {
     const { hubs, requests } = await hubsOn(t, () =>
       said(403, `Service ${name} not found or no permissions to generate tokens`),
     );
@@ -603,7 +657,7 @@ describe('hubs: is a kernel busy', () => {
 });
 
 describe('hubs: activity', () => {
-  it('reports it of the person and of the server', async (t) => {
+  it('is reported for the user and the server', async (t) => {
     const { hubs, requests } = await hubsOn(t, () => ({ status: 200, body: '' }));
     const at = '2026-11-24T09:30:00.000Z';
     await hubs.reportActivity(team, name, at, signal());
@@ -614,7 +668,7 @@ describe('hubs: activity', () => {
     });
   });
 
-  it('has nothing to keep alive where nobody is, or no server', async (t) => {
+  it('is not reported without a user or server', async (t) => {
     for (const answer of [said(404, 'No such user'), said(400, `No such server '' for user ${name}`)]) {
       const { hubs } = await hubsOn(t, () => answer);
       await hubs.reportActivity(team, name, '2026-11-24T09:30:00.000Z', signal());
@@ -635,7 +689,7 @@ describe('hubs: progress of a start', () => {
   const follow = async (t: TestContext, handler: Handler, options: Options = {}) =>
     (await hubsOn(t, handler, options)).hubs.progress(team, name, signal());
 
-  it('hands on every line without its HTML, and ends with the outcome though the stream is still open', async (t) => {
+  it('yields every event without its HTML and ends with the outcome while the stream is open', async (t) => {
     const stream = await follow(
       t,
       streaming(
@@ -657,7 +711,7 @@ describe('hubs: progress of a start', () => {
     ]);
   });
 
-  it('reads the same from any pieces', async () => {
+  it('reads the same from any chunking', async () => {
     const events = [
       { progress: 10, message: 'Ærlig øl på fjellet 🏔' },
       { progress: 20, message: 'x' },
@@ -678,19 +732,19 @@ describe('hubs: progress of a start', () => {
     );
   });
 
-  it('ends at once when nothing is starting, or nobody is there', async (t) => {
+  it('ends at once when nothing is starting or the user is unknown', async (t) => {
     for (const answer of [said(400, 'kari is not starting...'), said(404, 'Not Found')]) {
       assert.deepEqual(await lines(await follow(t, () => answer)), []);
     }
   });
 
-  it('does not take a stream that breaks off for an outcome', async (t) => {
+  it('reports a stream that ends early as unavailable', async (t) => {
     const whole = await follow(t, (asked, response) => {
       streaming('data: {"progress": 50, "message": "half"}\n\n')(asked, response);
       response.end();
       return undefined;
     });
-    await assert.rejects(lines(whole), away(/broke off/));
+    await assert.rejects(lines(whole), away(/closed the progress stream of a start early/));
     const torn = await follow(t, (asked, response) => {
       streaming('data: {"progress": 50')(asked, response);
       response.socket?.resetAndDestroy();
@@ -699,14 +753,14 @@ describe('hubs: progress of a start', () => {
     await assert.rejects(lines(torn), away());
   });
 
-  it('gives up on a hub that falls silent, but not on a slow listener', async (t) => {
+  it('times out on an idle hub, not on a slow consumer', async (t) => {
     const silent = await follow(t, streaming('data: {"progress": 50, "message": "half"}\n\n'), {
-      silenceMs: 50,
+      idleTimeoutMs: 50,
     });
-    await assert.rejects(lines(silent), away(/fell silent/));
+    await assert.rejects(lines(silent), away(/no progress within the idle timeout/));
     const hanging = await follow(t, () => undefined, { callMs: 50 });
-    await assert.rejects(lines(hanging), away(/fell silent/));
-    const heard = await follow(t, streaming('data: {"progress": 1}\n\n', ready), { silenceMs: 200 });
+    await assert.rejects(lines(hanging), away(/no progress within the idle timeout/));
+    const heard = await follow(t, streaming('data: {"progress": 1}\n\n', ready), { idleTimeoutMs: 200 });
     const seen: SpawnProgress[] = [];
     for await (const line of heard) {
       seen.push(line);
@@ -715,7 +769,7 @@ describe('hubs: progress of a start', () => {
     assert.equal(seen.at(-1)?.outcome, 'ready');
   });
 
-  it('ends quietly when the caller has heard enough', async (t) => {
+  it('ends quietly when the caller stops', async (t) => {
     const { hubs } = await hubsOn(t, streaming('data: {"progress": 50, "message": "half"}\n\n'));
     const caller = new AbortController();
     const seen: SpawnProgress[] = [];
@@ -726,9 +780,9 @@ describe('hubs: progress of a start', () => {
     assert.equal(seen.length, 1);
   });
 
-  it('does not take nonsense for progress', async (t) => {
+  it('rejects an invalid progress stream', async (t) => {
     for (const data of ['data: <html>\n\n', 'data: 7\n\n', `data: "${'x'.repeat(2 * 1024 * 1024)}`]) {
-      await assert.rejects(lines(await follow(t, streaming(data))), away(/nonsense/));
+      await assert.rejects(lines(await follow(t, streaming(data))), away(/invalid progress stream/));
     }
   });
 });

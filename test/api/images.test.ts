@@ -102,7 +102,7 @@ describe('resolveImage', () => {
       'an image that lost a part, and says what to do',
       'ghcr.io/navikt/broken-notebook:1.0',
       'image_broken',
-      /push it anew/,
+      /push it again/,
     ],
     [
       'an image for another processor, and says how to build it',
@@ -172,7 +172,7 @@ describe('resolveImage', () => {
       throttled.simulator.fault(/./, { status: 429, headers: { 'retry-after': '90' } });
       const order = { image: `${notebook}:${newestTag}` };
       const answer = await throttled.asPerson(kari).post('/v1/images/resolve', order);
-      assertSays(answer, 'registry_unavailable', /slow down/);
+      assertSays(answer, 'registry_unavailable', /is rate-limiting requests/);
       assert.equal(answer.headers['retry-after'], '90');
     } finally {
       await throttled.close();

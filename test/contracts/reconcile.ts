@@ -7,6 +7,8 @@ import { failures } from './reconcile/failures.ts';
 import { fencing } from './reconcile/fencing.ts';
 import { hubStatus } from './reconcile/hub-status.ts';
 import { membersAtTheHub } from './reconcile/members.ts';
+import { independentParts } from './reconcile/parts.ts';
+import { restore } from './reconcile/restore.ts';
 import { secretOfTheTeam } from './reconcile/secret.ts';
 import { teardown } from './reconcile/teardown.ts';
 
@@ -27,8 +29,10 @@ export const reconcileContract = (open: () => Kubernetes, moments: Moments = eve
   hubStatus(open);
   membersAtTheHub(open);
   liveEgress(open);
+  independentParts(open);
   secretOfTheTeam(open);
   teardown(open);
+  restore(open);
   failures(open, moments);
   fencing(open, moments);
 };

@@ -58,7 +58,11 @@ const startHubs = async (t: TestContext) => {
   const server = createServer((request, response) => {
     const [status, body] = answer(request);
     requests.push(`${request.method} ${request.url?.replace(/\?.*/, '')} ${status}`);
-    response.writeHead(status, { 'content-type': 'application/json', 'x-jupyterhub-version': '5.5.0' });
+    response.writeHead(status, {
+      date: new Date(now).toUTCString(),
+      'content-type': 'application/json',
+      'x-jupyterhub-version': '5.5.0',
+    });
     response.end(body === undefined ? undefined : JSON.stringify(body));
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));

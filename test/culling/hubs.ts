@@ -23,7 +23,7 @@ const away = () => new Unavailable('hub', 'The hub does not answer.');
 /** Gives no answer until the signal ends. A signal’s timer alone keeps no process alive. */
 const hang = (signal: AbortSignal): Promise<never> =>
   new Promise((_, reject) => {
-    const alive = setTimeout(() => reject(new Error('nobody has set a deadline')), 30_000);
+    const alive = setTimeout(() => reject(new Error('no deadline was set')), 30_000);
     signal.addEventListener('abort', () => {
       clearTimeout(alive);
       reject(away());

@@ -13,7 +13,7 @@ const ahead = (ms: number): string => at(now + ms);
 
 /** A server that is stopped: idle for 61 minutes where 60 are allowed, its kernels idle, the look fresh. */
 const due: ActivityFacts = {
-  lookedAt: aMoment,
+  observedAt: aMoment,
   running: true,
   ready: true,
   pending: null,
@@ -41,15 +41,15 @@ const outcomeOf = ({ facts, culling }: Situation): string => {
 /** Each row differs from the server that is due in one thing. */
 const oneThing: readonly Row[] = [
   ['nothing else', {}, 'stop idle'],
-  ['the hub gave no answer', { facts: { lookedAt: null } }, 'keep look_failed'],
-  ['the look is 61 s old', { facts: { lookedAt: ago(61 * second) } }, 'keep look_stale'],
-  ['the look is 60 s old', { facts: { lookedAt: ago(60 * second) } }, 'stop idle'],
+  ['the hub gave no answer', { facts: { observedAt: null } }, 'keep hub_unavailable'],
+  ['the look is 61 s old', { facts: { observedAt: ago(61 * second) } }, 'keep stale'],
+  ['the look is 60 s old', { facts: { observedAt: ago(60 * second) } }, 'stop idle'],
   ['it does not run', { facts: { running: false } }, 'keep not_running'],
   ['it is on its way up', { facts: { pending: 'spawn' } }, 'keep pending'],
   ['it is on its way down', { facts: { pending: 'stop' } }, 'keep pending'],
   ['the hub has just restarted', { facts: { pending: 'check' } }, 'keep pending'],
   ['it is not ready', { facts: { ready: false } }, 'keep not_ready'],
-  ['nobody knows when it started', { facts: { startedAt: null } }, 'keep start_unknown'],
+  ['the start is unknown', { facts: { startedAt: null } }, 'keep start_unknown'],
   ['its start is no instant', { facts: { startedAt: 'yesterday' } }, 'keep start_unknown'],
   ['its activity is no instant', { facts: { lastActivityAt: 'lately' } }, 'keep start_unknown'],
   ['it was never used', { facts: { lastActivityAt: null } }, 'stop idle'],
@@ -90,7 +90,7 @@ const together: readonly Row[] = [
   ['too old, in use', { facts: { lastActivityAt: ago(0) }, culling: old }, 'stop max_age'],
   ['too old, extended', { facts: { extendedUntil: ahead(hour) }, culling: old }, 'keep extended'],
   ['too old, pending', { facts: { pending: 'stop' }, culling: old }, 'keep pending'],
-  ['too old, by a stale look', { facts: { lookedAt: ago(5 * minute) }, culling: old }, 'keep look_stale'],
+  ['too old, by a stale look', { facts: { observedAt: ago(5 * minute) }, culling: old }, 'keep stale'],
   [
     'too old within its first minutes',
     { facts: { startedAt: ago(5 * minute), lastActivityAt: null }, culling: { maxAgeSeconds: 60 } },
@@ -141,11 +141,7 @@ describe('when a server is to be looked at again', () => {
     ['on its way up: when it may be stopped', { facts: { pending: 'spawn', startedAt: ago(0) } }, hour],
     ['on its way up for long: in a minute', { facts: { pending: 'spawn' } }, minute],
     ['not known by its hub yet: in a minute', { facts: { pending: 'check' } }, minute],
-    [
-      'on its way up, nobody knows since when: in a minute',
-      { facts: { ready: false, startedAt: null } },
-      minute,
-    ],
+    ['starting at an unknown time: in a minute', { facts: { ready: false, startedAt: null } }, minute],
     ['stopped by the culling: ten minutes after that', { facts: { culledAt: ago(4 * minute) } }, 6 * minute],
     ['busy: a Cull Timeout later', { facts: { busy: 'busy' } }, hour],
     [
@@ -161,8 +157,8 @@ describe('when a server is to be looked at again', () => {
       minute,
     ],
     ['due: at the time that it had', {}, -minute],
-    ['not running: nobody knows', { facts: { running: false } }, null],
-    ['running nobody knows since when: nobody knows', { facts: { startedAt: null } }, null],
+    ['not running: not scheduled', { facts: { running: false } }, null],
+    ['running since an unknown time: not scheduled', { facts: { startedAt: null } }, null],
   ];
   for (const [situation, { facts, culling }, ms] of rows) {
     it(situation, () => {
@@ -187,15 +183,15 @@ describe('the reason that people read', () => {
       message({ lastActivityAt: ago(121 * minute) }, { timeoutSeconds: 7200 }),
     ],
     [
-      'No activity for 9 hours; the Cull Timeout is 60 minutes. For 6 hours, its kernels did not say whether a computation was running.',
+      'No activity for 9 hours; the Cull Timeout is 60 minutes. Its kernels could not be probed for 6 hours.',
       message(unanswered(7 * hour)),
     ],
     [
-      'It ran for 7 days; the longest that this notebook allows is 7 days (maxAgeSeconds).',
+      'It ran for 7 days; the maximum age is 7 days (maxAgeSeconds).',
       message({ startedAt: ago(7 * day + minute), busy: 'busy' }),
     ],
     [
-      'It ran for 8 days and 3 hours; the longest that this notebook allows is 7 days (maxAgeSeconds).',
+      'It ran for 8 days and 3 hours; the maximum age is 7 days (maxAgeSeconds).',
       message({ startedAt: ago(8 * day + 3 * hour) }),
     ],
     [
@@ -250,8 +246,8 @@ describe('when a server stops', () => {
       stopsBecause: 'idle',
     });
   });
-  it('is unknown for what does not run, and when nobody knows its start or the hub was silent', () => {
-    for (const facts of [{ running: false }, { startedAt: null }, { lookedAt: null }])
+  it('is null for a stopped server, an unknown start and a hub that did not answer', () => {
+    for (const facts of [{ running: false }, { startedAt: null }, { observedAt: null }])
       assert.equal(stop(facts), null);
   });
 });
@@ -259,7 +255,7 @@ describe('when a server stops', () => {
 const timeline = fc.integer({ min: now - 9 * day, max: now + 2 * hour }).map(at);
 const maybe = (instant: fc.Arbitrary<string>) => fc.option(instant, { nil: null });
 const anyFacts: fc.Arbitrary<ActivityFacts> = fc.record({
-  lookedAt: fc.oneof(
+  observedAt: fc.oneof(
     { weight: 8, arbitrary: fc.constant(aMoment) },
     { weight: 1, arbitrary: maybe(timeline) },
   ),
@@ -387,7 +383,7 @@ describe('whatever the facts', () => {
         const settled = ['active', 'extended', 'just_started'].includes(verdict.reason);
         if (verdict.verdict !== 'keep' || verdict.at === null || !settled) return;
         const justBefore = Date.parse(verdict.at) - 1;
-        const lookedThen = { ...facts, lookedAt: at(justBefore) };
+        const lookedThen = { ...facts, observedAt: at(justBefore) };
         assert.equal(decide(lookedThen, culling, justBefore).verdict, 'keep');
       }),
     );

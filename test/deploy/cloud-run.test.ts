@@ -120,8 +120,8 @@ const configuration = () => {
   return { known, required: new Set(missing) };
 };
 
-describe('what is deployed on Cloud Run', () => {
-  it('has every variable that the configuration requires, and none that it does not know', () => {
+describe('the Cloud Run services', () => {
+  it('set every required variable and no unknown one', () => {
     const { known, required } = configuration();
     assert.ok(required.has('CLUSTER') && required.has('HUB_MASTER_KEYS') && required.size >= 8);
     for (const file of files) {
@@ -142,7 +142,7 @@ describe('what is deployed on Cloud Run', () => {
     }
   });
 
-  it('starts: its environment is a working configuration', () => {
+  it('have a valid configuration', () => {
     const { env, volumeMounts } = containerOf('service.yaml');
     const secrets: Record<string, string> = {
       'knada-notebooks-hub-master-keys': `k1:${'0'.repeat(64)}`,
@@ -167,7 +167,7 @@ describe('what is deployed on Cloud Run', () => {
     assert.equal(config.auth.issuers[0]?.tenantId, operator.TENANT_ID);
   });
 
-  it('gives each function the environment, identity, image and secrets of the API', () => {
+  it('give each function the environment, identity, image and secrets of the API', () => {
     const api = service('service.yaml').spec.template.spec;
     for (const name of functions) {
       const { metadata, spec } = service('deploy/functions.yaml', name);
@@ -182,7 +182,7 @@ describe('what is deployed on Cloud Run', () => {
     }
   });
 
-  it('gives the admission function the same, and the secret of its path', () => {
+  it('give the admission function the same and the secret of its path', () => {
     const api = service('service.yaml').spec.template.spec;
     const { metadata, spec } = service('deploy/admission.yaml');
     const [container] = spec.template.spec.containers;
@@ -197,13 +197,13 @@ describe('what is deployed on Cloud Run', () => {
     assert.deepEqual(container.args, ['--target=admission', '--signature-type=http']);
   });
 
-  it('keeps an admission function warm, and calls every service by what is deployed', () => {
+  it('keep one admission instance warm, and are named as the deployment expects', () => {
     const { metadata } = service('deploy/admission.yaml').spec.template;
     assert.equal(metadata.annotations['autoscaling.knative.dev/minScale'], '1');
     for (const file of files) assert.match(text('cloudbuild.yaml'), new RegExp(`^ +replace ${file}$`, 'm'));
   });
 
-  it('has each function called by the clock, and waited for as long as it may take', () => {
+  it('are called by Cloud Scheduler with a sufficient deadline', () => {
     const readme = text('deploy/README.md');
     const deadlineSeconds = Number(/--attempt-deadline (\d+)s/.exec(readme)?.[1]);
     for (const name of functions) {
@@ -214,7 +214,7 @@ describe('what is deployed on Cloud Run', () => {
     assert.match(readme, /^schedule refresh '\d+ \* \* \* \*'$/m);
   });
 
-  it('leaves callers to the API and to the admission function, the others to nobody but the scheduler', () => {
+  it('open the API and the admission function to all callers, the other functions to the scheduler only', () => {
     for (const file of ['service.yaml', 'deploy/admission.yaml']) {
       assert.equal(service(file).metadata.annotations['run.googleapis.com/invoker-iam-disabled'], 'true');
     }
@@ -224,7 +224,7 @@ describe('what is deployed on Cloud Run', () => {
     assert.ok(!text('deploy/README.md').includes('allUsers'));
   });
 
-  it('keeps secrets out of plain values', () => {
+  it('keep secrets out of plain values', () => {
     for (const file of files) {
       for (const each of containerOf(file).env) {
         if (/KEY|SECRET|TOKEN|PASSWORD/.test(each.name)) assert.ok('valueFrom' in each, each.name);
@@ -232,7 +232,7 @@ describe('what is deployed on Cloud Run', () => {
     }
   });
 
-  it('waits for the store before it takes traffic, and lets streams live for 50 minutes', () => {
+  it('wait for the store before taking traffic, and allow streams of 50 minutes', () => {
     const { containers, timeoutSeconds } = service('service.yaml').spec.template.spec;
     assert.partialDeepStrictEqual(containers[0], {
       startupProbe: { httpGet: { path: '/readyz' } },
@@ -241,7 +241,7 @@ describe('what is deployed on Cloud Run', () => {
     assert.ok(timeoutSeconds > 50 * 60);
   });
 
-  it('names every placeholder’s variable when one has no value', () => {
+  it('cannot be rendered while a placeholder has no value', () => {
     const { CLUSTER_NAME: _, ...rest } = operator;
     assert.throws(() => render(['service.yaml'], rest), /CLUSTER_NAME/);
     const given = { ...operator, FUNCTION: 'refresh' };
@@ -249,7 +249,7 @@ describe('what is deployed on Cloud Run', () => {
     assert.match(render(files, { ...given, TEAM_CREATORS: 'a&b$x' }), /"a&b\$x"/);
   });
 
-  it('is documented: the README has every variable and every placeholder', () => {
+  it('are documented: deploy/README.md has every variable and every placeholder', () => {
     const readme = text('deploy/README.md');
     for (const name of configuration().known) assert.ok(readme.includes(`\`${name}\``), name);
     for (const name of Object.keys(operator)) {

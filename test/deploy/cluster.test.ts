@@ -14,7 +14,7 @@ const apply = 'application/apply-patch+yaml';
 const ours = { 'app.kubernetes.io/managed-by': 'knada-notebooks' };
 const Refusal = Type.Object({ message: Type.String() });
 
-describe('the cluster’s part of the deployment', { skip: await absent() }, () => {
+describe('the cluster objects of the deployment', { skip: await absent() }, () => {
   let server: ApiServer;
   let send: Send;
   before(async () => {
@@ -23,7 +23,7 @@ describe('the cluster’s part of the deployment', { skip: await absent() }, () 
   });
   after(() => server.close());
 
-  it('is taken by kubectl apply --dry-run=server', async (t) => {
+  it('are accepted by kubectl apply --dry-run=server', async (t) => {
     if (spawnSync('kubectl', ['version', '--client']).status !== 0) {
       t.skip(isAbsent('kubectl', 'not on the PATH'));
       return;
@@ -44,7 +44,7 @@ describe('the cluster’s part of the deployment', { skip: await absent() }, () 
     for (const line of said) assert.match(line, / (created|configured|unchanged) \(server dry run\)$/);
   });
 
-  it('binds exactly one role to exactly one identity, without a wildcard', () => {
+  it('bind exactly one role, without wildcards, to exactly one identity', () => {
     for (const { kind, ...object } of deployed('rbac.yaml')) {
       assert.doesNotMatch(JSON.stringify(object), /"\*"/);
       if (kind === 'ClusterRoleBinding') {
@@ -53,7 +53,7 @@ describe('the cluster’s part of the deployment', { skip: await absent() }, () 
     }
   });
 
-  it('lets the API do what it does in a team’s namespace, and nothing that would make it more', async (t) => {
+  it('allow the API what it does in a team’s namespace, and no escalation', async (t) => {
     await asDeployed(t, server);
     const may = async (verb: string, group: string, resource: string, subresource = '', name = '') => {
       const { body } = await send('POST', '/apis/authorization.k8s.io/v1/subjectaccessreviews', {
@@ -97,7 +97,7 @@ describe('the cluster’s part of the deployment', { skip: await absent() }, () 
     }
   });
 
-  describe('the fence', () => {
+  describe('the revision policy', () => {
     const namespace = `fence-${randomUUID().slice(0, 8)}`;
     before(async () => {
       await enforcePolicies(send);
@@ -131,46 +131,51 @@ describe('the cluster’s part of the deployment', { skip: await absent() }, () 
       ['no revision where there was none', { labels: ours }, { labels: ours }],
       ['anything into what is not ours', { annotations: { 'knada.io/revision': '9' } }, {}],
     ] as const) {
-      it(`takes ${situation}`, async () => assert.equal(await writing(before, after), 'taken'));
+      it(`accepts ${situation}`, async () => assert.equal(await writing(before, after), 'taken'));
     }
 
     for (const [situation, before, after, sentence] of [
-      ['a lower revision', at('10'), at('9'), 'This object is at knada.io/revision 10; it cannot go to "9".'],
+      [
+        'a lower revision',
+        at('10'),
+        at('9'),
+        'This object is at knada.io/revision 10; it cannot be set to "9".',
+      ],
       [
         'a revision that is no number',
         at('9'),
         at('ten'),
-        'This object is at knada.io/revision 9; it cannot go to "ten".',
+        'This object is at knada.io/revision 9; it cannot be set to "ten".',
       ],
       [
         'a negative revision',
         at('9'),
         at('-10'),
-        'This object is at knada.io/revision 9; it cannot go to "-10".',
+        'This object is at knada.io/revision 9; it cannot be set to "-10".',
       ],
       [
         'a revision too large to compare',
         at('9'),
         at('9'.repeat(40)),
-        `This object is at knada.io/revision 9; it cannot go to "${'9'.repeat(40)}".`,
+        `This object is at knada.io/revision 9; it cannot be set to "${'9'.repeat(40)}".`,
       ],
       [
         'the loss of the revision',
         at('9'),
         { labels: ours },
-        'This object is at knada.io/revision 9, which cannot be taken away.',
+        'This object is at knada.io/revision 9, which cannot be removed.',
       ],
       [
         'a lower revision without our label',
         at('9'),
         { annotations: { 'knada.io/revision': '8' } },
-        'This object is at knada.io/revision 9; it cannot go to "8".',
+        'This object is at knada.io/revision 9; it cannot be set to "8".',
       ],
     ] as const) {
       it(`refuses ${situation}`, async () => assert.equal(await writing(before, after), sentence));
     }
 
-    it('never stands in the way of a deletion, nor of the finalizers before it', async () => {
+    it('allows deletions and the finalizers before them', async () => {
       const path = `/api/v1/namespaces/${namespace}/configmaps`;
       const metadata = { name: 'fence-held', finalizers: ['test.knada.io/hold'], ...at('9') };
       assert.equal((await send('POST', path, { metadata })).code, 201);
@@ -180,7 +185,7 @@ describe('the cluster’s part of the deployment', { skip: await absent() }, () 
       assert.equal((await send('GET', `${path}/fence-held`)).code, 404);
     });
 
-    it('holds the chart’s release to it, and not its status', async () => {
+    it('applies to the HelmRelease but not to its status', async () => {
       const release = (revision: string) => ({
         apiVersion: 'helm.toolkit.fluxcd.io/v2',
         kind: 'HelmRelease',

@@ -17,7 +17,7 @@ const argumentsOf = (keyword: string) =>
 const lastStage = instructions.slice(instructions.findLastIndex(({ keyword }) => keyword === 'FROM'));
 
 describe('the image', () => {
-  it('is Node 24, the one that runs the sources as they are', () => {
+  it('uses Node 24, which runs the sources without a build', () => {
     for (const from of argumentsOf('FROM')) assert.match(from, /^node:24-slim( AS [a-z]+)?$/);
   });
 
@@ -28,13 +28,13 @@ describe('the image', () => {
     assert.ok(lastStage.findIndex(({ keyword }) => keyword === 'USER') < start);
   });
 
-  it('installs what production needs, as locked, and runs no script of a dependency', () => {
+  it('installs production dependencies from the lockfile without running their scripts', () => {
     const installs = argumentsOf('RUN').filter((each) => each.includes('npm'));
     assert.equal(installs.length, 1);
     assert.match(installs[0] ?? '', /^npm ci .*--omit=dev.*--ignore-scripts/);
   });
 
-  it('starts Node itself, which is then the one to hear SIGTERM', () => {
+  it('starts Node directly, so that Node receives SIGTERM', () => {
     assert.deepEqual(
       argumentsOf('CMD').map((each) => JSON.parse(each)),
       [['node', 'src/main.ts']],
@@ -42,7 +42,7 @@ describe('the image', () => {
     assert.deepEqual(argumentsOf('ENTRYPOINT'), []);
   });
 
-  it('holds the sources that are named, and the build context holds no more', () => {
+  it('contains the named sources only, as does the build context', () => {
     const copied = argumentsOf('COPY')
       .flatMap((each) => each.split(/\s+/).slice(0, -1))
       // From the stage before, not from here.
@@ -68,7 +68,7 @@ describe('the image', () => {
     );
   });
 
-  it('takes no secret and nothing from the network but packages', () => {
+  it('uses no secrets and downloads only packages', () => {
     assert.deepEqual(argumentsOf('ADD'), []);
     assert.deepEqual(argumentsOf('ARG'), []);
   });
@@ -81,7 +81,7 @@ describe('the build', () => {
     options: { env: string[] };
   } = parse(text('cloudbuild.yaml'));
 
-  it('checks before it builds, and smokes what it has deployed', () => {
+  it('runs the checks before building, and smoke-tests the deployment', () => {
     assert.deepEqual(
       build.steps.map(({ id }) => id),
       ['check', 'build', 'push', 'deploy', 'smoke'],
@@ -103,7 +103,7 @@ describe('the build', () => {
     for (const name of placeholders) assert.ok(inDeployStep.has(name) || names.has(name ?? ''), name);
   });
 
-  it('deploys every function that there is', () => {
+  it('deploys every function', () => {
     const deploy = build.steps.find(({ id }) => id === 'deploy')?.script ?? '';
     // Those of the scheduler by one file, the one that the API server calls by its own.
     const scheduled = /for FUNCTION in (.*); do/.exec(deploy)?.[1]?.split(' ') ?? [];

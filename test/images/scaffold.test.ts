@@ -10,7 +10,8 @@ import { validate } from 'dockerfile-utils';
 import fc from 'fast-check';
 import { parse } from 'yaml';
 import { parseTeamImage } from '../../src/images/reference.ts';
-import { createScaffold, type ScaffoldOrder, scaffoldRegistries } from '../../src/images/scaffold.ts';
+import { createScaffold, type ScaffoldOrder } from '../../src/images/scaffold.ts';
+import { imageRegistries } from '../../src/model/image.ts';
 
 const digest = `sha256:${'a'.repeat(64)}`;
 const ok: ScaffoldOrder = {
@@ -78,7 +79,7 @@ function runStep(t: TestContext, script: string, variable: string, env: Record<s
   return readFileSync(output, 'utf8');
 }
 
-for (const registry of scaffoldRegistries) {
+for (const registry of imageRegistries) {
   describe(`a scaffold for ${registry}`, () => {
     it('is four files that end in one line break', () => {
       const files = filesOf({ registry });
@@ -190,7 +191,7 @@ describe('the workflow of a scaffold', () => {
   });
 
   it('says that a new GHCR package is private, and what to do', () => {
-    assert.match(file('.github/workflows/image.yaml'), /private; make it public/);
+    assert.match(file('.github/workflows/image.yaml'), /make the package public/);
   });
 
   it('chooses a tag that sorts by time, is unique, and that a team may run', (t) => {
@@ -256,7 +257,7 @@ describe('an order for a scaffold', () => {
     );
     const change = fc.constantFrom('name', 'team', 'owner', 'python');
     fc.assert(
-      fc.property(change, text, fc.constantFrom(...scaffoldRegistries), (field, value, registry) => {
+      fc.property(change, text, fc.constantFrom(...imageRegistries), (field, value, registry) => {
         const scaffold = createScaffold({ ...ok, registry, [field]: value });
         if (!scaffold.ok) return;
         const parsed = DockerfileParser.parse(scaffold.files.Dockerfile ?? '');

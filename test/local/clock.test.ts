@@ -8,7 +8,7 @@ import { startChild } from '../../local/child.ts';
 import { openData } from '../../local/data.ts';
 
 describe('the sandbox’s clock', () => {
-  it('moves forward in a process that it started, for those too that kept the function they found', async (t) => {
+  it('moves in a child process, also for modules that kept a reference to Date.now', async (t) => {
     const lines: string[] = [];
     const child = startChild('clock', 'test/local/clock.fixture.ts', {}, (line) => lines.push(line), true);
     t.after(() => child.close());
@@ -46,7 +46,7 @@ describe('the sandbox’s clock', () => {
     fresh.close();
   });
 
-  it('is moved over HTTP by a number of seconds, and never back', async () => {
+  it('is moved forward over HTTP by a number of seconds, never back', async () => {
     const moves: number[] = [];
     const ask = (method: string, body: string) =>
       answerClock({ method, body }, async (seconds) => {

@@ -14,7 +14,7 @@ const environment = (given: Record<string, string> = {}, kubeconfig = false) =>
   });
 
 describe('the environment of a sandbox', () => {
-  it('is a working configuration', () => {
+  it('is a valid configuration', () => {
     const config = loadConfig(environment());
     assert.deepEqual(config.store, { kind: 'sqlite', file: '/somewhere/store.sqlite' });
     assert.deepEqual(config.cluster, { kind: 'url', url: 'http://127.0.0.1:8081' });
@@ -35,12 +35,12 @@ describe('the environment of a sandbox', () => {
     assert.deepEqual(config.egress.dnsServers, ['127.0.0.1:8087']);
   });
 
-  it('lets in a hub that needs no identity provider, which no other place does', () => {
+  it('allows hubs without an identity provider, which is refused anywhere else', () => {
     const { ALLOW_INSECURE_HUB_AUTH: _allowed, ...production } = environment();
     assert.throws(() => loadConfig(production), ConfigError);
   });
 
-  it('takes from its caller what may be tried out, and nothing that leads elsewhere', () => {
+  it('accepts tunable variables from its caller, but none that point outside the sandbox', () => {
     const given = { ROLLOUT_PER_TICK: '2', STORE: 'firestore', CLUSTER: 'kubeconfig' };
     const config = loadConfig(environment(given));
     assert.equal(config.rolloutPerTick, 2);
@@ -48,7 +48,7 @@ describe('the environment of a sandbox', () => {
     assert.equal(config.cluster.kind, 'url');
   });
 
-  it('leads to kubectl’s current context when asked to', () => {
+  it('uses kubectl’s current context on request', () => {
     const real = loadConfig(environment({}, true));
     assert.deepEqual(real.cluster, { kind: 'kubeconfig' });
     assert.deepEqual(real.egress.dnsServers, [], 'whose notebooks ask a real DNS');

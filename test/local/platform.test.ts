@@ -8,8 +8,8 @@ import { startKubernetes } from '@knada/simulators/kubernetes/server.ts';
 import { installPlatform } from '../../local/platform.ts';
 import { allowedReview, parseReview } from '../../src/egress/review.ts';
 
-describe('what the platform team has installed in the sandbox’s cluster', () => {
-  it('rings the admission function for notebooks of teams that have opted in, and for Airflow runs', async (t) => {
+describe('the platform objects in the sandbox’s cluster', () => {
+  it('call the admission function for notebooks of teams that have opted in, and for Airflow runs', async (t) => {
     const rung: string[] = [];
     const bell = createServer(async (request, response) => {
       const review = parseReview(await json(request));

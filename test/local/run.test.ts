@@ -101,28 +101,28 @@ describe('scripts/run.mjs', () => {
     assert.equal(code, 7);
     assert.deepEqual(JSON.parse(out), [['--fresh', 'a b'], project]);
     assert.match(err, /nothing is installed yet/);
-    assert.deepEqual(await npmCalls(), ['ci --no-audit --no-fund --loglevel=error']);
+    assert.deepEqual(await npmCalls(), ['ci --no-audit --no-fund --no-update-notifier --loglevel=error']);
   });
 
-  it('installs once, and again when the lockfile asks for something else', async () => {
+  it('installs once, and again when the lockfile has changed', async () => {
     await run(['local']);
     await run(['local']);
     assert.equal((await npmCalls()).length, 1);
     await writeFile(join(project, 'package-lock.json'), lock('2.0.0'));
     await npmDoes(installation('2.0.0', ownNode));
     const { err } = await run(['local']);
-    assert.match(err, /thing is not as in package-lock.json/);
+    assert.match(err, /thing does not match package-lock.json/);
     assert.equal((await npmCalls()).length, 2);
   });
 
-  it('installs again what was broken off', async () => {
+  it('installs again after an interrupted install', async () => {
     await run(['local']);
     await rm(join(project, 'node_modules', '.package-lock.json'));
     await run(['local']);
     assert.equal((await npmCalls()).length, 2);
   });
 
-  it('fetches Node itself when npm did not run install scripts', async () => {
+  it('fetches Node when npm did not run install scripts', async () => {
     await npmDoes(`case "$1" in
 ci) ${installation('1.0.0', '')} ;;
 rebuild) ${ownNode}
@@ -131,12 +131,12 @@ esac`);
     const { code } = await run(['local']);
     assert.equal(code, 7);
     assert.deepEqual(await npmCalls(), [
-      'ci --no-audit --no-fund --loglevel=error',
-      'rebuild node --ignore-scripts=false --foreground-scripts',
+      'ci --no-audit --no-fund --no-update-notifier --loglevel=error',
+      'rebuild node --ignore-scripts=false --no-audit --no-fund --no-update-notifier --loglevel=error',
     ]);
   });
 
-  it('refuses to run on another Node, and says what to do', async () => {
+  it('refuses to run on another version of Node, and says what to do', async () => {
     await npmDoes(
       installation(
         '1.0.0',
@@ -150,14 +150,14 @@ esac`);
     assert.match(err, /Delete node_modules/);
   });
 
-  it('says so when the install fails', async () => {
+  it('reports a failed install', async () => {
     await npmDoes('exit 1');
     const { code, err } = await run(['local']);
     assert.equal(code, 1);
     assert.match(err, /npm ci failed/);
   });
 
-  it('hands a signal on and waits for the task to end', async () => {
+  it('forwards a signal and waits for the task to end', async () => {
     await writeFile(
       join(project, 'local', 'main.ts'),
       "process.once('SIGTERM', () => { console.log('ending'); process.exit(3); });\nsetInterval(() => {}, 1000);\nconsole.log('ready');\n",
@@ -175,7 +175,7 @@ esac`);
     assert.equal(code, 3);
   });
 
-  it('tells the task when it is gone itself', async () => {
+  it('disconnects from the task when it is killed', async () => {
     await writeFile(
       join(project, 'local', 'main.ts'),
       "process.once('disconnect', () => { console.log('alone'); process.exit(0); });\nconsole.log('ready');\n",
@@ -191,7 +191,7 @@ esac`);
     assert.equal(out, 'ready\nalone\n');
   });
 
-  it('ends the task when npm is ended, which does not tell', async () => {
+  it('stops the task when npm is stopped, which forwards no signal', async () => {
     await writeFile(
       join(project, 'local', 'main.ts'),
       "process.once('SIGTERM', () => { console.log('ending'); process.exit(0); });\nsetInterval(() => {}, 1000);\nconsole.log('ready');\n",
@@ -212,7 +212,7 @@ esac`);
     assert.equal(out, 'ready\nending\n');
   });
 
-  it('lists the tasks when there is none of that name', async () => {
+  it('lists the tasks when the name is unknown', async () => {
     const { code, err } = await run(['lokal']);
     assert.equal(code, 2);
     assert.match(err, /There is no task "lokal"/);
@@ -226,7 +226,7 @@ esac`);
       `if (process.env.REAL_PARTS_FILE) appendFileSync(process.env.REAL_PARTS_FILE, ${JSON.stringify(`${JSON.stringify(line)}\n`)});\n`;
     const write = (name: string, text: string) => writeFile(join(project, 'test', name), text);
 
-    it('says which real components took part, and passes without them on a laptop', async () => {
+    it('prints which real components took part, and passes without them outside CI', async () => {
       await write(
         'a.test.ts',
         `${passing}${report({ part: 'kubectl', version: 'v1.34.4' })}${report({ part: 'kube-apiserver', absent: 'no KUBEBUILDER_ASSETS' })}it('passes', () => {});\n`,
@@ -238,7 +238,7 @@ esac`);
       assert.match(out, /✘ Firestore emulator – no suite asked for it/);
     });
 
-    it('fails in CI when one is missing from the whole run', async () => {
+    it('fails in CI when one is missing from a full run', async () => {
       await write('a.test.ts', `${passing}it('passes', () => {});\n`);
       const whole = await run(['test'], { CI: 'true' });
       assert.equal(whole.code, 1);

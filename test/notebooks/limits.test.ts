@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { Value } from 'typebox/value';
-import { NotebookLimits } from '../../src/model/limits.ts';
-import { defaultLimits } from '../../src/notebooks/bounds.ts';
+import { defaultLimits, NotebookLimits } from '../../src/model/limits.ts';
+import { complete } from '../../src/model/notebook-fields.ts';
 import { limitsView } from '../../src/notebooks/limits.ts';
 import { changesBetween } from '../../src/notebooks/plan.ts';
-import { boundsFaults, complete } from '../../src/notebooks/spec.ts';
+import { boundsFaults } from '../../src/notebooks/spec.ts';
 import { mergePatch } from '../support/merge-patch.ts';
 import { anyLimits } from './orders.ts';
 
@@ -16,7 +16,7 @@ const orderOf = (path: string, value: unknown): unknown =>
     .slice(1)
     .reduceRight((inner, name) => ({ [name]: inner }), value);
 
-describe('what a form is told of an order', () => {
+describe('limits of an order', () => {
   it('covers every field, each once, with the default that an empty order gets', () => {
     fc.assert(
       fc.property(anyLimits, (limits) => {
@@ -33,7 +33,7 @@ describe('what a form is told of an order', () => {
     );
   });
 
-  it('is what is taken: the smallest and the largest value pass, and nothing beyond them', () => {
+  it('the limits match the validation: the minimum and maximum pass, and nothing beyond them', () => {
     fc.assert(
       fc.property(anyLimits, (limits) => {
         for (const { path, minimum, maximum } of limitsView(limits).fields) {
@@ -54,13 +54,13 @@ describe('what a form is told of an order', () => {
     );
   });
 
-  it('fits its schema, and says how long an allowlist may be', () => {
+  it('the limits match their schema, and include the length of an allowlist', () => {
     const view = limitsView({ ...defaultLimits, hostsMax: 7 });
     assert.ok(Value.Check(NotebookLimits, view));
     assert.equal(view.fields.find(({ path }) => path === '/allowlist/hosts')?.maximum, 7);
   });
 
-  it('speaks in the field’s own form', () => {
+  it('the limits are in the field’s own form', () => {
     const fields = new Map(limitsView(defaultLimits).fields.map((field) => [field.path, field]));
     assert.deepEqual(fields.get('/resources/memory/limit'), {
       path: '/resources/memory/limit',

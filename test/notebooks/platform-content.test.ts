@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { parse } from 'yaml';
-import { platformContent } from '../../src/notebooks/platform-content.ts';
+import { isPlatformContentOf, platformContent } from '../../src/notebooks/platform-content.ts';
 
 const found = (values: object) => [...platformContent({ ...values })].toSorted();
 
-describe('what the hub’s values name in a team’s namespace', () => {
+describe('Secrets and ConfigMaps that the hub’s values name', () => {
   it('is the login secret and the certificate of the values that are shipped as an example', () => {
     const text = readFileSync(new URL('../../deploy/hub-values.example.yaml', import.meta.url), 'utf8');
     assert.deepEqual(found(parse(text)), ['Secret hub-login', 'Secret jupyter-knada-io-tls']);
@@ -48,5 +48,16 @@ describe('what the hub’s values name in a team’s namespace', () => {
       found({ hub: { secret: true, extraEnv: { TOKEN: 'secret' }, existingSecret: null } }),
       [],
     );
+  });
+
+  it('is joined by the operator’s list, whose entries may end in a star', () => {
+    const isPlatform = isPlatformContentOf({ hub: { existingSecret: 'a' } }, [
+      'Secret pull-secret',
+      'ConfigMap istio-*',
+    ]);
+    const objects = ['Secret a', 'Secret pull-secret', 'ConfigMap istio-ca-root-cert'];
+    assert.deepEqual(objects.filter(isPlatform), objects);
+    for (const other of ['Secret pull-secret-2', 'ConfigMap a', 'Secret istio-ca', 'ConfigMap my-istio-ca'])
+      assert.equal(isPlatform(other), false, other);
   });
 });

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { bytesOf } from '../../src/lib/quantity.ts';
 import type { NotebookImage, NotebookSpec } from '../../src/model/notebook.ts';
 import {
   type Profile,
@@ -9,7 +10,6 @@ import {
   profilesConfigMap,
   profilesOf,
 } from '../../src/notebooks/profiles.ts';
-import { bytesOf } from '../../src/notebooks/quantity.ts';
 import { metaOf } from '../../src/teams/desired.ts';
 import { aMoment, aNotebook, anOrderedRecord, aRecord, aSpec } from '../support/records.ts';
 import { anyEnvironments, anyImage, anySpec } from './arbitrary.ts';

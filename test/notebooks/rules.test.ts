@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import type { Limits } from '../../src/model/limits.ts';
+import { mebibytes } from '../../src/lib/quantity.ts';
+import { defaultLimits, type Limits } from '../../src/model/limits.ts';
 import type { NotebookImage, NotebookOrder, NotebookPatch, NotebookSpec } from '../../src/model/notebook.ts';
+import { complete } from '../../src/model/notebook-fields.ts';
 import { Problem } from '../../src/model/problems.ts';
 import type { TeamRecord } from '../../src/model/record.ts';
-import { defaultLimits } from '../../src/notebooks/bounds.ts';
-import { changesBetween, planned } from '../../src/notebooks/plan.ts';
-import { mebibytes } from '../../src/notebooks/quantity.ts';
-import { deleteNotebook, notebookView, order, retry } from '../../src/notebooks/rules.ts';
-import { assertWithinBounds, boundsFaults, complete, patched, restored } from '../../src/notebooks/spec.ts';
+import { changesBetween, planChange } from '../../src/notebooks/plan.ts';
+import { deleteNotebook, notebookView, orderNotebook, retryNotebook } from '../../src/notebooks/rules.ts';
+import { applyPatch, assertWithinBounds, boundsFaults, restoreSpec } from '../../src/notebooks/spec.ts';
 import type { Decision } from '../../src/ports/store.ts';
 import { mergePatch } from '../support/merge-patch.ts';
 import { aMoment, aNotebook, anOrderedRecord, aRecord, aSpec } from '../support/records.ts';
@@ -148,15 +148,15 @@ const anyPatch: fc.Arbitrary<NotebookPatch> = fc
 describe('a patch', () => {
   it('of nothing changes nothing', () => {
     fc.assert(
-      fc.property(anyCompleteSpec, (spec) => assert.deepEqual(patched(spec, {}, defaultLimits), spec)),
+      fc.property(anyCompleteSpec, (spec) => assert.deepEqual(applyPatch(spec, {}, defaultLimits), spec)),
     );
   });
 
   it('applied twice is applied once', () => {
     fc.assert(
       fc.property(anyCompleteSpec, anyPatch, (spec, patch) => {
-        const once = patched(spec, patch, defaultLimits);
-        assert.deepEqual(patched(once, patch, defaultLimits), once);
+        const once = applyPatch(spec, patch, defaultLimits);
+        assert.deepEqual(applyPatch(once, patch, defaultLimits), once);
       }),
     );
   });
@@ -165,14 +165,14 @@ describe('a patch', () => {
     fc.assert(
       fc.property(anyCompleteSpec, anyPatch, (spec, patch) => {
         const expected = complete(mergePatch(spec, patch) as NotebookOrder, defaultLimits);
-        assert.deepEqual(patched(spec, patch, defaultLimits), expected);
+        assert.deepEqual(applyPatch(spec, patch, defaultLimits), expected);
       }),
     );
   });
 
   it('of one field leaves its siblings alone', () => {
     const spec = aSpec({ culling: { timeoutSeconds: 900, maxAgeSeconds: 9000, keepBusyKernels: false } });
-    assert.deepEqual(patched(spec, { culling: { timeoutSeconds: 1200 } }, defaultLimits), {
+    assert.deepEqual(applyPatch(spec, { culling: { timeoutSeconds: 1200 } }, defaultLimits), {
       ...spec,
       culling: { timeoutSeconds: 1200, maxAgeSeconds: 9000, keepBusyKernels: false },
     });
@@ -180,7 +180,7 @@ describe('a patch', () => {
 
   it('replaces a list as a whole', () => {
     const spec = aSpec({ allowlist: { enabled: true, hosts: ['a.no', 'b.no'] } });
-    const { allowlist } = patched(spec, { allowlist: { hosts: ['c.no'] } }, defaultLimits);
+    const { allowlist } = applyPatch(spec, { allowlist: { hosts: ['c.no'] } }, defaultLimits);
     assert.deepEqual(allowlist, { enabled: true, hosts: ['c.no'] });
   });
 
@@ -214,7 +214,7 @@ describe('a patch', () => {
   ];
   for (const [patch, expected] of nulls) {
     it(`${JSON.stringify(patch)} goes back to the default`, () => {
-      assert.deepEqual(patched(odd, patch, defaultLimits), { ...odd, ...expected });
+      assert.deepEqual(applyPatch(odd, patch, defaultLimits), { ...odd, ...expected });
     });
   }
 });
@@ -223,18 +223,18 @@ describe('a revision restored', () => {
   it('keeps home volumes that have grown since, and takes back everything else', () => {
     const earlier = aSpec({ image: 'ghcr.io/navikt/a:1', storage: { home: '5Gi' } });
     const present = aSpec({ storage: { home: '20Gi' } });
-    assert.deepEqual(restored(earlier, present, defaultLimits), { ...earlier, storage: { home: '20Gi' } });
+    assert.deepEqual(restoreSpec(earlier, present, defaultLimits), { ...earlier, storage: { home: '20Gi' } });
   });
 
   it('is itself when no notebook is there, or a smaller one', () => {
     const earlier = aSpec({ storage: { home: '5Gi' } });
-    assert.deepEqual(restored(earlier, undefined, defaultLimits), earlier);
-    assert.deepEqual(restored(earlier, aSpec({ storage: { home: '1Gi' } }), defaultLimits), earlier);
+    assert.deepEqual(restoreSpec(earlier, undefined, defaultLimits), earlier);
+    assert.deepEqual(restoreSpec(earlier, aSpec({ storage: { home: '1Gi' } }), defaultLimits), earlier);
   });
 
   it('takes the default of a field that did not exist then', () => {
     const { pip: _later, ...earlier } = aSpec();
-    assert.deepEqual(restored(earlier as NotebookSpec, undefined, defaultLimits).pip, {
+    assert.deepEqual(restoreSpec(earlier as NotebookSpec, undefined, defaultLimits).pip, {
       userInstallByDefault: false,
     });
   });
@@ -331,7 +331,7 @@ describe('a plan', () => {
   const rows: readonly (readonly [Partial<NotebookSpec>, readonly string[], string])[] = [
     [{}, [], 'unaffected'],
     [{ image: 'ghcr.io/navikt/a:1' }, ['/image'], 'next_start'],
-    [{ storage: { home: '20Gi' } }, ['/storage/home'], 'next_start'],
+    [{ storage: { home: '20Gi' } }, ['/storage/home'], 'unaffected'],
     [{ pip: { userInstallByDefault: false } }, ['/pip/userInstallByDefault'], 'next_start'],
     [
       { resources: { ...base.resources, cpu: { guarantee: 1, limit: 2 } } },
@@ -349,7 +349,7 @@ describe('a plan', () => {
   ];
   for (const [change, paths, runningServers] of rows) {
     it(`${JSON.stringify(change)} reaches running servers: ${runningServers}`, () => {
-      const plan = planned(base, { ...base, ...change });
+      const plan = planChange(base, { ...base, ...change });
       assert.deepEqual(
         plan.changes.map(({ path }) => path),
         paths,
@@ -360,9 +360,27 @@ describe('a plan', () => {
   }
 
   it('of a first order names the whole configuration, and disturbs nobody', () => {
-    const plan = planned(null, base);
-    assert.deepEqual(plan.changes, [{ path: '', from: null, to: base }]);
+    const plan = planChange(null, base);
+    assert.deepEqual(plan.changes, [{ path: '', from: null, to: base, takesEffect: 'next_start' }]);
     assert.equal(plan.runningServers, 'unaffected');
+  });
+
+  it('says for each change of a mixed patch when it takes effect', () => {
+    const { changes, runningServers } = planChange(base, {
+      ...base,
+      image: 'ghcr.io/navikt/a:1',
+      culling: { ...base.culling, timeoutSeconds: 900 },
+      storage: { home: '20Gi' },
+    });
+    assert.deepEqual(
+      changes.map(({ path, takesEffect }) => [path, takesEffect]),
+      [
+        ['/image', 'next_start'],
+        ['/culling/timeoutSeconds', 'immediately'],
+        ['/storage/home', 'new_homes'],
+      ],
+    );
+    assert.equal(runningServers, 'now');
   });
 
   it('is empty exactly when nothing differs, and leads from the one to the other', () => {
@@ -413,7 +431,7 @@ const ready: TeamRecord = anOrderedRecord({
 
 describe('ordering a notebook', () => {
   it('for the first time makes the team Pending, due now, with a release of its own', () => {
-    const decision = order(aRecord(), ordering(aSpec()), act, 'notebook_ordered');
+    const decision = orderNotebook(aRecord(), ordering(aSpec()), act, 'notebook_ordered');
     assert.deepEqual(decision?.next, {
       ...aRecord(),
       updatedAt: later,
@@ -455,7 +473,7 @@ describe('ordering a notebook', () => {
     const shorter = aSpec({ culling: { ...culling, timeoutSeconds: 1800 } });
     const larger = aSpec({ storage: { home: '20Gi' } });
     const dueAt = (spec: NotebookSpec) =>
-      order(team, ordering(spec), act, 'notebook_changed')?.next.culling.dueAt;
+      orderNotebook(team, ordering(spec), act, 'notebook_changed')?.next.culling.dueAt;
     assert.equal(dueAt(shorter), later);
     assert.equal(dueAt(larger), '2026-11-23T23:00:00.000Z');
   });
@@ -464,7 +482,7 @@ describe('ordering a notebook', () => {
     const asked = { at: aMoment, force: true };
     const team = { ...ready, notebook: aNotebook({ retry: asked }) };
     const spec = aSpec({ storage: { home: '20Gi' } });
-    const decision = order(team, ordering(spec), act, 'notebook_changed');
+    const decision = orderNotebook(team, ordering(spec), act, 'notebook_changed');
     assert.equal(decision?.next.release, ready.release);
     assert.equal(decision?.next.notebook?.createdAt, aMoment);
     assert.deepEqual(decision?.next.notebook?.retry, asked);
@@ -476,21 +494,21 @@ describe('ordering a notebook', () => {
   });
 
   it('unchanged writes nothing', () => {
-    assert.equal(order(ready, ordering(aSpec()), act, 'notebook_changed'), undefined);
+    assert.equal(orderNotebook(ready, ordering(aSpec()), act, 'notebook_changed'), undefined);
     const pinned = { ...ready, notebook: aNotebook({ image: image('a') }) };
-    assert.equal(order(pinned, ordering(aSpec(), image('a')), act, 'notebook_changed'), undefined);
+    assert.equal(orderNotebook(pinned, ordering(aSpec(), image('a')), act, 'notebook_changed'), undefined);
   });
 
   it('unchanged, whose tag points elsewhere by now, takes the newer image', () => {
     const pinned = { ...ready, notebook: aNotebook({ image: image('a') }) };
-    const decision = order(pinned, ordering(aSpec(), image('b')), act, 'notebook_changed');
+    const decision = orderNotebook(pinned, ordering(aSpec(), image('b')), act, 'notebook_changed');
     assert.deepEqual(decision?.next.notebook?.image, image('b'));
     assert.equal(decision?.next.notebookRevision, 2);
   });
 
-  it('anew after an earlier one was deleted goes on counting, and has not been Ready', () => {
+  it('an order after a deletion continues the revision count, and has not been Ready', () => {
     const emptied = { ...ready, notebook: null, release: null, notebookRevision: 7 };
-    const decision = order(emptied, ordering(aSpec()), act, 'notebook_ordered');
+    const decision = orderNotebook(emptied, ordering(aSpec()), act, 'notebook_ordered');
     assert.equal(decision?.next.notebookRevision, 8);
     assert.equal(decision?.next.status.wasReady, false);
     assert.equal(decision?.next.status.phase, 'Pending');
@@ -498,23 +516,28 @@ describe('ordering a notebook', () => {
 
   it('with smaller homes is refused; as large in other words it is not', () => {
     assert.throws(
-      () => order(ready, ordering(aSpec({ storage: { home: '9.99Gi' } })), act, 'notebook_changed'),
+      () => orderNotebook(ready, ordering(aSpec({ storage: { home: '9.99Gi' } })), act, 'notebook_changed'),
       (error) =>
         error instanceof Problem &&
         error.code === 'cannot_shrink' &&
         error.errors?.[0]?.pointer === '/storage/home',
     );
-    assert.ok(order(ready, ordering(aSpec({ storage: { home: '10240Mi' } })), act, 'notebook_changed'));
+    assert.ok(
+      orderNotebook(ready, ordering(aSpec({ storage: { home: '10240Mi' } })), act, 'notebook_changed'),
+    );
   });
 
-  it('is refused while the notebook or its team goes', () => {
+  it('an order is refused while the notebook or its team is being deleted', () => {
     for (const team of [
       { ...ready, notebook: aNotebook({ deletion }) },
       { ...ready, deletion: { ...deletion, deleteSecret: false } },
       { ...aRecord(), deletion: { ...deletion, deleteSecret: false } },
     ]) {
-      assert.throws(() => order(team, ordering(aSpec()), act, 'notebook_changed'), isProblem('deleting'));
-      assert.throws(() => retry(team, false, act), isProblem('deleting'));
+      assert.throws(
+        () => orderNotebook(team, ordering(aSpec()), act, 'notebook_changed'),
+        isProblem('deleting'),
+      );
+      assert.throws(() => retryNotebook(team, false, act), isProblem('deleting'));
     }
   });
 });
@@ -567,7 +590,7 @@ type TeamRecordDeletion = { requestedAt: string; deleteHomes: boolean } | undefi
 
 describe('a new try', () => {
   it('reaches Flux with the instant it was asked for, and is no new revision', () => {
-    const { next, event } = retry(ready, true, act);
+    const { next, event } = retryNotebook(ready, true, act);
     assert.deepEqual(next.notebook?.retry, { at: later, force: true });
     assert.equal(next.generation, ready.generation + 1);
     assert.equal(next.notebookRevision, ready.notebookRevision);
@@ -576,10 +599,11 @@ describe('a new try', () => {
     assert.equal(event?.revision, null);
   });
 
-  it('needs a notebook', () => assert.throws(() => retry(aRecord(), false, act), isProblem('not_found')));
+  it('needs a notebook', () =>
+    assert.throws(() => retryNotebook(aRecord(), false, act), isProblem('not_found')));
 });
 
-describe('whatever is asked of a notebook, in whatever order', () => {
+describe('any sequence of requests for a notebook', () => {
   type Ask = (team: TeamRecord, now: string) => Decision | undefined;
   const anyAsk: fc.Arbitrary<Ask> = fc.oneof(
     fc
@@ -587,7 +611,7 @@ describe('whatever is asked of a notebook, in whatever order', () => {
       .map(
         (spec): Ask =>
           (team, now) =>
-            order(team, ordering(spec), { by: act.by, now }, 'notebook_changed'),
+            orderNotebook(team, ordering(spec), { by: act.by, now }, 'notebook_changed'),
       ),
     fc.boolean().map(
       (deleteHomes): Ask =>
@@ -597,7 +621,7 @@ describe('whatever is asked of a notebook, in whatever order', () => {
     fc.boolean().map(
       (force): Ask =>
         (team, now) =>
-          retry(team, force, { by: act.by, now }),
+          retryNotebook(team, force, { by: act.by, now }),
     ),
     // The teardown came to its end.
     fc.constant<Ask>((team) =>
@@ -645,7 +669,7 @@ describe('a notebook as its clients see it', () => {
   const url = 'https://team-a.jupyter.knada.io';
   it('is nothing where none is ordered', () => assert.equal(notebookView(aRecord(), url), undefined));
 
-  it('shows what is ordered, and how far the cluster is', () => {
+  it('the view shows the order, and the revision that the cluster has', () => {
     assert.deepEqual(notebookView(ready, url), {
       spec: aSpec(),
       status: { phase: 'Ready', conditions: [], url, observedRevision: 1 },
@@ -661,7 +685,7 @@ describe('a notebook as its clients see it', () => {
     assert.deepEqual(notebookView(team, url)?.status.image, image('a'));
   });
 
-  it('is Deleting while it or its team goes, whatever was found out meanwhile', () => {
+  it('the view is Deleting while the notebook or its team is being deleted, at any status', () => {
     const going = { ...ready, notebook: aNotebook({ deletion }) };
     assert.equal(notebookView(going, url)?.status.phase, 'Deleting');
     const team = { ...ready, deletion: { ...deletion, deleteSecret: false } };

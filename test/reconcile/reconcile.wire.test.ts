@@ -22,7 +22,7 @@ const misbehaviours: readonly { readonly title: string; readonly fault: Fault; r
   {
     title: 'does not let us',
     fault: { status: 403 },
-    says: /does not let this service|^The cluster rejects .*: injected fault$/,
+    says: /does not allow this service|^The cluster rejects .*: injected fault$/,
   },
 ];
 

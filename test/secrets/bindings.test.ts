@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import type { IamBinding, IamPolicy } from '../../src/ports/google.ts';
+import type { IamBinding, IamPolicy } from '../../src/ports/iam.ts';
 import {
   boundFor,
   boundWith,
@@ -13,7 +13,7 @@ import {
   principalOf,
   workloadPrincipal,
 } from '../../src/secrets/bindings.ts';
-import { emptyMemory, memoryAnnotation, readMemory, withMemory } from '../../src/secrets/grant-ledger.ts';
+import { emptyLedger, ledgerAnnotation, readLedger, withLedger } from '../../src/secrets/grant-ledger.ts';
 
 const [accessor, manager, viewer] = memberRoles;
 const account = 'team-a-3f9c@knada-gcp.iam.gserviceaccount.com';
@@ -47,6 +47,11 @@ describe('a principal', () => {
       principalOf('x@gserviceaccount.com.evil.example'),
       'user:x@gserviceaccount.com.evil.example',
     );
+  });
+
+  it('is lower-cased in ASCII only, so no two addresses become one principal', () => {
+    assert.notEqual(principalOf('\u212Aari@nav.no'), principalOf('kari@nav.no'));
+    assert.notEqual(fingerprint('user:\u212Aari@nav.no'), fingerprint('user:kari@nav.no'));
   });
 
   it('of a Kubernetes service account names pool, namespace and account', () => {
@@ -235,25 +240,25 @@ describe('what is remembered on the secret', () => {
   };
 
   it('is read as it was written, and leaves other annotations alone', () => {
-    const annotations = withMemory({ theirs: 'x' }, memory);
+    const annotations = withLedger({ theirs: 'x' }, memory);
     assert.equal(annotations.theirs, 'x');
-    assert.deepEqual(readMemory(annotations), memory);
+    assert.deepEqual(readLedger(annotations), memory);
   });
 
   it('is nothing at first', () => {
-    assert.deepEqual(readMemory({ theirs: 'x' }), emptyMemory);
+    assert.deepEqual(readLedger({ theirs: 'x' }), emptyLedger);
   });
 
   it('is not guessed at when somebody else has written it', () => {
     for (const text of ['', '{', '[]', '{"bound":{"x":7}}', JSON.stringify({ ...memory, bound: { x: 9 } })]) {
-      assert.equal(readMemory({ [memoryAnnotation]: text }), 'unreadable', text);
+      assert.equal(readLedger({ [ledgerAnnotation]: text }), 'unreadable', text);
     }
   });
 
   it('has room for the largest team that there may be', () => {
     const emails = Array.from({ length: 500 }, (_, index) => `${'x'.repeat(200)}${index}@nav.no`);
     const bound = boundWith(new Map(), grantsOn(emails, account));
-    const [text = ''] = Object.values(withMemory({}, { ...memory, bound }));
+    const [text = ''] = Object.values(withLedger({}, { ...memory, bound }));
     assert.ok(text.length < 10_000, String(text.length));
   });
 });

@@ -4,17 +4,14 @@ import { type Fault, googleEndpoints, startGoogle } from '@knada/simulators/goog
 import fc from 'fast-check';
 import { openServiceAccounts } from '../../src/adapters/iam.ts';
 import { openSecretManager } from '../../src/adapters/secret-manager.ts';
-import type { SecretManager } from '../../src/ports/google.ts';
+import type { SecretManager } from '../../src/ports/secret-manager.ts';
 import { Unavailable } from '../../src/ports/unavailable.ts';
 import { memberRoles } from '../../src/secrets/bindings.ts';
-import { goodForMs, memoryAnnotation } from '../../src/secrets/grant-ledger.ts';
-import {
-  dismantleWith,
-  type Provisioned,
-  provisionWith,
-  type SecretTeam,
-  secretExistsWith,
-} from '../../src/secrets/provision.ts';
+import type { SecretTeam } from '../../src/secrets/context.ts';
+import { dismantleWith } from '../../src/secrets/dismantle.ts';
+import { intentValidMs, ledgerAnnotation } from '../../src/secrets/grant-ledger.ts';
+import { type ProvisionResult, provisionWith } from '../../src/secrets/provision.ts';
+import { secretExistsWith } from '../../src/secrets/team-secret.ts';
 
 const project = 'knada-gcp';
 const id = 'team-a-3f9c';
@@ -23,7 +20,7 @@ const [accessor, manager, viewer] = memberRoles;
 const [kari, ola, per] = ['kari@nav.no', 'ola@nav.no', 'per@nav.no'];
 const workload = `serviceAccount:${project}.svc.id.goog[team-${id}/${id}]`;
 /** After this nobody is about to bind any more. */
-const later = goodForMs + 60_000;
+const later = intentValidMs + 60_000;
 
 const teamOf = (...emails: readonly string[]): SecretTeam => ({
   id,
@@ -43,6 +40,7 @@ const open = async () => {
     googleProject: project,
     workloadPool: `${project}.svc.id.goog`,
     wait: async () => {},
+    random: () => 0.5,
   };
   const signal = () => AbortSignal.timeout(20_000);
   /** Writes since a moment, as `METHOD path`. */
@@ -87,7 +85,7 @@ const wanted = (...emails: readonly string[]): Record<string, readonly string[]>
   ]);
 };
 
-const reasonOf = (result: Provisioned): string => (result.state === 'ready' ? 'ready' : result.reason);
+const reasonOf = (result: ProvisionResult): string => (result.state === 'ready' ? 'ready' : result.reason);
 
 describe('a team’s secret and identity', () => {
   let world: Awaited<ReturnType<typeof open>>;
@@ -286,7 +284,7 @@ describe('a team’s secret and identity', () => {
               assert.deepEqual(one.holders(), wanted(ola));
               one.advance(later);
               await one.provision(ola);
-              const remembered = JSON.parse(one.google.secret(id)?.annotations[memoryAnnotation] ?? '{}');
+              const remembered = JSON.parse(one.google.secret(id)?.annotations[ledgerAnnotation] ?? '{}');
               assert.equal(Object.keys(remembered.bound).length, 2, 'Ola and the account');
             } finally {
               await one.google.close();
@@ -369,7 +367,7 @@ describe('a team’s secret and identity', () => {
       await addVersion('theirs');
       const result = await provision(kari);
       assert.equal(reasonOf(result), 'Conflict');
-      assert.match(result.state === 'failed' ? result.message : '', /left alone/);
+      assert.match(result.state === 'failed' ? result.message : '', /was not changed/);
       assert.deepEqual(google.policies.secret(id)?.bindings, []);
       assert.equal(await secretExists(), false);
       await dismantle(true);
@@ -401,7 +399,7 @@ describe('a team’s secret and identity', () => {
       const signal = AbortSignal.timeout(5_000);
       const read = await deps.secretManager.secret(id, signal);
       assert.ok(read);
-      await deps.secretManager.annotate(id, { ...read, annotations: { [memoryAnnotation]: '{}' } }, signal);
+      await deps.secretManager.annotate(id, { ...read, annotations: { [ledgerAnnotation]: '{}' } }, signal);
       assert.equal(reasonOf(await provision(kari)), 'Conflict');
       assert.deepEqual(holders(), wanted(kari, ola));
     });
@@ -415,7 +413,7 @@ describe('a team’s secret and identity', () => {
       holders: holders(),
       account: google.policies.account(account)?.bindings,
       labels: google.secret(id)?.labels,
-      remembered: JSON.parse(google.secret(id)?.annotations[memoryAnnotation] ?? '{}').bound,
+      remembered: JSON.parse(google.secret(id)?.annotations[ledgerAnnotation] ?? '{}').bound,
     });
 
     const foreign = {
@@ -527,6 +525,25 @@ describe('a team’s secret and identity', () => {
       assert.equal(google.secret(id)?.versions.length, 1);
       assert.deepEqual(google.policies.secret(id)?.bindings, []);
       assert.equal(google.account(account), undefined);
+    });
+
+    it('keep no secret whose versions are all destroyed, and count one of them as holding something', async () => {
+      const { google, provision, dismantle, addVersion, secretExists } = world;
+      await provision(kari);
+      await addVersion('first');
+      await addVersion('second');
+      const destroy = (version: number) =>
+        fetch(`${google.url}/v1/projects/${project}/secrets/${id}/versions/${version}:destroy`, {
+          method: 'POST',
+          headers: { authorization: 'Bearer local', 'content-type': 'application/json' },
+          body: '{}',
+        });
+      assert.equal((await destroy(1)).status, 200);
+      assert.equal(await secretExists(), true, 'the second version is left');
+      assert.equal((await destroy(2)).status, 200);
+      assert.equal(await secretExists(), false);
+      assert.deepEqual(await dismantle(false), { state: 'gone' });
+      assert.equal(google.secret(id), undefined);
     });
 
     it('keep no secret that never had a version: nothing is lost with it', async () => {

@@ -7,7 +7,7 @@ import { type Google, googleEndpoints, startGoogle } from '@knada/simulators/goo
 import { openServiceAccounts } from '../../src/adapters/iam.ts';
 import { openSecretManager } from '../../src/adapters/secret-manager.ts';
 import { googleServiceAccount, namespaceOf, secretName, serviceAccountOf } from '../../src/model/names.ts';
-import type { SecretManager } from '../../src/ports/google.ts';
+import type { SecretManager } from '../../src/ports/secret-manager.ts';
 import { provisionWith } from '../../src/secrets/provision.ts';
 
 const project = 'knada-gcp';
@@ -31,6 +31,8 @@ describe('a notebook', () => {
       clock: { now: () => Date.now() },
       googleProject: project,
       workloadPool: `${project}.svc.id.goog`,
+      wait: async () => {},
+      random: () => 0.5,
     });
     for (const id of [ours, theirs]) {
       const members = [{ email: `kari-${id}@nav.no`, username: 'kari' }];
@@ -97,6 +99,8 @@ describe('a member', () => {
         clock,
         googleProject: project,
         workloadPool,
+        wait: async () => {},
+        random: () => 0.5,
       });
       const email = 'kari@nav.no';
       await provision({ id: ours, slug: 'team-a', members: [{ email, username: 'kari' }] }, signal());

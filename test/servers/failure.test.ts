@@ -41,7 +41,7 @@ describe('why a pod does not become ready', () => {
       waiting('ErrImagePull', 'rpc error: code = NotFound'),
       [],
       'image_pull_failed',
-      /ghcr\.io\/navikt\/x:1 is not there/,
+      /ghcr\.io\/navikt\/x:1 does not exist/,
       false,
     ],
     [
@@ -49,7 +49,7 @@ describe('why a pod does not become ready', () => {
       waiting('ErrImagePull', 'failed to authorize: 403 Forbidden'),
       [],
       'image_pull_failed',
-      /may not pull the image ghcr\.io\/navikt\/x:1/,
+      /not allowed to pull the image ghcr\.io\/navikt\/x:1/,
       false,
     ],
     [
@@ -57,7 +57,7 @@ describe('why a pod does not become ready', () => {
       waiting('ErrImagePull', '429 toomanyrequests: limit'),
       [],
       'image_pull_failed',
-      /lets nobody pull so often/,
+      /rate-limiting pulls/,
       false,
     ],
     [
@@ -65,7 +65,7 @@ describe('why a pod does not become ready', () => {
       waiting('ImagePullBackOff', `Back-off pulling image "${image}"`),
       [anEvent('Failed', `Failed to pull image "${image}": manifest unknown`)],
       'image_pull_failed',
-      /is not there/,
+      /does not exist/,
       false,
     ],
     [
@@ -89,7 +89,7 @@ describe('why a pod does not become ready', () => {
       waiting('ErrImageNeverPull'),
       [],
       'image_pull_failed',
-      /may not be pulled/,
+      /pull policy forbids pulling/,
       true,
     ],
     [
@@ -113,7 +113,7 @@ describe('why a pod does not become ready', () => {
       aPod({ containerStatuses: [{ state: { terminated: { reason: 'OOMKilled', exitCode: 137 } } }] }),
       [],
       'out_of_memory',
-      /more memory/,
+      /Increase its memory/,
       true,
     ],
     [
@@ -121,7 +121,7 @@ describe('why a pod does not become ready', () => {
       aPod({ containerStatuses: [{ state: { terminated: { reason: 'Error', exitCode: 127 } } }] }),
       [],
       'crashed',
-      /exit code 127/,
+      /exited with code 127/,
       true,
     ],
     [
@@ -129,7 +129,7 @@ describe('why a pod does not become ready', () => {
       aPod({ initContainerStatuses: [{ state: { terminated: { exitCode: 1 } } }] }),
       [],
       'crashed',
-      /exit code 1\./,
+      /exited with code 1\./,
       true,
     ],
     [
@@ -154,7 +154,7 @@ describe('why a pod does not become ready', () => {
       }),
       [],
       'unschedulable',
-      /No machine .* 0\/3 nodes are available\.$/,
+      /No node .* 0\/3 nodes are available\.$/,
       false,
     ],
     [
@@ -182,7 +182,7 @@ describe('why a pod does not become ready', () => {
     });
   }
 
-  it('is nothing while the container is being made, or has ended well', () => {
+  it('is undefined while the container is being created, or exited with 0', () => {
     assert.equal(podFailure(waiting('ContainerCreating')), undefined);
     assert.equal(podFailure(aPod({ containerStatuses: [{ state: { running: {} } }] })), undefined);
     assert.equal(
@@ -192,7 +192,7 @@ describe('why a pod does not become ready', () => {
     assert.equal(podFailure(aPod({})), undefined);
   });
 
-  it('is not what an event says of another pod, or says in passing', () => {
+  it('ignores events of other pods and normal events', () => {
     const events = [
       anEvent('FailedScheduling', 'no', { uid: 'pod-2' }),
       anEvent('FailedMount', 'no', { type: 'Normal' }),
@@ -200,7 +200,7 @@ describe('why a pod does not become ready', () => {
     assert.equal(podFailure(aPod({}), events), undefined);
   });
 
-  it('is told by the newest event', () => {
+  it('follows the newest event', () => {
     const events = [
       anEvent('FailedScheduling', 'old', { at: '2026-11-23T09:00:00Z' }),
       anEvent('FailedMount', 'new', { at: '2026-11-23T09:01:00Z' }),
@@ -223,20 +223,20 @@ describe('why the hub did not start a notebook', () => {
     [
       quota,
       'quota_exceeded',
-      'The team has used up what it may have in the cluster: pods "jupyter-kari" is forbidden: exceeded quota: compute, requested: limits.cpu=8, used: limits.cpu=4, limited: limits.cpu=10.',
+      'The team’s quota is exhausted: pods "jupyter-kari" is forbidden: exceeded quota: compute, requested: limits.cpu=8, used: limits.cpu=4, limited: limits.cpu=10.',
     ],
     [
       'Spawn failed: pods "jupyter-kari" is forbidden: exceeded quota: compute',
       'quota_exceeded',
-      'The team has used up what it may have in the cluster: pods "jupyter-kari" is forbidden: exceeded quota: compute.',
+      'The team’s quota is exhausted: pods "jupyter-kari" is forbidden: exceeded quota: compute.',
     ],
     [
       "Spawn failed: Server at http://10.0.0.1:8888/ didn't respond in 30 seconds; Timeout",
       'start_timed_out',
-      /Try again; if it stays so, restart the hub\.$/,
+      /Try again\. If the problem persists, restart the hub\.$/,
     ],
     ['Spawn failed: There is no room', 'start_failed', 'There is no room.'],
-    ['', 'start_failed', 'The hub could not start the notebook, and did not say why.'],
+    ['', 'start_failed', 'The hub could not start the notebook and gave no reason.'],
   ] as const) {
     it(`is ${reason}: ${text.slice(0, 40).replace(/\s+/g, ' ')}`, () => {
       const failure = hubFailure(text);
@@ -246,7 +246,7 @@ describe('why the hub did not start a notebook', () => {
     });
   }
 
-  it('is a sentence however much a hub has to say', () => {
+  it('is a bounded sentence, however long the hub’s message', () => {
     const { message } = hubFailure(`Spawn failed: ${'x\n'.repeat(5_000)}`);
     assert.ok(message.length <= 601);
     assert.doesNotMatch(message, /\n/);

@@ -29,8 +29,8 @@ const stop = async ({ servers, record, act }: Scene, force = false) =>
 const restart = async ({ servers, record, act }: Scene, force = false) =>
   servers.restart(await record(), kari, force, act());
 
-describe('a start', () => {
-  it('announces, tells the hub once, waits for the new pod, confirms, and is in the history', async (t) => {
+describe('starting a server', () => {
+  it('prepares access, asks the hub once, waits for the new pod, confirms access and is in the history', async (t) => {
     const scene = await aScene(t);
     const opened = operationOf(await start(scene));
     assert.equal(opened.step, 'await_ready', 'what can be done at once is done within the request');
@@ -45,12 +45,12 @@ describe('a start', () => {
     assert.equal(finished.dueAt, null);
   });
 
-  it('ends only once the access is confirmed, and says so when that never happens', async (t) => {
+  it('succeeds only once access is confirmed, and fails with that reason otherwise', async (t) => {
     const scene = await aScene(t);
     scene.confirm(false);
     const opened = operationOf(await start(scene));
     scene.pass(5);
-    await scene.servers.watched(await scene.record(), opened.id);
+    await scene.servers.poll(await scene.record(), opened.id);
     const waiting = await scene.stored(opened);
     assert.equal(waiting.outcome, null);
     assert.match(waiting.message, /access is not confirmed/);
@@ -63,7 +63,7 @@ describe('a start', () => {
     assert.deepEqual(ended(await other.finish(never)), { outcome: 'failed', reason: 'access_not_confirmed' });
   });
 
-  it('takes the profile that was used last, unless it is not offered any more', async (t) => {
+  it('uses the last profile unless it is no longer offered', async (t) => {
     const scene = await aScene(t);
     await scene.finish(operationOf(await start(scene, 'python-3-12')));
     await scene.finish(operationOf(await stop(scene)));
@@ -75,7 +75,7 @@ describe('a start', () => {
     assert.equal(operationOf(await start(other)).profile, 'python-3-13');
   });
 
-  it('of a profile that is not offered is refused, with those that are', async (t) => {
+  it('rejects a profile that is not offered and lists the offered ones', async (t) => {
     const scene = await aScene(t);
     await assert.rejects(start(scene, 'python-2-7'), (error) => {
       assert.ok(error instanceof Problem);
@@ -89,7 +89,7 @@ describe('a start', () => {
     assert.equal((await scene.history()).length, 1);
   });
 
-  it('of what runs answers the server, and changes nothing', async (t) => {
+  it('answers with a server that is already running and changes nothing', async (t) => {
     const scene = await aScene(t);
     scene.hub.run(kari);
     const server = serverOf(await start(scene));
@@ -98,7 +98,7 @@ describe('a start', () => {
     assert.equal((await scene.history()).length, 1);
   });
 
-  it('asked for twice is one operation and one start', async (t) => {
+  it('is one operation and one start when requested twice', async (t) => {
     const scene = await aScene(t);
     const [one, two] = await Promise.all([start(scene), start(scene)]);
     assert.equal(operationOf(one).id, operationOf(two).id);
@@ -109,7 +109,7 @@ describe('a start', () => {
     assert.equal((await scene.history()).filter(({ action }) => action === 'server_started').length, 1);
   });
 
-  it('follows one that a member has begun at the hub', async (t) => {
+  it('follows a start that a member requested at the hub', async (t) => {
     const scene = await aScene(t);
     const signal = AbortSignal.timeout(1_000);
     await scene.hub.hubs.start(scene.hub.team, kari, { profile: 'python-3-13', revision: 1 }, signal);
@@ -119,20 +119,20 @@ describe('a start', () => {
     assert.equal(scene.hub.told('start'), 1);
   });
 
-  it('waits while the hub has no room for another start', async (t) => {
+  it('waits while the hub limits concurrent starts', async (t) => {
     const scene = await aScene(t);
     scene.hub.refuseStarts({ refused: 'too_many_starts', message: 'busy', retryAfterSeconds: 30 });
     const opened = operationOf(await start(scene));
     assert.equal(opened.outcome, null);
     assert.equal(opened.dueAt, '2026-11-23T09:00:30.000Z');
     scene.pass(10);
-    await scene.servers.watched(await scene.record(), opened.id);
+    await scene.servers.poll(await scene.record(), opened.id);
     assert.equal(scene.hub.told('start'), 1, 'Retry-After is kept to');
     scene.hub.refuseStarts(undefined);
     assert.deepEqual(ended(await scene.finish(opened)), { outcome: 'ready' });
   });
 
-  it('makes a hub user of a member whom the hub does not know yet', async (t) => {
+  it('adds the hub user of a member the hub does not know yet', async (t) => {
     const scene = await aScene(t);
     const members = [{ email: 'siri@nav.no', username: 'siri' }];
     await scene.change((team) => ({ ...team, members }));
@@ -141,7 +141,7 @@ describe('a start', () => {
     assert.equal(scene.hub.told('add siri'), 1);
   });
 
-  it('of who left the team meanwhile does not happen', async (t) => {
+  it('fails for a user who has left the team meanwhile', async (t) => {
     const scene = await aScene(t);
     scene.hub.goAway();
     await assert.rejects(start(scene), problem('hub_unavailable'));
@@ -157,7 +157,7 @@ describe('a start', () => {
     assert.equal(scene.hub.told('start'), 1);
   });
 
-  it('tells what the hub says of why it failed', async (t) => {
+  it('fails with the hub’s message', async (t) => {
     const scene = await aScene(t);
     scene.hub.failNextStart(
       kari,
@@ -168,7 +168,7 @@ describe('a start', () => {
     assert.match(finished.message, /exceeded quota: team, requested: cpu=8/);
   });
 
-  it('has the culling look when it may first be due, and forgets what was remembered of the last run', async (t) => {
+  it('schedules culling, and forgets the memory of the previous run', async (t) => {
     const memory = { extendedUntil: '2026-11-23T12:00:00.000Z' };
     const later = '2026-11-23T20:00:00.000Z';
     const culling = { dueAt: later, servers: { [kari]: memory, [ola]: memory } };
@@ -184,25 +184,54 @@ describe('a start', () => {
   });
 });
 
-describe('an image that cannot be pulled', () => {
+describe('cancelling a start', () => {
+  it('stops the server even if the start reaches the hub later, from another instance', async (t) => {
+    const scene = await aScene(t);
+    const [isSending, mayArrive] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const { hubs } = scene.hub;
+    const slow = scene.another({
+      hubTimeoutMs: 60_000,
+      hubs: {
+        ...hubs,
+        async start(...asked) {
+          isSending.resolve();
+          await mayArrive.promise;
+          return hubs.start(...asked);
+        },
+      },
+    });
+    const late = start({ ...scene, servers: slow });
+    await isSending.promise;
+    const stopped = operationOf(await stop(scene));
+    assert.equal(stopped.outcome, null, 'the start may still arrive');
+    scene.pass(1);
+    mayArrive.resolve();
+    assert.deepEqual(ended(operationOf(await late)), { outcome: 'failed', reason: 'cancelled' });
+    assert.equal(scene.hub.told('start'), 1);
+    assert.deepEqual(ended(await scene.finish(stopped)), { outcome: 'ready' });
+    assert.equal(scene.hub.podOf(kari), undefined);
+  });
+});
+
+describe('starting an image that cannot be pulled', () => {
   const waiting = (reason: string, message = '') => ({
     containerStatuses: [{ image: 'ghcr.io/navikt/x:1', state: { waiting: { reason, message } } }],
   });
 
-  it('ends the start after 20 seconds, takes it back at the hub, and names the image', async (t) => {
+  it('fails after 20 seconds, cancels the start at the hub and names the image', async (t) => {
     const scene = await aScene(t);
     scene.hub.troublePod(kari, waiting('ImagePullBackOff', 'Back-off: manifest unknown'));
     const opened = operationOf(await start(scene));
     const began = scene.clock.now();
     const finished = await scene.finish(opened);
     assert.deepEqual(ended(finished), { outcome: 'failed', reason: 'image_pull_failed' });
-    assert.match(finished.message, /ghcr\.io\/navikt\/x:1 is not there/);
+    assert.match(finished.message, /ghcr\.io\/navikt\/x:1 does not exist/);
     const seconds = (scene.clock.now() - began) / 1_000;
     assert.ok(seconds >= 20 && seconds < 30, `${seconds} s`);
     assert.equal(scene.hub.told('stop'), 1);
   });
 
-  it('ends it at once when its name is none', async (t) => {
+  it('fails at once when the image name is invalid', async (t) => {
     const scene = await aScene(t);
     scene.hub.troublePod(kari, waiting('InvalidImageName'));
     const opened = operationOf(await start(scene));
@@ -212,12 +241,12 @@ describe('an image that cannot be pulled', () => {
     });
   });
 
-  it('is given time, and one that comes after all is no failure', async (t) => {
+  it('succeeds when the image appears in time', async (t) => {
     const scene = await aScene(t);
     scene.hub.troublePod(kari, waiting('ErrImagePull', 'timeout'));
     const opened = operationOf(await start(scene));
     for (let second = 0; second < 15; second += 1) {
-      await scene.servers.watched(await scene.record(), opened.id);
+      await scene.servers.poll(await scene.record(), opened.id);
       scene.pass(1);
     }
     assert.match((await scene.stored(opened)).message, /cannot be pulled/);
@@ -226,8 +255,8 @@ describe('an image that cannot be pulled', () => {
   });
 });
 
-describe('a notebook for which there is no room', () => {
-  it('waits, says why, and starts when there is', async (t) => {
+describe('starting a notebook that does not fit on any node', () => {
+  it('waits, says why, and starts when there is room', async (t) => {
     const scene = await aScene(t);
     scene.hub.troublePod(kari, {
       conditions: [
@@ -241,10 +270,10 @@ describe('a notebook for which there is no room', () => {
     });
     const opened = operationOf(await start(scene));
     scene.pass(60);
-    await scene.servers.watched(await scene.record(), opened.id);
+    await scene.servers.poll(await scene.record(), opened.id);
     const waiting = await scene.stored(opened);
     assert.equal(waiting.outcome, null);
-    assert.match(waiting.message, /Insufficient memory/);
+    assert.equal(waiting.message, 'No node has room for this server: insufficient memory.');
     const [server] = await scene.servers.list(await scene.record());
     assert.partialDeepStrictEqual(server, {
       state: 'starting',
@@ -255,7 +284,7 @@ describe('a notebook for which there is no room', () => {
     assert.deepEqual(ended(await scene.finish(opened)), { outcome: 'ready' });
   });
 
-  it('fails with that reason when the time is over', async (t) => {
+  it('fails with that reason at the deadline', async (t) => {
     const scene = await aScene(t);
     scene.hub.troublePod(kari, {
       conditions: [{ type: 'PodScheduled', status: 'False', reason: 'Unschedulable', message: 'full' }],
@@ -265,8 +294,8 @@ describe('a notebook for which there is no room', () => {
   });
 });
 
-describe('a stop', () => {
-  it('ends ready when hub and pod are down', async (t) => {
+describe('stopping a server', () => {
+  it('succeeds when hub and pod are down', async (t) => {
     const scene = await aScene(t);
     scene.hub.run(kari);
     const finished = await scene.finish(operationOf(await stop(scene)));
@@ -275,12 +304,12 @@ describe('a stop', () => {
     assert.partialDeepStrictEqual((await scene.history())[0], { action: 'server_stopped', by: kari });
   });
 
-  it('of what is stopped answers the server', async (t) => {
+  it('answers with a server that is already stopped', async (t) => {
     const scene = await aScene(t);
     assert.equal(serverOf(await stop(scene)).state, 'stopped');
   });
 
-  it('that takes too long fails, and says what helps; a pod that its machine does not end, neither', async (t) => {
+  it('fails with advice after its deadline, by force too when the node does not end the pod', async (t) => {
     const scene = await aScene(t);
     scene.hub.run(kari);
     scene.hub.hold(kari, 'stop');
@@ -289,10 +318,10 @@ describe('a stop', () => {
     assert.match(stuck.message, /with force/);
     const finished = await scene.finish(operationOf(await stop(scene, true)));
     assert.deepEqual(ended(finished), { outcome: 'failed', reason: 'stop_timed_out' });
-    assert.match(finished.message, /machine may be gone/);
+    assert.match(finished.message, /node may be gone/);
   });
 
-  it('needs the hub, unless by force: then the pod is deleted, also while the hub is frozen', async (t) => {
+  it('needs the hub, except by force, which deletes the pod while the hub is frozen', async (t) => {
     const scene = await aScene(t);
     scene.hub.run(kari);
     scene.hub.freeze();
@@ -304,17 +333,17 @@ describe('a stop', () => {
     assert.match((await scene.history())[0]?.reason ?? '', /by force/);
   });
 
-  it('by force is done within the request, however long the hub has to answer in otherwise', async (t) => {
+  it('by force is done within the request, whatever the hub’s timeout', async (t) => {
     const scene = await aScene(t);
     scene.hub.run(kari);
     scene.hub.freeze();
-    const servers = scene.another({ hubMs: 60_000, forcedHubMs: 10 });
+    const servers = scene.another({ hubTimeoutMs: 60_000, forcedHubTimeoutMs: 10 });
     const { outcome } = operationOf(await stop({ ...scene, servers }, true));
     assert.equal(outcome, 'ready');
     assert.equal(scene.hub.told('delete Pod'), 1);
   });
 
-  it('without force while one is open is that one; with force it is that one by force', async (t) => {
+  it('joins an open stop; with force it escalates it', async (t) => {
     const scene = await aScene(t);
     scene.hub.run(kari);
     const release = scene.hub.hold(kari, 'stop');
@@ -329,12 +358,12 @@ describe('a stop', () => {
   });
 });
 
-describe('another operation on the same server', () => {
-  it('is refused while one is open, with what to do, and takes its place by force', async (t) => {
+describe('a second operation on the same server', () => {
+  it('is refused with advice while one is open, and supersedes it by force', async (t) => {
     const scene = await aScene(t);
     scene.hub.hold(kari, 'start');
     const opened = operationOf(await start(scene));
-    await assert.rejects(stop(scene), problem('server_busy', /force/));
+    await assert.rejects(restart(scene), problem('server_busy', /force/));
     await assert.rejects(restart(scene), problem('server_busy', new RegExp(opened.id)));
     const byForce = operationOf(await stop(scene, true));
     assert.notEqual(byForce.id, opened.id);
@@ -342,7 +371,7 @@ describe('another operation on the same server', () => {
     assert.deepEqual(ended(await scene.finish(byForce)), { outcome: 'ready' });
   });
 
-  it('on a colleague’s server goes its own way', async (t) => {
+  it('is independent of one on another member’s server', async (t) => {
     const scene = await aScene(t);
     const [mine, theirs] = [operationOf(await start(scene)), operationOf(await start(scene, undefined, ola))];
     assert.notEqual(mine.id, theirs.id);
@@ -350,7 +379,7 @@ describe('another operation on the same server', () => {
     assert.deepEqual(ended(await scene.finish(theirs)), { outcome: 'ready' });
   });
 
-  it('is refused while the hub is stopping it by itself, or does not know yet whether it runs', async (t) => {
+  it('is refused while the hub is stopping the server, or has not checked it yet', async (t) => {
     const scene = await aScene(t);
     scene.hub.run(kari);
     scene.hub.hold(kari, 'stop');
@@ -364,8 +393,8 @@ describe('another operation on the same server', () => {
   });
 });
 
-describe('a restart', () => {
-  it('stops the old pod, starts a new one, and is ready only with the new one', async (t) => {
+describe('restarting a server', () => {
+  it('stops the old pod, starts a new one and is ready only with the new one', async (t) => {
     const scene = await aScene(t);
     scene.hub.run(kari, { profile: 'python-3-12' });
     const before = scene.hub.podOf(kari)?.metadata.uid;
@@ -377,13 +406,13 @@ describe('a restart', () => {
     assert.equal(scene.hub.told('start'), 1);
   });
 
-  it('of what is stopped starts it', async (t) => {
+  it('starts a stopped server', async (t) => {
     const scene = await aScene(t);
     assert.deepEqual(ended(await scene.finish(await restart(scene))), { outcome: 'ready' });
     assert.equal(scene.hub.told('stop'), 0);
   });
 
-  it('by force gets past a hub that has not noticed that the pod is gone', async (t) => {
+  it('by force succeeds with a hub that has not noticed that the pod is gone', async (t) => {
     const scene = await aScene(t);
     scene.hub.run(kari);
     const finished = await scene.finish(await restart(scene, true));
@@ -392,7 +421,7 @@ describe('a restart', () => {
     assert.equal(scene.hub.told('start'), 1);
   });
 
-  it('by force goes on when the hub did not hear of the stop, and still believes that it runs', async (t) => {
+  it('by force succeeds when the hub missed the stop and still considers the server running', async (t) => {
     const scene = await aScene(t);
     scene.hub.run(kari);
     let heard = 0;
@@ -410,13 +439,13 @@ describe('a restart', () => {
     assert.equal(heard, 2);
   });
 
-  it('outlives a hub that goes away in the middle', async (t) => {
+  it('continues after a hub outage', async (t) => {
     const scene = await aScene(t);
     scene.hub.run(kari);
     const opened = await restart(scene);
     scene.hub.goAway();
     for (let second = 0; second < 20; second += 1) {
-      await scene.servers.watched(await scene.record(), opened.id);
+      await scene.servers.poll(await scene.record(), opened.id);
       scene.pass(1);
     }
     assert.equal((await scene.stored(opened)).outcome, null);
@@ -424,7 +453,7 @@ describe('a restart', () => {
     assert.deepEqual(ended(await scene.finish(opened)), { outcome: 'ready' });
   });
 
-  it('ends with the notebook that is deleted meanwhile', async (t) => {
+  it('fails when the notebook is deleted meanwhile', async (t) => {
     const scene = await aScene(t);
     scene.hub.run(kari);
     const opened = await restart(scene);
@@ -434,8 +463,8 @@ describe('a restart', () => {
   });
 });
 
-describe('a restart of the hub', () => {
-  it('patches the Deployment once, waits until it is rolled out and answers, and touches no notebook', async (t) => {
+describe('restarting the hub', () => {
+  it('patches the Deployment once, waits for rollout and answer, and leaves notebooks alone', async (t) => {
     const scene = await aScene(t);
     scene.hub.run(kari);
     const pod = scene.hub.podOf(kari);
@@ -448,7 +477,7 @@ describe('a restart of the hub', () => {
     assert.partialDeepStrictEqual((await scene.history())[0], { action: 'hub_restarted', by: kari });
   });
 
-  it('is what others are told of while it lasts, not to restart the hub', async (t) => {
+  it('makes other requests answer hub_restarting instead of advising a restart', async (t) => {
     const scene = await aScene(t);
     scene.hub.run(kari);
     scene.hub.freeze();
@@ -460,7 +489,7 @@ describe('a restart of the hub', () => {
     }
   });
 
-  it('is not possible without a hub, and says what helps where one was taken away', async (t) => {
+  it('fails without a hub and advises a forced retry of the notebook', async (t) => {
     const scene = await aScene(t);
     scene.hub.withoutDeployment();
     await assert.rejects(
@@ -470,8 +499,8 @@ describe('a restart of the hub', () => {
   });
 });
 
-describe('the tick', () => {
-  it('takes on what an instance has left behind, and stays with it for a while', async (t) => {
+describe('the operations tick', () => {
+  it('advances an operation that another instance left behind, for several steps', async (t) => {
     const scene = await aScene(t);
     scene.hub.run(kari);
     const opened = await restart(scene);
@@ -481,7 +510,7 @@ describe('the tick', () => {
     assert.equal(await scene.servers.tick(), 0);
   });
 
-  it('goes on with the others when one fails', async (t) => {
+  it('continues with other operations when one fails', async (t) => {
     const scene = await aScene(t);
     scene.hub.run(kari);
     const mine = await restart(scene);

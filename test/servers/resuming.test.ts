@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { OperationRecord } from '../../src/model/operation.ts';
-import { advanceWith, type OperationDeps } from '../../src/servers/advance.ts';
+import { advanceWith } from '../../src/servers/advance.ts';
+import type { OperationDeps } from '../../src/servers/calls.ts';
 import { aScene, kari, type Scene } from './scene.ts';
 
 /** The process ended: nothing after this call runs any more. */
@@ -69,7 +70,7 @@ const wishes = {
   },
 };
 
-/** An operation that is stored and nothing more: whoever opened it was killed before its first step. */
+/** An operation that is only stored: the instance that opened it was killed before its first step. */
 const leftBehind = async (scene: Scene, open: (scene: Scene) => Promise<OperationRecord>) => {
   const dead = { ...scene, servers: scene.another({ store: onlyOpening(scene) }) };
   const opened = await open(dead);
@@ -87,7 +88,7 @@ const onlyOpening = ({ store }: Scene) =>
           : Reflect.get(target, name, receiver),
   });
 
-describe('an instance that is killed', () => {
+describe('a killed instance', () => {
   for (const [name, { prepare, open, changes: once }] of Object.entries(wishes)) {
     for (const moment of ['before', 'after'] as const) {
       it(`${moment} any call of a ${name}, leaves it to another one, which finishes it, once`, async (t) => {
@@ -120,8 +121,8 @@ describe('an instance that is killed', () => {
   }
 });
 
-describe('an instance that was frozen between its look and its call', () => {
-  it('does not act on what it saw', async (t) => {
+describe('an instance suspended between its observation and its call', () => {
+  it('does not act on outdated facts', async (t) => {
     const scene = await aScene(t);
     scene.hub.run(kari);
     const opened = await leftBehind(scene, wishes.restart.open);
@@ -140,7 +141,7 @@ describe('an instance that was frozen between its look and its call', () => {
   });
 });
 
-describe('two instances at once', () => {
+describe('two concurrent instances', () => {
   it('take an operation through each step once, however their calls interleave', async (t) => {
     await fc.assert(
       fc.asyncProperty(

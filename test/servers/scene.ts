@@ -4,7 +4,8 @@ import type { HistoryItem } from '../../src/model/history.ts';
 import type { OperationRecord } from '../../src/model/operation.ts';
 import type { TeamRecord } from '../../src/model/record.ts';
 import { profilesConfigMap } from '../../src/notebooks/profiles.ts';
-import { advanceWith, type OperationDeps } from '../../src/servers/advance.ts';
+import { advanceWith } from '../../src/servers/advance.ts';
+import type { OperationDeps } from '../../src/servers/calls.ts';
 import { serversWith } from '../../src/servers/servers.ts';
 import { metaOf } from '../../src/teams/desired.ts';
 import { scriptedHub } from '../support/hubs.ts';
@@ -57,13 +58,13 @@ export const aScene = async (
     hubs: hub.hubs,
     cluster: hub.cluster,
     clock,
-    hubMs: 50,
+    hubTimeoutMs: 50,
     log,
     access: {
-      async announce() {
+      async prepare() {
         hub.calls.push('announce');
       },
-      async confirm() {
+      async isEffective() {
         hub.calls.push('confirm');
         return isConfirmed;
       },

@@ -4,7 +4,8 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { hubScopes } from '../../src/notebooks/values.ts';
 import type { Hubs } from '../../src/ports/hubs.ts';
 import { Unavailable } from '../../src/ports/unavailable.ts';
-import { type HubUnderTest, hubContract } from '../contracts/hub.ts';
+import type { HubUnderTest } from '../contracts/hub/hub-under-test.ts';
+import { hubContract } from '../contracts/hub.ts';
 import { scriptedHub } from '../support/hubs.ts';
 import { aMoment } from '../support/records.ts';
 

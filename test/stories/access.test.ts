@@ -129,13 +129,13 @@ const readyTeam = async (): Promise<string> => {
   return record.slug;
 };
 
-describe('who may', () => {
-  it('is a question that most operations ask', () => {
+describe('authorization', () => {
+  it('is required by most operations', () => {
     assert.ok(ofTeams.length >= 14, String(ofTeams.length));
     assert.ok(ofTeams.every(({ isPublic }) => !isPublic));
   });
 
-  it('do without a token only what is for everybody', async () => {
+  it('allows only public operations without a token', async () => {
     await api.writesNothing(async () => {
       for (const operation of operations) {
         const answer = await ask(api.anonymous(), operation, missing);
@@ -148,7 +148,7 @@ describe('who may', () => {
   });
 
   for (const operation of ofTeams) {
-    it(`${operation.id}: members and admins, and nobody else hears whether there is a team`, async () => {
+    it(`${operation.id}: allows members and admins, and hides the team from anyone else`, async () => {
       const slug = await readyTeam();
       await api.writesNothing(async () => {
         assertProblem(await ask(api.anonymous(), operation, slug), 'unauthenticated');
@@ -166,7 +166,7 @@ describe('who may', () => {
   }
 });
 
-describe('a team that one may not see', () => {
+describe('a team that the caller may not see', () => {
   const states = {
     'just created': async () => (await api.newTeam()).replace('/v1/teams/', ''),
     'with a notebook': readyTeam,
@@ -187,7 +187,6 @@ describe('a team that one may not see', () => {
   };
   const variations: Readonly<Record<string, Variation>> = {
     'a plain request': {},
-    'an If-Match that fits': { headers: { 'if-match': '"1.0"' } },
     'an If-Match that does not': { headers: { 'if-match': '"99.0"' } },
     'If-None-Match: *': { headers: { 'if-none-match': '*' } },
     'a broken If-Match': { headers: { 'if-match': 'x', 'if-none-match': 'x' } },
@@ -202,11 +201,15 @@ describe('a team that one may not see', () => {
     'an Accept that nothing fits': { headers: { accept: 'image/png' } },
   };
   for (const [state, make] of Object.entries(states)) {
-    it(`${state} answers byte for byte like one that is not there, whatever is asked`, async () => {
+    it(`${state} answers byte for byte like a team that does not exist`, async () => {
       const slug = await make();
       await api.writesNothing(async () => {
         for (const operation of ofTeams) {
-          for (const [what, variation] of Object.entries(variations)) {
+          const fitting = { headers: { 'if-match': await api.tagged(`/v1/teams/${slug}`, '"1.0"') } };
+          for (const [what, variation] of Object.entries({
+            ...variations,
+            'an If-Match that fits': fitting,
+          })) {
             const [there, nowhere] = [
               await ask(stranger, operation, slug, variation),
               await ask(stranger, operation, missing, variation),
@@ -219,7 +222,7 @@ describe('a team that one may not see', () => {
     });
   }
 
-  it('is not in the stranger’s list, and its slug is all that one learns', async () => {
+  it('is not listed, and creating a team with its slug reveals only that the slug is taken', async () => {
     const slug = await readyTeam();
     assert.deepEqual((await stranger.get('/v1/teams')).json(), { items: [] });
     const answer = await stranger.post('/v1/teams', { slug });
@@ -228,8 +231,8 @@ describe('a team that one may not see', () => {
   });
 });
 
-describe('a team’s members', () => {
-  it('see it from the moment on that they are named, and not any more once they are not', async () => {
+describe('members of a team', () => {
+  it('have access as soon as they are added and lose it as soon as they are removed', async () => {
     const slug = await readyTeam();
     const asOla = api.asPerson('Ola.Nordmann@nav.no');
     const path = `/v1/teams/${slug}`;

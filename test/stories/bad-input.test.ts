@@ -35,8 +35,8 @@ const everywhere = async (payload: object | string, expect: (answer: Answer) => 
   for (const [method, url] of bodies) expect(await send(method, url, payload));
 };
 
-describe('an order that does not fit', () => {
-  it('hears of unknown fields at every level', async () => {
+describe('invalid orders', () => {
+  it('report unknown fields at every level', async () => {
     await everywhere(
       {
         cpu: 1,
@@ -60,7 +60,7 @@ describe('an order that does not fit', () => {
     );
   });
 
-  it('hears of wrong types; nothing is coerced', async () => {
+  it('report wrong types without coercion', async () => {
     await everywhere(
       {
         resources: { cpu: { guarantee: '1', limit: [2] }, memory: { limit: 1024 } },
@@ -99,12 +99,12 @@ describe('an order that does not fit', () => {
       await everywhere(body, (answer) => assertProblem(answer, 'validation_failed', [' wrong_type']));
   });
 
-  it('takes null in a patch only', async () => {
+  it('may contain null in a patch only', async () => {
     const answer = await send('PUT', notebook, { culling: null, resources: { cpu: { limit: null } } });
     assertProblem(answer, 'validation_failed', ['/culling wrong_type', '/resources/cpu/limit wrong_type']);
   });
 
-  it('hears of what is out of bounds, and of schema and bounds at once', async () => {
+  it('report bounds and schema violations together', async () => {
     await everywhere(
       {
         resources: { cpu: { guarantee: 0, limit: 17 }, memory: { guarantee: '8Gi', limit: '4Gi' } },
@@ -135,7 +135,7 @@ describe('an order that does not fit', () => {
     ]);
   });
 
-  it('hears of quantities that are none', async () => {
+  it('report malformed quantities', async () => {
     for (const limit of ['2GB', '2G', '', '-1Gi', '1e3Gi', ' 2Gi', '2Gi\n', '.5Gi', '2 Gi', '0x2Gi', '٢Gi'])
       await everywhere({ resources: { memory: { limit } } }, (answer) =>
         assertProblem(answer, 'validation_failed', ['/resources/memory/limit bad_format']),
@@ -149,7 +149,7 @@ describe('an order that does not fit', () => {
     );
   });
 
-  it('has numbers that are numbers', async () => {
+  it('report numbers that JSON cannot represent', async () => {
     for (const [text, code] of [
       ['1e400', 'wrong_type'],
       ['-1e400', 'wrong_type'],
@@ -169,12 +169,12 @@ describe('an order that does not fit', () => {
       );
   });
 
-  it('is JSON', async () => {
+  it('must be JSON', async () => {
     for (const body of ['{', '{"a"}', '{"a":1,}', '', '\u0000', '{}{}', '{"a":"\n"}', '<x/>', '{"a":"\\x"}'])
       await everywhere(body === '' ? ' ' : body, (answer) => assertProblem(answer, 'malformed'));
   });
 
-  it('reaches no prototype', async () => {
+  it('cannot pollute a prototype', async () => {
     for (const body of [
       '{"__proto__":{"image":"x"}}',
       '{"resources":{"__proto__":{"cpu":{}}}}',
@@ -190,13 +190,13 @@ describe('an order that does not fit', () => {
     assert.equal(Object.hasOwn(Object.prototype, 'image'), false);
   });
 
-  it('is judged by the last of two fields of the same name', async () => {
+  it('use the last of two fields with the same name', async () => {
     await everywhere('{"culling":{"timeoutSeconds":3600,"timeoutSeconds":1}}', (answer) =>
       assertProblem(answer, 'validation_failed', ['/culling/timeoutSeconds out_of_range']),
     );
   });
 
-  it('is at most 64 KiB', async () => {
+  it('are limited to 64 KiB', async () => {
     const padded = (bytes: number) => `{"image":7${' '.repeat(bytes - 11)}}`.padEnd(bytes, ' ');
     assert.equal(Buffer.byteLength(padded(65_536)), 65_536);
     await everywhere(padded(65_536), (answer) =>
@@ -205,7 +205,7 @@ describe('an order that does not fit', () => {
     await everywhere(padded(65_537), (answer) => assertProblem(answer, 'payload_too_large'));
   });
 
-  it('may be nested or long as it likes, within its 64 KiB', async () => {
+  it('may be nested or long within 64 KiB', async () => {
     const deep = (open: string, close: string) => `{"image":${open.repeat(30_000)}${close.repeat(30_000)}}`;
     await everywhere(deep('[', ']'), (answer) =>
       assertProblem(answer, 'validation_failed', ['/image wrong_type']),
@@ -226,7 +226,7 @@ describe('an order that does not fit', () => {
     });
   });
 
-  it('has a content type that the operation takes', async () => {
+  it('must have an accepted content type', async () => {
     for (const type of [
       'text/plain',
       'application/xml',
@@ -247,14 +247,14 @@ describe('an order that does not fit', () => {
     );
   });
 
-  it('is there at all', async () => {
+  it('must have a body', async () => {
     for (const method of ['PUT', 'PATCH'] as const)
       assertProblem(await asKari.send({ method, url: notebook }), 'validation_failed', [' required']);
   });
 });
 
 describe('an operation without a body', () => {
-  it('takes none', async () => {
+  it('accepts no body', async () => {
     for (const [method, url] of [
       ['DELETE', notebook],
       ['DELETE', team],
@@ -271,7 +271,7 @@ describe('an operation without a body', () => {
     }
   });
 
-  it('hears of a query that it does not have', async () => {
+  it('reports unknown query parameters', async () => {
     assertProblem(await asKari.delete(`${notebook}?deleteHome=true`), 'validation_failed', [
       '/query/deleteHome unknown_field',
     ]);
@@ -282,15 +282,15 @@ describe('an operation without a body', () => {
   });
 });
 
-describe('what the rules refuse', () => {
-  it('does not shrink a home', async () => {
+describe('the rules', () => {
+  it('refuse to shrink a home', async () => {
     await everywhere({ storage: { home: '19Gi' } }, (answer) =>
       assertProblem(answer, 'cannot_shrink', ['/storage/home cannot_shrink']),
     );
     assertProblem(await send('PUT', notebook, {}), 'cannot_shrink', ['/storage/home cannot_shrink']);
   });
 
-  it('lists every bad entry of an allowlist with its place', async () => {
+  it('report every invalid allowlist entry by its pointer', async () => {
     const hosts = ['pypi.org', '', '*.nav.no', 'ssb.no', '127.0.0.1', 'x.svc', 'a.no:70000', 'ftp://a.no'];
     await everywhere({ storage: { home: '20Gi' }, allowlist: { hosts } }, (answer) =>
       assertProblem(answer, 'invalid_allowlist', [
@@ -304,14 +304,14 @@ describe('what the rules refuse', () => {
     );
   });
 
-  it('takes 200 hosts', async () => {
+  it('accept 200 hosts', async () => {
     const hosts = Array.from({ length: 201 }, (_, i) => `host-${i}.nav.no`);
     await everywhere({ storage: { home: '20Gi' }, allowlist: { hosts } }, (answer) =>
       assertProblem(answer, 'invalid_allowlist', ['/allowlist/hosts/200 too_many_entries']),
     );
   });
 
-  it('says what is wrong with an image', async () => {
+  it('report what is wrong with an image', async () => {
     const codes: readonly ProblemCode[] = [
       'image_invalid',
       'tag_required',
@@ -334,7 +334,7 @@ describe('what the rules refuse', () => {
     }
   });
 
-  it('tells nothing of what went wrong in our own house', async () => {
+  it('reveal nothing about internal errors', async () => {
     for (const failure of [new Error('password=hunter2'), 'hunter2', undefined]) {
       api.outside.pinImage = async () => {
         throw failure;
@@ -351,11 +351,11 @@ describe('what the rules refuse', () => {
   });
 });
 
-describe('a team that does not fit', () => {
+describe('invalid teams', () => {
   const create = (order: unknown) =>
     asKari.post('/v1/teams', typeof order === 'string' ? order : JSON.stringify(order));
 
-  it('has a slug of 2 to 25 characters of its alphabet', async () => {
+  it('are refused unless the slug has 2 to 25 allowed characters', async () => {
     for (const [slug, code] of [
       ['a'.repeat(26), 'too_long'],
       ['a', 'too_short'],
@@ -373,7 +373,7 @@ describe('a team that does not fit', () => {
     assertProblem(await create({}), 'validation_failed', ['/slug required']);
   });
 
-  it('hears of everything at once', async () => {
+  it('report every fault at once', async () => {
     const order = {
       slug: 'X',
       name: 'x',
@@ -407,7 +407,7 @@ describe('a team that does not fit', () => {
     );
   });
 
-  it('has at most 500 members and 100 repositories', async () => {
+  it('are limited to 500 members and 100 repositories', async () => {
     const members = Array.from({ length: 501 }, (_, i) => ({ email: `m${i}@nav.no` }));
     const ghcrRepositories = Array.from({ length: 101 }, (_, i) => `r${i}`);
     assertProblem(await create({ slug: 'many', members, ghcrRepositories }), 'validation_failed', [
@@ -416,14 +416,14 @@ describe('a team that does not fit', () => {
     ]);
   });
 
-  it('is refused for the caller’s own name, too, when somebody else has it as hub user', async () => {
+  it('are refused when another member has the caller’s name as hub user', async () => {
     const answer = await create({ slug: 'taken', members: [{ email: 'ola@nav.no', username: kari }] });
     assertProblem(answer, 'validation_failed', ['/members/1/username duplicate']);
   });
 });
 
-describe('a path that cannot be', () => {
-  it('is not found', async () => {
+describe('a malformed path', () => {
+  it('answers 404', async () => {
     for (const slug of [
       'a'.repeat(26),
       'x',
@@ -446,7 +446,7 @@ describe('a path that cannot be', () => {
   });
 });
 
-describe('a cursor from elsewhere', () => {
+describe('a cursor of another list', () => {
   it('is refused by every list', async () => {
     const { nextCursor } = (await asKari.get(`${team}/history?limit=1`)).json();
     assert.equal((await asKari.get(`${team}/history?cursor=${nextCursor}`)).statusCode, 200);
@@ -459,7 +459,7 @@ describe('a cursor from elsewhere', () => {
   });
 });
 
-describe('a token that does not count', () => {
+describe('an invalid token', () => {
   const attempts: readonly (readonly [string, () => Promise<string>])[] = [
     ['expired', () => api.issuer.token({ exp: Math.floor(Date.now() / 1000) - 60 })],
     [
@@ -485,7 +485,7 @@ describe('a token that does not count', () => {
     ['cut short', async () => (await api.issuer.token()).slice(0, -8)],
   ];
   for (const [what, token] of attempts) {
-    it(`is one ${what}`, async () => {
+    it(`is refused: one ${what}`, async () => {
       const client = api.anonymous({ authorization: `Bearer ${await token()}` });
       for (const answer of [
         await client.get('/v1/teams'),
@@ -500,16 +500,16 @@ describe('a token that does not count', () => {
     });
   }
 
-  it('is none at all', async () => {
+  it('is refused when missing', async () => {
     for (const client of [api.anonymous(), api.anonymous({ authorization: 'Basic a2FyaTpoZW1tZWxpZw==' })])
       assertProblem(await client.post('/v1/teams', { slug: 'sneaky' }), 'unauthenticated');
   });
 });
 
-describe('somebody of another team', () => {
+describe('a member of another team', () => {
   const asOla = api.asPerson('ola.nordmann@nav.no');
 
-  it('changes nothing, whatever the request', async () => {
+  it('cannot change anything', async () => {
     for (const answer of [
       await asOla.put(notebook, { storage: { home: '30Gi' } }),
       await asOla.patch(notebook, { culling: { timeoutSeconds: 7200 } }),

@@ -72,7 +72,7 @@ describe('npm run local', { timeout: 120_000 }, () => {
     await rm(folder, { recursive: true, force: true });
   });
 
-  it('answers on every part’s port and prints what to paste next', async () => {
+  it('answers on every port and prints commands to try', async () => {
     const { text } = await start();
     assert.equal((await fetch(`${urlOf('api', port)}/readyz`)).status, 200);
     assert.equal((await fetch(`${urlOf('kubernetes', port)}/version`)).status, 200);
@@ -83,7 +83,7 @@ describe('npm run local', { timeout: 120_000 }, () => {
     assert.ok(text.includes(firstSteps({ url: (part) => urlOf(part, port) })), text);
   });
 
-  it('prints commands that work as they are', () => {
+  it('prints commands that work', () => {
     const printed = firstSteps({ url: (part) => urlOf(part, port) });
     const hasKubectl = spawnSync('kubectl', ['version', '--client']).status === 0;
     const lines = printed.split('\n').filter((line) => hasKubectl || !line.startsWith('kubectl'));
@@ -98,7 +98,7 @@ describe('npm run local', { timeout: 120_000 }, () => {
     if (hasKubectl) assert.match(stdout, /helmrelease\S*\/jupyterhub\s.*Helm install succeeded/);
   });
 
-  it('refuses to start beside itself, and says how to', async () => {
+  it('refuses to share ports or data with another sandbox, and says what to change', async () => {
     const samePorts = new Run([], { LOCAL_PORT: String(port), LOCAL_DIR: `${folder}/other` });
     assert.equal(await samePorts.ended, 1);
     assert.match(samePorts.text, new RegExp(`${portOf('api', port)} \\(api\\).*\n.*LOCAL_PORT=`));
@@ -107,7 +107,7 @@ describe('npm run local', { timeout: 120_000 }, () => {
     assert.match(sameData.text, /Another sandbox is running.*\n.*LOCAL_DIR=/);
   });
 
-  it('ends as a whole when it is interrupted, and keeps its data and its clock', async () => {
+  it('stops completely when interrupted, and keeps its data and its clock', async () => {
     const advance = async (seconds: number): Promise<number> => {
       const answer = await fetch(`${urlOf('hubs', port)}/_sandbox/clock`, {
         method: 'POST',
@@ -136,14 +136,14 @@ describe('npm run local', { timeout: 120_000 }, () => {
     assert.ok(namespaces.includes(String(at(team.body, 'namespace'))));
   });
 
-  it('leaves no process behind when it is killed, and starts again', async () => {
+  it('leaves no process behind when killed, and starts again', async () => {
     await stop('SIGKILL');
     while ((await takenPorts(port)).length > 0) await sleep(20);
     await start();
     assert.equal((await kari().call('GET', '/teams/team-a')).status, 200);
   });
 
-  it('ends with the last words of a part that dies', async () => {
+  it('ends with the last output of a part that dies', async () => {
     const current = run;
     assert.ok(current);
     const listed = spawn('ps', ['-o', 'pid=,args=', '--ppid', String(current.child.pid)]);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import type { Hubs, HubUser } from '../../src/ports/hubs.ts';
 import { Unavailable } from '../../src/ports/unavailable.ts';
 
-/** A hub as reconcile meets it: users come and go, it may be away, and a server may take its time to stop. */
+/** A hub for reconcile: users are added and removed, it may be unavailable, and a server may be slow to stop. */
 export const aHub = () => {
   const users = new Set<string>();
   /** Users whose server stops slowly: removing them is to be asked for again. */

@@ -14,7 +14,7 @@ interface Person {
   /** When what is pending is over, epoch milliseconds. */
   doneAt: number;
   failsWith: string | undefined;
-  /** What the hub tells of the last start that failed. */
+  /** The hub’s message about the last failed start. */
   failed: string | undefined;
   isBusy: boolean;
   lines: SpawnProgress[];
@@ -32,8 +32,8 @@ const readyCondition = (status: 'True' | 'False') => [{ type: 'Ready', status }]
 const image = `ghcr.io/navikt/jupyter:1@sha256:${'a'.repeat(64)}`;
 
 /**
- * One team’s hub and the part of the cluster that its notebooks are in, in memory and on the test’s clock: the state
- * machine of facts b1, as far as our port speaks of it. What a test scripts (`hold`, `failNextStart`, `goAway`,
+ * One team’s hub and the part of the cluster that its notebooks are in, in memory and on the test’s clock: JupyterHub’s
+ * state machine as far as our port goes. What a test scripts (`hold`, `failNextStart`, `goAway`,
  * `troublePod`) happens; every call is in `calls`.
  */
 export const scriptedHub = ({ clock, team, startMs = 2_000, stopMs = 1_000 }: Options) => {
@@ -92,7 +92,15 @@ export const scriptedHub = ({ clock, team, startMs = 2_000, stopMs = 1_000 }: Op
   };
 
   const ended = (person: Person): void => {
-    Object.assign(person, { state: 'stopped', startedAt: null, failsWith: undefined, lines: [] });
+    // JupyterHub counts a stop as activity (user.py, `stop`).
+    const lastActivityAt = iso();
+    Object.assign(person, {
+      state: 'stopped',
+      startedAt: null,
+      lastActivityAt,
+
+      lines: [],
+    });
     pods.delete(person.name);
   };
 
@@ -104,8 +112,9 @@ export const scriptedHub = ({ clock, team, startMs = 2_000, stopMs = 1_000 }: Op
         if (person.failsWith !== undefined) {
           const message = `Spawn failed: ${person.failsWith}`;
           ended(person);
+          person.failsWith = undefined;
           person.failed = message;
-        } else if (!troubled.has(person.name)) {
+        } else if (pods.has(person.name) && !troubled.has(person.name)) {
           person.state = 'running';
           person.lastActivityAt = iso();
           editPod(person.name, { status: { phase: 'Running', conditions: readyCondition('True') } });
@@ -328,9 +337,9 @@ export const scriptedHub = ({ clock, team, startMs = 2_000, stopMs = 1_000 }: Op
     team,
     hubs,
     cluster,
-    /** Every call that changes something at the hub or in the cluster, and every look at the hub, in order. */
+    /** Every call that changes the hub or the cluster, and every read of the hub, in order. */
     calls,
-    /** How often the hub was told so, whoever it was about. */
+    /** The number of such calls, for any user. */
     told: (call: string) => calls.filter((one) => one === call || one.startsWith(`${call} `)).length,
     now: clock.now,
     settle,
@@ -362,6 +371,13 @@ export const scriptedHub = ({ clock, team, startMs = 2_000, stopMs = 1_000 }: Op
     failNextStart(name: string, message: string) {
       person(name).failsWith = message;
     },
+    /** A start that is pending fails: the hub gives up and deletes the pod. */
+    failPendingStart(name: string, message: string) {
+      const found = person(name);
+      ended(found);
+      found.failed = `Spawn failed: ${message}`;
+      tell();
+    },
     refuseStarts(refusal: HubRefusal | undefined) {
       refusesStarts = refusal;
     },
@@ -371,7 +387,7 @@ export const scriptedHub = ({ clock, team, startMs = 2_000, stopMs = 1_000 }: Op
     setBusy(name: string, isBusy: boolean) {
       person(name).isBusy = isBusy;
     },
-    /** The hub has just started and looks whether this server runs. */
+    /** The hub has just started and is checking whether this server is running. */
     check(name: string) {
       person(name).state = 'check';
     },

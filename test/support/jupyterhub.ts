@@ -23,10 +23,10 @@ import { Value } from 'typebox/value';
 import { WebSocket } from 'undici';
 import { openHubs } from '../../src/adapters/jupyterhub.ts';
 import { hubScopes } from '../../src/notebooks/values.ts';
-import type { HubUnderTest } from '../contracts/hub.ts';
+import type { HubUnderTest } from '../contracts/hub/hub-under-test.ts';
 
 /**
- * A real JupyterHub on the loopback with nobody in it: the hub and configurable-http-proxy as processes, notebook
+ * A real JupyterHub without users on the loopback: the hub and configurable-http-proxy as processes, notebook
  * servers as processes of the hub's, dummy logins, and our service with our scopes.
  */
 export interface TestJupyterHub extends HubUnderTest {
@@ -220,7 +220,7 @@ export const startJupyterHub = async (major: 5 | 6): Promise<TestJupyterHub> => 
 
   const team = { slug: 'team-a', id: 'team-a-1234' };
   const clock = { now: Date.now };
-  // A machine that tests much else at once is slow, not away.
+  // Under load the hub is slow, not unavailable.
   const withTokens = (tokens: readonly string[]) =>
     openHubs({ urlTemplate: url, tokens: () => tokens, clock, callMs: 60_000 });
   // As the server knows its own address; what a browser would be sent to.
@@ -286,7 +286,7 @@ export const startJupyterHub = async (major: 5 | 6): Promise<TestJupyterHub> => 
 
 const secret = (): string => randomBytes(32).toString('hex');
 
-/** Hands code to a kernel and leaves, as somebody who closes the laptop. Answers once the kernel has taken it. */
+/** Hands code to a kernel and leaves, like a user who closes the laptop. Answers once the kernel has taken it. */
 const execute = async (url: string, token: string, code: string): Promise<void> => {
   const socket = new WebSocket(url, { headers: { authorization: `token ${token}` } });
   const opened = Promise.withResolvers<void>();

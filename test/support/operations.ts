@@ -1,7 +1,7 @@
 import type { OperationRecord } from '../../src/model/operation.ts';
 import { aMoment } from './records.ts';
 
-/** An operation right after somebody asked for it: Kari’s server is to be started, and the tick looks at once. */
+/** A newly opened operation: Kari’s server is to be started, and the operation is due. */
 export const anOperation = (overrides: Partial<OperationRecord> = {}): OperationRecord => ({
   id: 'op-6f1c2a9be0d34c57',
   kind: 'start',

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
-import type { SecretManager, StoredSecretVersion } from '../../src/ports/google.ts';
+import type { SecretVersion } from '../../src/model/secret.ts';
+import type { SecretManager } from '../../src/ports/secret-manager.ts';
 
 /** A Secret Manager in which every team has its secret: versions come, and go on and off. For tests of who may. */
 export const aSecretManager = ({ now }: { now(): number }): SecretManager => {
-  const secrets = new Map<string, StoredSecretVersion[]>();
-  const versionsOf = (id: string): StoredSecretVersion[] => {
+  const secrets = new Map<string, SecretVersion[]>();
+  const versionsOf = (id: string): SecretVersion[] => {
     const known = secrets.get(id) ?? [];
     secrets.set(id, known);
     return known;
@@ -21,7 +22,7 @@ export const aSecretManager = ({ now }: { now(): number }): SecretManager => {
     async addVersion(id) {
       const versions = versionsOf(id);
       const createdAt = new Date(now()).toISOString();
-      const added: StoredSecretVersion = {
+      const added: SecretVersion = {
         version: String(versions.length + 1),
         state: 'enabled',
         createdAt,
@@ -34,7 +35,7 @@ export const aSecretManager = ({ now }: { now(): number }): SecretManager => {
       const index = versions.findIndex((one) => one.version === version);
       const found = versions[index];
       if (found === undefined) return undefined;
-      const next: StoredSecretVersion = { ...found, state: enabled ? 'enabled' : 'disabled' };
+      const next: SecretVersion = { ...found, state: enabled ? 'enabled' : 'disabled' };
       versions[index] = next;
       return next;
     },

@@ -7,27 +7,29 @@ import { openSqliteStore } from '../../src/adapters/sqlite.ts';
 import { defaultEntryOptions } from '../../src/egress/entry.ts';
 import { noNotebooks } from '../../src/egress/live-egress.ts';
 import { defaultEgressSettings } from '../../src/egress/policy.ts';
+import { defaultLimits } from '../../src/model/limits.ts';
 import { namespaceOf } from '../../src/model/names.ts';
 import type { NotebookImage, NotebookOrder, NotebookSpec } from '../../src/model/notebook.ts';
+import { complete } from '../../src/model/notebook-fields.ts';
 import type { TeamRecord } from '../../src/model/record.ts';
-import { defaultLimits } from '../../src/notebooks/bounds.ts';
 import { platformHash, releaseSpec } from '../../src/notebooks/desired.ts';
-import { deleteNotebook, order, retry } from '../../src/notebooks/rules.ts';
-import { complete } from '../../src/notebooks/spec.ts';
+import { isPlatformContentOf } from '../../src/notebooks/platform-content.ts';
+import { deleteNotebook, orderNotebook, retryNotebook } from '../../src/notebooks/rules.ts';
 import type { Cluster, Manifest } from '../../src/ports/cluster.ts';
 import type { DnsAnswer, DnsResolver } from '../../src/ports/dns.ts';
 import type { Log } from '../../src/ports/runtime.ts';
 import type { Decide } from '../../src/ports/store.ts';
+import type { ReconcileDeps } from '../../src/reconcile/context.ts';
 import { reconcileWith } from '../../src/reconcile/reconcile.ts';
 import { renderWith } from '../../src/reconcile/render.ts';
-import type { Provisioned } from '../../src/secrets/provision.ts';
+import type { ProvisionResult } from '../../src/secrets/provision.ts';
 import { deleteTeam, newTeam } from '../../src/teams/rules.ts';
 import { aPlatform } from '../notebooks/platform.ts';
 import type { Send } from './cluster-files.ts';
 import { aHub } from './hub-users.ts';
 import { aMoment } from './records.ts';
 
-/** A running API server: our adapter, opened, and a way past it for everybody else. */
+/** A running API server: the adapter connected to it, and direct access for other users. */
 export interface Kubernetes {
   readonly cluster: Cluster;
   readonly send: Send;
@@ -46,7 +48,7 @@ const RawAnswer = Type.Object({
 });
 const RawList = Type.Object({ items: Type.Array(RawAnswer) });
 
-/** Where each kind that the tests look at is kept. */
+/** The API path of each kind that the tests read. */
 const paths: Readonly<Record<string, string>> = {
   ServiceAccount: 'api/v1/serviceaccounts',
   ConfigMap: 'api/v1/configmaps',
@@ -139,19 +141,20 @@ export const aWorld = async (t: After, { cluster, send }: Kubernetes) => {
       return addresses.length === 0 ? { answer: 'absent' } : { answer: 'addresses', addresses };
     },
   };
-  const google: { answer: Provisioned; asked: number; dismantled: { deleteSecret: boolean }[] } = {
+  const google: { answer: ProvisionResult; asked: number; dismantled: { deleteSecret: boolean }[] } = {
     answer: { state: 'ready' },
     asked: 0,
     dismantled: [],
   };
-  const reconcileThrough = (through: Cluster) =>
+  const reconcileThrough = (outside: Partial<ReconcileDeps>) =>
     reconcileWith({
       store,
-      cluster: through,
+      cluster,
       clock,
       render: renderLive,
       hubs: hub.port,
       egress,
+      isPlatformContent: isPlatformContentOf({ hub: { existingSecret: 'hub-login' } }, ['ConfigMap istio-*']),
       dns: names,
       random: () => 0,
       google: {
@@ -165,12 +168,16 @@ export const aWorld = async (t: After, { cluster, send }: Kubernetes) => {
         },
       },
       log,
+      ...outside,
     });
   const look = (
     through: Cluster = cluster,
     deadline = signal(),
     options: { readonly announced?: boolean } = {},
-  ) => reconcileThrough(through)(slug, deadline, options);
+  ) => reconcileThrough({ cluster: through })(slug, deadline, options);
+  /** The same with other ports in place of the world’s. */
+  const reconcile = (outside: Partial<ReconcileDeps>, deadline = signal()) =>
+    reconcileThrough(outside)(slug, deadline);
   const namespace = async () => namespaceOf((await record()).id);
 
   const create = async (): Promise<TeamRecord> => {
@@ -190,7 +197,7 @@ export const aWorld = async (t: After, { cluster, send }: Kubernetes) => {
 
   const place = (spec: NotebookSpec, image: NotebookImage | null = null) =>
     change((team) =>
-      order(
+      orderNotebook(
         team,
         {
           spec,
@@ -234,6 +241,7 @@ export const aWorld = async (t: After, { cluster, send }: Kubernetes) => {
     record,
     change,
     look,
+    reconcile,
     namespace,
     create,
     place,
@@ -247,7 +255,7 @@ export const aWorld = async (t: After, { cluster, send }: Kubernetes) => {
 
     /** The notebook ordered, or changed to another order. */
     order: (wish: NotebookOrder = {}) => place(complete(wish, defaultLimits)),
-    retry: (force: boolean) => change((team) => retry(team, force, act())),
+    retry: (force: boolean) => change((team) => retryNotebook(team, force, act())),
     deleteNotebook: (deleteHomes = false) => change((team) => deleteNotebook(team, { deleteHomes }, act())),
     deleteTeam: (deleteHomes = false) =>
       change((team) => deleteTeam(team, { deleteHomes, deleteSecret: false }, act())),
@@ -273,7 +281,7 @@ export const aWorld = async (t: After, { cluster, send }: Kubernetes) => {
       ]);
     },
 
-    /** What somebody who is not us does to an object, by a JSON merge patch. */
+    /** Changes an object as another user, by a JSON merge patch. */
     async edit(kind: string, name: string, patch: object): Promise<void> {
       const path = pathOf(await namespace(), kind, name);
       const { code, body } = await send('PATCH', path, patch, 'application/merge-patch+json');
@@ -311,7 +319,7 @@ export const versions = (objects: ReadonlyMap<string, Raw>): Readonly<Record<str
     [...objects].map(([name, { metadata }]) => [name, `${metadata.uid} at ${metadata.resourceVersion}`]),
   );
 
-/** What each object says, whoever made it and when. */
+/** The content of each object, without metadata about its creation. */
 export const contents = (objects: ReadonlyMap<string, Raw>): Readonly<Record<string, unknown>> =>
   Object.fromEntries(
     [...objects].map(([name, { metadata, spec, data, type }]) => {

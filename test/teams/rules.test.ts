@@ -25,6 +25,21 @@ describe('members', () => {
     ],
     ['are sorted by e-mail', [{ email: 'ola@nav.no' }, { email: 'KARI@nav.no' }], [kari, ola]],
   ];
+  it('lower-case ASCII only: a KELVIN SIGN does not make a stranger of a member', () => {
+    const kelvin = { email: '\u212Aari@nav.no', username: 'kelvin' };
+    const members = membersOf([{ email: 'KARI@nav.no' }, kelvin]);
+    assert.deepEqual(members, [kari, kelvin]);
+  });
+
+  it('include the caller of a new team only under the caller’s own e-mail', () => {
+    const order = { slug: 'team-a', members: [{ email: '\u212Aari@nav.no', username: 'kelvin' }] };
+    const team = newTeam(order, 'team-a-3f9c', { by: 'kari@nav.no', now: later });
+    assert.deepEqual(
+      team.members.map(({ email }) => email),
+      ['kari@nav.no', '\u212Aari@nav.no'],
+    );
+  });
+
   for (const [sentence, orders, expected] of good) {
     it(sentence, () => assert.deepEqual(membersOf(orders), expected));
   }

@@ -2,16 +2,19 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { OperationKind, OperationRecord, OperationStep } from '../../src/model/operation.ts';
+import { afterCall } from '../../src/servers/after-call.ts';
+import type { HubFacts, ServerFacts } from '../../src/servers/facts.ts';
+import { nextStep } from '../../src/servers/next-step.ts';
+import { newOperation } from '../../src/servers/operation-state.ts';
 import { operationView } from '../../src/servers/operation-view.ts';
 import type { PodView } from '../../src/servers/pod.ts';
-import { afterCall, begun, type HubFacts, nextStep, type ServerFacts } from '../../src/servers/steps.ts';
 import { aMoment } from '../support/records.ts';
 
 const now = Date.parse(aMoment);
 const kari = 'kari.nordmann@nav.no';
 
 const operation = (kind: OperationKind, over: Partial<OperationRecord> = {}): OperationRecord => ({
-  ...begun(
+  ...newOperation(
     {
       id: 'op-0000000000000001',
       kind,
@@ -28,7 +31,7 @@ const operation = (kind: OperationKind, over: Partial<OperationRecord> = {}): Op
 const pod: PodView = {
   name: 'jupyter-kari',
   uid: 'new',
-  isLeaving: false,
+  isTerminating: false,
   isReady: true,
   image: null,
   profile: null,
@@ -52,7 +55,8 @@ const facts = (over: Partial<ServerFacts> = {}): ServerFacts => ({
   hub: { answered: true, isUser: true, server: running },
   pods: { answered: true, pod },
   isMember: true,
-  told: '',
+  stoppedAt: null,
+  hubMessage: '',
   ...over,
 });
 const hub = (server: Extract<ServerFacts['hub'], { answered: true }>['server']) =>
@@ -68,14 +72,14 @@ const next = (record: OperationRecord, seen: ServerFacts | HubFacts, at = now): 
       return 'wait';
     case 'call':
       return `call ${found.call}`;
-    case 'go':
+    case 'write':
       return found.to.outcome === null
         ? `go ${found.to.step}`
         : `${found.to.outcome} ${found.to.reason ?? ''}`.trim();
   }
 };
 
-describe('what is done next', () => {
+describe('the next step', () => {
   const late = now + 400_000;
   const rows: readonly (readonly [
     says: string,
@@ -106,7 +110,7 @@ describe('what is done next', () => {
       'call force_stop',
     ],
     [
-      'force needs somebody who answers',
+      'force needs an answer from hub or cluster',
       'stop',
       'stop',
       { force: true },
@@ -154,7 +158,7 @@ describe('what is done next', () => {
       'stop',
       'await_stopped',
       { force: true },
-      facts({ pods: { answered: true, pod: { ...pod, isLeaving: true } } }),
+      facts({ pods: { answered: true, pod: { ...pod, isTerminating: true } } }),
       'wait',
     ],
 
@@ -175,7 +179,7 @@ describe('what is done next', () => {
       'call start',
     ],
     [
-      'what somebody else starts is followed',
+      'a start requested elsewhere is followed',
       'start',
       'start',
       {},
@@ -189,15 +193,22 @@ describe('what is done next', () => {
       'start',
       'start',
       {},
-      facts({ hub: hub(stopped), pods: { answered: true, pod: { ...pod, isLeaving: true } } }),
+      facts({ hub: hub(stopped), pods: { answered: true, pod: { ...pod, isTerminating: true } } }),
       'wait',
     ],
-    ['a hub that has not noticed is told', 'restart', 'start', {}, facts({ pods: noPod }), 'call forget'],
+    ['a hub that has not noticed is told', 'restart', 'start', {}, facts({ pods: noPod }), 'call stop_stale'],
     ['nothing is started unseen', 'start', 'start', {}, facts({ hub: hub(stopped), pods: silence }), 'wait'],
     ['nor while it stops', 'start', 'start', {}, facts({ hub: hub(stopping) }), 'wait'],
     ['nor for who left', 'start', 'start', {}, facts({ isMember: false }), 'failed not_a_member'],
 
-    ['hub and pod are there: the access is confirmed', 'start', 'await_ready', {}, facts(), 'call confirm'],
+    [
+      'hub and pod are there: the access is confirmed',
+      'start',
+      'await_ready',
+      {},
+      facts(),
+      'call confirm_access',
+    ],
     ['a hub without a pod is not enough', 'start', 'await_ready', {}, facts({ pods: noPod }), 'wait'],
     ['nor with the old one', 'restart', 'await_ready', { formerPod: 'new' }, facts(), 'wait'],
     ['nor while the cluster is silent', 'start', 'await_ready', {}, facts({ pods: silence }), 'wait'],
@@ -255,7 +266,7 @@ describe('what is done next', () => {
     it(says, () => assert.equal(next(operation(kind, { step, ...over }), seen), expected));
   }
 
-  it('after its time is a failure, whatever was about to be done', () => {
+  it('fails after the deadline, whatever was next', () => {
     const failing = (kind: OperationKind, step: OperationStep, seen: ServerFacts) =>
       next(operation(kind, { step }), seen, late);
     assert.equal(failing('stop', 'stop', facts()), 'failed stop_timed_out');
@@ -267,13 +278,13 @@ describe('what is done next', () => {
     assert.equal(failing('start', 'await_ready', facts({ hub: hub(spawning) })), 'failed start_timed_out');
   });
 
-  it('after its time counts what has come about by then', () => {
-    assert.equal(next(operation('start', { step: 'await_ready' }), facts(), late), 'call confirm');
+  it('counts progress made by the deadline', () => {
+    assert.equal(next(operation('start', { step: 'await_ready' }), facts(), late), 'call confirm_access');
     const down = facts({ hub: hub(stopped), pods: noPod });
     assert.equal(next(operation('stop', { step: 'await_stopped' }), down, late), 'ready');
   });
 
-  it('to a hub is to patch it once, and to wait until it is rolled out and answers', () => {
+  it('of a hub restart patches once and waits for rollout and answer', () => {
     const old = { restartedAt: '2026-11-01T09:00:00Z', isRolledOut: true };
     const ours = { restartedAt: aMoment, isRolledOut: true };
     const seen = (deployment: HubFacts['deployment'], answers = true): HubFacts => ({ deployment, answers });
@@ -290,7 +301,7 @@ describe('what is done next', () => {
   });
 });
 
-describe('a refusal of the hub', () => {
+describe('a hub’s refusal', () => {
   const starting = operation('start');
   const call = { call: 'start', formerPod: null, isUser: true } as const;
   const after = (refused: Parameters<typeof afterCall>[2] & { readonly answer: 'refused' }) =>
@@ -299,11 +310,11 @@ describe('a refusal of the hub', () => {
     refused: 'already_running' | 'pending_spawn' | 'pending_stop' | 'too_many_servers' | 'refused',
   ) => ({ answer: 'refused', refused, message: 'No.' }) as const;
 
-  it('that says it is started already counts as started', () => {
+  it('counts as started when the server is already starting', () => {
     assert.equal(after(refusal('already_running'))?.step, 'await_ready');
     assert.equal(after(refusal('pending_spawn'))?.step, 'await_ready');
   });
-  it('that passes is waited for, and one that does not is a failure with the hub’s words', () => {
+  it('is retried when temporary, else fails with the hub’s message', () => {
     assert.equal(after(refusal('pending_stop')), undefined);
     assert.equal(after(refusal('too_many_servers'))?.reason, 'too_many_servers');
     assert.match(after(refusal('refused'))?.message ?? '', /No\.$/);
@@ -317,21 +328,19 @@ describe('an operation as clients see it', () => {
     message: 'The notebook is starting.',
   });
 
-  it('has the hub’s percent and words during a start, never less than before and 100 only at its end', () => {
-    const heard = (progress: number) => operationView(starting, { progress, message: 'Pulling' });
-    assert.partialDeepStrictEqual(heard(60), { progress: 60, message: 'Pulling' });
-    assert.equal(heard(10).progress, 40);
-    assert.equal(heard(100).progress, 99);
+  it('shows the hub’s message during a start, and only the progress that is stored', () => {
+    const heard = operationView(starting, { message: 'Pulling' });
+    assert.partialDeepStrictEqual(heard, { progress: 40, message: 'Pulling' });
     const over = operationView(
       { ...starting, step: 'done', outcome: 'ready', progress: 100, message: 'Done.' },
-      { progress: 60, message: 'x' },
+      { message: 'x' },
     );
     assert.partialDeepStrictEqual(over, { phase: 'ready', progress: 100, message: 'Done.' });
   });
 
-  it('keeps our words where they say what is wrong', () => {
+  it('keeps our message when it says what is wrong', () => {
     const pulling = { ...starting, message: 'The image x cannot be pulled.' };
-    assert.equal(operationView(pulling, { progress: 50, message: 'Pulling' }).message, pulling.message);
+    assert.equal(operationView(pulling, { message: 'Pulling' }).message, pulling.message);
   });
 });
 
@@ -345,14 +354,19 @@ describe('every step', () => {
         answered: fc.constant(true as const),
         pod: fc.option(
           fc
-            .record({ isLeaving: fc.boolean(), isReady: fc.boolean(), uid: fc.constantFrom('old', 'new') })
+            .record({
+              isTerminating: fc.boolean(),
+              isReady: fc.boolean(),
+              uid: fc.constantFrom('old', 'new'),
+            })
             .map((over) => ({ ...pod, ...over })),
           { nil: undefined },
         ),
       }),
     ),
     isMember: fc.boolean(),
-    told: fc.constantFrom('', 'Spawn failed: no'),
+    stoppedAt: fc.constantFrom(null, '2026-11-23T08:00:00.000Z'),
+    hubMessage: fc.constantFrom('', 'Spawn failed: no'),
   });
   const steps = {
     start: ['start', 'await_ready', 'cancel'],
@@ -370,14 +384,14 @@ describe('every step', () => {
       .map(({ kind: of, ...over }) => operation(of, over)),
   );
 
-  it('ends or has a time to be looked at, keeps what it is, never goes back, and never outlives its deadline', () => {
+  it('ends or has a due time, keeps its identity, never goes back and respects its deadline', () => {
     fc.assert(
       fc.property(anyOperation, anyFacts, fc.integer({ min: 0, max: 500_000 }), (record, seen, ms) => {
         const found = nextStep(record, seen, now + ms);
         const isLate = now + ms >= Date.parse(record.deadlineAt);
         if (found.do === 'wait') assert.ok(!isLate);
         if (found.do === 'call' && isLate) assert.equal(found.call, 'confirm');
-        if (found.do !== 'go') return;
+        if (found.do !== 'write') return;
         const { to } = found;
         assert.deepEqual(
           [to.id, to.user, to.kind, to.createdAt],
@@ -391,7 +405,7 @@ describe('every step', () => {
         ];
         assert.ok(order.indexOf(to.step) >= order.indexOf(record.step), `${record.step} → ${to.step}`);
         assert.ok(to.progress >= record.progress);
-        // One that nobody saw is not said to be stopped.
+        // A server that was not observed must not be reported as stopped.
         if (to.outcome === 'ready' && record.kind !== 'stop')
           assert.fail('only a confirmed access ends a start');
         if (to.outcome === 'ready') assert.ok(seen.hub.answered || seen.pods.answered);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { bytesOf, coresOf, mebibytes, printBytes } from '../../src/notebooks/quantity.ts';
+import { bytesOf, coresOf, mebibytes, printBytes } from '../../src/lib/quantity.ts';
 
 describe('a quantity of memory or storage', () => {
   const rows: readonly (readonly [string, number])[] = [

@@ -2,17 +2,11 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Problem } from '../../src/model/problems.ts';
 import type { HubServer } from '../../src/ports/hubs.ts';
+import { extended, extensionOf } from '../../src/servers/extension.ts';
+import type { HubView, PodsView } from '../../src/servers/facts.ts';
 import { podsByUser } from '../../src/servers/pod.ts';
-import {
-  chosenProfile,
-  extended,
-  extensionOf,
-  type HubView,
-  isRestartPending,
-  type PodsView,
-  serverView,
-  stateOf,
-} from '../../src/servers/rules.ts';
+import { chosenProfile, isRestartPending } from '../../src/servers/profiles.ts';
+import { serverView, stateOf } from '../../src/servers/server-view.ts';
 import { aMoment, anOrderedRecord } from '../support/records.ts';
 
 const kari = 'kari.nordmann@nav.no';
@@ -31,7 +25,7 @@ const server = (over: Partial<HubServer> = {}): HubServer => ({
 const pod = {
   name: 'jupyter-kari',
   uid: 'pod-1',
-  isLeaving: false,
+  isTerminating: false,
   isReady: true,
   image: 'ghcr.io/navikt/x:1@sha256:aaa',
   profile: 'python-3-13',
@@ -49,7 +43,12 @@ describe('the state of a server', () => {
     ['hub and pod agree that it runs', hub(), pods(), 'running'],
     ['the hub says that it runs, the cluster says nothing', hub(), silence, 'running'],
     ['the hub has not noticed that the pod is gone', hub(), noPod, 'stopping'],
-    ['the hub has not noticed that the pod is going', hub(), pods({ ...pod, isLeaving: true }), 'stopping'],
+    [
+      'the hub has not noticed that the pod is going',
+      hub(),
+      pods({ ...pod, isTerminating: true }),
+      'stopping',
+    ],
     ['the hub starts it', hub(server({ ready: false, pending: 'spawn' })), noPod, 'starting'],
     ['the hub stops it', hub(server({ ready: false, pending: 'stop' })), pods(), 'stopping'],
     ['the hub has just started', hub(server({ ready: false, pending: 'check' })), pods(), 'hub_restarting'],
@@ -59,36 +58,36 @@ describe('the state of a server', () => {
       noPod,
       'hub_restarting',
     ],
-    ['nobody ever started it', hub(null), noPod, 'stopped'],
+    ['it was never started', hub(null), noPod, 'stopped'],
     ['it was stopped', hub(stopped), noPod, 'stopped'],
     ['it was stopped, and the cluster says nothing', hub(stopped), silence, 'stopped'],
     [
       'the hub has let it go, its pod is still going',
       hub(stopped),
-      pods({ ...pod, isLeaving: true }),
+      pods({ ...pod, isTerminating: true }),
       'stopping',
     ],
     ['a pod has come between the two questions', hub(stopped), pods({ ...pod, isReady: false }), 'starting'],
     ['a pod runs of which the hub knows nothing', hub(stopped), pods(), 'unknown'],
     ['the hub does not answer, the pod runs', silence, pods(), 'running'],
     ['the hub does not answer, the pod is not ready', silence, pods({ ...pod, isReady: false }), 'starting'],
-    ['the hub does not answer, the pod is going', silence, pods({ ...pod, isLeaving: true }), 'stopping'],
+    ['the hub does not answer, the pod is going', silence, pods({ ...pod, isTerminating: true }), 'stopping'],
     ['the hub does not answer, there is no pod', silence, noPod, 'unknown'],
-    ['nobody answers', silence, silence, 'unknown'],
+    ['neither answers', silence, silence, 'unknown'],
   ];
   for (const [what, hubView, podsView, state] of table) {
     it(`is ${state} when ${what}`, () => assert.equal(stateOf({ hub: hubView, pods: podsView }), state));
   }
 
-  it('is never stopped while the hub does not answer', () => {
+  it('is never `stopped` while the hub does not answer', () => {
     for (const podsView of [pods(), noPod, silence])
       assert.notEqual(stateOf({ hub: silence, pods: podsView }), 'stopped');
   });
 });
 
-describe('a restart is pending', () => {
+describe('pendingRestart', () => {
   const offered = [{ slug: 'python-3-13', isDefault: true, revision: 'r1' }];
-  it('when the profile says otherwise by now, or is not offered any more', () => {
+  it('is true when the profile’s revision changed, or the profile is no longer offered', () => {
     assert.equal(isRestartPending(pod, offered), false);
     assert.equal(isRestartPending({ ...pod, profileRevision: 'r0' }, offered), true);
     assert.equal(isRestartPending({ ...pod, profile: 'python-3-9' }, offered), true);
@@ -101,13 +100,13 @@ describe('the profile of a start', () => {
     { slug: 'a', isDefault: false, revision: '1' },
     { slug: 'b', isDefault: true, revision: '1' },
   ];
-  it('is the one asked for, else the last one that is still offered, else the preselected one', () => {
+  it('is the requested one, else the last one still offered, else the default', () => {
     assert.equal(chosenProfile(offered, 'a', 'b'), 'a');
     assert.equal(chosenProfile(offered, undefined, 'a'), 'a');
     assert.equal(chosenProfile(offered, undefined, 'gone'), 'b');
     assert.equal(chosenProfile(offered, undefined, null), 'b');
   });
-  it('is none when nothing is offered', () => {
+  it('is a problem when nothing is offered', () => {
     assert.throws(
       () => chosenProfile([], undefined, null),
       (error) => error instanceof Problem && error.code === 'no_environment',
@@ -116,7 +115,7 @@ describe('the profile of a start', () => {
 });
 
 describe('an extension', () => {
-  it('lies ahead, by at most 24 hours, in any offset', () => {
+  it('must be within the next 24 hours, in any UTC offset', () => {
     const refused = (until: string) =>
       assert.throws(
         () => extensionOf(until, now),
@@ -131,7 +130,7 @@ describe('an extension', () => {
 
   const [soon, late] = [iso(now + 3_600_000), iso(now + 7_200_000)];
   const act = { by: kari, now: aMoment };
-  it('is remembered with the rest, makes nothing due later, and can be taken back', () => {
+  it('is kept with the other memory, delays nothing that is due earlier, and can be shortened', () => {
     const busyAt = iso(now - 1_000);
     const team = anOrderedRecord({ culling: { dueAt: soon, servers: { [kari]: { busyAt } } } });
     const first = extended(team, kari, late, act);
@@ -147,24 +146,24 @@ describe('an extension', () => {
       { path: `/servers/${kari}/extendedUntil`, from: late, to: soon },
     ]);
   });
-  it('that stands already writes nothing', () => {
+  it('that exists already writes nothing', () => {
     const team = anOrderedRecord({ culling: { dueAt: null, servers: { [kari]: { extendedUntil: late } } } });
     assert.equal(extended(team, kari, late, act), undefined);
   });
 });
 
-describe('a server as people see it', () => {
+describe('a server as clients see it', () => {
   const context = {
     offered: [{ slug: 'python-3-13', isDefault: true, revision: 'r1' }],
     hubUrlTemplate: 'https://{slug}.jupyter.knada.io',
     operation: undefined,
-    lookedAt: aMoment,
+    observedAt: aMoment,
   };
   const team = anOrderedRecord();
   const view = (hubView: HubView, podsView: PodsView, record = team) =>
     serverView(record, kari, { hub: hubView, pods: podsView }, context);
 
-  it('tells when and why it will stop, only while it runs', () => {
+  it('says when and why it will stop, only while it is running', () => {
     assert.partialDeepStrictEqual(view(hub(), pods()), {
       state: 'running',
       stopsAt: iso(now - 600_000 + 3_600_000),
@@ -185,11 +184,11 @@ describe('a server as people see it', () => {
     assert.partialDeepStrictEqual(going, { stopsAt: null, stopsBecause: null });
   });
 
-  it('does not claim what the cluster did not say', () => {
+  it('has unknown fields null when the cluster does not answer', () => {
     assert.partialDeepStrictEqual(view(hub(), silence), { image: null, pendingRestart: null });
   });
 
-  it('has nothing of a run that is over', () => {
+  it('shows nothing of a previous run', () => {
     const { startedAt, stopsAt, image, pendingRestart } = view(hub(stopped), noPod);
     assert.deepEqual([startedAt, stopsAt, image, pendingRestart], [null, null, null, false]);
   });
@@ -214,7 +213,7 @@ describe('the pods of members', () => {
   });
   const user = { 'hub.jupyter.org/username': kari };
 
-  it('are found by their annotation, and named servers are not theirs', () => {
+  it('are found by annotation, without named servers', () => {
     const found = podsByUser([
       raw('a', { ...user, 'hub.jupyter.org/servername': 'second' }),
       raw('b', user),
@@ -226,13 +225,13 @@ describe('the pods of members', () => {
     );
   });
 
-  it('run the image of the notebook’s own container, by digest', () => {
+  it('show the image of the notebook container by digest', () => {
     const view = podsByUser([raw('b', user)]).get(kari);
     assert.equal(view?.image, `ghcr.io/navikt/x:1@sha256:${'b'.repeat(64)}`);
     assert.equal(view?.startedAt, '2026-11-23T09:00:00.000Z');
   });
 
-  it('are spoken for by the one that comes, while the other one goes', () => {
+  it('prefer the new pod while the old one terminates', () => {
     const old = raw('old', user, { deletionTimestamp: aMoment });
     for (const both of [
       [old, raw('new', user)],

@@ -1,0 +1,110 @@
+import Type from 'typebox';
+import { stringify } from 'yaml';
+import { negotiate } from '../http/accept.ts';
+import type { App } from '../http/server.ts';
+import { assertFits } from '../http/validation.ts';
+import { imageProblems } from '../images/resolve.ts';
+import { closed, ref } from '../lib/schema.ts';
+import { Change } from '../model/change.ts';
+import { Manifest, Manifests } from '../model/manifest.ts';
+import { NotebookPatch } from '../model/notebook.ts';
+import { complete } from '../model/notebook-fields.ts';
+import { Plan, PlannedChange } from '../model/plan.ts';
+import type { TeamRecord } from '../model/record.ts';
+import { TeamPath } from '../model/team.ts';
+import { planChange } from '../notebooks/plan.ts';
+import { orderNotebook } from '../notebooks/rules.ts';
+import { applyPatch, boundsFaults, withCanonicalImage } from '../notebooks/spec.ts';
+import type { Manifest as KubernetesObject } from '../ports/cluster.ts';
+import { actorOf, teamOf } from './access.ts';
+import { checkOrder, type NotebookRouteDeps, orderProblems, viewOf } from './notebook-orders.ts';
+
+export const planSchemas = [Change, Manifest, Manifests, Plan, PlannedChange];
+
+const tags = ['notebooks'];
+
+/** Secrets show which keys they have, and none of their values. */
+const redacted = (object: KubernetesObject): KubernetesObject =>
+  object.kind === 'Secret' && object.data !== undefined
+    ? { ...object, data: Object.fromEntries(Object.keys(object.data).map((key) => [key, '<redacted>'])) }
+    : object;
+
+/** What a change of the notebook would do, and the Kubernetes objects behind it. */
+export const registerNotebookPlan = (app: App, deps: NotebookRouteDeps): void => {
+  const { store, clock, limits } = deps;
+
+  const manifestsOf = async (team: TeamRecord) =>
+    (await deps.render(team)).map(redacted).map((object) => ({ ...object }));
+
+  app.route({
+    method: 'POST',
+    url: '/v1/teams/:team/notebook/plan',
+    attachValidation: true,
+    config: { optionalBody: true },
+    schema: {
+      operationId: 'planNotebook',
+      summary: 'Preview a change; writes nothing',
+      description: 'Takes the body of patchNotebook. Without a notebook, it plans the first order.',
+      tags,
+      problems: [...orderProblems, ...imageProblems],
+      params: TeamPath,
+      querystring: closed({
+        manifests: Type.Optional(Type.Boolean({ description: 'Include the objects that would be applied.' })),
+      }),
+      body: ref(NotebookPatch),
+      response: { 200: ref(Plan) },
+    },
+    handler: async (request) => {
+      const { params, body, caller, query } = request;
+      assertFits(request, boundsFaults(body, limits));
+      const team = await teamOf(store, params.team, caller);
+      const before = team.notebook?.spec ?? null;
+      const spec = withCanonicalImage(applyPatch(before ?? complete({}, limits), body, limits));
+      const image = await checkOrder(spec, team, deps);
+      const decision = orderNotebook(
+        team,
+        { spec, image, release: deps.newRelease(team) },
+        actorOf(caller, clock),
+        before === null ? 'notebook_ordered' : 'notebook_changed',
+      );
+      const plan = planChange(before, spec);
+      if (query.manifests !== true) return plan;
+      return { ...plan, manifests: await manifestsOf(decision?.next ?? team) };
+    },
+  });
+
+  app.route({
+    method: 'GET',
+    url: '/v1/teams/:team/notebook/manifests',
+    schema: {
+      operationId: 'getManifests',
+      summary: 'Get the Kubernetes objects that are applied',
+      description: 'JSON, or YAML with Accept: application/yaml. Secrets show only their keys.',
+      tags,
+      problems: ['not_acceptable'],
+      params: TeamPath,
+      response: {
+        200: {
+          description: 'The objects, in the order in which they are applied.',
+          content: {
+            'application/json': { schema: ref(Manifests) },
+            'application/yaml': { schema: Type.String({ description: 'One YAML document per object.' }) },
+          },
+        },
+      },
+    },
+    handler: async (request, reply) => {
+      const team = await teamOf(store, request.params.team, request.caller);
+      viewOf(team, deps.hubUrlTemplate);
+      const items = await manifestsOf(team);
+      if (negotiate(request, ['application/json', 'application/yaml']) === 'application/json') {
+        return reply.type('application/json').send({ items });
+      }
+      const documents = items.map((object) => stringify(object)).join('---\n');
+      return reply
+        .type('application/yaml')
+        .serializer(String)
+        .send(documents as never);
+    },
+  });
+};

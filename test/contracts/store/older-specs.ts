@@ -1,0 +1,63 @@
+import assert from 'node:assert/strict';
+import { it } from 'node:test';
+import { isObject } from '../../../src/lib/json.ts';
+import type { NotebookSpec } from '../../../src/model/notebook.ts';
+import { complete, fieldRows } from '../../../src/model/notebook-fields.ts';
+import { aNotebook, anEvent, anOrderedRecord, aSpec } from '../../support/records.ts';
+import type { Opened } from '../store.ts';
+
+/** The object without what is at this path. */
+const without = (value: unknown, [name = '', ...rest]: readonly string[]): unknown => {
+  if (!isObject(value)) return value;
+  const { [name]: inner, ...others } = value;
+  return rest.length === 0 ? others : { ...others, [name]: without(inner, rest) };
+};
+
+const paths = fieldRows.map(({ pointer }) => pointer.slice(1).split('/'));
+const sections = [...new Set(paths.map(([section = '']) => section))].map((section) => [section]);
+
+/** Every configuration that a version without this field, or without this section, has stored. */
+const olderSpecs = [...paths, ...sections].map((path, index) => ({
+  slug: `team-${index}`,
+  missing: `/${path.join('/')}`,
+  // What is read back from a store is trusted to be a NotebookSpec; this one is not.
+  stored: without(aSpec(), path) as NotebookSpec,
+}));
+
+/** A store completes the notebook configurations that an earlier version wrote, and keeps those of a later one. */
+export const olderSpecContract = (opened: Opened): void => {
+  it('completes a notebook that an earlier version stored without a field or a section', async (t) => {
+    const { here, there } = await opened(t);
+    for (const { slug, missing, stored } of olderSpecs) {
+      const older = anOrderedRecord({ slug, notebook: aNotebook({ spec: stored }) });
+      await here.create(older, anEvent());
+      const expected = { ...older, notebook: aNotebook({ spec: complete(stored) }) };
+      assert.notDeepEqual(expected, older, missing);
+      assert.deepEqual(await there.team(slug), expected, missing);
+      await here.change(slug, (current) => {
+        assert.deepEqual(current, expected, missing);
+        return { next: { ...current, statusVersion: current.statusVersion + 1 } };
+      });
+      assert.deepEqual(await there.team(slug), { ...expected, statusVersion: 1 }, missing);
+    }
+  });
+
+  it('completes the configuration in a history entry that an earlier version stored', async (t) => {
+    const { here, there } = await opened(t);
+    for (const { slug, missing, stored } of olderSpecs) {
+      const event = anEvent({ action: 'notebook_ordered', revision: 1, spec: stored });
+      await here.create(anOrderedRecord({ slug }), event);
+      const expected = { n: 1, ...event, spec: complete(stored) };
+      assert.deepEqual(await there.notebookRevision(slug, 1), expected, missing);
+      assert.deepEqual(await there.history(slug, { limit: 5 }), { items: [expected] }, missing);
+    }
+  });
+
+  it('keeps a field that a later version stored', async (t) => {
+    const { here, there } = await opened(t);
+    const spec = { ...aSpec(), gpu: { count: 1 } };
+    await here.create(anOrderedRecord({ notebook: aNotebook({ spec }) }), anEvent());
+    await there.change('team-a', (current) => ({ next: { ...current, statusVersion: 7 } }));
+    assert.deepEqual((await here.team('team-a'))?.notebook?.spec, spec);
+  });
+};

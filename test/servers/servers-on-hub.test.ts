@@ -1,0 +1,126 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { setTimeout as wait } from 'node:timers/promises';
+import { openHubs } from '../../src/adapters/jupyterhub.ts';
+import { openCluster } from '../../src/adapters/kubernetes.ts';
+import { openSqliteStore } from '../../src/adapters/sqlite.ts';
+import { kinds } from '../../src/model/kinds.ts';
+import type { OperationRecord } from '../../src/model/operation.ts';
+import { profilesConfigMap } from '../../src/notebooks/profiles.ts';
+import type { Cluster } from '../../src/ports/cluster.ts';
+import type { Store } from '../../src/ports/store.ts';
+import { type Outcome, type Servers, serversWith } from '../../src/servers/servers.ts';
+import { metaOf } from '../../src/teams/desired.ts';
+import { anEvent, anOrderedRecord } from '../support/records.ts';
+import { environment, type SimulatedHub, startSimulatedHub } from '../support/simulated-hub.ts';
+
+const kari = 'kari.nordmann@nav.no';
+const clock = { now: Date.now };
+const log = { info: () => {}, warn: () => {} };
+
+/** The rules of servers on the adapters, a simulated hub and a simulated cluster. */
+describe('servers on a simulated hub', () => {
+  let simulated: SimulatedHub;
+  let cluster: Cluster & { close(): Promise<void> };
+  let store: Store & { close(): Promise<void> | void };
+  let servers: Servers;
+  let ids = 0;
+
+  const team = async () => {
+    const found = await store.team('team-a');
+    assert.ok(found);
+    return found;
+  };
+  const actor = () => ({ by: kari, now: new Date().toISOString() });
+  const operationOf = (outcome: Outcome): OperationRecord => {
+    assert.ok('operation' in outcome, JSON.stringify(outcome));
+    return outcome.operation;
+  };
+  const finish = async ({ id }: OperationRecord): Promise<OperationRecord> => {
+    const deadline = Date.now() + 20_000;
+    while (Date.now() < deadline) {
+      const operation = await servers.poll(await team(), id);
+      assert.ok(operation);
+      if (operation.outcome !== null) return operation;
+      await wait(20);
+    }
+    return assert.fail(`The operation does not end: ${id}`);
+  };
+  const start = async () => operationOf(await servers.start(await team(), kari, undefined, actor()));
+
+  before(async () => {
+    simulated = await startSimulatedHub({ timings: { interruptMs: 1_000, pollMs: 50, profilesPollMs: 5 } });
+    cluster = openCluster({ kind: 'url', url: simulated.kubernetes.url });
+    store = openSqliteStore({ file: ':memory:' });
+    const record = anOrderedRecord({
+      ...simulated.team,
+      generation: 7,
+      members: [{ email: kari, username: kari }],
+    });
+    await store.create(record, anEvent());
+    const hubs = openHubs({
+      urlTemplate: simulated.url(),
+      tokens: () => [simulated.token],
+      clock,
+      callMs: 30_000,
+    });
+    // First requests load a client, which blocks this process for longer than a hub may take to answer.
+    await cluster.list({ ...kinds.pod, namespace: simulated.namespace }, AbortSignal.timeout(60_000));
+    await hubs.addUser(simulated.team, kari, AbortSignal.timeout(60_000));
+    servers = serversWith(
+      {
+        store,
+        hubs,
+        cluster,
+        clock,
+        log,
+        hubTimeoutMs: 15_000,
+        access: { prepare: async () => {}, isEffective: async () => true },
+      },
+      {
+        hubUrlTemplate: simulated.url(),
+        render: async (current) => [profilesConfigMap(current, [environment], metaOf(current))],
+        newId: () => {
+          ids += 1;
+          return `op-${ids.toString(16).padStart(16, '0')}`;
+        },
+        // Every poll may take a step.
+        elapsedMs: () => performance.now() * 1_000,
+        pause: (ms) => wait(ms / 100),
+      },
+    );
+  });
+  after(async () => {
+    await cluster.close();
+    await store.close();
+    await simulated.close();
+    assert.deepEqual(simulated.failures, []);
+  });
+
+  it('starts again after a forced stop of a pending start', async () => {
+    const release = simulated.hubs.hold('team-a', kari, 'start');
+    const pending = await start();
+    assert.equal(pending.outcome, null);
+    const stopped = await finish(operationOf(await servers.stop(await team(), kari, true, actor())));
+    assert.equal(stopped.outcome, 'ready', stopped.message);
+    release();
+    const started = await finish(await start());
+    assert.equal(started.outcome, 'ready', started.message);
+    const [server] = await servers.list(await team());
+    assert.equal(server?.state, 'running');
+    await finish(operationOf(await servers.stop(await team(), kari, false, actor())));
+  });
+
+  it('cancels a pending start for a stop, and starts again afterwards', async () => {
+    const release = simulated.hubs.hold('team-a', kari, 'start');
+    const pending = await start();
+    assert.equal(pending.outcome, null, pending.message);
+    const stopped = await finish(operationOf(await servers.stop(await team(), kari, false, actor())));
+    assert.equal(stopped.outcome, 'ready', stopped.message);
+    assert.equal((await finish(pending)).reason, 'cancelled');
+    release();
+    const started = await finish(await start());
+    assert.equal(started.outcome, 'ready', started.message);
+    await finish(operationOf(await servers.stop(await team(), kari, false, actor())));
+  });
+});
