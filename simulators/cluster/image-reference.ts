@@ -56,3 +56,10 @@ export const referenceFault = (image: string): string | undefined => {
   }
   return found.digest === undefined ? undefined : digestFault(found.digest);
 };
+
+/** As Go’s `%q` writes a string: what cannot be printed is escaped, white space other than a blank too. */
+export const quoted = (value: string): string =>
+  JSON.stringify(value).replace(
+    /[^\P{Z} ]|\p{C}/gu,
+    (character) => `\\u${(character.codePointAt(0) ?? 0).toString(16).padStart(4, '0')}`,
+  );

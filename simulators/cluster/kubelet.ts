@@ -5,6 +5,7 @@ import { isBeingDeleted, type KubeObject, nameOf, namespaceOf, uidOf } from '../
 import { seconds } from '../time.ts';
 import { type Outcome, startWorkQueue } from '../work-queue.ts';
 import { type PodEvent, recordEvent, removeOldEvents } from './events.ts';
+import { quoted, referenceFault } from './image-reference.ts';
 import { imagesOf, pullFault, startedStatus, unscheduledStatus, waitingStatus } from './pod-status.ts';
 import { type Room, whyUnschedulable } from './scheduling.ts';
 
@@ -120,7 +121,21 @@ export const startKubelet = ({
     return { againMs: Math.max(0, known.nextAt - Date.now()) };
   };
 
+  /** Kubernetes 1.34, pkg/kubelet/images/image_manager.go: the name is parsed before anything is pulled. */
+  const refuseName = async (pod: KubeObject, image: string, fault: string): Promise<Outcome> => {
+    const message = `Failed to apply default image tag ${quoted(image)}: couldn't parse image name ${quoted(image)}: ${fault}`;
+    if (waitsFor(pod, 'InvalidImageName')) return undefined;
+    const why = (one: string): JsonMap =>
+      one === image ? { reason: 'InvalidImageName', message } : { reason: 'ContainerCreating' };
+    await setStatus(pod, waitingStatus(pod, why, seconds(new Date())));
+    await tell(pod, 'Warning', 'InspectFailed', message);
+    await tell(pod, 'Warning', 'Failed', 'Error: InvalidImageName');
+    return undefined;
+  };
+
   const run = async (pod: KubeObject): Promise<Outcome> => {
+    const invalid = imagesOf(pod).find((image) => referenceFault(image) !== undefined);
+    if (invalid !== undefined) return refuseName(pod, invalid, referenceFault(invalid) ?? '');
     if (!since.has(uidOf(pod))) {
       waited(uidOf(pod), podReadyMs);
       await setStatus(

@@ -181,7 +181,7 @@ const CONTENT: Readonly<Record<string, (object: KubeObject) => Fault[]>> = {
         : [invalidValue(`data[${key}]`, value, 'illegal base64 data')],
     ),
   ],
-  Pod: (object) => podFaults(asMap(object.spec), 'spec'),
+  Pod: (object) => [...podFaults(asMap(object.spec), 'spec'), ...imageFaults(asMap(object.spec), 'spec')],
   Deployment: (object) => workloadFaults(object),
   StatefulSet: (object) => workloadFaults(object),
   ReplicaSet: (object) => workloadFaults(object),
@@ -215,6 +215,28 @@ function keysFaults(object: KubeObject, field: string): Fault[] {
         "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')",
       ),
     );
+}
+
+/** White space as Go’s strings.TrimSpace takes it off. */
+const outerSpace =
+  /^[\t-\r \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]|[\t-\r \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]$/;
+
+/** Of pods alone: templates may have any image. */
+function imageFaults(spec: JsonMap, path: string): Fault[] {
+  return ['initContainers', 'containers'].flatMap((field) =>
+    asList(spec[field]).flatMap((container, index) => {
+      const image = asText(at(container, 'image'));
+      return outerSpace.test(image)
+        ? [
+            invalidValue(
+              `${path}.${field}[${index}].image`,
+              image,
+              'must not have leading or trailing whitespace',
+            ),
+          ]
+        : [];
+    }),
+  );
 }
 
 function workloadFaults(object: KubeObject): Fault[] {

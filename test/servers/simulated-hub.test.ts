@@ -456,7 +456,7 @@ describe('a simulated notebook server', () => {
     assert.deepEqual(await control('PUT', `team-a/users/${user}`, settings), expected);
     assert.deepEqual(await control('GET', `team-a/users/${user}`), expected);
     for (const [method, path, body, status, message] of [
-      ['PUT', 'team-b/users/played', settings, 404, 'No hub of team-b runs.'],
+      ['PUT', 'team-b/users/played', settings, 404, 'No hub of team-b is running.'],
       ['PUT', 'team-a/users/nobody', settings, 404, 'The hub of team-a has no user nobody.'],
       ['PUT', 'team-a/users/played', { busy: true }, 400, /^The body is /],
       ['PUT', 'team-a/users/played', { lastActivityAt: 'soon' }, 400, /^The body is /],

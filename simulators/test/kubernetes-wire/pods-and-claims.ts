@@ -19,6 +19,21 @@ export const podsAndClaims = (client: WireClient): void => {
       return `/api/v1/namespaces/${namespace}/pods`;
     };
 
+    it('refuse an image with white space around it, and take any other name', async () => {
+      const pods = await podsOf();
+      const withImage = (name: string, image: string): Body =>
+        pod(name, { containers: [{ name: 'notebook', image }] });
+      for (const image of [' notebook:1', 'notebook:1\n', 'notebook:1\u00a0']) {
+        const refused = await post(pods, withImage('one', image));
+        assert.equal(refused.status, 422, JSON.stringify(image));
+        assert.match(
+          String(refused.body.message),
+          /spec\.containers\[0\]\.image: Invalid value: .*: must not have leading or trailing whitespace$/,
+        );
+      }
+      assert.equal((await post(pods, withImage('one', 'Note book:1'))).status, 201);
+    });
+
     it('start Pending, as the default account, and go at once before they have a node', async () => {
       const pods = await podsOf();
       const created = await post(pods, pod('one'));
