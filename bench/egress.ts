@@ -48,6 +48,7 @@ const ruling = async (): Promise<void> => {
     settings,
     internalSuffixes: defaultEntryOptions.internalSuffixes,
     foreign: [],
+    verdict: { boundless: [], isIsolated: true },
   };
   const check = (text: string, isAllowed: boolean) => () => {
     const asked = parseDestination(text, defaultEntryOptions);

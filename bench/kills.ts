@@ -14,12 +14,14 @@ const functionKills = Number(process.env.FUNCTION_KILLS ?? 35);
 const writerCount = Number(process.env.WRITERS ?? 8);
 const sharedTeams = Math.max(1, Math.ceil(writerCount / 2));
 const settleSeconds = 180;
-const deadlineSeconds = Number(process.env.DEADLINE_SECONDS ?? 900);
+const deadlineSeconds = Number(process.env.DEADLINE_SECONDS ?? 1_800);
 
 const deadline = globalThis.setTimeout(() => {
   console.error(`Not done within ${deadlineSeconds} seconds.`);
   process.exit(1);
 }, deadlineSeconds * 1000);
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
 
 const world = await startWorld();
 // Speeds up the many starts.
@@ -69,10 +71,15 @@ try {
   const writing = writers.map((writer, index) =>
     write(writer, targets, slugs[index % slugs.length] ?? '', () => !isWriting),
   );
+  let kills = 0;
+  const tell = (): void => {
+    kills += 1;
+    if (kills % 10 === 0) console.error(`${kills} of ${apiKills + functionKills} kills`);
+  };
   // Killed once it has answered a few writes, with others in flight.
   const underWrites = async (target: Target | undefined): Promise<void> => {
     if (target === undefined) return;
-    const enough = target.answered + randomMs(2, 12);
+    const enough = target.answered + randomMs(1, 6);
     while (target.answered < enough) await sleep(5);
   };
   // Killed while it answers: the kill comes at a random moment of a tick, or just after a short one.
@@ -87,9 +94,14 @@ try {
   };
   await Promise.all([
     ...apis.map((api, index) =>
-      killRepeatedly(api, Math.floor((apiKills + index) / apis.length), () => underWrites(targets[index])),
+      killRepeatedly(
+        api,
+        Math.floor((apiKills + index) / apis.length),
+        () => underWrites(targets[index]),
+        tell,
+      ),
     ),
-    killRepeatedly(functions, functionKills, tickAndInterrupt),
+    killRepeatedly(functions, functionKills, tickAndInterrupt, tell),
   ]);
   isWriting = false;
   await Promise.all(writing);

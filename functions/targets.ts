@@ -38,7 +38,7 @@ const scheduled =
 
 /**
  * Every minute: looks up the hosts that are due, then brings every team that is due closer to what is wanted. In this
- * order, so that a new address is open within the same call.
+ * order, so a new address is open within the same call.
  */
 export const reconcileFunction = scheduled(async (parts) => {
   const hosts = await refreshHosts(parts.addresses);
@@ -56,13 +56,13 @@ const runsOf = async (deps: RunDeps): Promise<number> => {
   }
 };
 
-/** The API server’s question before it makes a pod, by whoever knows the path (deploy/README.md). */
+/** The API server’s admission request before it creates a pod; the secret path authenticates it (deploy/README.md). */
 export const admissionFunction: HttpFunction = async (request, response) => {
   const { admission } = await assembled();
   const { status, body } = await admission({
     method: request.method,
     path: request.path,
-    // The framework has read a body of any kind by now, up to what Cloud Run lets through.
+    // The framework has already read the body, up to the size limit of Cloud Run.
     body: request.rawBody ?? new Uint8Array(),
   });
   response.status(status).json(body);

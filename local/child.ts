@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { prettyFactory } from 'pino-pretty';
-import type { ClockMessage } from './clock.ts';
+import { type ClockMessage, clockAheadMs, clockVariable } from './clock.ts';
 
 const keptLines = 20;
 const graceMs = 8_000;
@@ -69,7 +69,7 @@ export const startChild = (
 ): Child => {
   const child = spawn(process.execPath, ['--import', tether, script], {
     cwd: root,
-    env: { ...process.env, ...env },
+    env: { ...process.env, ...env, [clockVariable]: String(clockAheadMs()) },
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   });
   const last: string[] = [];

@@ -23,6 +23,12 @@ export const moveClock = (ms: number): void => {
   globalThis.Date = moved;
 };
 
+/** How far this process’s clock is ahead of the machine’s. */
+export const clockAheadMs = (): number => aheadMs;
+
+/** The variable in which a process of the sandbox finds how far ahead it starts. */
+export const clockVariable = 'SANDBOX_CLOCK_AHEAD_MS';
+
 /** Sent by the sandbox to the processes that it started. */
 export interface ClockMessage {
   readonly moveClockMs: number;

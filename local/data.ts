@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 
@@ -12,6 +12,7 @@ const kept = [
   'issuer-key.json',
   'hub-master-keys',
   'admission-secret',
+  'clock-ahead-ms',
 ] as const;
 type Kept = (typeof kept)[number];
 
@@ -21,6 +22,9 @@ export interface Data {
   readonly hubMasterKeys: string;
   /** ADMISSION_SECRETS of this sandbox; generated once, then kept. */
   readonly admissionSecret: string;
+  /** How far the sandbox’s clock has been moved ahead. */
+  readonly clockAheadMs: number;
+  keepClock(aheadMs: number): void;
   close(): void;
 }
 
@@ -35,6 +39,9 @@ const secretIn = (file: string, made: () => string): string => {
   writeFileSync(file, `${secret}\n`, { mode: 0o600 });
   return secret;
 };
+
+const numberIn = (file: string): number =>
+  existsSync(file) ? Number.parseInt(readFileSync(file, 'utf8'), 10) || 0 : 0;
 
 const key = (): string => randomBytes(32).toString('hex');
 
@@ -53,7 +60,7 @@ export const openData = (folder: string, options: { readonly fresh: boolean }): 
   }
   if (options.fresh) {
     for (const file of kept) {
-      for (const suffix of ['', '-wal', '-shm', '-journal']) {
+      for (const suffix of ['', '-wal', '-shm', '-journal', '.next']) {
         rmSync(join(folder, `${file}${suffix}`), { force: true });
       }
     }
@@ -62,6 +69,13 @@ export const openData = (folder: string, options: { readonly fresh: boolean }): 
     path: (file) => join(folder, file),
     hubMasterKeys: secretIn(join(folder, 'hub-master-keys'), () => `local:${key()}`),
     admissionSecret: secretIn(join(folder, 'admission-secret'), key),
+    clockAheadMs: numberIn(join(folder, 'clock-ahead-ms')),
+    // Replaced as a whole: a sandbox that is killed meanwhile keeps the former number.
+    keepClock: (aheadMs) => {
+      const file = join(folder, 'clock-ahead-ms');
+      writeFileSync(`${file}.next`, `${aheadMs}\n`);
+      renameSync(`${file}.next`, file);
+    },
     close: () => lock.close(),
   };
 };

@@ -9,7 +9,7 @@ import { type Issuer, startIssuer } from '@knada/simulators/issuer/server.ts';
 import { type Kubernetes, startKubernetes } from '@knada/simulators/kubernetes/server.ts';
 import { type Registries, startRegistries } from '@knada/simulators/registries/server.ts';
 import { type Child, startChild } from './child.ts';
-import { moveClock as moveOwnClock } from './clock.ts';
+import { clockAheadMs, moveClock as moveOwnClock } from './clock.ts';
 import { audience, hubConventions, registryContent } from './conventions.ts';
 import { FolderInUse, openData } from './data.ts';
 import { environmentOf, googleProject } from './environment.ts';
@@ -157,11 +157,20 @@ export const startSandbox = async (options: SandboxOptions): Promise<Sandbox> =>
   };
 
   const moveClock = async (seconds: number): Promise<void> => {
+    data.keepClock(clockAheadMs() + seconds * 1000);
     moveOwnClock(seconds * 1000);
     await Promise.all(children.map((child) => child.moveClock(seconds * 1000)));
   };
 
   try {
+    // What is stored is from a time that must not be in the future. A real cluster has the real time.
+    if (!kubeconfig && data.clockAheadMs > clockAheadMs()) moveOwnClock(data.clockAheadMs - clockAheadMs());
+    if (clockAheadMs() > 0) {
+      const minutes = Math.round(clockAheadMs() / 60_000);
+      print(
+        `The clock is ${minutes} minutes ahead, as it was left; \`-- --fresh\` starts with the real time.`,
+      );
+    }
     const issuer = await startIssuer({
       port: portOf('issuer', port),
       keyFile: data.path('issuer-key.json'),

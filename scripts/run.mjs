@@ -51,6 +51,10 @@ const tasks = {
       'compares within one run and prints ratios; accepts names: cold-start, throughput, tick, cull, egress, render',
     steps: [script('bench/run.ts')],
   },
+  kills: {
+    about: 'kills the API and the functions while clients write, then verifies that nothing was lost',
+    steps: [script('bench/kills.ts')],
+  },
 };
 
 /** The real systems that suites test against; a suite reports one by appending a JSON line to REAL_PARTS_FILE. */

@@ -38,6 +38,10 @@ const configOf = (env: Variables, readFile: ReadFile) => ({
   platformObjects: platformObjectsOf(env),
   rolloutPerTick: env.integer('ROLLOUT_PER_TICK', 5),
   rateLimitPerMinute: env.integer('RATE_LIMIT_PER_MINUTE', 1200),
+  streams: {
+    perCaller: env.integer('STREAMS_PER_CALLER', 20, 10_000),
+    perInstance: env.integer('STREAMS_PER_INSTANCE', 200, 10_000),
+  },
   corsOrigins: corsOriginsOf(env),
   limits: limitsOf(env),
 });

@@ -12,6 +12,8 @@ import { raiseAboveCluster } from './reconcile/after-restore.ts';
 const start = async (): Promise<void> => {
   const config = loadConfig(process.env);
   if (process.argv.includes('--check-config')) {
+    const { checkConfig } = await import('./check-config.ts');
+    checkConfig(config);
     console.log('The configuration is valid.');
     return;
   }

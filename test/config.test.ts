@@ -1,10 +1,15 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { describe, it } from 'node:test';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, it, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { type Config, ConfigError, loadConfig } from '../src/config.ts';
 import { knadaImages } from '../src/environments/standard-images.ts';
 import { defaultLimits } from '../src/model/limits.ts';
+
+import { sharedFile, withoutShared } from './support/shared.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -77,8 +82,10 @@ describe('a configuration', () => {
         allowCidr: false,
         dnsServers: [],
       },
+      platformObjects: [],
       rolloutPerTick: 5,
       rateLimitPerMinute: 1200,
+      streams: { perCaller: 20, perInstance: 200 },
       corsOrigins: [],
       limits: defaultLimits,
     });
@@ -139,6 +146,9 @@ describe('a configuration', () => {
     ['AUTH_ISSUERS', json([{ ...issuer, userClaim: undefined }])],
     ['AUTH_ISSUERS', json([{ ...issuer, tenant: 'x' }])],
     ['AUTH_ISSUERS', json([issuer, issuer])],
+    ['AUTH_ISSUERS', json([{ ...issuer, issuer: 'https://accounts.google.com' }])],
+    ['AUTH_ISSUERS', json([{ ...issuer, issuer: 'https://accounts.google.com', hostedDomains: [] }])],
+    ['AUTH_ISSUERS', json([{ ...issuer, hostedDomains: ['nav.no'] }])],
     ['HUB_URL_TEMPLATE', '{slug}.jupyter.knada.io'],
     ['HUB_URL_TEMPLATE', 'https://jupyter.knada.io'],
     ['HUB_API_URL_TEMPLATE', 'ftp://{slug}'],
@@ -192,6 +202,8 @@ describe('a configuration', () => {
     ['EGRESS_DNS_SERVERS', 'https://10.0.0.10'],
     ['ALLOW_INSECURE_HUB_AUTH', 'yes'],
     ['ROLLOUT_PER_TICK', 'all'],
+    ['PLATFORM_OBJECTS', 'hub-login'],
+    ['PLATFORM_OBJECTS', 'Secret/*'],
     ['RATE_LIMIT_PER_MINUTE', '1e3'],
     ['CORS_ORIGINS', '*'],
     ['CORS_ORIGINS', 'https://knorten.knada.io/'],
@@ -302,6 +314,11 @@ describe('a configuration', () => {
       },
       ({ egress }) => egress.dnsServers,
       ['169.254.169.254', '10.0.0.10:5353', '2001:db8::53', '[2001:db8::54]:5353', '[2001:db8::55]'],
+    ],
+    [
+      { PLATFORM_OBJECTS: 'Secret/pull-secret, ConfigMap/istio-*' },
+      ({ platformObjects }) => platformObjects,
+      ['Secret pull-secret', 'ConfigMap istio-*'],
     ],
     [{ ROLLOUT_PER_TICK: '0' }, ({ rolloutPerTick }) => rolloutPerTick, 0],
     [{ RATE_LIMIT_PER_MINUTE: '0' }, ({ rateLimitPerMinute }) => rateLimitPerMinute, 0],
@@ -441,6 +458,41 @@ describe('--check-config', () => {
       { code, stdout, stderr },
       { code: 0, stdout: 'The configuration is valid.\n', stderr: '' },
     );
+  });
+
+  const schema = sharedFile('data/jupyterhub-4.4.0.values.schema.json');
+  const withSchema = async (t: TestContext, file: string) => {
+    const folder = await mkdtemp(join(tmpdir(), 'values-'));
+    t.after(() => rm(folder, { recursive: true }));
+    const path = join(folder, 'values.yaml');
+    await writeFile(path, file);
+    return check({ HUB_VALUES_FILE: path, HUB_VALUES_SCHEMA_FILE: fileURLToPath(schema) });
+  };
+
+  it('accepts values that the chart’s schema accepts', { skip: withoutShared(schema) }, async (t) => {
+    const example = await readFile(new URL('../deploy/hub-values.example.yaml', import.meta.url), 'utf8');
+    const { code, stderr } = await withSchema(t, example);
+    assert.deepEqual({ code, stderr }, { code: 0, stderr: '' });
+  });
+
+  it('refuses a value that the chart does not have, with its path', {
+    skip: withoutShared(schema),
+  }, async (t) => {
+    const { code, stderr } = await withSchema(
+      t,
+      `${values}  resource: { limits: { memory: c4nary0f5ecret } }\n  db: { type: c4nary0f5ecret }\n`,
+    );
+    assert.equal(code, 1);
+    assert.equal(
+      stderr.replace(/(hub\.db\.type) .*/, '$1'),
+      [
+        'The configuration is not valid:',
+        '  - HUB_VALUES_FILE: hub.resource is not a value of the chart.',
+        '  - HUB_VALUES_FILE: hub.db.type',
+        '',
+      ].join('\n'),
+    );
+    assert.doesNotMatch(stderr, /c4nary/);
   });
 
   it('leaves with 1 and one message that names every fault, without a stack or a key', async () => {

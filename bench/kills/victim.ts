@@ -19,6 +19,8 @@ export const victim = (
   ready: string,
 ): Victim => {
   let child: ChildProcess | undefined;
+  // Nothing outlives the run, however it ends.
+  process.once('exit', () => child?.kill('SIGKILL'));
   return {
     port,
     async start() {
@@ -28,8 +30,9 @@ export const victim = (
           ({ ok }) => ok,
           () => false,
         );
-        if (isReady) return;
+        // Before its answer is believed: another program may have taken the port.
         if (child.exitCode !== null) throw new Error(`${script} ended with ${child.exitCode}`);
+        if (isReady) return;
         await sleep(20);
       }
     },
@@ -50,13 +53,15 @@ export const randomMs = (least: number, most: number): number => least + Math.ra
 
 /** Kills a process this many times, each time after `work`, and leaves it running. */
 export const killRepeatedly = async (
-  process: Victim,
+  one: Victim,
   kills: number,
   work: () => Promise<unknown>,
+  onKill: () => void,
 ): Promise<void> => {
   for (let done = 0; done < kills; done += 1) {
     await work();
-    await process.kill();
-    await process.start();
+    await one.kill();
+    await one.start();
+    onKill();
   }
 };

@@ -10,6 +10,7 @@ import { startHubs } from '@knada/simulators/hubs/server.ts';
 import { startIssuer } from '@knada/simulators/issuer/server.ts';
 import { startKubernetes } from '@knada/simulators/kubernetes/server.ts';
 import { startRegistries } from '@knada/simulators/registries/server.ts';
+import { audience, hubConventions, registryContent } from '../../local/conventions.ts';
 import { openData } from '../../local/data.ts';
 import { environmentOf, googleProject } from '../../local/environment.ts';
 import { installPlatform } from '../../local/platform.ts';
@@ -21,8 +22,8 @@ export const startWorld = async () => {
   const base = await freeBase();
   const data = openData(folder, { fresh: true });
   const onFailure = (): void => {};
-  const issuer = await startIssuer({ port: portOf('issuer', base) });
-  const registries = await startRegistries({ port: portOf('registries', base) });
+  const issuer = await startIssuer({ port: portOf('issuer', base), audience });
+  const registries = await startRegistries({ ...registryContent, port: portOf('registries', base) });
   const kubernetes = await startKubernetes({ port: portOf('kubernetes', base) });
   await installPlatform(kubernetes.client('platform'), {
     PROJECT_ID: googleProject,
@@ -41,6 +42,7 @@ export const startWorld = async () => {
   const hubs = await startHubs({
     port: portOf('hubs', base),
     client: kubernetes.client('hub'),
+    conventions: hubConventions,
     onFailure,
   });
   const dns = await startDns({ port: portOf('dns', base) });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { at } from '@knada/simulators/kubernetes/json.ts';
-import { expectStatus, notebook, type Step, untilStatus } from './story.ts';
+import { expectStatus, notebook, type Step, untilAllTrue, untilStatus } from './story.ts';
 
 /** Home volumes, and what is kept when a notebook and its team are deleted. */
 export const leaving: readonly Step[] = [
@@ -30,6 +30,10 @@ export const leaving: readonly Step[] = [
       const shrunk = await kari.call('PATCH', notebook, { body: { storage: { home: '5Gi' } } });
       assert.equal(at(expectStatus(shrunk, 409), 'code'), 'cannot_shrink');
     },
+  },
+  {
+    says: 'after all these changes every condition of the notebook is True',
+    run: ({ kari }) => untilAllTrue(kari, notebook),
   },
   {
     says: 'deleting the notebook removes the hub and keeps the home volumes',

@@ -72,6 +72,19 @@ export const untilStatus = async (api: Api, path: string, status: number): Promi
   }
 };
 
+/** Waits until every condition of the notebook is True. */
+export const untilAllTrue = async (api: Api, path: string): Promise<void> => {
+  const end = performance.now() + 30_000;
+  for (;;) {
+    const body = expectStatus(await api.call('GET', path), 200);
+    const conditions = asList(at(body, 'status', 'conditions'));
+    const others = conditions.filter((condition) => at(condition, 'status') !== 'True');
+    if (conditions.length > 0 && others.length === 0) return;
+    assert.ok(performance.now() < end, `not every condition is True: ${JSON.stringify(others)}`);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+};
+
 export const expectStatus = (answer: Answer, status: number): Json => {
   assert.equal(answer.status, status, JSON.stringify(answer.body));
   return answer.body;

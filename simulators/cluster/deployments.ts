@@ -46,11 +46,14 @@ const podOf = (deployment: KubeObject, hash: string): KubeObject => {
   };
 };
 
+const replicasOf = (deployment: KubeObject): number => Number(at(deployment, 'spec', 'replicas') ?? 1);
+
 const statusOf = (deployment: KubeObject, pods: readonly KubeObject[], hash: string): JsonMap => {
   const alive = pods.filter((pod) => !isBeingDeleted(pod));
   const ready = alive.filter(isReady).length;
   const updated = alive.filter((pod) => asMap(pod.metadata.labels)[hashLabel] === hash).length;
-  const available = ready > 0;
+  // Strategy Recreate: available means that every wanted replica is ready.
+  const available = ready >= replicasOf(deployment);
   const stuck = alive.some(isCrashing);
   return {
     observedGeneration: deployment.metadata.generation ?? 1,
@@ -58,7 +61,7 @@ const statusOf = (deployment: KubeObject, pods: readonly KubeObject[], hash: str
     updatedReplicas: updated,
     readyReplicas: ready,
     availableReplicas: ready,
-    unavailableReplicas: available ? 0 : 1,
+    unavailableReplicas: Math.max(0, replicasOf(deployment) - ready),
     conditions: [
       conditionOf(
         deployment,
@@ -94,8 +97,8 @@ const conditionOf = (
 };
 
 /**
- * Plays the deployment controller for what the chart has: one replica, strategy Recreate, so the old pod is gone
- * before the new one comes. Pods belong to their Deployment directly; there are no ReplicaSets.
+ * Simulates the Deployment controller with strategy Recreate: the old pods are gone before new ones are created. Pods
+ * belong to their Deployment directly; there are no ReplicaSets.
  */
 export const startDeployments = ({
   client,
@@ -120,12 +123,22 @@ export const startDeployments = ({
     for (const pod of pods) {
       if (!isCurrent(pod) && !isBeingDeleted(pod)) await client.delete('pods', namespace, nameOf(pod));
     }
-    if ((await podsOf(deployment)).length === 0) await client.create(podOf(deployment, hash));
+    const left = await podsOf(deployment);
+    const wanted = replicasOf(deployment);
+    const current = left.filter(isCurrent);
+    // Pods that are not ready go first, as the ReplicaSet controller chooses.
+    const inOrder = current.toSorted((a, b) => Number(isReady(b)) - Number(isReady(a)));
+    for (const pod of inOrder.slice(wanted)) await client.delete('pods', namespace, nameOf(pod));
+    // Strategy Recreate: nothing new while pods of another template are left.
+    const isFree = current.length === left.length || current.length > 0;
+    for (let missing = wanted - current.length; isFree && missing > 0; missing -= 1) {
+      await client.create(podOf(deployment, hash));
+    }
 
     const status = statusOf(deployment, await podsOf(deployment), hash);
-    const current = asMap(deployment.status);
+    const before = asMap(deployment.status);
     // The server leaves counts of zero out.
-    const same = Object.entries(status).every(([field, value]) => sameJson(current[field] ?? 0, value));
+    const same = Object.entries(status).every(([field, value]) => sameJson(before[field] ?? 0, value));
     if (!same) await client.patch('deployments', namespace, name, { status }, { subresource: 'status' });
   };
 

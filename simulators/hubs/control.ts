@@ -44,7 +44,7 @@ export const setServer = (
   const row = hub.database.user(user);
   if (row === undefined) throw new NotThere(404, `The hub of ${hub.slug} has no user ${user}.`);
   if (!row.server.active && (startedAt !== undefined || busyKernel !== undefined)) {
-    throw new NotThere(409, `The server of ${user} does not run.`);
+    throw new NotThere(409, `The server of ${user} is not running.`);
   }
   if (busyKernel !== undefined) notebooks.setBusy(hub.slug, user, busyKernel);
   if (startedAt !== undefined) hub.database.change(user, { server: { started: startedAt } });
@@ -69,8 +69,8 @@ export const answerControl = (
   notebooks: Notebooks,
   { slug, user, method, body }: { slug: string; user: string; method: string; body: string },
 ): Answer => {
-  if (hub === undefined) return refusal(404, `No hub of ${slug} runs.`);
-  if (method !== 'PUT' && method !== 'GET') return refusal(405, 'Here are GET and PUT.');
+  if (hub === undefined) return refusal(404, `No hub of ${slug} is running.`);
+  if (method !== 'PUT' && method !== 'GET') return refusal(405, 'Use GET or PUT.');
   try {
     if (method === 'PUT') {
       let wanted: unknown;
@@ -103,6 +103,34 @@ export const answerControl = (
   };
 };
 
+const HubBody = Type.Object({ frozen: Type.Boolean() }, { additionalProperties: false });
+
+/**
+ *     curl -X PUT localhost:8082/_sandbox/team-a/hub -d '{"frozen": true}'
+ *
+ * freezes a hub, so it accepts connections and never answers; `false` starts it again. GET and PUT answer whether it is
+ * frozen.
+ */
+export const answerFreezing = async (
+  { method, body }: { readonly method: string; readonly body: string },
+  hub: { isFrozen(): boolean; freeze(): void; thaw(): Promise<void> },
+): Promise<Answer> => {
+  if (method !== 'PUT' && method !== 'GET') return refusal(405, 'Use GET or PUT.');
+  try {
+    if (method === 'PUT') {
+      const wanted = parsed(body);
+      if (!Value.Check(HubBody, wanted))
+        return refusal(400, 'The body is {"frozen": true} or {"frozen": false}.');
+      if (wanted.frozen) hub.freeze();
+      else await hub.thaw();
+    }
+    return { status: 200, body: { frozen: hub.isFrozen() } };
+  } catch (error) {
+    if (!(error instanceof NotThere)) throw error;
+    return refusal(error.status, error.message);
+  }
+};
+
 const ClockBody = Type.Object(
   { advanceSeconds: Type.Number({ minimum: 0, maximum: 366 * 86_400 }) },
   { additionalProperties: false },
@@ -125,8 +153,8 @@ export const answerClock = async (
   { method, body }: { readonly method: string; readonly body: string },
   moveClock: ((seconds: number) => Promise<void>) | undefined,
 ): Promise<Answer> => {
-  if (moveClock === undefined) return refusal(404, 'Nobody’s clock can be moved here.');
-  if (method !== 'POST') return refusal(405, 'Here is POST.');
+  if (moveClock === undefined) return refusal(404, 'The clock cannot be moved here.');
+  if (method !== 'POST') return refusal(405, 'Use POST.');
   const wanted = parsed(body);
   if (!Value.Check(ClockBody, wanted)) {
     return refusal(

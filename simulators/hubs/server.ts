@@ -3,15 +3,23 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { isReady } from '../cluster/kubelet.ts';
 import type { Client } from '../kubernetes/client.ts';
 import { isBeingDeleted, type KubeObject, uidOf } from '../kubernetes/object.ts';
-import { type Answer, Refused, text, unavailable } from './answer.ts';
+import { type Answer, Refused, unavailable } from './answer.ts';
 import { answerCall } from './api.ts';
 import { callerOf } from './caller.ts';
-import { answerClock, answerControl, NotThere, type ServerSettings, setServer } from './control.ts';
+import {
+  answerClock,
+  answerControl,
+  answerFreezing,
+  NotThere,
+  type ServerSettings,
+  setServer,
+} from './control.ts';
 import type { HubConventions } from './conventions.ts';
 import { HubDatabases } from './database.ts';
 import { Faults } from './faults.ts';
 import { hubPodOf, isHub, readConfiguration, slugOf } from './hub.ts';
 import { Notebooks, type ServerRequest } from './notebooks.ts';
+import { answerPage } from './pages.ts';
 import { Pods } from './pods.ts';
 import { HubProcess } from './process.ts';
 import { answerUserRequest } from './proxy.ts';
@@ -31,8 +39,10 @@ export interface Hubs {
   hold(slug: string, user: string, what: 'start' | 'stop'): () => void;
   /** How many servers of a hub may be starting at once, in place of what its values say. */
   limitSpawns(slug: string, limit: number): void;
-  /** The hub takes connections and never answers, until its pod is another one. Throws NotThere. */
+  /** The hub accepts connections and never answers, until it is thawed or its pod is replaced. Throws NotThere. */
   freeze(slug: string): void;
+  /** A frozen hub ends, and starts again in its pod; what it had begun is lost. Throws NotThere. */
+  thaw(slug: string): Promise<void>;
   /** What reached the notebook servers, the oldest first. */
   serverRequests(): readonly ServerRequest[];
   close(): Promise<void>;
@@ -146,6 +156,20 @@ export const startHubs = async (options: HubsOptions): Promise<Hubs> => {
     return pod === undefined ? undefined : processOf(slug, pod);
   };
 
+  const running = (slug: string): HubProcess => {
+    const hub = latest.get(slug);
+    if (hub === undefined || hub.gone.aborted) throw new NotThere(404, `No hub of ${slug} is running.`);
+    return hub;
+  };
+
+  const thaw = async (slug: string): Promise<void> => {
+    const hub = running(slug);
+    if (!hub.isFrozen) return;
+    hub.end();
+    processes.delete(hub.pod);
+    await hubOf(slug);
+  };
+
   const podChanged = async (pod: KubeObject): Promise<void> => {
     const known = processes.get(uidOf(pod));
     if (known !== undefined) return (await known).podChanged();
@@ -175,11 +199,12 @@ export const startHubs = async (options: HubsOptions): Promise<Hubs> => {
       headers: { ...version, ...headers },
     });
     if (below[0] === 'health') return answered({ status: 200 });
-    if (below.join('') === '') {
-      return answered(
-        text(200, `The hub of ${slug}. It is simulated: its REST API answers, its pages do not.\n`),
-      );
-    }
+    const page = answerPage(
+      hub,
+      below.filter((segment) => segment !== ''),
+      url.searchParams,
+    );
+    if (request.method === 'GET' && page !== undefined) return answered(page);
     const trimmed = below.at(-1) === '' ? below.slice(1, -1) : below.slice(1);
     const path = trimmed.map(decode).filter((segment) => segment !== undefined);
     if (below[0] !== 'api' || path.length !== trimmed.length) {
@@ -245,11 +270,23 @@ export const startHubs = async (options: HubsOptions): Promise<Hubs> => {
         );
       }
       const [noun, name] = below;
+      if (noun === 'hub' && below.length === 1) {
+        return answerFreezing(
+          { method: request.method ?? 'GET', body: await bodyOf(request) },
+          {
+            isFrozen: () => running(what).isFrozen,
+            freeze: () => running(what).freeze(),
+            thaw: () => thaw(what),
+          },
+        );
+      }
       const user = decode(name ?? '');
       if (noun !== 'users' || user === undefined || below.length !== 2) {
         return {
           status: 404,
-          body: { message: 'Here are /_sandbox/<slug>/users/<user> and /_sandbox/clock.' },
+          body: {
+            message: 'Served here: /_sandbox/<slug>/users/<user>, /_sandbox/<slug>/hub and /_sandbox/clock.',
+          },
         };
       }
       const body = await bodyOf(request);
@@ -298,11 +335,6 @@ export const startHubs = async (options: HubsOptions): Promise<Hubs> => {
   const address = server.address();
   if (typeof address !== 'object' || address === null) throw new Error('The hubs have no port.');
 
-  const running = (slug: string): HubProcess => {
-    const hub = latest.get(slug);
-    if (hub === undefined || hub.gone.aborted) throw new NotThere(404, `No hub of ${slug} runs.`);
-    return hub;
-  };
   const set = (slug: string, user: string, settings: ServerSettings): void =>
     setServer(running(slug), notebooks, user, settings);
 
@@ -315,6 +347,7 @@ export const startHubs = async (options: HubsOptions): Promise<Hubs> => {
     hold: (slug, user, what) => faults.hold(slug, user, what),
     limitSpawns: (slug, limit) => faults.limitSpawns(slug, limit),
     freeze: (slug) => running(slug).freeze(),
+    thaw,
     serverRequests: () => notebooks.requests,
     async close() {
       for (const stop of stops) stop();

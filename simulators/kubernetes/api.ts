@@ -22,6 +22,7 @@ import {
   type Watching,
 } from './request.ts';
 import type { Resource } from './resources.ts';
+import { scaleOf, writeScale } from './scale.ts';
 import { ApiError, badRequest, invalid, methodNotAllowed, noSuchPath, requiredValue } from './status.ts';
 import { tableOf } from './table.ts';
 import { watch } from './watch.ts';
@@ -98,6 +99,8 @@ export class Api {
         return this.#post(target, request);
       case 'PUT':
         if (target.name === '') throw methodNotAllowed();
+        if (target.subresource === 'scale')
+          return answered(await writeScale(this.#objects, target, request, options(request)));
         return answered(
           await this.#objects.update(target, request.body, request.contentType, options(request)),
         );
@@ -105,6 +108,8 @@ export class Api {
         if (target.name === '') throw methodNotAllowed();
         const force = query.get('force') === 'true';
         checkPatchOptions(request, force);
+        if (target.subresource === 'scale')
+          return answered(await writeScale(this.#objects, target, request, options(request)));
         return answered(
           await this.#objects.patch(target, request.body, request.contentType, options(request), force),
         );
@@ -129,6 +134,7 @@ export class Api {
     }
     if (target.name !== '') {
       const object = this.#objects.get(target);
+      if (target.subresource === 'scale') return { status: 200, body: scaleOf(object) };
       const { resourceVersion = '' } = object.metadata;
       return {
         status: 200,
@@ -240,6 +246,7 @@ function checkSubresource(target: Target, method: string): void {
   const known =
     subresource === '' ||
     (subresource === 'status' && resource.status) ||
+    (subresource === 'scale' && resource.scale) ||
     (subresource === 'finalize' && resource.kind === 'Namespace') ||
     (resource.kind === 'Pod' && ['binding', 'eviction'].includes(subresource) && method === 'POST');
   if (!known) throw noSuchPath();

@@ -16,7 +16,7 @@ export function parseBody(text: string, contentType: string, resource: Resource)
   const media = contentType.split(';')[0]?.trim() ?? '';
   if (!['', 'application/json', 'application/yaml'].includes(media)) {
     throw unsupportedMediaType(
-      'the body of the request was in an unknown format - accepted media types include: application/json, application/yaml (this server speaks no protobuf: use kubectl apply -f in place of kubectl create)',
+      'the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf',
     );
   }
   try {

@@ -2,7 +2,22 @@ import type { JsonMap } from './json.ts';
 import { groupVersionOf, type Resource } from './resources.ts';
 
 const VERBS = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch'];
-const STATUS_VERBS = ['get', 'patch', 'update'];
+const SUBRESOURCE_VERBS = ['get', 'patch', 'update'];
+
+/** What is served below an object, with the kind that is read and written there. */
+const subresourcesOf = ({ scale, status, group, version, kind }: Resource) => [
+  ...(scale ? [{ subresource: 'scale', group: 'autoscaling', version: 'v1', kind: 'Scale' }] : []),
+  ...(status ? [{ subresource: 'status', group, version, kind }] : []),
+];
+
+const withSubresources = (resource: Resource): JsonMap => {
+  const subresources = subresourcesOf(resource).map(({ subresource, group, version, kind }) => ({
+    subresource,
+    responseKind: { group, version, kind },
+    verbs: SUBRESOURCE_VERBS,
+  }));
+  return subresources.length === 0 ? {} : { subresources };
+};
 
 export const VERSION: JsonMap = {
   major: '1',
@@ -70,17 +85,14 @@ export function apiResources(resources: readonly Resource[], groupVersion: strin
         ...(resource.shortNames.length === 0 ? {} : { shortNames: [...resource.shortNames] }),
         ...(resource.categories.length === 0 ? {} : { categories: [...resource.categories] }),
       },
-      ...(resource.status
-        ? [
-            {
-              name: `${resource.plural}/status`,
-              singularName: '',
-              namespaced: resource.namespaced,
-              kind: resource.kind,
-              verbs: STATUS_VERBS,
-            },
-          ]
-        : []),
+      ...subresourcesOf(resource).map(({ subresource, group, version, kind }) => ({
+        name: `${resource.plural}/${subresource}`,
+        singularName: '',
+        namespaced: resource.namespaced,
+        ...(subresource === 'status' ? {} : { group, version }),
+        kind,
+        verbs: SUBRESOURCE_VERBS,
+      })),
     ]),
   };
 }
@@ -107,17 +119,7 @@ export function aggregated(resources: readonly Resource[], core: boolean): JsonM
           verbs: VERBS,
           ...(resource.shortNames.length === 0 ? {} : { shortNames: [...resource.shortNames] }),
           ...(resource.categories.length === 0 ? {} : { categories: [...resource.categories] }),
-          ...(resource.status
-            ? {
-                subresources: [
-                  {
-                    subresource: 'status',
-                    responseKind: { group: resource.group, version: resource.version, kind: resource.kind },
-                    verbs: STATUS_VERBS,
-                  },
-                ],
-              }
-            : {}),
+          ...withSubresources(resource),
         })),
       })),
     })),

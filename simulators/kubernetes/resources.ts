@@ -10,6 +10,8 @@ export interface Resource {
   readonly categories: readonly string[];
   /** Served under /status with writes to everything else ignored there, and status ignored elsewhere. */
   readonly status: boolean;
+  /** Served under /scale, with the number of replicas alone. */
+  readonly scale: boolean;
   /** metadata.generation counts changes of what is asked for (not of metadata or status). */
   readonly generation: boolean;
   /** A custom resource keeps what its schema does not know only where the schema says so, and is validated by it. */
@@ -27,6 +29,7 @@ const row = (
     short?: string[];
     categories?: string[];
     status?: true;
+    scale?: true;
     generation?: true;
     custom?: true;
     schema?: string;
@@ -45,6 +48,7 @@ const row = (
     shortNames: traits.short ?? [],
     categories: traits.categories ?? [],
     status: traits.status === true,
+    scale: traits.scale === true,
     generation: traits.generation === true,
     custom: traits.custom === true,
     schema: traits.schema,
@@ -99,6 +103,7 @@ export const RESOURCES: readonly Resource[] = [
     short: ['deploy'],
     categories: ['all'],
     status: true,
+    scale: true,
     generation: true,
     schema: 'apps.Deployment',
   }),
@@ -106,6 +111,7 @@ export const RESOURCES: readonly Resource[] = [
     short: ['rs'],
     categories: ['all'],
     status: true,
+    scale: true,
     generation: true,
     schema: 'apps.ReplicaSet',
   }),
@@ -113,6 +119,7 @@ export const RESOURCES: readonly Resource[] = [
     short: ['sts'],
     categories: ['all'],
     status: true,
+    scale: true,
     generation: true,
     schema: 'apps.StatefulSet',
   }),

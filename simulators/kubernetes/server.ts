@@ -26,6 +26,7 @@ import { collectGarbage } from './garbage.ts';
 import type { Json } from './json.ts';
 import { keepNamespaces } from './namespaces.ts';
 import { Objects } from './objects.ts';
+import { jsonOfProtobuf, protobufMediaType } from './protobuf.ts';
 import { Registry } from './registry.ts';
 import type { ApiRequest, ApiResponse } from './request.ts';
 import { FQDN_POLICIES, RESOURCES } from './resources.ts';
@@ -174,7 +175,13 @@ export async function startKubernetes(options: KubernetesOptions = {}): Promise<
       );
       return sendJson(outgoing, { status: refusal.code, body: refusal.body });
     }
-    const request = requestOf(incoming, body, options.identify ?? byName);
+    let request: ApiRequest;
+    try {
+      request = requestOf(incoming, body, options.identify ?? byName);
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      return sendJson(outgoing, { status: error.code, body: error.body });
+    }
     const fault = faultOf?.(request);
     if (fault !== undefined && (await inject(fault, request, outgoing))) return;
     const response = await answer(request);
@@ -233,7 +240,7 @@ const portOf = (address: AddressInfo | string | null): number =>
 
 const byName = (token: string): User => ({ username: token, groups: ['system:authenticated'] });
 
-async function readBody(incoming: IncomingMessage): Promise<string | undefined> {
+async function readBody(incoming: IncomingMessage): Promise<Buffer | undefined> {
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of incoming) {
@@ -242,10 +249,10 @@ async function readBody(incoming: IncomingMessage): Promise<string | undefined> 
     if (size > LARGEST_BODY) return undefined;
     chunks.push(bytes);
   }
-  return Buffer.concat(chunks).toString('utf8');
+  return Buffer.concat(chunks);
 }
 
-function requestOf(incoming: IncomingMessage, body: string, identify: (token: string) => User): ApiRequest {
+function requestOf(incoming: IncomingMessage, body: Buffer, identify: (token: string) => User): ApiRequest {
   const url = new URL(incoming.url ?? '/', 'http://localhost');
   const { headers } = incoming;
   const agent = headers['user-agent']?.split('/')[0]?.slice(0, 128) ?? '';
@@ -255,11 +262,21 @@ function requestOf(incoming: IncomingMessage, body: string, identify: (token: st
     path: url.pathname,
     query: url.searchParams,
     accept: headers.accept ?? '',
-    contentType: headers['content-type'] ?? '',
-    body,
+    ...jsonBody(headers['content-type'] ?? '', body),
     user: userOf(headers, identify),
     agent: agent === '' ? 'unknown' : agent,
   };
+}
+
+/** The body as text; protobuf, which kubectl create sends, as the JSON that it stands for. */
+function jsonBody(
+  contentType: string,
+  body: Buffer,
+): { readonly contentType: string; readonly body: string } {
+  const decoded = contentType.startsWith(protobufMediaType) ? jsonOfProtobuf(body) : undefined;
+  return decoded === undefined
+    ? { contentType, body: body.toString('utf8') }
+    : { contentType: 'application/json', body: JSON.stringify(decoded) };
 }
 
 function userOf(headers: IncomingMessage['headers'], identify: (token: string) => User): User {

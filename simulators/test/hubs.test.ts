@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { startDeployments } from '../cluster/deployments.ts';
 import { isReady, startKubelet } from '../cluster/kubelet.ts';
 import { applyRelease, uninstallRelease } from '../helm-controller/helm.ts';
@@ -32,6 +33,9 @@ const values: JsonMap = {
   },
 };
 
+const names = (users: unknown): unknown[] =>
+  Array.isArray(users) ? users.map((user) => user.name) : assert.fail(String(users));
+
 describe('the simulated hubs', () => {
   let folder: string;
   let kubernetes: Kubernetes;
@@ -58,6 +62,15 @@ describe('the simulated hubs', () => {
   };
   const api = (path: string, init: RequestInit & { token?: string } = {}) =>
     call(`/team-a/hub/api${path}`, init);
+  /** Until a pod of the namespace has changed. */
+  const hubChanged = async (): Promise<void> => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    let seen = false;
+    const stop = client.watch('pods', { namespace }, () => seen && resolve());
+    seen = true;
+    await Promise.race([promise, sleep(50)]);
+    stop();
+  };
   const untilHub = async (wanted: 'ready' | 'gone'): Promise<void> => {
     const { promise, resolve } = Promise.withResolvers<void>();
     const look = async () => {
@@ -103,7 +116,11 @@ describe('the simulated hubs', () => {
     await untilHub('ready');
     assert.deepEqual(await api('/', { token: '' }), { status: 200, body: { version: '5.5.0' } });
     assert.equal((await call('/team-a/hub/health')).status, 200);
-    assert.match(String((await call('/team-a')).body), /^The hub of team-a/, 'where a member’s link leads');
+    assert.match(
+      String((await call('/team-a')).body),
+      /<h1>JupyterHub of team-a</,
+      'where a member’s link leads',
+    );
     assert.equal((await call('/team-b/hub/api/')).status, 503, 'a team without a hub');
   });
 
@@ -146,6 +163,53 @@ describe('the simulated hubs', () => {
     assert.equal((await api('/users/ola')).status, 404);
     assert.equal((await api('/users/kari@example.com', { method: 'DELETE' })).status, 204);
     assert.equal((await api('/users/kari@example.com', { method: 'DELETE' })).status, 404);
+  });
+
+  it('show a page at home and at login, for people without a token', async () => {
+    await api('/users/page%40example.com', { method: 'POST' });
+    const page = async (path: string) => {
+      const response = await fetch(`http://127.0.0.1:${hubs.port}/team-a/hub${path}`, { redirect: 'manual' });
+      return {
+        status: response.status,
+        location: response.headers.get('location'),
+        text: await response.text(),
+      };
+    };
+    for (const path of ['/', '/home', '/home/']) {
+      assert.partialDeepStrictEqual(await page(path), { status: 302, location: '/team-a/hub/login' }, path);
+    }
+    const login = await page('/login');
+    assert.equal(login.status, 200);
+    assert.match(login.text, /<h1>JupyterHub of team-a<\/h1>/);
+    assert.match(login.text, /href="\/team-a\/hub\/home\?user=page%40example\.com"/);
+    const home = () => page('/home?user=page%40example.com');
+    assert.match((await home()).text, /You are <strong>page@example\.com<\/strong>[\s\S]*not running/);
+    await api('/users/page%40example.com/server', { method: 'POST' });
+    while (!(await home()).text.includes('href="/team-a/user/page@example.com/"')) await hubChanged();
+    assert.match((await home()).text, /has been running since \d{4}-/);
+    assert.equal((await api('/users/page%40example.com/server', { method: 'DELETE' })).status, 204);
+    assert.match((await home()).text, /not running/);
+    assert.equal((await api('/users/page%40example.com', { method: 'DELETE' })).status, 204);
+    const unknown = await page('/home?user=%3Cb%3E');
+    assert.equal(unknown.status, 404);
+    assert.match(unknown.text, /&lt;b&gt; is not a user/);
+    assert.equal((await page('/nowhere')).status, 404);
+  });
+
+  it('freeze by hand, and start again when they are thawed, with their users', async () => {
+    const freeze = (body: string, method = 'PUT', slug = 'team-a') =>
+      call(`/_sandbox/${slug}/hub`, { method, ...(method === 'PUT' ? { body } : {}), token: '' });
+    const before = await api('/users');
+    assert.deepEqual(await freeze('{"frozen": true}'), { status: 200, body: { frozen: true } });
+    assert.deepEqual(await freeze('', 'GET'), { status: 200, body: { frozen: true } });
+    const hanging = api('/users', { signal: AbortSignal.timeout(200) });
+    await assert.rejects(hanging, { name: 'TimeoutError' });
+    assert.deepEqual(await freeze('{"frozen": false}'), { status: 200, body: { frozen: false } });
+    const after = await api('/users');
+    assert.deepEqual([after.status, names(after.body)], [200, names(before.body)]);
+    assert.deepEqual(await freeze('{"frozen": false}'), { status: 200, body: { frozen: false } });
+    assert.equal((await freeze('{"frozen": 1}')).status, 400);
+    assert.equal((await freeze('{"frozen": true}', 'PUT', 'team-z')).status, 404);
   });
 
   it('page their users when asked to, and cut the list at 200 when not', async () => {

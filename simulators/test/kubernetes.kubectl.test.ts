@@ -60,6 +60,9 @@ const MANIFESTS = [
   },
 ];
 
+/** What `kubectl create` made, for each server; both suites end with the same. */
+const contents: unknown[] = [];
+
 function kubectlSuite(open: () => Promise<Cluster>): void {
   let cluster: Cluster;
   let cache = '';
@@ -104,6 +107,80 @@ function kubectlSuite(open: () => Promise<Cluster>): void {
     );
     const { stdout } = await kubectl('get configmap client -n team-a -o jsonpath={.data}');
     assert.deepEqual(JSON.parse(stdout), { a: '2' });
+  });
+
+  it('creates objects with the generators, which send protobuf', async () => {
+    const created = [
+      'create configmap made -n team-a --from-literal=a=1',
+      'create secret generic made -n team-a --from-literal=a=1',
+      'create serviceaccount made -n team-a',
+      'create role made -n team-a --verb=get,list --resource=pods,deployments.apps',
+      'create rolebinding made -n team-a --role=made --serviceaccount=team-a:made',
+      'create service clusterip made -n team-a --tcp=80:8080',
+      'create quota made -n team-a --hard=pods=20,requests.cpu=4',
+      'create poddisruptionbudget made -n team-a --selector=app=made --min-available=1',
+      'create ingress made -n team-a --rule=example.com/path*=made:80',
+      'create deployment made -n team-a --image=example.com/made:1 --replicas=2 --port=8080',
+    ];
+    for (const command of created) assert.match((await kubectl(command)).stdout, /made created/);
+    assert.match((await kubectl('create namespace made')).stdout, /namespace\/made created/);
+    await kubectl('delete namespace made --timeout=25s');
+    await assert.rejects(
+      kubectl('create serviceaccount made -n team-a'),
+      /serviceaccounts "made" already exists/,
+    );
+    await assert.rejects(kubectl('create configmap made -n missing'), /namespaces "missing" not found/);
+    const kinds =
+      'configmap,secret,serviceaccount,role,rolebinding,service,resourcequota,poddisruptionbudget,ingress,deployment';
+    const { items } = JSON.parse((await kubectl(`get ${kinds} -n team-a -o json`)).stdout) as {
+      items: { metadata: { name: string; labels?: unknown }; spec?: object }[];
+    };
+    const made = items.filter(({ metadata }) => metadata.name === 'made');
+    assert.equal(made.length, created.length);
+    contents.push(
+      made.map(({ metadata, spec, ...rest }) => ({
+        ...rest,
+        status: undefined,
+        labels: metadata.labels,
+        // Addresses differ from cluster to cluster.
+        spec: spec === undefined ? undefined : { ...spec, clusterIP: undefined, clusterIPs: undefined },
+      })),
+    );
+  });
+
+  it('scales a Deployment', async () => {
+    const replicas = async () =>
+      (await kubectl('get deployment made -n team-a -o jsonpath={.spec.replicas}')).stdout;
+    assert.match((await kubectl('scale deployment made -n team-a --replicas=3')).stdout, /made scaled/);
+    assert.equal(await replicas(), '3');
+    await kubectl('scale deployment made -n team-a --current-replicas=3 --replicas=0');
+    assert.equal(await replicas(), '0');
+    await assert.rejects(
+      kubectl('scale deployment made -n team-a --current-replicas=3 --replicas=1'),
+      /Expected replicas to be 3, was 0/,
+    );
+    await assert.rejects(
+      kubectl('scale deployment missing -n team-a --replicas=1'),
+      /deployments\.apps "missing" not found/,
+    );
+    await assert.rejects(
+      kubectl('scale configmap made -n team-a --replicas=1'),
+      /could not find the requested resource/,
+    );
+    const scale = '/apis/apps/v1/namespaces/team-a/deployments/made/scale';
+    const { metadata, ...rest } = JSON.parse((await kubectl(`get --raw ${scale}`)).stdout);
+    assert.deepEqual(
+      [Object.keys(metadata).toSorted(), rest],
+      [
+        ['creationTimestamp', 'name', 'namespace', 'resourceVersion', 'uid'],
+        {
+          kind: 'Scale',
+          apiVersion: 'autoscaling/v1',
+          spec: {},
+          status: { replicas: 0, selector: 'app=made' },
+        },
+      ],
+    );
   });
 
   it('tells conflicts by manager and field', async () => {
@@ -241,5 +318,13 @@ describe('kubectl on the real server', { skip: noKubectl || (await absent()) }, 
       },
       close: () => server.close(),
     };
+  });
+});
+
+describe('kubectl create', { skip: noKubectl || (await absent()) }, () => {
+  it('leaves the same objects on the simulator as on the real server', () => {
+    const [simulated, real] = contents;
+    assert.equal(contents.length, 2);
+    assert.deepEqual(simulated, real);
   });
 });

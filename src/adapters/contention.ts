@@ -2,8 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Problem } from '../model/problems.ts';
 
 /**
- * How often a lost race is run again, and how long the loser waits: a random time from `minWaitMs` up to a
- * bound that doubles from `firstWaitMs` to `maxWaitMs`. Past `tries` the caller is told to come back.
+ * How often a lost race is retried, and the delay in between: a random time from `minWaitMs` up to a bound that doubles
+ * from `firstWaitMs` to `maxWaitMs`. After `tries` attempts the caller gets Problem `busy`.
  */
 export const contention = {
   tries: 40,
@@ -13,13 +13,13 @@ export const contention = {
   retryAfterSeconds: 1,
 } as const;
 
-/** What a try answers when somebody else wrote in between. */
+/** The result of an attempt that lost to a concurrent write. */
 export const lostRace = Symbol('lost race');
 
-/** Answers a number from 0 up to, but not including, 1. */
+/** Returns a number from 0 up to, but not including, 1. */
 export type Random = () => number;
 
-/** Tries until the race is won. Throws Problem `busy` when the cap of tries is reached. */
+/** Retries until an attempt succeeds. Throws Problem `busy` when the limit of attempts is reached. */
 export const retryOnConflict = async <T>(
   attempt: () => T | typeof lostRace | Promise<T | typeof lostRace>,
   random: Random,

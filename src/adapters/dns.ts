@@ -4,26 +4,26 @@ import type { DnsAnswer, DnsResolver } from '../ports/dns.ts';
 const timeoutMs = 2_000;
 const tries = 2;
 
-/** Addresses of one answer that are handed on at most, the lowest by their text: more are never allowed anyway. */
+/** The most addresses returned from one answer, the lowest by text: more are never allowed anyway. */
 const mostAddresses = 1_000;
 
 /** The name does not exist, or has no record of the kind that was asked for. */
 const absentCodes = new Set(['ENOTFOUND', 'ENODATA']);
 
 export interface NamesOptions {
-  /** `address:port` of resolvers, in the order in which to ask them; none: the system’s. */
+  /** `address:port` of resolvers, in order of preference; empty: the system’s. */
   readonly servers: readonly string[];
 }
 
 /**
- * DNS by c-ares, which asks again over TCP when an answer was cut short and gives each address the smallest TTL on
- * the way to it. Never `lookup`: that would read hosts files and take `127.1` for an address. A call whose signal
- * ends throws the signal’s reason: that says nothing of the name.
+ * DNS by c-ares, which retries a truncated answer over TCP and gives each address the smallest TTL of its CNAME chain.
+ * Never `lookup`: that would read hosts files and accept `127.1` as an address. A call whose signal aborts throws the
+ * signal’s reason, which says nothing about the name.
  */
 export const openDnsResolver = ({ servers }: NamesOptions): DnsResolver => ({
   async resolve(name, signal) {
     signal.throwIfAborted();
-    // One for each call: it can be cancelled alone, asks from a port of its own and remembers nothing.
+    // One per call: it can be cancelled separately, uses its own port and caches nothing.
     const resolver = new Resolver({ timeout: timeoutMs, maxTimeout: timeoutMs, tries });
     if (servers.length > 0) resolver.setServers(servers);
     const cancel = () => resolver.cancel();

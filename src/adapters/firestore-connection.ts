@@ -19,7 +19,7 @@ export interface FirestoreOptions {
   /** How long one call may take, the client’s own retries included. */
   readonly deadlineMs?: number;
   readonly random?: Random;
-  /** Makes the client; like every client of Google’s it honours FIRESTORE_EMULATOR_HOST. */
+  /** Creates the client; like all Google clients it honours FIRESTORE_EMULATOR_HOST. */
   readonly connect?: (sdk: Sdk, settings: Settings) => Firestore;
 }
 
@@ -37,7 +37,7 @@ const status = {
   unavailable: 14,
 } as const;
 
-/** A commit whose precondition did not hold any more, or that met another writer. */
+/** A commit whose precondition failed, or that conflicted with another writer. */
 const lost: ReadonlySet<number | undefined> = new Set([
   status.notFound,
   status.alreadyExists,
@@ -58,7 +58,7 @@ const away: ReadonlySet<number | undefined> = new Set([
 const statusOf = (error: unknown): number | undefined =>
   error instanceof Error && 'code' in error && typeof error.code === 'number' ? error.code : undefined;
 
-/** What a call throws that Firestore did not answer. */
+/** The error of a call that Firestore did not answer. */
 export const unavailable = (cause?: unknown) =>
   new Unavailable('firestore', 'Firestore does not answer.', cause === undefined ? undefined : { cause });
 
@@ -80,18 +80,18 @@ const load = async (): Promise<Sdk> => {
   return 'Firestore' in loaded ? loaded : (loaded as { default: Sdk }).default;
 };
 
-/** What the parts of the store share: one client, made on first use, and every call of it within the deadline. */
+/** Shared by the parts of the store: one client, created on first use, and a deadline for every call. */
 export interface FirestoreConnection {
   readonly random: Random;
   connected(): Promise<{ readonly db: Firestore; readonly sdk: Sdk }>;
-  /** In one request; each answer at the place of its reference. */
+  /** In one request; the results are in the order of the references. */
   read(db: Firestore, ...references: readonly DocumentReference[]): Promise<readonly DocumentSnapshot[]>;
   ask(query: Query): Promise<QuerySnapshot>;
   commit(batch: WriteBatch): Promise<'committed' | typeof lostRace>;
   close(): Promise<void>;
 }
 
-/** Nothing is connected to before the first call. */
+/** Connects with the first call. */
 export const openFirestore = ({
   projectId,
   databaseId,
@@ -114,7 +114,7 @@ export const openFirestore = ({
 
   const inFlight = new Set<Promise<unknown>>();
 
-  /** The answer within the deadline, else Unavailable. */
+  /** The result within the deadline, else throws Unavailable. */
   const answered = async <T>(work: Promise<T>): Promise<T> => {
     inFlight.add(work);
     const forget = () => inFlight.delete(work);
@@ -154,7 +154,7 @@ export const openFirestore = ({
       const { db } = await connection;
       const settled = Promise.allSettled(inFlight);
       await answered(settled).catch(() => {});
-      // A client that is terminated while it tries something again rejects where nobody can catch it.
+      // A client that is terminated during a retry causes an unhandled rejection.
       if (inFlight.size === 0) await answered(db.terminate());
     },
   };

@@ -4,10 +4,9 @@ import type { TeamRecord } from '../model/record.ts';
 import { type StoredTeamRecord, upgraded, upgradedEvent } from './upgrade.ts';
 
 /**
- * `teams/{slug}`. Beside the record stand the fields that queries ask for, the number of history entries and
- * `write`, which names the call that wrote last: a client that sends a commit again after its answer was lost
- * is told that somebody else was faster, and finds out here that it was itself. `release` is JSON, because a
- * chart’s values may nest arrays and name fields in ways that Firestore refuses.
+ * `teams/{slug}`: the record, the fields that queries use, the number of history entries and `write`, the id of the
+ * last write: a client that repeats a commit after its response was lost gets a conflict, and recognises its own write
+ * by this id. `release` is JSON, because a chart’s values may have nested arrays and field names that Firestore refuses.
  */
 export interface TeamDocument {
   readonly slug: string;
@@ -16,7 +15,7 @@ export interface TeamDocument {
   readonly memberEmails: readonly string[];
   readonly dueAt: string;
   readonly egressHosts: readonly string[];
-  /** Absent while nothing is to be asked. */
+  /** Absent while nothing is due. */
   readonly cullingDueAt?: string;
   /** Absent without a release. */
   readonly platformHash?: string;
@@ -27,9 +26,9 @@ export interface TeamDocument {
 }
 
 /**
- * What stands in `teams/{slug}` while what is kept below a removed team is deleted: it keeps the slug taken, so that
- * no new team meets the old one’s entries and operations, and is in no query’s index. A removal that was interrupted
- * is completed by whoever meets its marker.
+ * The marker in `teams/{slug}` while the documents below a removed team are deleted: it keeps the slug taken, so a new
+ * team cannot see the old one’s entries and operations, and is in no query’s index. The next call that reads the
+ * marker completes an interrupted removal.
  */
 export interface RemovalMarker {
   readonly removing: string;
@@ -44,14 +43,14 @@ interface EntryDocument extends Omit<HistoryItem, 'changes' | 'spec'> {
   readonly write: string;
 }
 
-/** `ids/{id}`: taken for ever; `gone` once its team is. */
+/** `ids/{id}`: taken permanently; `gone` once its team is deleted. */
 export interface IdDocument {
   readonly slug: string;
   readonly gone: boolean;
   readonly write: string;
 }
 
-/** Plain JSON, which is what the other adapter keeps too: Firestore refuses undefined and class instances. */
+/** Plain JSON, as in the other adapter: Firestore refuses undefined and class instances. */
 export const plain = <T>(value: T): T => JSON.parse(JSON.stringify(value));
 
 export const teamDocument = (record: TeamRecord, entries: number, write: string): TeamDocument => {
@@ -83,14 +82,14 @@ export const entryDocument = (n: number, event: HistoryEvent, write: string): En
   };
 };
 
-/** What nobody but this adapter writes is read back as what it wrote. */
+/** Only this adapter writes these documents, so they are read without validation. */
 export const parsed = (snapshot: DocumentSnapshot): TeamDocument | RemovalMarker | undefined =>
   snapshot.data() as TeamDocument | RemovalMarker | undefined;
 
 export const toRecord = ({ record, release }: TeamDocument): TeamRecord =>
   upgraded({ ...record, release: release === null ? null : JSON.parse(release) });
 
-/** The team, as a list of one, unless there is none any more. */
+/** The team as a list of one; empty if it no longer exists. */
 export const listed = (snapshot: DocumentSnapshot): TeamRecord[] => {
   const found = parsed(snapshot);
   return found === undefined || 'removing' in found ? [] : [toRecord(found)];

@@ -11,7 +11,7 @@ import { assertSameHost } from './invariants.ts';
 /** `hosts/{name}` */
 interface HostDocument {
   readonly host: HostRecord;
-  /** Absent while nobody lists it. */
+  /** Absent while no team lists it. */
   readonly dueAt?: string;
   /** Names the call that wrote last (firestore-documents.ts). */
   readonly write: string;
@@ -26,7 +26,7 @@ const hostDocument = (host: HostRecord, write: string): HostDocument => ({
 const toHost = (snapshot: DocumentSnapshot | undefined): HostRecord | undefined =>
   (snapshot?.data() as HostDocument | undefined)?.host;
 
-/** Values that one `array-contains-any` takes. */
+/** The most values of one `array-contains-any`. */
 const anyOfAtMost = 30;
 
 const inGroupsOf = <T>(size: number, items: readonly T[]): T[][] =>

@@ -10,8 +10,8 @@ import { finishRemoval } from './firestore-removal.ts';
 import { assertSameOperation, assertUnfinished } from './invariants.ts';
 
 /**
- * `teams/{slug}/operations/{id}`. `dueAt` is there until the operation is finished, `expiresAt` from then on: after
- * that instant a policy of the database deletes the document, which must not happen to an open one.
+ * `teams/{slug}/operations/{id}`. `dueAt` is set until the operation is finished, `expiresAt` from then on: after that
+ * instant the database’s TTL policy deletes the document, which must not happen to an open one.
  */
 interface OperationDocument {
   readonly operation: OperationRecord;
@@ -22,8 +22,8 @@ interface OperationDocument {
 }
 
 /**
- * `teams/{slug}/open/{subject}`: which operation is open there. Written by the commit that opens it, deleted by the one
- * that finishes it.
+ * `teams/{slug}/open/{subject}`: the open operation of a subject. The commit that opens the operation writes it; the
+ * one that finishes the operation deletes it.
  */
 interface OpenDocument {
   readonly operation: string;
@@ -41,7 +41,7 @@ const operationDocument = (sdk: Sdk, operation: OperationRecord, write: string):
 const toOperation = (snapshot: DocumentSnapshot | undefined): OperationRecord | undefined =>
   (snapshot?.data() as OperationDocument | undefined)?.operation;
 
-/** Hashed, because a hub’s user name may be longer than a document’s id, and hold what that may not. */
+/** Hashed, because a hub user name may be longer than a document id, or contain invalid characters. */
 const subjectId = (user: string | null): string =>
   user === null ? 'hub' : `user-${createHash('sha256').update(user).digest('hex')}`;
 
@@ -74,12 +74,12 @@ export const firestoreOperations = (connection: FirestoreConnection): OperationS
           if (present !== undefined && present.dueAt !== null) return present;
         }
         const batch = db.batch();
-        // Changes nothing, not even the version; with it, nothing is opened in a team that is on its way out by now.
+        // Changes nothing, not even the version, but fails the commit if the team is being removed.
         batch.update(team, { slug }, { lastUpdateTime: teamFound.updateTime });
         batch.create(own, operationDocument(sdk, operation, randomUUID()));
         const document = { operation: operation.id, user: operation.user } satisfies OpenDocument;
         if (lockFound?.updateTime === undefined) batch.create(lock, document);
-        // Its operation has finished since, and then this is a race that is lost; or somebody deleted it by hand.
+        // The operation has finished meanwhile, so this is a lost race, or it was deleted by hand.
         else batch.update(lock, document, { lastUpdateTime: lockFound.updateTime });
         return (await commit(batch)) === lostRace ? lostRace : operation;
       }, random);
@@ -100,7 +100,7 @@ export const firestoreOperations = (connection: FirestoreConnection): OperationS
         const [teamFound, found] = await read(db, team, reference);
         const stored = teamFound && parsed(teamFound);
         if (stored !== undefined && 'removing' in stored) {
-          // Else the operations of a removal that was interrupted would stay due for ever.
+          // Otherwise the operations of an interrupted removal would stay due permanently.
           await finishRemoval(connection, team);
           return undefined;
         }
@@ -117,7 +117,7 @@ export const firestoreOperations = (connection: FirestoreConnection): OperationS
           { ...unset, ...operationDocument(sdk, next, write) },
           { lastUpdateTime: found.updateTime },
         );
-        // As long as an operation is open, what stands there is its own.
+        // While an operation is open, this document belongs to it.
         if (current.dueAt !== null && next.dueAt === null) batch.delete(open.doc(subjectId(next.user)));
         return (await commit(batch)) === lostRace ? lostRace : next;
       }, random);
@@ -125,7 +125,7 @@ export const firestoreOperations = (connection: FirestoreConnection): OperationS
 
     openOperations: async (slug) => {
       const { db } = await connected();
-      // Only what has a dueAt is in this order; there are few of them, and they are wanted in another.
+      // Only documents with a dueAt match; they are few, so they are sorted here.
       const { docs } = await ask(references(db, slug).operations.orderBy('dueAt'));
       return docs
         .flatMap((snapshot) => toOperation(snapshot) ?? [])

@@ -3,13 +3,13 @@ import { lostRace, retryOnConflict } from './contention.ts';
 import type { FirestoreConnection } from './firestore-connection.ts';
 import { parsed } from './firestore-documents.ts';
 
-/** Deletes in one commit while a team is removed; Firestore’s clients document 500 writes. */
+/** Deletes per commit while a team is removed; Firestore’s clients document a limit of 500 writes. */
 const removalPage = 400;
 
 /** Everything that is kept below a team. */
 const belongings = ['history', 'operations', 'open'];
 
-/** One page of what a removed team leaves; the marker goes with the last. */
+/** Deletes one page of a removed team’s documents; the last page includes the marker. */
 const removePage = async (
   { ask, read, commit }: FirestoreConnection,
   team: DocumentReference,
@@ -23,7 +23,7 @@ const removePage = async (
   );
   const page = found.flatMap(({ docs }) => docs).slice(0, removalPage);
   const batch = db.batch();
-  // Each with the version that was read: by now the slug may belong to a new team with the like of its own.
+  // Each with the version that was read: the slug may meanwhile belong to a new team with documents of the same name.
   for (const document of page) batch.delete(document.ref, { lastUpdateTime: document.updateTime });
   const more = page.length === removalPage;
   if (!more) batch.delete(team, { lastUpdateTime: snapshot.updateTime });
@@ -31,7 +31,7 @@ const removePage = async (
   return more ? 'more' : 'done';
 };
 
-/** Deletes what is left of a team whose removal has begun; nothing to do for any other. */
+/** Deletes the remaining documents of a team whose removal has begun; a no-op for other teams. */
 export const finishRemoval = async (
   connection: FirestoreConnection,
   team: DocumentReference,

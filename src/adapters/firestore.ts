@@ -27,7 +27,7 @@ import { firestoreOperations } from './firestore-operations.ts';
 import { finishRemoval } from './firestore-removal.ts';
 import { assertSameTeam } from './invariants.ts';
 
-/** Kept as one JSON text: nobody queries it, and its lists are deeper than Firestore’s. */
+/** Stored as one JSON text: no query reads it, and Firestore does not support its nested lists. */
 const toCatalogue = (snapshot: DocumentSnapshot | undefined): Catalogue | undefined => {
   const json: unknown = snapshot?.get('json');
   return typeof json === 'string' ? JSON.parse(json) : undefined;
@@ -46,9 +46,9 @@ const page = <T>(
 };
 
 /**
- * The store in Firestore. Writes are batches preconditioned on the version that was read, never the client’s
- * own transactions, whose back-off starts at seconds. When a call passes its deadline its outcome is unknown:
- * the commit may still land, though never over a write that it has not seen.
+ * The store in Firestore. Writes are batches with the version that was read as precondition, not the client’s own
+ * transactions, whose backoff starts at seconds. After the deadline the outcome of a call is unknown: the commit may
+ * still succeed, but never overwrites a write that it has not read.
  */
 export const openFirestoreStore = (options: FirestoreOptions): Store => {
   const connection = openFirestore(options);
@@ -194,6 +194,18 @@ export const openFirestoreStore = (options: FirestoreOptions): Store => {
         db.collection('teams').where('degradedOn', '==', platformHash).select().limit(limit),
       );
       return found.docs.map(({ id }) => id);
+    },
+
+    restricted: async () => {
+      const { db } = await connected();
+      // A team that has opted in names hosts, at least those of Google’s APIs.
+      const optedIn = db.collection('teams').where('egressHosts', '!=', []);
+      const found = await ask(optedIn.select('slug', 'record.id', 'record.status.policies'));
+      return found.docs.map((snapshot) => ({
+        slug: snapshot.id,
+        id: String(snapshot.get('record.id')),
+        policies: snapshot.get('record.status.policies') ?? null,
+      }));
     },
 
     cullingDue: async (now, limit) => {

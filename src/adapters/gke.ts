@@ -2,13 +2,13 @@ import Type from 'typebox';
 import { Value } from 'typebox/value';
 import { Unavailable } from '../ports/unavailable.ts';
 
-/** Where a control plane answers; `caData` (PEM in base64) only where no public authority vouches for it. */
+/** The endpoint of a control plane; `caData` (PEM in base64) only without a publicly trusted certificate. */
 export interface ControlPlane {
   readonly server: string;
   readonly caData?: string;
 }
 
-/** What the way into a GKE cluster needs: where it is, and who we are. */
+/** How to access a GKE cluster: its location, and the identity of this service. */
 export interface Gke {
   controlPlane(signal: AbortSignal): Promise<ControlPlane>;
   /** A Google access token, renewed before it expires. */
@@ -42,7 +42,7 @@ const controlPlaneOf = (answer: unknown): ControlPlane => {
   }
   const caData = answer.masterAuth?.clusterCaCertificate;
   if (answer.endpoint === undefined || answer.endpoint === '' || caData === undefined) {
-    throw new Unavailable('GKE', 'The GKE API names no endpoint for the cluster that we could use.');
+    throw new Unavailable('GKE', 'The GKE API names no usable endpoint for the cluster.');
   }
   return { server: `https://${answer.endpoint}`, caData };
 };
@@ -60,7 +60,7 @@ const applicationDefaultToken = () => {
 /**
  * The cluster `projects/…/locations/…/clusters/…`. Its DNS endpoint is preferred where traffic from outside
  * the VPC may use it (public TLS, no network path to keep open), else the IP endpoint with the cluster’s own
- * authority. Throws Unavailable when Google does not say.
+ * authority. Throws Unavailable when Google does not answer.
  */
 export const openGke = (
   name: string,

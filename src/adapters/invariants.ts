@@ -2,17 +2,17 @@ import type { HostRecord } from '../model/host.ts';
 import type { OperationRecord } from '../model/operation.ts';
 import type { TeamRecord } from '../model/record.ts';
 
-/** What a decision may not change, whichever store it is written to; each throws TypeError. */
+/** What a decision must not change, in either store; each throws TypeError. */
 export const assertSameTeam = (current: TeamRecord, next: TeamRecord): void => {
   if (next.slug !== current.slug || next.id !== current.id)
     throw new TypeError('A team keeps its slug and its id.');
 };
 
 export const assertUnfinished = ({ dueAt }: OperationRecord): void => {
-  if (dueAt === null) throw new TypeError('An operation is not finished when it is opened.');
+  if (dueAt === null) throw new TypeError('An operation must not be finished when it is opened.');
 };
 
-/** A finished operation stays so: its subject may have another one by now. */
+/** A finished operation stays finished: its subject may already have another one. */
 export const assertSameOperation = (current: OperationRecord, next: OperationRecord): void => {
   if (next.id !== current.id || next.user !== current.user)
     throw new TypeError('An operation keeps its id and its subject.');

@@ -61,7 +61,7 @@ export type StatusAnswer = Type.Static<typeof StatusAnswer>;
 
 export const invalidAnswer = () => new Unavailable('Kubernetes', 'Kubernetes returned an invalid answer.');
 
-/** An object of the API server as a manifest of the port. Throws Unavailable for what is none. */
+/** An object of the API server as a manifest of the port. Throws Unavailable if it is invalid. */
 export const manifestOf = (type: { apiVersion: string; kind: string }, answer: unknown): Manifest => {
   if (!Value.Check(Answer, answer)) throw invalidAnswer();
   const { managedFields: _, ...metadata } = answer.metadata;
@@ -69,7 +69,7 @@ export const manifestOf = (type: { apiVersion: string; kind: string }, answer: u
   return { ...answer, apiVersion: type.apiVersion, kind: type.kind, metadata };
 };
 
-/** A page of a list, and where the next one starts. Throws Unavailable for what is none. */
+/** A page of a list, and where the next one starts. Throws Unavailable if it is invalid. */
 export const pageOf = (
   type: { apiVersion: string; kind: string },
   answer: unknown,
@@ -82,28 +82,38 @@ export const pageOf = (
   };
 };
 
-/** The kinds in a discovery document (APIResourceList). Throws Unavailable for what is none. */
+/** The kinds in a discovery document (APIResourceList). Throws Unavailable if it is invalid. */
 export const kindsOf = (answer: unknown): ReadonlySet<string> => {
   if (!Value.Check(ResourcesAnswer, answer)) throw invalidAnswer();
   return new Set(answer.resources.map((resource) => resource.kind));
 };
 
-/** `secrets`: what the request carried, which the server may quote. */
-export const statusOf = (body: unknown, secrets: readonly string[]): StatusAnswer => {
+/**
+ * The status exactly as the server sent it. It decides what happens next, so nothing is redacted here: a credential
+ * may be part of a name in it. `sentenceOf` redacts what people read.
+ */
+export const statusOf = (body: unknown): StatusAnswer => {
   try {
-    const text = redact(typeof body === 'string' ? body : JSON.stringify(body), secrets);
-    const status: unknown = JSON.parse(text);
+    const status: unknown = typeof body === 'string' ? JSON.parse(body) : body;
     return Value.Check(StatusAnswer, status) ? status : {};
   } catch {
     return {};
   }
 };
 
-/** The sentence of a policy or webhook without the API server’s prefix; capped, because people read it. */
-export const sentenceOf = (status: StatusAnswer, fallback: string): string => {
+/**
+ * The sentence of a policy or webhook without the API server’s prefix, capped because people read it, and without
+ * `secrets`: values of the request that the server may have quoted.
+ */
+export const sentenceOf = (status: StatusAnswer, fallback: string, secrets: readonly string[]): string => {
   const message = status.message ?? fallback;
-  return (/denied (?:the )?request: (.+)$/s.exec(message)?.[1] ?? message).slice(0, 1000);
+  const sentence = /denied (?:the )?request: (.+)$/s.exec(message)?.[1] ?? message;
+  // Before the cut, which could leave the half of a secret.
+  return redact(sentence, secrets).slice(0, 1000);
 };
+
+/** Whether a 404 is about this object. The server’s 404 for a kind that it does not serve names no object. */
+export const isAbsent = ({ details }: StatusAnswer, name: string): boolean => details?.name === name;
 
 /** The values of a Secret, in base64 and decoded. */
 export const secretsIn = ({

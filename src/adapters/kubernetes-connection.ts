@@ -9,19 +9,19 @@ import type {
 import type { Dispatcher } from 'undici';
 import { type Gke, openGke } from './gke.ts';
 
-/** Which cluster: as the configuration names it, or by a kubeconfig file of its own. */
+/** The cluster: from the configuration, or by a kubeconfig file. */
 export type ClusterAccess =
   | { readonly kind: 'gke'; readonly name: string }
   | { readonly kind: 'kubeconfig'; readonly file?: string }
   | { readonly kind: 'url'; readonly url: string };
 
-/** The way to one cluster: its API, and what every request has to carry. */
+/** The connection to one cluster: its API, and the options of every request. */
 export interface Connection {
-  /** Its group `''` is the core group. Answers and bodies are plain JSON: no model drops what it does not know. */
+  /** The group `''` is the core group. Bodies are plain JSON, so no model drops unknown fields. */
   readonly api: CustomObjectsApi;
-  /** Options of one call. client-node takes a deadline and a shared agent by no other road than a middleware. */
+  /** Options of one call. client-node accepts a deadline and a shared agent only through a middleware. */
   carrying(signal: AbortSignal, contentType?: string): ConfigurationOptions;
-  /** The credential that the latest request showed; '' for none. */
+  /** The credential of the latest request; '' for none. */
   credential(): string;
   /** Closes its sockets once the requests on them are answered. */
   close(): Promise<void>;
@@ -29,7 +29,7 @@ export interface Connection {
 
 const maxAnswerBytes = 64 * 1024 * 1024;
 
-/** HTTP/1.1: a stalled or reset HTTP/2 session would take every request in flight with it. */
+/** HTTP/1.1: a stalled or reset HTTP/2 session would fail every request in flight. */
 const agentOptions = {
   allowH2: false,
   connections: 32,
@@ -81,8 +81,8 @@ const dispatcherOf = async (config: KubeConfig): Promise<Dispatcher> => {
 };
 
 /**
- * Loads the client (a third of a second of imports, hence not before the first call), finds the cluster and
- * makes the one agent that all its requests share: client-node would open a connection for each of them.
+ * Loads the client (the imports take a third of a second, so only with the first call), finds the cluster and creates
+ * the agent that all requests share: client-node would open a connection for each request.
  */
 export const connect = async (
   access: ClusterAccess,
@@ -122,7 +122,7 @@ export const connect = async (
 
 /**
  * An apply goes through the server’s YAML parser, which refuses DEL, C1 controls and non-characters and reads
- * U+0085 as a space, though JSON allows all of them. Escaped it takes them.
+ * U+0085 as a space, although JSON allows all of them. It accepts them escaped.
  */
 const escapeForYaml = (json: string): string =>
   json.replace(

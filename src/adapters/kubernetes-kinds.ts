@@ -1,7 +1,7 @@
 import { type KindName, kinds } from '../model/kinds.ts';
 import type { ObjectRef } from '../ports/cluster.ts';
 
-/** Where the API server keeps each kind. */
+/** The path of each kind in the API. */
 const resources: Readonly<Record<KindName, { readonly plural: string; readonly scope?: 'cluster' }>> = {
   namespace: { plural: 'namespaces', scope: 'cluster' },
   serviceAccount: { plural: 'serviceaccounts' },
@@ -26,16 +26,16 @@ const resourceByKind = new Map(
     .map((name) => [`${kinds[name].apiVersion}/${kinds[name].kind}`, resources[name]]),
 );
 
-/** Where the API server keeps a kind. Throws TypeError for a kind that is not in the table. */
+/** The path of a kind in the API. Throws TypeError for a kind that is not in the table. */
 export const pathOf = (ref: { apiVersion: string; kind: string; namespace?: string | undefined }) => {
   const kind = resourceByKind.get(`${ref.apiVersion}/${ref.kind}`);
-  if (kind === undefined) throw new TypeError(`${ref.apiVersion} ${ref.kind} is not a kind that we use`);
+  if (kind === undefined) throw new TypeError(`${ref.apiVersion} ${ref.kind} is not a supported kind`);
   const [version = '', group = ''] = ref.apiVersion.split('/').reverse();
   const namespace = kind.scope === 'cluster' ? undefined : ref.namespace;
   return { type: { group, version, plural: kind.plural }, namespace, scope: kind.scope };
 };
 
-/** Where the API server keeps an object. Throws TypeError for what cannot be a name. */
+/** The path of an object in the API. Throws TypeError for an invalid name. */
 export const objectPathOf = (ref: ObjectRef) => {
   const path = pathOf(ref);
   if (path.scope !== 'cluster' && path.namespace === undefined) {

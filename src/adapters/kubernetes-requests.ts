@@ -8,11 +8,18 @@ import { type ClusterAccess, type Connection, connect } from './kubernetes-conne
 const tries = 4;
 const firstPauseMs = 100;
 
-/** A server that asks for more is not waited for: the tick comes again. */
+/** A longer Retry-After is not waited for: the next tick retries. */
 const longestPauseMs = 10_000;
 
 /** The server’s answer: a body, or an HTTP status code with its reasons. */
-export type Reply = { readonly body: unknown } | { readonly code: number; readonly status: StatusAnswer };
+export type Reply =
+  | { readonly body: unknown }
+  | {
+      readonly code: number;
+      readonly status: StatusAnswer;
+      /** What the request carried and the status may quote; to be redacted from what people read. */
+      readonly secrets: readonly string[];
+    };
 
 const late = () => new Unavailable('Kubernetes', 'Kubernetes did not answer in time.');
 
@@ -25,7 +32,7 @@ const failureOf = (cause: unknown): Unavailable => {
   return new Unavailable('Kubernetes', 'Kubernetes cannot be reached.', { cause });
 };
 
-/** Structural: the class is loaded lazily. Its message carries the whole answer, so it never travels further. */
+/** Structural, because the class is loaded lazily. Its message has the whole response, so it is not passed on. */
 const isApiException = (error: unknown): error is ApiException<unknown> =>
   error instanceof Error &&
   'code' in error &&
@@ -36,7 +43,7 @@ const isApiException = (error: unknown): error is ApiException<unknown> =>
 const isTransient = (code: number, status: StatusAnswer) =>
   code === 429 || (code >= 500 && !isUntypable(code, status));
 
-/** The server’s 500 for a manifest with a field that the kind does not have: no later try mends it. */
+/** The server’s 500 for a manifest with a field that the kind does not have: a retry cannot succeed. */
 const isUntypable = (code: number, { message }: StatusAnswer) =>
   code === 500 && message !== undefined && message.startsWith('failed to create typed patch object');
 
@@ -76,7 +83,7 @@ export interface KubernetesRequests {
 }
 
 /**
- * A cluster that could not be reached or refused the credentials is looked up again at the next attempt, so a moved
+ * A cluster that is unreachable or refuses the credentials is looked up again at the next attempt, so a moved
  * endpoint, a new certificate authority or a rotated credential needs no restart.
  */
 export const openRequests = (access: ClusterAccess, gke: Gke | undefined): KubernetesRequests => {
@@ -84,7 +91,7 @@ export const openRequests = (access: ClusterAccess, gke: Gke | undefined): Kuber
 
   const connected = () => {
     if (connection === undefined) {
-      // Not the caller’s signal: others wait for the same connection.
+      // Not the caller’s signal: other callers wait for the same connection.
       const opening = connect(access, gke, AbortSignal.timeout(longestPauseMs));
       opening.catch(() => forget(opening));
       connection = opening;
@@ -99,8 +106,8 @@ export const openRequests = (access: ClusterAccess, gke: Gke | undefined): Kuber
   };
 
   /**
-   * One call, repeated while the server is busy or away. Repeating is safe for writes too: each is guarded by
-   * the version or uid that it expects, so a repetition of what did arrive is at worst a conflict.
+   * One call, repeated while the server is busy or unreachable. Repeating is safe for writes too: each names the version
+   * or uid that it expects, so repeating one that did arrive is at worst a conflict.
    */
   const send = async (
     signal: AbortSignal,
@@ -117,8 +124,10 @@ export const openRequests = (access: ClusterAccess, gke: Gke | undefined): Kuber
       } catch (error) {
         if (signal.aborted) throw late();
         if (isApiException(error)) {
-          const status = statusOf(error.body, [(await used).credential(), ...secrets]);
-          if (error.code !== 401 && !isTransient(error.code, status)) return { code: error.code, status };
+          const status = statusOf(error.body);
+          if (error.code !== 401 && !isTransient(error.code, status)) {
+            return { code: error.code, status, secrets: [(await used).credential(), ...secrets] };
+          }
           if (error.code === 401) forget(used);
           failure = new Unavailable(
             'Kubernetes',

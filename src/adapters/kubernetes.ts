@@ -2,13 +2,14 @@ import { fieldManager } from '../model/record.ts';
 import type { ApplyOutcome, Cluster, Manifest, ObjectRef } from '../ports/cluster.ts';
 import { Unavailable } from '../ports/unavailable.ts';
 import type { Gke } from './gke.ts';
-import { kindsOf, manifestOf, pageOf, secretsIn, sentenceOf } from './kubernetes-answers.ts';
+import { isAbsent, kindsOf, manifestOf, pageOf, secretsIn, sentenceOf } from './kubernetes-answers.ts';
 import type { ClusterAccess, Connection } from './kubernetes-connection.ts';
 import { objectPathOf, pathOf } from './kubernetes-kinds.ts';
 import { openRequests, type Reply } from './kubernetes-requests.ts';
 
-/** The served kinds change with the cluster’s version and with installed custom resources. */
-const discoveryMs = 10 * 60_000;
+/** How long discovery is believed. A kind appears as soon as its definition is installed, and disappears seldom. */
+const servedMs = 10 * 60_000;
+const notServedMs = 30_000;
 
 /**
  * No object has this version: the store under the API server counts from 2. An apply that names it creates what
@@ -32,14 +33,22 @@ export const openCluster = (
         : `Kubernetes answered ${code} when asked to ${verb} ${plural}.`,
     );
 
+  const served = new Map<string, { readonly isServed: boolean; readonly until: number }>();
+
+  /** Nothing is known of the objects of such a kind: its definition may be gone for a while, and they with it. */
+  const notServed = ({ apiVersion, kind }: { readonly apiVersion: string; readonly kind: string }) => {
+    served.delete(`${apiVersion} ${kind}`);
+    return new Unavailable('Kubernetes', `Kubernetes does not serve the kind ${kind} of ${apiVersion}.`);
+  };
+
   const outcomeOf = (ref: ObjectRef, reply: Reply): ApplyOutcome => {
     if ('body' in reply) return { outcome: 'applied', object: manifestOf(ref, reply.body) };
-    const { code, status } = reply;
+    const { code, status, secrets } = reply;
     const causes = status.details?.causes ?? [];
-    const message = sentenceOf(status, `Kubernetes answered ${code}.`);
+    const message = sentenceOf(status, `Kubernetes answered ${code}.`, secrets);
     const moved =
       code === 409 ||
-      // The object, or the namespace it belongs to, is gone or on its way out.
+      // The object or its namespace is deleted or being deleted.
       (code === 404 && (status.details?.name === ref.name || status.details?.kind === 'namespaces')) ||
       causes.some(({ reason }) => reason === 'NamespaceTerminating') ||
       causes.some(({ field }) => field === 'metadata.uid');
@@ -64,8 +73,6 @@ export const openCluster = (
     return outcomeOf(ref, reply);
   };
 
-  const served = new Map<string, { readonly kinds: ReadonlySet<string>; readonly until: number }>();
-
   /** The kinds of a group in a version; none where it is not served. */
   const discover = async (apiVersion: string, signal: AbortSignal): Promise<ReadonlySet<string>> => {
     const [version = '', group = ''] = apiVersion.split('/').reverse();
@@ -86,7 +93,10 @@ export const openCluster = (
           : api.getNamespacedCustomObject({ ...object, namespace }, carrying(signal)),
       );
       if ('body' in reply) return manifestOf(ref, reply.body);
-      if (reply.code === 404) return undefined;
+      if (reply.code === 404) {
+        if (isAbsent(reply.status, ref.name)) return undefined;
+        throw notServed(ref);
+      }
       throw unexpected('read', object.plural, reply.code);
     },
 
@@ -124,7 +134,8 @@ export const openCluster = (
           found = [];
           next = undefined;
         } else if (reply.code === 404) {
-          return [];
+          // A namespace that does not exist has an empty list; only a kind that is not served has none.
+          throw notServed(query);
         } else {
           throw unexpected('list', type.plural, reply.code);
         }
@@ -164,17 +175,22 @@ export const openCluster = (
           : api.deleteNamespacedCustomObject({ ...parameters, namespace }, carrying(signal));
       });
       if ('body' in reply) return 'removed';
-      if (reply.code === 404) return 'gone';
+      if (reply.code === 404) {
+        if (isAbsent(reply.status, ref.name)) return 'gone';
+        throw notServed(ref);
+      }
       if (reply.code === 409) return 'conflict';
       throw unexpected('delete', object.plural, reply.code);
     },
 
     async serves(apiVersion, kind, signal) {
-      const known = served.get(apiVersion);
-      if (known !== undefined && performance.now() < known.until) return known.kinds.has(kind);
-      const kinds = await discover(apiVersion, signal);
-      served.set(apiVersion, { kinds, until: performance.now() + discoveryMs });
-      return kinds.has(kind);
+      const key = `${apiVersion} ${kind}`;
+      const known = served.get(key);
+      if (known !== undefined && performance.now() < known.until) return known.isServed;
+      const isServed = (await discover(apiVersion, signal)).has(kind);
+      const until = performance.now() + (isServed ? servedMs : notServedMs);
+      served.set(key, { isServed, until });
+      return isServed;
     },
 
     close,

@@ -3,7 +3,7 @@ import { Unavailable } from '../ports/unavailable.ts';
 import { lostRace, type Random, retryOnConflict } from './contention.ts';
 import { migrations, statements } from './sqlite-schema.ts';
 
-/** How long a writer may block the event loop for another process’s transaction; past it the wait is awaited. */
+/** How long a writer may block the event loop for another process’s transaction; after that it waits asynchronously. */
 const busyTimeoutMs = 20;
 
 export type Row = Readonly<Record<string, SQLOutputValue>>;
@@ -31,7 +31,7 @@ const away = new Set([8, 10, 13, 14, 15]); // SQLITE_READONLY, _IOERR, _FULL, _C
 
 type Name = keyof typeof statements;
 
-/** One SQLite file and its statements, which are for the works alone that `read` and `write` run. */
+/** One SQLite file and its statements, which only functions run by `read` and `write` may use. */
 export interface SqliteConnection {
   all(name: Name, ...values: SQLInputValue[]): readonly Row[];
   get(name: Name, ...values: SQLInputValue[]): Row | undefined;
@@ -39,14 +39,14 @@ export interface SqliteConnection {
   /** Throws Unavailable when the file cannot be read. */
   read<T>(work: () => T): Promise<T>;
   /**
-   * In a transaction, which what `work` throws rolls back. Its write lock is taken before the first read, so what is
-   * decided on cannot move. Throws Problem `busy` when others hold it for too long.
+   * Runs in a transaction, which is rolled back if `work` throws. It takes the write lock before the first read, so what
+   * is read cannot change. Throws Problem `busy` when another process holds the lock for too long.
    */
   write<T>(work: () => T): Promise<T>;
   close(): void;
 }
 
-/** The file is opened at once (throws when it cannot be) and brought to the newest schema by the first call. */
+/** Opens the file at once (throws when it cannot); the first call migrates it to the newest schema. */
 export const openSqlite = (file: string, random: Random): SqliteConnection => {
   const db = new DatabaseSync(file, { timeout: busyTimeoutMs });
   const prepared = new Map<Name, StatementSync>();

@@ -6,7 +6,7 @@ import { type Row, type SqliteConnection, text } from './sqlite-connection.ts';
 
 const toOperation = (row: Row): OperationRecord => JSON.parse(text(row, 'operation'));
 
-/** Finished operations past their `expiresAt` go when another one is opened. */
+/** Opening an operation deletes finished ones past their `expiresAt`. */
 export const sqliteOperations = ({ all, get, run, read, write }: SqliteConnection): OperationStore => ({
   openOperation: (slug, operation) =>
     write(() => {

@@ -35,7 +35,7 @@ export const migrations = [
      document TEXT NOT NULL
    ) STRICT, WITHOUT ROWID;`,
 
-  // `subject` is JSON text: null for the hub, a string for a hub user. Unfinished is what has a due_at.
+  // `subject` is JSON text: null for the hub, a string for a hub user. An operation with a due_at is unfinished.
   `CREATE TABLE operations (
      slug TEXT NOT NULL REFERENCES teams ON DELETE CASCADE,
      id TEXT NOT NULL,
@@ -66,6 +66,13 @@ export const migrations = [
      SELECT DISTINCT value, slug FROM teams, json_each(record, '$.egressHosts');
    ALTER TABLE teams ADD COLUMN culling_due_at TEXT GENERATED ALWAYS AS (record ->> '$.culling.dueAt') VIRTUAL;
    CREATE INDEX teams_culling ON teams (culling_due_at, slug) WHERE culling_due_at IS NOT NULL;`,
+
+  // A team that has opted in names hosts, at least those of Google’s APIs.
+  `ALTER TABLE teams ADD COLUMN restricted_id TEXT GENERATED ALWAYS AS (
+     iif(json_array_length(record, '$.egressHosts') > 0, record ->> '$.id', NULL)
+   ) VIRTUAL;
+   ALTER TABLE teams ADD COLUMN policies TEXT GENERATED ALWAYS AS (record ->> '$.status.policies') VIRTUAL;
+   CREATE INDEX teams_restricted ON teams (restricted_id, slug, policies) WHERE restricted_id IS NOT NULL;`,
 ];
 
 /** Every statement of this adapter; the tests ask SQLite how it would answer each of them. */
@@ -91,11 +98,13 @@ export const statements = {
   teamsOfMember: `SELECT teams.slug, record FROM members JOIN teams USING (slug)
     WHERE email = ? AND members.slug > ? ORDER BY members.slug LIMIT ?`,
   due: 'SELECT slug FROM teams WHERE due_at <= ? ORDER BY due_at, slug LIMIT ?',
-  // As two ranges, because SQLite answers <> with a scan.
+  // Two ranges, because SQLite uses a scan for <>.
   outdated: `SELECT slug, platform_hash FROM teams WHERE platform_hash < ?1
     UNION ALL SELECT slug, platform_hash FROM teams WHERE platform_hash > ?1
     ORDER BY platform_hash, slug LIMIT ?2`,
   degraded: 'SELECT slug FROM teams WHERE degraded_on = ? ORDER BY slug LIMIT ?',
+  restricted:
+    "SELECT slug, restricted_id, policies FROM teams WHERE restricted_id > '' ORDER BY restricted_id",
   cullingDue: 'SELECT slug FROM teams WHERE culling_due_at <= ? ORDER BY culling_due_at, slug LIMIT ?',
   operation: 'SELECT operation FROM operations WHERE slug = ? AND id = ?',
   operationOn: 'SELECT operation FROM operations WHERE slug = ? AND subject = ? AND due_at IS NOT NULL',

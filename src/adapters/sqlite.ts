@@ -32,8 +32,8 @@ export interface SqliteOptions {
 }
 
 /**
- * The store in one SQLite file, for laptops, tests and the sandbox; several processes may share it. The file
- * is opened at once (throws when it cannot be) and brought to the newest schema by the first call.
+ * The store in one SQLite file, for laptops, tests and the sandbox; several processes may share it. Opens the file at
+ * once (throws when it cannot); the first call migrates it to the newest schema.
  */
 export const openSqliteStore = ({ file, random = Math.random }: SqliteOptions): Store => {
   const connection = openSqlite(file, random);
@@ -131,6 +131,15 @@ export const openSqliteStore = ({ file, random = Math.random }: SqliteOptions): 
 
     outdated: (platformHash, limit) =>
       read(() => all('outdated', platformHash, limit).map((row) => text(row, 'slug'))),
+
+    restricted: () =>
+      read(() =>
+        all('restricted').map((row) => ({
+          slug: text(row, 'slug'),
+          id: text(row, 'restricted_id'),
+          policies: row.policies === null ? null : text(row, 'policies'),
+        })),
+      ),
 
     cullingDue: (now, limit) => read(() => all('cullingDue', now, limit).map((row) => text(row, 'slug'))),
 

@@ -11,9 +11,9 @@ export type StoredTeamRecord = Omit<TeamRecord, 'notebook' | 'culling' | 'egress
   Partial<Pick<TeamRecord, 'culling' | 'egressHosts'>> & { readonly notebook: StoredNotebookRecord | null };
 
 /**
- * The record as this version knows it. A store completes what it reads, and the next write of the team keeps it; until
- * then the team is in none of the indexes over what it lacked. The hub of a notebook is due for culling when the team
- * is due anyway, and every reconcile of a team writes it.
+ * The record in this version’s form. A store completes each record on reading, and the next write of the team stores
+ * it; until then the team is in no index over an added field. The hub of a notebook becomes due for culling when the
+ * team is due, and every reconcile of a team writes the record.
  */
 export const upgraded = (stored: StoredTeamRecord): TeamRecord => ({
   ...stored,
@@ -22,6 +22,6 @@ export const upgraded = (stored: StoredTeamRecord): TeamRecord => ({
   egressHosts: stored.egressHosts ?? [],
 });
 
-/** The same for an entry of the history, whose configuration may be older still. */
+/** The same for a history entry, whose configuration may be older still. */
 export const upgradedEvent = <T extends Pick<HistoryEvent, 'spec'>>(stored: T): T =>
   stored.spec === undefined ? stored : { ...stored, spec: complete(stored.spec) };

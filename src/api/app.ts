@@ -1,9 +1,10 @@
 import type { FastifyBaseLogger } from 'fastify';
 import packageJson from '../../package.json' with { type: 'json' };
-import { type Issuer, registerAuth } from '../http/auth.ts';
-import { registerEvents } from '../http/events.ts';
+import { registerAuth } from '../http/auth.ts';
+import { registerEvents, type StreamLimits } from '../http/events.ts';
 import { registerGuards, registerRateLimit } from '../http/guards.ts';
 import { registerHealth } from '../http/health.ts';
+import type { Issuer } from '../http/issuer.ts';
 import { registerOpenapi } from '../http/openapi.ts';
 import { type App, createServer } from '../http/server.ts';
 import { type EgressRouteDeps, egressSchemas, registerEgress } from './egress.ts';
@@ -20,25 +21,28 @@ import { registerSecrets, type SecretRouteDeps, secretSchemas } from './secrets.
 import { registerServers, type ServerRouteDeps, serverSchemas } from './servers.ts';
 import { registerTeams, type TeamRouteDeps, teamSchemas } from './teams.ts';
 
-const description = `Orders and keeps the Jupyter notebooks of NAV’s data teams: one JupyterHub per team.
+const description = `Orders and operates the Jupyter notebooks of NAV’s data teams: one JupyterHub per team.
 
-Send a bearer token of your issuer. Lists come in pages, changes take \`If-Match\`, and every error is a problem
-document (RFC 9457) whose \`code\` stays what it is.
+Send a bearer token of a configured issuer. Lists are paginated, changes accept \`If-Match\`, and every error is a
+problem document (RFC 9457) with a stable \`code\`.
 
-What \`pip install --user\` puts into a notebook’s home survives a stop; what is installed globally is gone with it.`;
+Packages that \`pip install --user\` puts into a notebook’s home survive a stop; packages that are installed globally do not.`;
 
 const tags = [
-  { name: 'teams', description: 'Who has a notebook environment, and with whom.' },
-  { name: 'notebooks', description: 'What a team has ordered, and how far it is.' },
-  { name: 'servers', description: 'The members’ notebook servers: see them, start and stop them.' },
-  { name: 'secrets', description: 'What a team keeps in Secret Manager for its notebooks.' },
-  { name: 'environments', description: 'Which Pythons are offered.' },
-  { name: 'images', description: 'What a team may bring itself.' },
-  { name: 'egress', description: 'Where notebooks may connect to.' },
-  { name: 'health', description: 'For machines.' },
+  { name: 'teams', description: 'Teams and their members.' },
+  {
+    name: 'notebooks',
+    description: 'The notebook of a team: its configuration, its status and its history.',
+  },
+  { name: 'servers', description: 'The members’ notebook servers, and operations on them.' },
+  { name: 'secrets', description: 'The team’s secret in Secret Manager.' },
+  { name: 'environments', description: 'The available Python environments.' },
+  { name: 'images', description: 'The images that a team may run.' },
+  { name: 'egress', description: 'The destinations that notebooks may connect to.' },
+  { name: 'health', description: 'Liveness and readiness.' },
 ];
 
-/** What the routes are handed, and all that they may reach. */
+/** Everything that the routes depend on. */
 export type RouteDeps = TeamRouteDeps &
   NotebookRouteDeps &
   ServerRouteDeps &
@@ -56,6 +60,7 @@ interface AppOptions {
     };
     readonly corsOrigins: readonly string[];
     readonly rateLimitPerMinute: number;
+    readonly streams: StreamLimits;
   };
   readonly deps: RouteDeps;
   readonly logger?: FastifyBaseLogger;
@@ -64,7 +69,7 @@ interface AppOptions {
   readonly revision?: string;
 }
 
-/** The API, top to bottom. It does not listen, and opens nothing. */
+/** The API with all its routes. It does not listen and opens no connection. */
 export const buildApp = async ({
   config,
   deps,
@@ -96,7 +101,7 @@ export const buildApp = async ({
     teamCreators: config.auth.teamCreators,
   });
   await registerRateLimit(app, config.rateLimitPerMinute);
-  registerEvents(app);
+  registerEvents(app, config.streams);
   registerOpenapi(app, { title: 'KNADA Notebooks', version: packageJson.version, description, tags });
   registerHealth(app, {
     ping: () => deps.store.ping(),

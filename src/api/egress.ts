@@ -3,8 +3,9 @@ import { type EntryOptions, parseAllowlist } from '../egress/entry.ts';
 import { explain, parseDestination } from '../egress/explain.ts';
 import { chooseBackend } from '../egress/fqdn.ts';
 import { addressesIn } from '../egress/freshness.ts';
-import { namesIn } from '../egress/hosts.ts';
+import { namesOf } from '../egress/hosts.ts';
 import type { EgressSettings } from '../egress/policy.ts';
+import { egressVerdict } from '../egress/verdict.ts';
 import { egressView, egressSchemas as viewSchemas } from '../egress/view.ts';
 import type { App } from '../http/server.ts';
 import { ref } from '../lib/schema.ts';
@@ -14,6 +15,7 @@ import { namespaceOf } from '../model/names.ts';
 import { Problem } from '../model/problems.ts';
 import type { NotebookRecord, TeamRecord } from '../model/record.ts';
 import { TeamPath } from '../model/team.ts';
+import type { Manifest } from '../ports/cluster.ts';
 import type { Clock } from '../ports/runtime.ts';
 import type { Store } from '../ports/store.ts';
 import { isOwned } from '../teams/desired.ts';
@@ -31,13 +33,14 @@ export const egressSchemas = [
 
 const tags = ['egress'];
 const deadlineMs = 5_000;
-const unseen = 'That is what the list says: the cluster does not answer, so nobody knows whether it holds.';
+const unseen =
+  'This answer is based on the allowlist alone: the cluster does not answer, so whether it is enforced is unknown.';
 
 export interface EgressRouteDeps {
   readonly store: Store;
   readonly clock: Clock;
   readonly allowlist: EntryOptions;
-  /** What the operator decides about egress, and the policies of a namespace with what is known of these hosts. */
+  /** The operator’s egress settings, and the policies of a namespace with the known addresses of these hosts. */
   readonly egress: {
     readonly settings: EgressSettings;
     readonly look: (
@@ -54,7 +57,7 @@ export const registerEgress = (app: App, { allowlist, egress, store, clock }: Eg
     url: '/v1/allowlist/validate',
     schema: {
       operationId: 'validateAllowlist',
-      summary: 'Which entries an allowlist would take; writes nothing',
+      summary: 'Validate allowlist entries; writes nothing',
       tags,
       body: ref(AllowlistOrder),
       response: { 200: ref(ParsedAllowlist) },
@@ -67,18 +70,17 @@ export const registerEgress = (app: App, { allowlist, egress, store, clock }: Eg
     return notebook;
   };
 
-  /** The list, and what is known of it; `besides`: a host that is asked for. */
-  const sightOf = async (team: TeamRecord, besides: readonly string[] = []) => {
+  /** The team’s allowlist, the known addresses of its hosts and of `others`, and the policies in the cluster. */
+  const egressStateOf = async (team: TeamRecord, others: readonly string[] = []) => {
     const { enabled, hosts: listed } = notebookOf(team).spec.allowlist;
     const { entries } = parseAllowlist(listed, allowlist);
-    const google = egress.settings.googleApis === 'resolve' ? egress.settings.googleApiHosts : [];
-    const names = [...new Set([...namesIn(entries, egress.settings), ...google, ...besides])];
+    const names = [...new Set([...namesOf(team, { ...egress, entries: allowlist }), ...others])];
     const { hosts, policies, servesFqdn } = await egress.look(
       namespaceOf(team.id),
       enabled ? names : [],
       AbortSignal.timeout(deadlineMs),
     );
-    // A cluster that is silent has not taken GKE’s own policies away.
+    // No answer from the cluster does not mean that FQDNNetworkPolicy is not served.
     const isServed = policies === undefined || servesFqdn;
     const backend = chooseBackend(egress.settings.backend, isServed ? ['v1alpha1'] : []);
     return { enabled, entries, hosts, policies, settings: { ...egress.settings, backend } };
@@ -89,16 +91,16 @@ export const registerEgress = (app: App, { allowlist, egress, store, clock }: Eg
     url: '/v1/teams/:team/egress',
     schema: {
       operationId: 'getEgress',
-      summary: 'What the allowlist opens now, entry by entry, and whether it holds',
+      summary: 'Get what each allowlist entry opens now, and whether the allowlist is enforced',
       tags,
       params: TeamPath,
       response: { 200: ref(Egress) },
     },
     handler: async ({ params, caller }) => {
       const team = await teamOf(store, params.team, caller);
-      const sight = await sightOf(team);
+      const state = await egressStateOf(team);
       return egressView({
-        ...sight,
+        ...state,
         isOurs: (policy) => isOwned(policy, team),
         now: clock.now(),
       });
@@ -110,7 +112,7 @@ export const registerEgress = (app: App, { allowlist, egress, store, clock }: Eg
     url: '/v1/teams/:team/egress/check',
     schema: {
       operationId: 'checkEgress',
-      summary: 'Whether a notebook may connect to a destination, and by what; writes nothing',
+      summary: 'Check whether a notebook may connect to a destination; writes nothing',
       tags,
       params: TeamPath,
       body: ref(EgressQuestion),
@@ -124,14 +126,17 @@ export const registerEgress = (app: App, { allowlist, egress, store, clock }: Eg
         throw new Problem('validation_failed', { errors: [{ pointer: '/destination', code, message }] });
       }
       const { destination } = asked;
-      const sight = await sightOf(team, destination.kind === 'name' ? [destination.host] : []);
+      const state = await egressStateOf(team, destination.kind === 'name' ? [destination.host] : []);
+      const addresses = addressesIn(state.hosts);
+      const isOurs = (policy: Manifest) => isOwned(policy, team);
       const answer = explain(destination, {
-        ...sight,
-        addresses: addressesIn(sight.hosts),
+        ...state,
+        addresses,
+        verdict: egressVerdict({ ...state, addresses, isOurs, problem: undefined }),
         internalSuffixes: allowlist.internalSuffixes,
-        foreign: sight.policies?.filter((policy) => !isOwned(policy, team)) ?? [],
+        foreign: state.policies?.filter((policy) => !isOurs(policy)) ?? [],
       });
-      if (!sight.enabled || sight.policies !== undefined) return answer;
+      if (!state.enabled || state.policies !== undefined) return answer;
       return { ...answer, because: `${answer.because} ${unseen}` };
     },
   });

@@ -23,7 +23,7 @@ export const environmentSchemas = [
 const tags = ['environments'];
 
 export interface EnvironmentRouteDeps {
-  /** The environments that are offered; before the first refresh what ships with this version. */
+  /** The available environments; before the first refresh, those that ship with this version. */
   readonly catalogue: () => Promise<Catalogue>;
 }
 
@@ -33,9 +33,9 @@ export const registerEnvironments = (app: App, { catalogue }: EnvironmentRouteDe
     url: '/v1/environments',
     schema: {
       operationId: 'listEnvironments',
-      summary: 'The Python environments offered at login',
+      summary: 'List the Python environments that members can choose',
       description:
-        'The newest standard image of each Python version that gets fixes and that Jupyter supports. gaps says what is not offered, and why. Drivers are facts with their source; what is not listed nobody has looked up.',
+        'The newest standard image of each Python version that still gets fixes and that Jupyter supports. gaps lists the versions that are not available and why. Drivers are listed with their source; a driver that is not listed has not been checked.',
       tags,
       response: { 200: ref(EnvironmentList) },
     },
@@ -47,9 +47,9 @@ export const registerEnvironments = (app: App, { catalogue }: EnvironmentRouteDe
     url: '/v1/python-versions',
     schema: {
       operationId: 'listPythonVersions',
-      summary: 'Release cycle and Jupyter support of every Python version',
+      summary: 'List the release cycle and Jupyter support of every Python version',
       description:
-        'Jupyter’s images are those of quay.io; the ones on Docker Hub have not been updated since October 2023.',
+        'Jupyter’s images are those on quay.io; the images on Docker Hub have not been updated since October 2023.',
       tags,
       response: { 200: ref(PythonVersionList) },
     },

@@ -45,9 +45,12 @@ const deadlineMs = 10_000;
 
 const referenceProblems = ['image_invalid', 'registry_not_allowed', 'image_not_allowed'] as const;
 
+/** How many tags were left, and the last tag of the page. */
+const tagPosition = /^[1-9][0-9]{0,8}:[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/;
+
 /**
- * Where the page after a cursor begins. A cursor names the last tag that was shown, as what is pushed meanwhile comes
- * before it, and how many were left, for the case that this tag is gone.
+ * The index at which the page after a cursor begins. A cursor names the last tag of the previous page, because tags
+ * that are pushed later come before it, and how many tags were left, in case that tag has been deleted.
  */
 const startAfter = (items: readonly ImageTagItem[], cursor: string): number => {
   const colon = cursor.indexOf(':');
@@ -60,9 +63,9 @@ export interface ImageRouteDeps {
   readonly clock: Clock;
   readonly registries: Registries;
   readonly ghcrOwner: string;
-  /** Which images a team may run, by its repository in Google Artifact Registry. */
+  /** The images that a team may run, by its repository in Google Artifact Registry. */
   readonly imagePolicy: (garTeam: string | null) => ImagePolicy;
-  /** The environments that are offered; before the first refresh what ships with this version. */
+  /** The available environments; before the first refresh, those that ship with this version. */
   readonly catalogue: () => Promise<Catalogue>;
 }
 
@@ -74,7 +77,7 @@ export const registerImages = (app: App, deps: ImageRouteDeps): void => {
     url: '/v1/images/resolve',
     schema: {
       operationId: 'resolveImage',
-      summary: 'Whether an image can run as a notebook, and what its tag points to',
+      summary: 'Check whether an image can run as a notebook, and resolve its tag',
       tags,
       problems: [...imageProblems, 'not_found'],
       body: ref(ImageOrder),
@@ -96,7 +99,7 @@ export const registerImages = (app: App, deps: ImageRouteDeps): void => {
     url: '/v1/teams/:team/images',
     schema: {
       operationId: 'listTeamImages',
-      summary: 'The team’s images: in Google Artifact Registry, and the GHCR repositories it has registered',
+      summary: 'List the team’s images in Google Artifact Registry and in its GHCR repositories',
       tags,
       params: TeamPath,
       response: { 200: ref(TeamImages) },
@@ -113,7 +116,7 @@ export const registerImages = (app: App, deps: ImageRouteDeps): void => {
     url: '/v1/teams/:team/images/tags',
     schema: {
       operationId: 'listImageTags',
-      summary: 'The tags of an image that the team may run',
+      summary: 'List the tags of an image that the team may run',
       tags,
       problems: [
         ...referenceProblems,
@@ -132,7 +135,7 @@ export const registerImages = (app: App, deps: ImageRouteDeps): void => {
         query.image,
         AbortSignal.timeout(deadlineMs),
       );
-      const list = { name: 'tags', view: query.image };
+      const list = { name: 'tags', view: query.image, position: tagPosition };
       const { limit, after } = pageRequest(query, list);
       const start = after === undefined ? 0 : startAfter(found.items, after);
       const items = found.items.slice(start, start + limit);
@@ -148,7 +151,7 @@ export const registerImages = (app: App, deps: ImageRouteDeps): void => {
     url: '/v1/images/scaffold',
     schema: {
       operationId: 'createImageScaffold',
-      summary: 'The files of a repository that builds an image on a standard one',
+      summary: 'Create the files of a repository that builds an image on a standard image',
       description:
         'Dockerfile, requirements.txt, .dockerignore and a GitHub workflow. JSON, or a zip with Accept: application/zip.',
       tags,
@@ -170,13 +173,13 @@ export const registerImages = (app: App, deps: ImageRouteDeps): void => {
       const { items } = await deps.catalogue();
       const base = items.find((item) => item.python === python);
       if (base === undefined) {
-        const offered = items.map((item) => item.python).join(', ') || 'none at the moment';
+        const available = items.map((item) => item.python).join(', ') || 'none at the moment';
         throw new Problem('validation_failed', {
           errors: [
             {
               pointer: '/python',
               code: 'not_in_list',
-              message: `There is no environment for it; offered: ${offered}.`,
+              message: `No environment has this Python version; available: ${available}.`,
             },
           ],
         });
@@ -187,10 +190,10 @@ export const registerImages = (app: App, deps: ImageRouteDeps): void => {
       if (!scaffold.ok) throw new Problem('validation_failed', { errors: scaffold.errors });
       const { files } = scaffold;
       if (form === 'application/json') return reply.type(form).send({ files: { ...files } });
-      // The zip writer is loaded by whoever wants a zip.
+      // Loaded on demand: few requests ask for a zip.
       const { strToU8, zipSync } = await import('fflate');
       const entries = Object.entries(files).map(([path, text]) => [path, strToU8(text)] as const);
-      // One date for all: the same files are the same bytes.
+      // A fixed date, so the same files make the same bytes.
       const zip = zipSync(Object.fromEntries(entries), { mtime: new Date('2026-01-01T00:00:00Z') });
       return reply
         .type(form)

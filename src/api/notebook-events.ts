@@ -59,7 +59,7 @@ export const registerNotebookEvents = (app: App, deps: EventDeps): void => {
       response: {
         200: {
           description:
-            'Events: notebook carries a Notebook, deleted ends the stream when it is gone, reconnect asks the client to reconnect.',
+            'Events: notebook carries a Notebook, deleted ends the stream when it is gone, reconnect asks the client to reconnect; its reason is token_expired once the token has expired.',
           content: { 'text/event-stream': { schema: Type.String() } },
         },
       },

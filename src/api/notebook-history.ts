@@ -25,6 +25,9 @@ export const historySchemas = [HistoryItem, HistoryPage];
 
 const tags = ['notebooks'];
 
+/** The number of a history entry; short enough to be exact. */
+const entryNumber = /^[1-9][0-9]{0,14}$/;
+
 /** The history of a team, and the way back to a configuration in it. */
 export const registerNotebookHistory = (app: App, deps: NotebookRouteDeps): void => {
   const { store } = deps;
@@ -43,7 +46,7 @@ export const registerNotebookHistory = (app: App, deps: NotebookRouteDeps): void
     },
     handler: async ({ params, query, caller }) => {
       const team = await teamOf(store, params.team, caller);
-      const list = { name: 'history', view: team.id };
+      const list = { name: 'history', view: team.id, position: entryNumber };
       const { limit, after } = pageRequest(query, list);
       const before = after === undefined ? {} : { before: Number(after) };
       return pageAnswer(await store.history(team.slug, { limit, ...before }), list, (item) => item);

@@ -7,7 +7,7 @@ import type { Notebook, NotebookImage, NotebookSpec } from '../model/notebook.ts
 import { Problem } from '../model/problems.ts';
 import type { Release, TeamRecord } from '../model/record.ts';
 import { assertNotebookStays, notebookView, orderNotebook, pinnedImage } from '../notebooks/rules.ts';
-import { assertWithinBounds } from '../notebooks/spec.ts';
+import { assertWithinBounds, withCanonicalImage } from '../notebooks/spec.ts';
 import type { Manifest as KubernetesObject } from '../ports/cluster.ts';
 import type { Clock } from '../ports/runtime.ts';
 import type { Decision, Store } from '../ports/store.ts';
@@ -37,6 +37,7 @@ export interface NotebookRouteDeps {
 export const orderProblems = ['deleting', 'cannot_shrink', 'invalid_allowlist', 'busy'] as const;
 
 export const versionOf = (team: TeamRecord): Version => ({
+  id: team.id,
   revision: team.notebookRevision,
   statusVersion: team.statusVersion,
 });
@@ -100,14 +101,14 @@ export const submitOrder = async (
   for (;;) {
     assertNotebookStays(team);
     assertMatches(team);
-    const checked = specFor(team);
+    const checked = withCanonicalImage(specFor(team));
     const image = await checkOrder(checked, team, deps);
     let created = false;
     let needsOtherImage = false;
     const changed = await deps.store.change(slug, (stored): Decision | undefined => {
       const current = authorize(stored, caller);
       assertMatches(current);
-      const spec = specFor(current);
+      const spec = withCanonicalImage(specFor(current));
       needsOtherImage = spec.image !== checked.image;
       if (needsOtherImage) return undefined;
       assertWithinBounds(spec, deps.limits);

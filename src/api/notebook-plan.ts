@@ -9,17 +9,17 @@ import { Change } from '../model/change.ts';
 import { Manifest, Manifests } from '../model/manifest.ts';
 import { NotebookPatch } from '../model/notebook.ts';
 import { complete } from '../model/notebook-fields.ts';
-import { Plan } from '../model/plan.ts';
+import { Plan, PlannedChange } from '../model/plan.ts';
 import type { TeamRecord } from '../model/record.ts';
 import { TeamPath } from '../model/team.ts';
 import { planChange } from '../notebooks/plan.ts';
 import { orderNotebook } from '../notebooks/rules.ts';
-import { applyPatch, boundsFaults } from '../notebooks/spec.ts';
+import { applyPatch, boundsFaults, withCanonicalImage } from '../notebooks/spec.ts';
 import type { Manifest as KubernetesObject } from '../ports/cluster.ts';
 import { actorOf, teamOf } from './access.ts';
 import { checkOrder, type NotebookRouteDeps, orderProblems, viewOf } from './notebook-orders.ts';
 
-export const planSchemas = [Change, Manifest, Manifests, Plan];
+export const planSchemas = [Change, Manifest, Manifests, Plan, PlannedChange];
 
 const tags = ['notebooks'];
 
@@ -59,7 +59,7 @@ export const registerNotebookPlan = (app: App, deps: NotebookRouteDeps): void =>
       assertFits(request, boundsFaults(body, limits));
       const team = await teamOf(store, params.team, caller);
       const before = team.notebook?.spec ?? null;
-      const spec = applyPatch(before ?? complete({}, limits), body, limits);
+      const spec = withCanonicalImage(applyPatch(before ?? complete({}, limits), body, limits));
       const image = await checkOrder(spec, team, deps);
       const decision = orderNotebook(
         team,

@@ -100,7 +100,8 @@ export const registerOperationEvents = (app: App, deps: ServerRouteDeps): void =
       params: OperationPath,
       response: {
         200: {
-          description: 'Events: operation carries an Operation, reconnect asks the client to reconnect.',
+          description:
+            'Events: operation carries an Operation, reconnect asks the client to reconnect; its reason is token_expired once the token has expired.',
           content: { 'text/event-stream': { schema: Type.String() } },
         },
       },

@@ -21,7 +21,7 @@ export const secretSchemas = [Secret, SecretVersion, SecretVersionOrder];
 const tags = ['secrets'];
 const deadlineMs = 10_000;
 
-/** 65,536 bytes in base64, or as text where each may be escaped, and the JSON around it. */
+/** Room for 65,536 bytes as base64, or as text in which every byte is escaped, and the JSON around it. */
 const bodyLimit = 512 * 1024;
 
 const VersionPath = closed({
@@ -38,17 +38,17 @@ export interface SecretRouteDeps {
   readonly clock: Clock;
   readonly googleProject: string;
   readonly secretManager: SecretManager;
-  /** One bounded look right after a write; answers the team as it stands then, undefined when it is gone. */
+  /** One bounded reconcile after a write; answers the team as it is then, undefined when it is gone. */
   readonly reconcile: BoundedReconcile['afterWrite'];
 }
 
-/** The team’s secret in Google Secret Manager: which versions it has, a new one, on and off. Never a payload out. */
+/** The team’s secret in Google Secret Manager: list, add, enable and disable versions. No route returns a payload. */
 export const registerSecrets = (app: App, deps: SecretRouteDeps): void => {
   const { store, clock, secretManager, googleProject } = deps;
   const signal = () => AbortSignal.timeout(deadlineMs);
 
-  /** The history says what was done and by whom; the payload is nobody’s business. */
-  const tell = async (
+  /** Writes a history entry, which never holds the payload. */
+  const recordChange = async (
     { slug, id }: TeamRecord,
     caller: Caller,
     action: HistoryEvent['action'],
@@ -67,8 +67,9 @@ export const registerSecrets = (app: App, deps: SecretRouteDeps): void => {
     url: '/v1/teams/:team/secret',
     schema: {
       operationId: 'getSecret',
-      summary: 'The team’s secret: its name, who reads it, and which versions it has',
-      description: 'What a version holds is read in a notebook, or in Google’s console, never here.',
+      summary: 'Get the team’s secret: its name, its reader and its versions',
+      description:
+        'A payload can be read in a notebook or in the Google Cloud console, not through this API.',
       tags,
       problems: ['not_found', 'upstream_unavailable'],
       params: TeamPath,
@@ -76,7 +77,7 @@ export const registerSecrets = (app: App, deps: SecretRouteDeps): void => {
     },
     handler: async ({ params, caller }) => {
       const team = await teamOf(store, params.team, caller);
-      // Not made yet, or taken away by hand: there is nothing in it either way, and reconcile makes it.
+      // Not created yet, or deleted by hand: it has no versions either way, and reconcile creates it.
       const versions = (await secretManager.versions(team.id, signal())) ?? [];
       return secretView(team, googleProject, versions);
     },
@@ -88,9 +89,9 @@ export const registerSecrets = (app: App, deps: SecretRouteDeps): void => {
     bodyLimit,
     schema: {
       operationId: 'addSecretVersion',
-      summary: 'Put a new version into the team’s secret',
+      summary: 'Add a version to the team’s secret',
       description:
-        'The payload goes to Secret Manager and nowhere else; the answer says only which version it became. Notebooks that read `versions/latest` get it at once.',
+        'The payload is passed to Secret Manager and not stored elsewhere; the response has only the version. Notebooks that read `versions/latest` get it immediately.',
       tags,
       problems: ['not_found', 'deleting', 'upstream_unavailable', 'busy'],
       params: TeamPath,
@@ -108,40 +109,40 @@ export const registerSecrets = (app: App, deps: SecretRouteDeps): void => {
           if (!(error instanceof Unavailable) || error instanceof QuotaExceeded) throw error;
           throw new Problem('upstream_unavailable', {
             detail:
-              'Secret Manager gave no answer. The version may have been added all the same: look at the team’s secret before you try again.',
+              'Secret Manager did not answer. The version may have been added; check the team’s secret before you try again.',
             cause: error,
           });
         }
       };
       let added = await add();
       if (added === undefined) {
-        // A team may be quicker than the look that makes its secret.
+        // The request can arrive before the first reconcile has created the secret.
         await deps.reconcile(team);
         added = await add();
       }
       if (added === undefined) {
         throw new Problem('upstream_unavailable', {
           detail:
-            'The team’s secret is not there yet; the condition SecretReady says why. Try again shortly.',
+            'The team’s secret does not exist yet; the condition SecretReady says why. Try again shortly.',
           retryAfterSeconds: 30,
         });
       }
-      await tell(team, caller, 'secret_version_added', added, null);
+      await recordChange(team, caller, 'secret_version_added', added, null);
       log.info({ team: team.slug, version: added.version, bytes: payload.length }, 'secret version added');
-      // Where it is listed: a version has no address of its own here.
+      // A version has no resource of its own; the secret lists it.
       return reply.code(201).header('location', `/v1/teams/${team.slug}/secret`).send(added);
     },
   });
 
-  const switched = (enabled: boolean) => ({
+  const toggleRoute = (enabled: boolean) => ({
     method: 'POST' as const,
     url: `/v1/teams/:team/secret/versions/:version/${enabled ? 'enable' : 'disable'}`,
     schema: {
       operationId: enabled ? 'enableSecretVersion' : 'disableSecretVersion',
-      summary: enabled ? 'Let a version be read again' : 'Keep a version from being read',
+      summary: enabled ? 'Enable a secret version' : 'Disable a secret version',
       description: enabled
-        ? 'A version that is enabled already stays so.'
-        : 'Nobody reads it until it is enabled again, not even as `latest`; nothing is lost.',
+        ? 'A version that is already enabled stays enabled.'
+        : 'The version cannot be read until it is enabled again, also not as `latest`; its payload is kept.',
       tags,
       problems: [
         'not_found',
@@ -155,7 +156,7 @@ export const registerSecrets = (app: App, deps: SecretRouteDeps): void => {
     },
   });
   for (const enabled of [true, false]) {
-    const { schema, ...route } = switched(enabled);
+    const { schema, ...route } = toggleRoute(enabled);
     app.route({
       ...route,
       schema: { ...schema, problems: [...schema.problems] },
@@ -174,7 +175,7 @@ export const registerSecrets = (app: App, deps: SecretRouteDeps): void => {
         const [action, from] = enabled
           ? (['secret_version_enabled', 'disabled'] as const)
           : (['secret_version_disabled', 'enabled'] as const);
-        await tell(team, caller, action, outcome, from);
+        await recordChange(team, caller, action, outcome, from);
         log.info({ team: team.slug, version: outcome.version }, `secret version ${outcome.state}`);
         return outcome;
       },

@@ -15,7 +15,16 @@ import { closed, ref } from '../lib/schema.ts';
 import { PageQuery } from '../model/page.ts';
 import { Problem } from '../model/problems.ts';
 import type { TeamRecord } from '../model/record.ts';
-import { Member, MemberOrder, Team, TeamOrder, TeamPage, TeamPatch, TeamPath } from '../model/team.ts';
+import {
+  Member,
+  MemberOrder,
+  slugPattern,
+  Team,
+  TeamOrder,
+  TeamPage,
+  TeamPatch,
+  TeamPath,
+} from '../model/team.ts';
 import type { Clock } from '../ports/runtime.ts';
 import type { Store } from '../ports/store.ts';
 import type { BoundedReconcile } from '../reconcile/bounded.ts';
@@ -25,8 +34,9 @@ import { actorOf, authorize, teamOf } from './access.ts';
 export const teamSchemas = [Member, MemberOrder, Team, TeamOrder, TeamPatch, TeamPage];
 
 const tags = ['teams'];
+const slugForm = new RegExp(slugPattern);
 
-/** How many ids are tried before we give up; 65,536 are there per slug. */
+/** How many ids are tried for a new team; a slug has 65,536. */
 const idTries = 10;
 
 export interface TeamRouteDeps {
@@ -36,19 +46,19 @@ export interface TeamRouteDeps {
   readonly googleProject: string;
   /** Four hexadecimal digits, at random. */
   readonly newSuffix: () => string;
-  /** One bounded look right after a write; answers the team as it stands then, undefined when it is gone. */
+  /** One bounded reconcile after a write; answers the team as it is then, undefined when it is gone. */
   readonly reconcile: BoundedReconcile['afterWrite'];
-  /** The same for who watches: at most once a second per team, and only while something is under way. */
+  /** The same for a reader: at most once a second per team, and only while a change is under way. */
   readonly look: BoundedReconcile['whileUnderWay'];
-  /** Whether home volumes exist; throws Unavailable when the cluster does not say. */
+  /** Whether home volumes exist; throws Unavailable when the cluster does not answer. */
   readonly hasHomes: (team: TeamRecord) => Promise<boolean>;
-  /** Whether the team’s secret holds anything; throws Unavailable when Secret Manager does not say. */
+  /** Whether the team’s secret holds anything; throws Unavailable when Secret Manager does not answer. */
   readonly hasSecret: (team: TeamRecord) => Promise<boolean>;
 }
 
 export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
   const { store, clock } = deps;
-  const act = (caller: Caller) => actorOf(caller, clock);
+  const actor = (caller: Caller) => actorOf(caller, clock);
   const view = (team: TeamRecord) => teamView(team, deps.hubUrlTemplate, deps.googleProject);
 
   const assertMaySetGarTeam = (order: { garTeam?: string | null }, caller: Caller): void => {
@@ -56,7 +66,7 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
       return;
     throw new Problem('forbidden', {
       detail:
-        'garTeam gives access to a team’s images; a platform admin sets it. Leave it out and ask for it.',
+        'garTeam grants access to a team’s images, so only a platform admin or team creator can set it. Leave it out and ask a platform admin.',
     });
   };
 
@@ -65,14 +75,14 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
     url: '/v1/teams',
     schema: {
       operationId: 'listTeams',
-      summary: 'Your teams; every team for a platform admin',
+      summary: 'List your teams; for a platform admin, all teams',
       tags,
       problems: ['invalid_cursor'],
       querystring: PageQuery,
       response: { 200: ref(TeamPage) },
     },
     handler: async ({ query, caller }) => {
-      const list = { name: 'teams', view: caller.isAdmin ? 'all' : caller.email };
+      const list = { name: 'teams', view: caller.isAdmin ? 'all' : caller.email, position: slugForm };
       const member = caller.isAdmin ? {} : { member: caller.email };
       return pageAnswer(await store.teams({ ...member, ...pageRequest(query, list) }), list, view);
     },
@@ -85,7 +95,7 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
       operationId: 'createTeam',
       summary: 'Create a team',
       description:
-        'You become a member. Namespace and service account stand before the first notebook is ordered.',
+        'You become a member. The namespace and the service account are created before the first notebook is ordered.',
       tags,
       problems: ['team_exists', 'forbidden', 'busy'],
       body: ref(TeamOrder),
@@ -106,7 +116,7 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
 
   const create = async (order: TeamOrder, caller: Caller): Promise<TeamRecord> => {
     for (let attempt = 0; attempt < idTries; attempt++) {
-      const { by, now } = act(caller);
+      const { by, now } = actor(caller);
       const team = newTeam(order, `${order.slug}-${deps.newSuffix()}`, { by, now });
       const outcome = await store.create(team, {
         at: now,
@@ -120,7 +130,7 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
       if (outcome === 'created') return team;
       if (outcome === 'slug_taken') {
         throw new Problem('team_exists', {
-          detail: `There is a team ${team.slug} already; choose another slug.`,
+          detail: `A team ${team.slug} already exists; choose another slug.`,
         });
       }
     }
@@ -132,7 +142,7 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
     url: '/v1/teams/:team',
     schema: {
       operationId: 'getTeam',
-      summary: 'A team',
+      summary: 'Get a team',
       tags,
       params: TeamPath,
       headers: ReadHeaders,
@@ -140,9 +150,9 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
     },
     handler: async (request, reply) => {
       const team = await teamOf(store, request.params.team, request.caller);
-      const looked = (await deps.look(team)) ?? team;
-      if (unchanged(request, reply, looked)) return reply.code(304).send();
-      return view(looked);
+      const current = (await deps.look(team)) ?? team;
+      if (unchanged(request, reply, current)) return reply.code(304).send();
+      return view(current);
     },
   });
 
@@ -151,7 +161,7 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
     url: '/v1/teams/:team',
     schema: {
       operationId: 'updateTeam',
-      summary: 'Change members, registered GHCR repositories, or the GAR team',
+      summary: 'Change a team’s members, GHCR repositories or GAR team',
       tags,
       problems: ['forbidden', 'revision_mismatch', 'deleting', 'busy'],
       params: TeamPath,
@@ -166,11 +176,11 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
       const changed = await store.change(params.team, (current) => {
         const team = authorize(current, caller);
         checkPreconditions(preconditions, team);
-        return patchTeam(team, body, act(caller));
+        return patchTeam(team, body, actor(caller));
       });
       const team = authorize(changed, { ...caller, isAdmin: true });
-      const looked = (await deps.reconcile(team)) ?? team;
-      return reply.header('etag', etagOf(looked)).send(view(looked));
+      const reconciled = (await deps.reconcile(team)) ?? team;
+      return reply.header('etag', etagOf(reconciled)).send(view(reconciled));
     },
   });
 
@@ -179,16 +189,16 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
     url: '/v1/teams/:team',
     schema: {
       operationId: 'deleteTeam',
-      summary: 'Delete a team and everything it has',
+      summary: 'Delete a team with everything that belongs to it',
       description:
-        'Refused while there are home volumes, or a secret that holds something, unless you say that they shall go too.',
+        'Rejected while the team has home volumes, or a secret with a payload, unless deleteHomes or deleteSecret is true.',
       tags,
       problems: ['homes_exist', 'secret_exists', 'revision_mismatch', 'busy'],
       params: TeamPath,
       headers: WriteHeaders,
       querystring: closed({
-        deleteHomes: Type.Optional(Type.Boolean({ description: 'Delete the home volumes for good.' })),
-        deleteSecret: Type.Optional(Type.Boolean({ description: 'Delete the team’s secret for good.' })),
+        deleteHomes: Type.Optional(Type.Boolean({ description: 'Delete the home volumes permanently.' })),
+        deleteSecret: Type.Optional(Type.Boolean({ description: 'Delete the team’s secret permanently.' })),
       }),
       response: { 202: ref(Team) },
     },
@@ -204,10 +214,10 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
       const changed = await store.change(params.team, (current) => {
         const team = authorize(current, caller);
         checkPreconditions(preconditions, team);
-        return deleteTeam(team, { deleteHomes, deleteSecret }, act(caller));
+        return deleteTeam(team, { deleteHomes, deleteSecret }, actor(caller));
       });
       const team = authorize(changed, caller);
-      log.info({ team: team.slug, id: team.id, deleteHomes, deleteSecret }, 'team deletion asked for');
+      log.info({ team: team.slug, id: team.id, deleteHomes, deleteSecret }, 'team deletion requested');
       return reply.code(202).send(view((await deps.reconcile(team)) ?? team));
     },
   });

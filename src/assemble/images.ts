@@ -30,8 +30,8 @@ export const wireImages = (config: Config, { store, registries, clock }: Outside
     async pin(image, { garTeam }) {
       const now = clock.now();
       const asked = { registries, policy: policyFor(garTeam), now };
-      const { digest } = await resolveImage(asked, image, AbortSignal.timeout(registryDeadlineMs));
-      return { reference: image, digest, resolvedAt: isoOf(now), newerDigest: null };
+      const { reference, digest } = await resolveImage(asked, image, AbortSignal.timeout(registryDeadlineMs));
+      return { reference, digest, resolvedAt: isoOf(now), newerDigest: null };
     },
   };
 };

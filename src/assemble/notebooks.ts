@@ -23,7 +23,8 @@ export interface Notebooks {
   readonly render: (team: TeamRecord) => Promise<readonly Manifest[]>;
 }
 
-const platformOf = ({ hub, googleProject, limits }: Config): Platform => ({
+/** What is the same for every team. */
+export const platformOf = ({ hub, googleProject, limits }: Config): Platform => ({
   chartVersion: hub.chartVersion,
   helmRepository: hub.helmRepository,
   hubUrlTemplate: hub.urlTemplate,

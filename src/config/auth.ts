@@ -1,6 +1,11 @@
 import Type from 'typebox';
+import { issuerProblem } from '../http/issuer.ts';
+import { lowerCaseAscii } from '../lib/ascii.ts';
 import { closed, oneOf } from '../lib/schema.ts';
 import type { Variables } from './variables.ts';
+
+const domain = Type.String({ pattern: '^[a-z0-9-]+(\\.[a-z0-9-]+)+$' });
+const project = Type.String({ pattern: '^[a-z][a-z0-9-]{4,28}[a-z0-9]$' });
 
 const Issuer = closed({
   issuer: Type.String({ format: 'uri' }),
@@ -16,12 +21,18 @@ const Issuer = closed({
   tenantId: Type.Optional(Type.String({ minLength: 1 })),
   userClaim: Type.String({ minLength: 1 }),
   groupsClaim: Type.Optional(Type.String({ minLength: 1 })),
+  hostedDomains: Type.Optional(Type.Array(domain, { minItems: 1 })),
+  serviceAccountProjects: Type.Optional(Type.Array(project, { minItems: 1 })),
 });
 
 const issuersOf = (env: Variables) => {
   const issuers = env.json('AUTH_ISSUERS', Type.Array(Issuer, { minItems: 1 })) ?? [];
   if (new Set(issuers.map(({ issuer }) => issuer)).size !== issuers.length) {
     env.fault('AUTH_ISSUERS', 'names an issuer twice');
+  }
+  for (const issuer of issuers) {
+    const problem = issuerProblem(issuer);
+    if (problem !== undefined) env.fault('AUTH_ISSUERS', problem);
   }
   return issuers;
 };
@@ -41,5 +52,5 @@ export const corsOriginsOf = (env: Variables): readonly string[] => {
 export const authOf = (env: Variables) => ({
   issuers: issuersOf(env),
   platformAdminGroups: env.list('PLATFORM_ADMIN_GROUPS'),
-  teamCreators: env.list('TEAM_CREATORS').map((email) => email.toLowerCase()),
+  teamCreators: env.list('TEAM_CREATORS').map(lowerCaseAscii),
 });

@@ -83,4 +83,6 @@ export const hubOf = (env: Variables, readFile: ReadFile) => ({
   ),
   helmRepository: helmRepositoryOf(env),
   values: valuesOf(env, readFile),
+  /** The chart’s values.schema.json, for --check-config. */
+  valuesSchemaFile: env.optional('HUB_VALUES_SCHEMA_FILE'),
 });

@@ -92,6 +92,9 @@ export const cull = async (deps: CullDeps): Promise<CullReport> => {
   return report;
 };
 
+const isHubReady = ({ status }: TeamRecord): boolean =>
+  status.conditions.some((condition) => condition.type === 'HubReady' && condition.status === 'True');
+
 const cullHub = async (context: CullContext, team: TeamRecord): Promise<Visit> => {
   const { hubs, log, report, hubDeadlineMs = defaultHubDeadlineMs } = context;
   const { dueAt } = team.culling;
@@ -105,7 +108,9 @@ const cullHub = async (context: CullContext, team: TeamRecord): Promise<Visit> =
   try {
     users = await hubs.users(team, signal, { active: true });
   } catch (error) {
-    log.warn({ team: team.slug, err: error }, 'hub did not list its servers');
+    // A hub that is still being installed has no servers to cull, and its condition already says so.
+    const level = isHubReady(team) ? 'warn' : 'info';
+    log[level]({ team: team.slug, err: error }, 'hub did not list its servers');
     return { dueAt, servers: null, failed: true };
   }
   const running = users.flatMap(({ name: user, server }): RunningServer[] =>

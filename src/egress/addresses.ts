@@ -16,46 +16,55 @@ export interface AddressDeps {
   readonly random: () => number;
 }
 
-/** What a pass did, for the log and for whoever called it. */
+/** The result of a pass, for the log and the caller. */
 export interface AddressReport {
   readonly looked: number;
-  /** Hosts whose addresses are others than before. */
+  /** Hosts whose addresses changed. */
   readonly changed: number;
-  /** Hosts of which DNS did not say anything, or that could not be written. */
+  /** Hosts that DNS did not answer for, or whose record could not be written. */
   readonly failed: number;
 }
 
-/** Hosts of one pass at most, and at once. The rest is still due at the next one, longest due first. */
+/** The most hosts per pass, and at once. The rest stays due for the next pass, longest due first. */
 const hostsPerPass = 500;
-const passAtOnce = 50;
-const passDeadlineMs = 45_000;
+const passAtOnce = 100;
 
-/** Looks that somebody waits for. */
+/**
+ * The tick waits for the pass, so names that DNS does not answer must not use up its minute: a pass starts lookups for
+ * `startMs`, and each takes `hostMs` at most. A name without an answer in that time is a failed lookup and backs off.
+ */
+const passTimes = { startMs: 7_000, hostMs: 3_000 };
+const passDeadlineMs = 20_000;
+
+/** Lookups that a caller waits for. */
 const nowAtOnce = 20;
 const nowDeadlineMs = 3_000;
 const teamsAtOnce = 8;
 
-/** DNS is asked this often in one look, since many names have more addresses than one answer tells. */
+/** DNS queries per lookup: many names have more addresses than one answer holds. */
 const samples = 2;
 
-/** Aged addresses go from the teams’ policies in batches. */
+/** Expired addresses are removed from the teams’ policies in batches. */
 const removalsWithinMs = 10 * 60_000;
 
-/** What became of the addresses of a host: more of them is urgent, fewer is not. */
+/** How the addresses of a host changed: new ones are urgent, fewer are not. */
 type Change = 'none' | 'shrunk' | 'grown';
 
 /**
- * Looks at every host that is due, and has the teams reconciled that list one whose addresses have changed. For the
- * scheduler, every minute. Two passes at once do not look twice. Costs one query when nothing is due.
+ * Resolves every host that is due, and reconciles the teams whose hosts have new addresses. The scheduler calls it
+ * every minute. Concurrent passes do not resolve a host twice. Costs one query when nothing is due.
  */
 export const refreshHosts = async (
   deps: AddressDeps,
   signal: AbortSignal = AbortSignal.timeout(passDeadlineMs),
+  { startMs, hostMs }: typeof passTimes = passTimes,
 ): Promise<AddressReport> => {
   const due = await deps.store.hostsDue(isoOf(deps.clock.now()), hostsPerPass);
   const { looked, failed, grown, shrunk } = await lookAll(deps, due, {
     atOnce: passAtOnce,
     signal,
+    startsUntil: AbortSignal.timeout(startMs),
+    hostMs,
     isWanted: isDue,
   });
   await tellTeams(deps, { grown, shrunk });
@@ -63,8 +72,8 @@ export const refreshHosts = async (
 };
 
 /**
- * Says that a team lists these hosts (`live`: a notebook of it runs or is about to), and answers what is known of
- * them. One query when nothing about that is new.
+ * Records that a team lists these hosts (`live`: one of its notebooks is running or starting), and returns what is
+ * known of them. Costs one query when nothing has changed.
  */
 export const wantHosts = async (
   { store, clock }: Pick<AddressDeps, 'store' | 'clock'>,
@@ -83,10 +92,10 @@ export const wantHosts = async (
 };
 
 /**
- * Looks at these hosts right now, for a list that was just ordered or a notebook that starts, and answers what is
- * known of them then. For 3 seconds at most, or `deadlineMs`; what has no answer by then counts as a failed look.
- * Passed over: hosts that wantHosts was never told of, and those looked at in the last 30 seconds. `except`: the
- * team that asks, which needs not be told.
+ * Resolves these hosts at once, for a list that was just ordered or a notebook that is starting, and returns what is
+ * then known of them. Takes at most 3 seconds, or `deadlineMs`; a host without an answer by then counts as a failed
+ * lookup. Skips hosts that were never passed to wantHosts, and those resolved in the last 30 seconds. `except`: the
+ * calling team, which is not reconciled.
  */
 export const lookNow = async (
   deps: AddressDeps,
@@ -109,8 +118,8 @@ export const lookNow = async (
 };
 
 /**
- * Says that a team lists these hosts, and answers their addresses: of hosts that are new, or of all when a start is about
- * to rely on them, as of now. Otherwise as `wantHosts` and `lookNow`.
+ * Records that a team lists these hosts, and returns their addresses. Resolves new hosts at once, or all of them when
+ * a start is about to rely on them. Otherwise like `wantHosts` and `lookNow`.
  */
 export const addressesFor = async (
   deps: AddressDeps,
@@ -137,8 +146,12 @@ export const knownAddresses = async (
 interface Way {
   readonly atOnce: number;
   readonly signal: AbortSignal;
-  /** Its end is a failed look, where the signal’s end is none. */
+  /** Its end counts as a failed lookup; the signal’s end does not. */
   readonly deadline?: AbortSignal;
+  /** After this no lookup starts; those that did still end in their time. */
+  readonly startsUntil?: AbortSignal;
+  /** The deadline of each lookup, instead of one for all. */
+  readonly hostMs?: number;
   readonly isWanted: (host: HostRecord, now: number) => boolean;
 }
 
@@ -153,7 +166,7 @@ interface Looks {
 const lookAll = async (deps: AddressDeps, names: readonly string[], way: Way): Promise<Looks> => {
   const looks: Looks = { looked: 0, failed: 0, grown: [], shrunk: [], records: new Map() };
   await forEachConcurrently(names, way.atOnce, async (name) => {
-    if (way.signal.aborted || way.deadline?.aborted) return;
+    if (way.signal.aborted || way.deadline?.aborted || way.startsUntil?.aborted) return;
     try {
       const look = await lookAt(deps, name, way);
       if (look === undefined) return;
@@ -162,16 +175,16 @@ const lookAll = async (deps: AddressDeps, names: readonly string[], way: Way): P
       if (look.record.failures > 0) looks.failed += 1;
       if (look.change !== 'none') looks[look.change].push(name);
     } catch (error) {
-      // Its lease ends within a minute, and the next pass looks again; out of time is nobody’s failure.
+      // Its lease ends within a minute, and the next pass resolves it. Running out of time is not a failure.
       if (way.signal.aborted) return;
       looks.failed += 1;
-      deps.log.error({ host: name, err: error }, 'look at a host failed');
+      deps.log.error({ host: name, err: error }, 'host lookup failed');
     }
   });
   return looks;
 };
 
-/** Undefined when the host is somebody else’s to look at, or nobody wants to know of it any more. */
+/** Undefined when another caller holds the lease of the host, or no team lists it any more. */
 const lookAt = async (
   { store, dns, clock, log, random }: AddressDeps,
   name: string,
@@ -185,7 +198,10 @@ const lookAt = async (
   });
   if (!isOurs) return undefined;
 
-  const answers = await Promise.all(Array.from({ length: samples }, () => ask(dns, name, way)));
+  const deadline = way.hostMs === undefined ? way.deadline : AbortSignal.timeout(way.hostMs);
+  const answers = await Promise.all(
+    Array.from({ length: samples }, () => ask(dns, name, way.signal, deadline)),
+  );
   const jitter = random();
   let change: Change = 'none';
   let failure: string | undefined;
@@ -196,12 +212,17 @@ const lookAt = async (
     failure = next.failures === 1 ? (next.lastError ?? undefined) : undefined;
     return next;
   });
-  // Only the first failure in a row is news.
+  // Only the first failure in a row is logged.
   if (failure !== undefined) log.warn({ host: name, message: failure }, 'host not resolved');
   return record && { record, change };
 };
 
-const ask = async (dns: DnsResolver, name: string, { signal, deadline }: Way): Promise<DnsAnswer> => {
+const ask = async (
+  dns: DnsResolver,
+  name: string,
+  signal: AbortSignal,
+  deadline: AbortSignal | undefined,
+): Promise<DnsAnswer> => {
   try {
     return await dns.resolve(name, deadline === undefined ? signal : AbortSignal.any([signal, deadline]));
   } catch (error) {
@@ -216,7 +237,7 @@ const changeOf = (before: readonly string[], after: readonly string[]): Change =
   return after.length < before.length ? 'shrunk' : 'none';
 };
 
-/** Has the teams that list these hosts reconciled: for new addresses now, for aged ones within ten minutes. */
+/** Reconciles the teams that list these hosts: at once for new addresses, within ten minutes for expired ones. */
 const tellTeams = async (
   { store, clock, log }: AddressDeps,
   { grown, shrunk }: Pick<Looks, 'grown' | 'shrunk'>,
@@ -234,8 +255,8 @@ const tellTeams = async (
           : { next: { ...team, reconcile: { ...team.reconcile, dueAt } } },
       );
     } catch (error) {
-      // Its regular look takes the addresses in any case.
-      log.error({ team: slug, err: error }, 'team not told of new addresses');
+      // The team’s regular reconcile picks up the addresses in any case.
+      log.error({ team: slug, err: error }, 'reconcile for new addresses not scheduled');
     }
   });
 };

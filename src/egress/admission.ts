@@ -14,16 +14,16 @@ import { namesIn } from './hosts.ts';
 import { allowedReview, parseReview, type Review } from './review.ts';
 
 export interface AdmissionDeps extends RunDeps {
-  /** Any of these opens; with none, nothing does. 64 hexadecimal digits each. */
+  /** Any of these is accepted; with none, every request is refused. 64 hexadecimal digits each. */
   readonly secrets: readonly string[];
   readonly cluster: Cluster;
   readonly store: Pick<Store, 'team'>;
   /**
-   * Opens a team’s list for a notebook that is about to come; answers the team as it stands then. May go on for
-   * longer than the signal, and throw.
+   * Opens a team’s list for a notebook that is about to start; returns the team as it stands then. May outlast the
+   * signal, and may throw.
    */
   readonly announce: (slug: string, signal: AbortSignal) => Promise<TeamRecord | undefined>;
-  /** The API server waits for 5 seconds; by default 3 are ours. */
+  /** The API server waits 5 seconds; the default here is 3. */
   readonly deadlineMs?: number;
 }
 
@@ -39,34 +39,34 @@ export interface AdmissionAnswer {
   readonly body: object;
 }
 
-/** The largest object that Kubernetes takes. */
+/** The largest object that Kubernetes accepts. */
 const largestBody = 3 * 1024 * 1024;
 
 const digestOf = (text: string): Buffer => createHash('sha256').update(text).digest();
 
 /**
- * What the API server asks before it makes a pod. The answer is always yes: a pod that starts with too little is
- * caught up with, and nothing on this way can open more than a team’s own list. The API server does not say
- * who it is, so that the path is the secret, and the question a hint: what a notebook may reach is read anew, and
- * what was opened for an Airflow run that never comes is taken back by reconcileRuns.
+ * Answers the API server’s AdmissionReview before it creates a pod. The answer is always `allowed`: a later reconcile
+ * opens what is missing, and no review can open more than a team’s own list. The API server does not authenticate, so
+ * the path is the secret and the review only a hint: the team’s list is read from the store, and reconcileRuns removes
+ * what was opened for an Airflow run that never starts.
  */
 export const admissionWith = (
   deps: AdmissionDeps,
 ): ((request: AdmissionRequest) => Promise<AdmissionAnswer>) => {
   const secrets = deps.secrets.map(digestOf);
 
-  /** In a time that does not tell how much of it is right, nor which of them. */
+  /** In constant time: the duration does not depend on how much of the secret matches, or which one. */
   const isSecret = (path: string): boolean => {
     const given = digestOf(path.slice(1));
     return secrets.filter((secret) => timingSafeEqual(secret, given)).length > 0;
   };
 
   return async ({ method, path, body }) => {
-    if (!isSecret(path)) return { status: 404, body: { error: 'There is nothing here.' } };
+    if (!isSecret(path)) return { status: 404, body: { error: 'Not found.' } };
     if (method !== 'POST') return { status: 405, body: { error: 'Send an AdmissionReview by POST.' } };
     if (body.byteLength > largestBody) return malformed('The body is larger than 3 MiB.');
     const review = parseReview(jsonOf(body));
-    if (review === undefined) return malformed('This is no AdmissionReview of admission.k8s.io/v1.');
+    if (review === undefined) return malformed('The body is not an AdmissionReview of admission.k8s.io/v1.');
     const { uid, operation, dryRun } = review;
     if (operation !== 'CREATE' || dryRun || review.namespace === '') return allowed(uid);
     return allowed(uid, await opened(deps, review));
@@ -80,7 +80,7 @@ const allowed = (uid: string, warnings: readonly string[] = []): AdmissionAnswer
   body: allowedReview(uid, warnings),
 });
 
-/** Undefined for what is no JSON. */
+/** Undefined when the body is not JSON. */
 const jsonOf = (body: Uint8Array): unknown => {
   try {
     return JSON.parse(Buffer.from(body).toString('utf8'));
@@ -89,9 +89,9 @@ const jsonOf = (body: Uint8Array): unknown => {
   }
 };
 
-const late = 'The allowlist could not be opened in time; it is tried again within a minute.';
+const late = 'The allowlist could not be opened in time. Retrying within a minute.';
 
-/** Opens what the pod may reach, within the deadline whatever happens; answers sentences for whoever creates it. */
+/** Opens what the pod may reach, always within the deadline; returns the warnings for the client that creates it. */
 const opened = async (deps: AdmissionDeps, review: Review): Promise<readonly string[]> => {
   const { deadlineMs = 3_000, log } = deps;
   const { namespace, name, kind } = review;
@@ -102,14 +102,14 @@ const opened = async (deps: AdmissionDeps, review: Review): Promise<readonly str
   try {
     const work =
       kind === 'notebook' ? openNotebook(deps, namespace, signal) : announceRun(deps, review, signal);
-    // Not every store and hub can be told to stop: whoever is late is left alone.
+    // Not every store and hub honours the signal, so a late call is abandoned.
     work.catch(() => undefined);
     return await Promise.race([work, ended]);
   } catch (error) {
     log.warn({ namespace, pod: name, err: error }, 'pod not announced');
     return [
       error instanceof Unavailable
-        ? `The allowlist could not be opened: ${error.message} It is tried again within a minute.`
+        ? `The allowlist could not be opened: ${error.message} Retrying within a minute.`
         : late,
     ];
   } finally {
@@ -117,7 +117,7 @@ const opened = async (deps: AdmissionDeps, review: Review): Promise<readonly str
   }
 };
 
-/** Of the request only the namespace is believed. Says nothing to whom it does not concern. */
+/** Only the namespace of the request is trusted. No warnings for pods that have no allowlist. */
 const openNotebook = async (
   deps: AdmissionDeps,
   namespace: string,
@@ -133,7 +133,7 @@ const openNotebook = async (
   return now === undefined ? [] : sentencesOf(deps, now, signal);
 };
 
-/** What stands in the way of the list: a fault that the team’s condition tells, and hosts without an address. */
+/** What keeps the list from being open: the fault in the team’s condition, and hosts without an address. */
 const sentencesOf = async (
   { entries: options, settings, addresses }: AdmissionDeps,
   { notebook, status }: TeamRecord,
@@ -141,7 +141,7 @@ const sentencesOf = async (
 ): Promise<readonly string[]> => {
   const condition = status.conditions.find(({ type }) => type === 'EgressEffective');
   if (condition !== undefined && condition.status !== 'True') return [condition.message];
-  // GKE’s nodes look names up by themselves.
+  // With gke-fqdn the nodes resolve the names.
   if (notebook === null || settings.backend !== 'ip') return [];
   const { entries } = parseAllowlist(notebook.spec.allowlist.hosts, options);
   const known = await addresses(namesIn(entries, settings), signal);

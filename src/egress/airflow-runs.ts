@@ -32,7 +32,7 @@ export interface RunDeps {
   readonly clock: Clock;
   readonly settings: EgressSettings;
   readonly entries: EntryOptions;
-  /** What is known of these names, which somebody is about to rely on. */
+  /** The addresses of these names, resolved now because a pod is about to rely on them. */
   readonly addresses: (names: readonly string[], signal: AbortSignal) => Promise<Addresses>;
   readonly log: Pick<Log, 'warn' | 'error'>;
 }
@@ -41,13 +41,13 @@ const namespacesAtOnce = 8;
 const runsAtOnce = 8;
 const passDeadlineMs = 45_000;
 
-/** Somebody wrote in between: read again this often. */
+/** How often a write is retried after a conflict. */
 const tries = 3;
 
 /** Where runs may have policies, and what is known of that namespace. */
 type Place =
   | { readonly place: 'baseline'; readonly labels: Readonly<Record<string, string>> }
-  /** Nothing isolates the workers: a policy of their own would cut them off from everything else. */
+  /** No baseline isolates the workers, so an allow policy would cut them off from everything else. */
   | { readonly place: 'no_baseline' }
   | { readonly place: 'elsewhere' };
 
@@ -66,9 +66,9 @@ const placeOf = async ({ cluster }: RunDeps, namespace: string, signal: AbortSig
 };
 
 /**
- * Opens what a pod that is about to come asks for; answers sentences for whoever creates it. The policy has no owner
- * yet: Kubernetes would take one that is not stored for one that is gone. Until the pod is seen it also has what
- * earlier pods of the run asked for.
+ * Opens what a pod that is about to be created asks for; returns the warnings for the client that creates it. The policy
+ * has no owner yet: the garbage collector would take a pod that is not stored for a deleted one. Until the pod is
+ * seen, the policy keeps what earlier pods of the run asked for.
  */
 export const announceRun = async (
   deps: RunDeps,
@@ -93,7 +93,10 @@ export const announceRun = async (
   for (let attempt = 0; attempt < tries; attempt += 1) {
     const existing = await cluster.read({ ...kinds.networkPolicy, namespace, name: target.name }, signal);
     if (existing !== undefined && !isRunPolicy(existing)) {
-      return [...faults, `The allowlist is not opened: NetworkPolicy ${target.name} is somebody else’s.`];
+      return [
+        ...faults,
+        `The allowlist is not opened: NetworkPolicy ${target.name} belongs to another owner.`,
+      ];
     }
     const all = union(entries, existing === undefined ? [] : entriesOf(existing, deps.entries));
     const announced = announcing(
@@ -108,11 +111,11 @@ export const announceRun = async (
     const result = await cluster.apply(guarded(made.policy, existing), signal);
     if (result.outcome === 'applied') return sentences;
     if (result.outcome === 'refused') {
-      deps.log.error({ namespace, policy: target.name, message: result.message }, 'policy of a run refused');
-      return [...sentences, 'The allowlist could not be opened: the cluster refuses the policy.'];
+      deps.log.error({ namespace, policy: target.name, message: result.message }, 'run policy refused');
+      return [...sentences, 'The allowlist could not be opened: the cluster refused the policy.'];
     }
   }
-  return [...faults, 'The allowlist is not open yet; it is tried again within a minute.'];
+  return [...faults, 'The allowlist is not open yet. Retrying within a minute.'];
 };
 
 const uidOf = ({ podUid = '' }: Pick<Review, 'podUid'>): string =>
@@ -130,7 +133,7 @@ const guarded = (policy: Manifest, existing: Manifest | undefined): Manifest => 
     : { ...policy, metadata: { ...policy.metadata, uid, resourceVersion } };
 };
 
-/** What a pass did. */
+/** The result of a pass. */
 export interface RunReport {
   /** Runs with a pod that asks for access. */
   readonly runs: number;
@@ -138,7 +141,7 @@ export interface RunReport {
   readonly removed: number;
 }
 
-/** A run with pods that live, or a policy of one. */
+/** A run with live pods, or with a policy. */
 interface Found {
   readonly namespace: string;
   readonly name: string;
@@ -147,9 +150,9 @@ interface Found {
 }
 
 /**
- * Makes the policies of Airflow runs what their pods ask for, and takes those away that no pod asks for: a run that
- * has ended, a pod that was announced and never came, a list that was announced and that no pod has. For the
- * scheduler, every minute; two lists when there is nothing to do.
+ * Reconciles the policies of Airflow runs with what their pods ask for, and removes those that no pod asks for: the run
+ * has ended, an announced pod was never created, or no pod has the announced list. The scheduler calls it every
+ * minute; it costs two list calls when there is nothing to do.
  */
 export const reconcileRuns = async (
   deps: RunDeps,
@@ -188,7 +191,7 @@ export const reconcileRuns = async (
   return report;
 };
 
-/** Pods that run, or will, or still have to stop, and that ask for access of their own. */
+/** Pods that are pending, running or terminating, and that ask for access of their own. */
 const asks = (pod: Manifest): boolean =>
   pod.metadata.annotations?.[allowlistAnnotation] !== undefined && !hasEnded(pod);
 
@@ -217,7 +220,7 @@ const runsOf = (
   return [...found.values()];
 };
 
-/** What the run shall have; undefined when it shall have nothing. */
+/** The run’s desired policy; undefined when it is to have none. */
 const runOf = (deps: RunDeps, found: Found, place: Place | undefined): Run | undefined => {
   const { namespace, pods, policy } = found;
   if (place?.place !== 'baseline') return undefined;
@@ -239,7 +242,7 @@ const runOf = (deps: RunDeps, found: Found, place: Place | undefined): Run | und
     namespaceLabels: place.labels,
     target,
     entries: union(...wishes.map((wish) => wish.entries), asked),
-    // One that is about to come would lose the policy with the last of the others.
+    // An announced pod would lose the policy with the last of the others.
     owners: announced.length === 0 ? owners : [],
     announced,
   };
@@ -266,14 +269,14 @@ const settle = async (
   if (wanted === undefined) {
     const { uid, resourceVersion } = existing?.metadata ?? {};
     if (uid === undefined || resourceVersion === undefined) return 'unchanged';
-    // With its version: somebody may announce a pod of it just now.
+    // With its resourceVersion: another pod of the run may be announced at the same time.
     const ref = { ...kinds.networkPolicy, namespace, name, uid, resourceVersion };
     return (await cluster.remove(ref, signal)) === 'removed' ? 'removed' : 'unchanged';
   }
   if (existing !== undefined && !isOutdated(existing, wanted)) return 'unchanged';
   const result = await cluster.apply(guarded(wanted, existing), signal);
   if (result.outcome === 'applied') return 'written';
-  // A conflict is somebody else’s newer write, or somebody else’s policy: the next pass looks again.
-  log.warn({ namespace, policy: name, message: result.message }, 'policy of a run not written');
+  // A conflict is a concurrent write or another owner’s policy. The next pass retries.
+  log.warn({ namespace, policy: name, message: result.message }, 'run policy not written');
   return 'unchanged';
 };

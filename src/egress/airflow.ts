@@ -10,25 +10,25 @@ import { allowlistAnnotation } from './review.ts';
 /** On the policies of Airflow runs, which follow their own pods. */
 export const airflowLabel = 'knada.io/airflow';
 
-/** What every such policy carries; how the tick finds them all. */
+/** The label on every such policy, by which the tick finds them. */
 export const airflowLabels = {
   ...managedBy,
   [airflowLabel]: 'true',
 } as const;
 
-/** On such a policy: the entries that it was made from, in their canonical form. */
+/** On such a policy: the entries that it was compiled from, in their canonical form. */
 export const entriesAnnotation = 'knada.io/allowlist';
 
-/** On such a policy: the pods that are about to come, each as `<uid>=<ISO 8601>`. */
+/** On such a policy: the announced pods, each as `<uid>=<ISO 8601>`. */
 export const announcedAnnotation = 'knada.io/announced';
 
-/** A pod that was announced and has not come after two ticks will not come. */
+/** An announced pod that has not been seen after two ticks is dropped. */
 const announcedMs = 2 * 60_000;
 
-/** More at once are not told apart: the newest count. */
+/** The most announced pods per run; the newest are kept. */
 const mostAnnouncements = 50;
 
-/** Somebody said that this pod is about to come. */
+/** A pod that an AdmissionReview announced. */
 export interface Announcement {
   readonly uid: string;
   /** ISO 8601. */
@@ -40,7 +40,7 @@ export interface RunWish {
   /** Undefined when the pod does not say which run it is of. */
   readonly target: AllowTarget | undefined;
   readonly entries: readonly AllowlistEntry[];
-  /** Sentences about entries that cannot be used, and are not. */
+  /** Warnings about invalid entries, which are ignored. */
   readonly faults: readonly string[];
 }
 
@@ -49,7 +49,7 @@ interface PodMetadata {
   readonly annotations?: Readonly<Record<string, string>>;
 }
 
-/** Reads the annotation. A comma at an end is no entry; what is no entry is told and left out. */
+/** Parses the annotation. A trailing comma is not an entry; an invalid entry is reported and left out. */
 export function runWish(pod: PodMetadata, options: EntryOptions): RunWish {
   return {
     target: airflowTarget(pod.labels ?? {}),
@@ -57,7 +57,7 @@ export function runWish(pod: PodMetadata, options: EntryOptions): RunWish {
   };
 }
 
-/** The entries that an existing policy was made from; those that the operator has closed since are left out. */
+/** The entries that an existing policy was compiled from, without those that the operator has since forbidden. */
 export function entriesOf(policy: Manifest, options: EntryOptions): readonly AllowlistEntry[] {
   return listed(policy.metadata.annotations?.[entriesAnnotation], options).entries;
 }
@@ -68,34 +68,34 @@ function listed(text: string | undefined, options: EntryOptions): Omit<RunWish, 
   return { entries, faults: errors.map(({ message }) => message) };
 }
 
-/** Each destination once, in an order of its own. */
+/** Each destination once, in canonical order. */
 export function union(...lists: readonly (readonly AllowlistEntry[])[]): readonly AllowlistEntry[] {
   const distinct = new Map(lists.flat().map((entry) => [entry.entry, entry]));
   return [...distinct.values()].sort((a, b) => byText(a.entry, b.entry));
 }
 
-/** A run whose policy is to be made. */
+/** A run whose policy is to be compiled. */
 export interface Run {
   readonly namespace: string;
-  /** Of the namespace: a team’s own carries whose it is. */
+  /** Labels of the policy: in a team’s namespace they name the team. */
   readonly namespaceLabels: Readonly<Record<string, string>>;
   readonly target: AllowTarget;
   readonly entries: readonly AllowlistEntry[];
-  /** The run’s pods that were seen. */
+  /** The run’s pods that exist. */
   readonly owners: readonly OwnerReference[];
-  /** Pods that were not seen yet. */
+  /** Pods that are announced but do not exist yet. */
   readonly announced: readonly Announcement[];
 }
 
 export interface RunPolicy {
-  /** Undefined when there is nothing that could be opened. */
+  /** Undefined when there is nothing to open. */
   readonly policy: Manifest | undefined;
   readonly hosts: readonly HostReport[];
-  /** Why the list is not opened at all. */
+  /** Why the whole list is not opened. */
   readonly problem: string | undefined;
 }
 
-/** The policy of a run: by addresses whatever the backend, as it lives for minutes. */
+/** The policy of a run: by address with either backend, since it exists for minutes only. */
 export function runPolicy(run: Run, addresses: Addresses, settings: EgressSettings): RunPolicy {
   const { namespaceLabels, owners, announced } = run;
   const labels = Object.fromEntries(
@@ -120,7 +120,7 @@ export function runPolicy(run: Run, addresses: Addresses, settings: EgressSettin
   return { policy: owned, hosts, problem: problem?.message };
 }
 
-/** Whether a policy says something else than it shall. */
+/** Whether an existing policy differs from the desired one. */
 export function isOutdated(actual: Manifest, wanted: Manifest): boolean {
   return said(actual) !== said(wanted);
 }
@@ -133,7 +133,7 @@ function said({ metadata, spec }: Manifest): string {
   return JSON.stringify([policyHash({ spec }), uids, annotations]);
 }
 
-/** The pods that are still to come: announced a short while ago, and not among those that were seen. */
+/** The pods still expected: announced recently, and not among those that exist. */
 export function announcements(
   policy: Manifest,
   seen: readonly string[],
@@ -141,13 +141,13 @@ export function announcements(
 ): readonly Announcement[] {
   return (policy.metadata.annotations?.[announcedAnnotation] ?? '').split(' ').flatMap((text) => {
     const [uid = '', at = ''] = text.split('=', 2);
-    // An instant from the future is nobody’s announcement.
+    // An announcement from the future is invalid.
     const age = Math.abs(now - Date.parse(at));
     return uid !== '' && age < announcedMs && !seen.includes(uid) ? [{ uid, at }] : [];
   });
 }
 
-/** With one pod more; the same pod counts once. */
+/** Adds a pod; the same pod counts once. */
 export function announcing(before: readonly Announcement[], next: Announcement): readonly Announcement[] {
   return [...before.filter(({ uid }) => uid !== next.uid), next].slice(-mostAnnouncements);
 }
@@ -156,7 +156,7 @@ function printed(announced: readonly Announcement[]): string {
   return announced.map(({ uid, at }) => `${uid}=${at}`).join(' ');
 }
 
-/** Whether a policy is one that we have made for a run. */
+/** Whether a policy is one that this service created for a run. */
 export function isRunPolicy({ metadata }: Manifest): boolean {
   return Object.entries(airflowLabels).every(([key, value]) => metadata.labels?.[key] === value);
 }

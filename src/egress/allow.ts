@@ -14,7 +14,7 @@ import {
 } from './policy.ts';
 import { type Cidr, compareCidrs, printCidr } from './ranges.ts';
 
-/** Which pods an allow policy is for, and what it is called. */
+/** The pods that an allow policy selects, and its name. */
 export interface AllowTarget {
   readonly name: string;
   readonly matchLabels: Readonly<Record<string, string>>;
@@ -22,7 +22,7 @@ export interface AllowTarget {
 
 export const notebookTarget: AllowTarget = { name: PolicyName.Allow, matchLabels: notebookPods };
 
-/** Entries that go together in a policy that the cluster’s nodes could not hold. */
+/** The entries need a policy larger than the cluster’s nodes can hold. */
 export interface PolicyTooLarge {
   readonly code: 'policy_too_large';
   readonly peers: number;
@@ -42,7 +42,7 @@ export interface AllowResult {
  * Compiles entries and the addresses of their hosts. The same input in any order gives the same bytes: peers in
  * numeric order, once each; ports that have the same peers in one rule; rules by their first port. There is
  * never a rule without peers, since Kubernetes reads it as every destination. A policy that would be too large is
- * refused whole: part of it would be another list than the one that was asked for.
+ * refused as a whole: a part of it would be a different list.
  */
 export function allowPolicy(
   meta: PolicyMeta,
@@ -120,6 +120,6 @@ function tooLarge(peers: number, limit: number): PolicyTooLarge {
     code: 'policy_too_large',
     peers,
     limit,
-    message: `The list comes to ${peers} addresses and ports; ${limit} is the most that the cluster takes for a team. Remove hosts that are no longer used.`,
+    message: `The list needs ${peers} combinations of address and port; the limit per team is ${limit}. Remove hosts that are no longer used.`,
   };
 }

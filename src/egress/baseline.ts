@@ -27,8 +27,8 @@ const googleVirtualRanges = {
 } as const;
 
 /**
- * What a restricted notebook needs to be a notebook: DNS, its Google identity, its hub and Google APIs. Static but
- * for Google APIs that are resolved; it holds before any allow policy and as long as the team is opted in.
+ * What every restricted notebook needs: DNS, its Google identity, its hub and Google APIs. Static except for Google
+ * APIs that are resolved. It is applied before any allow policy and stays as long as the team is opted in.
  */
 export function baselinePolicy(
   meta: PolicyMeta,
@@ -69,7 +69,7 @@ export function coversGoogleApis(address: Cidr, settings: EgressSettings): boole
   return settings.googleApis === 'resolve' || contains(googleVirtualRanges[settings.googleApis], address);
 }
 
-/** kube-dns pods, NodeLocal DNSCache and Cloud DNS at once: a peer too many is harmless, one too few an outage. */
+/** kube-dns pods, NodeLocal DNSCache and Cloud DNS together: an extra peer is harmless, a missing one an outage. */
 function dns(settings: EgressSettings): V1NetworkPolicyEgressRule {
   return {
     ports: [
@@ -109,7 +109,7 @@ function googleApis(settings: EgressSettings, addresses: Addresses): V1NetworkPo
     settings.googleApis === 'resolve'
       ? resolvedGoogleApis(settings, addresses)
       : [ipBlock(googleVirtualRanges[settings.googleApis])];
-  // A rule without peers would open its port to the world.
+  // A rule without peers would open its port to every destination.
   return peers.length === 0 ? [] : [tcp([443], peers)];
 }
 

@@ -4,16 +4,16 @@ import type { Cluster, Manifest } from '../ports/cluster.ts';
 import type { HostStore } from '../ports/store.ts';
 import { Unavailable } from '../ports/unavailable.ts';
 
-/** What is to be known for an answer about a team’s egress. */
+/** The facts for an answer about a team’s egress. */
 export interface CurrentEgress {
   readonly hosts: ReadonlyMap<string, HostRecord>;
-  /** Every policy in the namespace, also those of others; undefined when the cluster did not say. */
+  /** Every policy in the namespace, including those of other owners; undefined when the cluster did not answer. */
   readonly policies: readonly Manifest[] | undefined;
-  /** Whether the cluster has GKE’s own policies by host name. */
+  /** Whether the cluster serves GKE’s FQDNNetworkPolicy. */
   readonly servesFqdn: boolean;
 }
 
-/** Reads only. Throws for the store, never for the cluster. */
+/** Read-only. Throws when the store fails, never when the cluster does. */
 export const readCurrentEgress = async (
   { cluster, store }: { readonly cluster: Pick<Cluster, 'list' | 'serves'>; readonly store: HostStore },
   namespace: string,
@@ -30,7 +30,7 @@ export const readCurrentEgress = async (
   return { hosts, ...seen };
 };
 
-/** Every egress policy in a namespace, also those of others: any of them may open more than ours do. */
+/** Every egress policy in a namespace, including those of other owners, any of which may open more than ours do. */
 export const policiesIn = async (
   cluster: Pick<Cluster, 'list' | 'serves'>,
   namespace: string,

@@ -18,7 +18,7 @@ export interface NotebookEgress {
   readonly allowlistEnabled: boolean;
   readonly entries: readonly AllowlistEntry[];
   readonly addresses: Addresses;
-  /** Whether a notebook pod of the team runs, or is announced. */
+  /** Whether a notebook pod of the team is running or announced. */
   readonly podsAlive: boolean;
   readonly settings: EgressSettings;
   readonly meta: PolicyMeta;
@@ -27,19 +27,19 @@ export interface NotebookEgress {
 export interface DesiredPolicies {
   /** In the order to apply. */
   readonly apply: readonly EgressPolicy[];
-  /** One per distinct host of the list, also while no notebook runs; empty when not opted in. */
+  /** One per distinct host of the list, even while no notebook is running; empty when not opted in. */
   readonly hosts: readonly HostReport[];
   readonly problem: PolicyTooLarge | undefined;
 }
 
-/** No restriction. The one rule without `to` in the product; it is written down so that it can be seen. */
+/** No restriction. The only rule without `to`: an explicit policy makes the open state visible in the cluster. */
 export function openPolicy(meta: PolicyMeta): NetworkPolicy {
   return networkPolicy(meta, PolicyName.Open, { matchLabels: { ...notebookPods } }, [{}]);
 }
 
 /**
  * The policies of a team’s notebooks. Deny is static, allow is dynamic: the baseline stays as long as the team
- * is opted in, what it allows besides only while a notebook runs.
+ * is opted in; the allow policies exist only while a notebook is running.
  */
 export function desiredNotebookPolicies(wanted: NotebookEgress): DesiredPolicies {
   const { meta, settings, entries, addresses } = wanted;

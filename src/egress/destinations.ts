@@ -19,20 +19,20 @@ export const HostStatus = {
   Unresolved: 'unresolved',
   /** Every IPv4 answer lies in a forbidden range. */
   BlockedPrivateAnswer: 'blocked_private_answer',
-  /** Only the lowest of them are opened, so that the same ones are opened every time. */
+  /** Only the lowest addresses are opened, so the selection is stable. */
   TooManyAddresses: 'too_many_addresses',
-  /** There are answers, and none that an IPv4 cluster can reach. */
+  /** Every answer is IPv6, which an IPv4 cluster cannot reach. */
   Ipv6Only: 'ipv6_only',
 } as const;
 export type HostStatus = (typeof HostStatus)[keyof typeof HostStatus];
 
-/** What became of one host of the list. */
+/** The outcome for one host of the list. */
 export interface HostReport {
   readonly host: string;
   readonly status: HostStatus;
-  /** What is opened, in numeric order: addresses, or the range that was asked for. */
+  /** What is opened, in numeric order: addresses, or the range of the entry. */
   readonly addresses: readonly string[];
-  /** What was left out, and the range it lies in. */
+  /** The addresses left out, each with the forbidden range it lies in. */
   readonly filtered: readonly { readonly address: string; readonly range: string }[];
 }
 
@@ -42,7 +42,7 @@ export interface Destination {
 }
 
 /**
- * Where a host may be reached. The forbidden ranges hold for every answer each time, and for literal entries too:
+ * The addresses at which a host may be reached. Forbidden ranges are checked on every call, for literal entries too:
  * settings may have changed since the entry was accepted. Addresses of the operator’s host map count as opened.
  */
 export function destinationOf(
@@ -58,12 +58,12 @@ export function destinationOf(
   return fromAnswers(host, mapped, { ...settings, privateRanges: [...settings.privateRanges, ...opened] });
 }
 
-/** A sentence about hosts that nothing is opened for; undefined when there are none. */
+/** A sentence about the hosts without an open address; undefined when there are none. */
 export function closedSentence(hosts: readonly HostReport[]): string | undefined {
   const shut = hosts.filter(({ addresses }) => addresses.length === 0);
   if (shut.length === 0) return undefined;
   const named = shut.map(({ host, status }) => `${host} (${status})`).join(', ');
-  return `${shut.length} of ${hosts.length} hosts have no address to open now: ${named}.`;
+  return `${shut.length} of ${hosts.length} hosts have no address that can be opened: ${named}.`;
 }
 
 function literal(host: string, settings: EgressSettings): Destination {

@@ -1,6 +1,6 @@
 import type { EntryProblem } from '../model/allowlist.ts';
 
-/** An expected answer, not an exception: the sentence tells the reader what to write instead. */
+/** An expected result, not an exception. The message says what to write instead. */
 export interface Refusal {
   readonly ok: false;
   readonly code: EntryProblem;
@@ -10,8 +10,8 @@ export interface Refusal {
 export const refuse = (code: EntryProblem, message: string): Refusal => ({ ok: false, code, message });
 
 /**
- * The reader’s text for use inside a sentence: quoted, cut to a readable length, and with what cannot be seen
- * spelled out, since that is often what is wrong with it.
+ * The user’s text for use in a message: quoted, cut to a readable length, and with invisible characters escaped,
+ * since those are often the problem.
  */
 export function shown(text: string): string {
   const visible = text

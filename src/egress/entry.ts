@@ -12,7 +12,7 @@ import {
   sizeOf,
 } from './ranges.ts';
 
-/** What the operator decides about entries. */
+/** The operator’s settings for entries. */
 export interface EntryOptions extends RangeSettings {
   /** Whether a range of addresses (198.35.26.0/24) may be an entry. */
   readonly allowCidr: boolean;
@@ -21,7 +21,7 @@ export interface EntryOptions extends RangeSettings {
   readonly maxEntries: number;
   /** The most ports one entry may have. */
   readonly maxPortRangeWidth: number;
-  /** Also takes what may never be opened (forbidden ranges, internal names): for a question, not for a list. */
+  /** Also accepts what may never be opened (forbidden ranges, internal names): for explain, not for a list. */
   readonly takesForbidden?: true;
 }
 
@@ -37,7 +37,7 @@ export const defaultEntryOptions: EntryOptions = {
 export type EntryResult = { readonly ok: true; readonly entry: AllowlistEntry } | Refusal;
 
 /**
- * Reads `host[:port[-port]]`. When several rules are broken, the first in this order is told:
+ * Reads `host[:port[-port]]`. When several rules are broken, the first in this order is reported:
  *
  * 1. the text as a whole: empty_entry, one_entry_per_item, whitespace_in_host, userinfo_not_allowed;
  * 2. the host: ipv6_not_supported; of numbers: ambiguous_ip, invalid_ipv4, cidr_not_allowed, cidr_host_bits,
@@ -45,10 +45,10 @@ export type EntryResult = { readonly ok: true; readonly entry: AllowlistEntry } 
  * 3. the port: scheme_port_mismatch, port_missing, invalid_port, port_out_of_range, port_range_reversed,
  *    port_range_too_wide, protocol_not_supported.
  *
- * The host comes before the port because a host that may never be reached makes its port pointless. Commas,
- * semicolons and white space count wherever they stand, also in a part that would be dropped: what follows
- * them may be another destination, and no destination is dropped silently. An explicit port wins over the scheme
- * (`https://host:80` is port 80). Each step looks at each character a bounded number of times.
+ * The host comes before the port because the port of a forbidden host does not matter. Commas, semicolons and white
+ * space are refused anywhere, even in a part that would be dropped: what follows them may be another destination, and
+ * no destination is dropped silently. An explicit port takes precedence over the scheme (`https://host:80` is port 80).
+ * Each step reads each character a bounded number of times.
  */
 export function parseEntry(text: string, options: EntryOptions): EntryResult {
   const trimmed = trimAscii(text);
@@ -86,8 +86,8 @@ export function parseEntry(text: string, options: EntryOptions): EntryResult {
 }
 
 /**
- * Reads a whole list. An entry that says the same as an earlier one is kept, with the warning `duplicate`. Of a
- * list that is too long only the first `maxEntries` are read; the error stands at the first one beyond them.
+ * Reads a whole list. An entry that repeats an earlier one is kept, with the warning `duplicate`. Of a list that is
+ * too long, only the first `maxEntries` are read; the error is at the first one beyond them.
  */
 export function parseAllowlist(entries: readonly string[], options: EntryOptions): ParsedAllowlist {
   const seen = new Set<string>();
@@ -111,7 +111,7 @@ export function parseAllowlist(entries: readonly string[], options: EntryOptions
       index: options.maxEntries,
       entry: beyond,
       code: EntryProblem.TooManyEntries,
-      message: `The list has ${entries.length} entries; ${options.maxEntries} is the most. Remove what is no longer used; the entries after the first ${options.maxEntries} were not read.`,
+      message: `The list has ${entries.length} entries; the limit is ${options.maxEntries}. Remove what is no longer used; the entries after the first ${options.maxEntries} were not read.`,
     });
   }
   return parsed;
@@ -157,19 +157,19 @@ function checkShape(text: string): Refusal | undefined {
   if (/[,;]/.test(text)) {
     return refuse(
       EntryProblem.OneEntryPerItem,
-      `${shown(text)} looks like several destinations. Give each one an item of its own in the list.`,
+      `${shown(text)} looks like several destinations. Make each one a separate item of the list.`,
     );
   }
   if (/\p{White_Space}/u.test(text)) {
     return refuse(
       EntryProblem.WhitespaceInHost,
-      `${shown(text)} has white space inside. Write host:port without any; if these are several destinations, give each an item of its own.`,
+      `${shown(text)} contains white space. Write host:port without any; if these are several destinations, make each one a separate item.`,
     );
   }
   return undefined;
 }
 
-/** Also takes `jdbc:postgresql://`, as it is copied from a connection string, and a bare `//`. */
+/** Also accepts `jdbc:postgresql://`, copied from a connection string, and a bare `//`. */
 function splitScheme(text: string): { scheme: string | undefined; rest: string } {
   if (text.startsWith('//')) return { scheme: undefined, rest: text.slice(2) };
   const end = text.slice(0, 64).indexOf('://');
@@ -178,12 +178,12 @@ function splitScheme(text: string): { scheme: string | undefined; rest: string }
   return isScheme ? { scheme, rest: text.slice(end + 3) } : { scheme: undefined, rest: text };
 }
 
-/** Does not repeat what stands before the @: it may be a password. */
+/** Does not repeat the text before the @: it may be a password. */
 function userinfo(authority: string): Refusal {
   const rest = authority.slice(authority.lastIndexOf('@') + 1);
   return refuse(
     EntryProblem.UserinfoNotAllowed,
-    `The entry has a user name or password in front of an @. Write ${rest === '' ? 'the host' : shown(rest)} alone, and keep credentials in the team’s secret.`,
+    `The entry has a user name or password before an @. Write ${rest === '' ? 'the host' : shown(rest)} alone, and keep credentials in the team’s secret.`,
   );
 }
 
@@ -194,7 +194,7 @@ function noHost(): Refusal {
 function noIpv6(authority: string): Refusal {
   return refuse(
     EntryProblem.Ipv6NotSupported,
-    `${shown(authority)} is an IPv6 address, and the cluster has IPv4 only. Write the host’s name or its IPv4 address.`,
+    `${shown(authority)} is an IPv6 address, but the cluster supports IPv4 only. Write the host’s name or its IPv4 address.`,
   );
 }
 
@@ -206,7 +206,7 @@ function isIpv6Like(authority: string): boolean {
   return address.includes('::') || address.split(':', 4).length === 4;
 }
 
-/** Whether the parsers out there would take a host for an address, in however odd a spelling. */
+/** Whether common parsers would read a host as an address, in any notation. */
 function isNumericHost(host: string): boolean {
   const labels = withoutTrailingDot(host).split('.');
   return labels.every(isNumericLabel);
@@ -222,7 +222,7 @@ function parseNamedHost(text: string, parts: Parts, options: EntryOptions): Host
   if (options.takesForbidden !== true && isInternalName(result.name, options.internalSuffixes)) {
     return refuse(
       EntryProblem.InternalName,
-      `${shown(result.name)} is a name inside the cluster, the cloud project or a local network. Write the public name; what the notebook itself needs is open anyway.`,
+      `${shown(result.name)} is a name inside the cluster, the cloud project or a local network. Write the public name; what the notebook itself needs is always open.`,
     );
   }
   return { ok: true, kind: 'name', host: result.name, warnings: result.warnings, parts };
@@ -232,8 +232,8 @@ function parseNumericHost(text: string, parts: Parts, options: EntryOptions): Ho
   const address = parseIpv4(text);
   if (address === undefined) return checkNumericHost(text);
 
-  // After an address a slash and digits are a prefix length, never a path: reading 10.0.0.0/8 as one address
-  // would quietly open something else than what was asked.
+  // After an address, a slash and digits are a prefix length, never a path: reading 10.0.0.0/8 as one address
+  // would silently open a different destination.
   const prefix = /^\/([0-9]{1,3})(?=$|[:/?#])/.exec(parts.tail)?.[1];
   if (prefix === undefined) return withinRange({ first: address, length: 32 }, parts, options);
   if (!options.allowCidr) {
@@ -245,21 +245,21 @@ function parseNumericHost(text: string, parts: Parts, options: EntryOptions): Ho
   if (parts.port !== undefined) {
     return refuse(
       EntryProblem.InvalidPort,
-      `The port stands before the prefix length. Write ${shown(`${text}/${prefix}:${parts.port}`)}.`,
+      `The port is before the prefix length. Write ${shown(`${text}/${prefix}:${parts.port}`)}.`,
     );
   }
   const length = Number(prefix);
   if (String(length) !== prefix || length > 32) {
     return refuse(
       EntryProblem.InvalidIpv4,
-      `/${prefix} is no prefix length. Write a number from 0 to 32, such as ${text}/32.`,
+      `/${prefix} is not a prefix length. Write a number from 0 to 32, such as ${text}/32.`,
     );
   }
   const first = address - (address % sizeOf(length));
   if (first !== address) {
     return refuse(
       EntryProblem.CidrHostBits,
-      `${text}/${prefix} has bits set after its prefix. Write ${printCidr({ first, length })} for the whole range, or ${text} for the one address.`,
+      `${text}/${prefix} has bits set after its prefix. Write ${printCidr({ first, length })} for the whole range, or ${text} for the single address.`,
     );
   }
   const { head: afterPrefix, tail } = splitAt(parts.tail.slice(prefix.length + 1), /[/?#]/);
@@ -274,12 +274,12 @@ function checkNumericHost(text: string): Refusal {
   if (labels.length > 4 || (labels.length === 4 && isDecimal)) {
     return refuse(
       EntryProblem.InvalidIpv4,
-      `${shown(text)} is not an IPv4 address. Write four numbers from 0 to 255 with dots between, such as 198.35.26.96.`,
+      `${shown(text)} is not an IPv4 address. Write four numbers from 0 to 255 separated by dots, such as 198.35.26.96.`,
     );
   }
   return refuse(
     EntryProblem.AmbiguousIp,
-    `${shown(text)} is read as different addresses by different programs. Write four decimal numbers without leading zeros, such as 198.35.26.96.`,
+    `${shown(text)} is ambiguous: programs read it as different addresses. Write four decimal numbers without leading zeros, such as 198.35.26.96.`,
   );
 }
 

@@ -1,4 +1,4 @@
-import { at, isObject, type JsonObject } from '../lib/json.ts';
+import { isObject } from '../lib/json.ts';
 import { type AllowlistEntry, EntryProblem } from '../model/allowlist.ts';
 import type { Manifest } from '../ports/cluster.ts';
 import { allowPolicy } from './allow.ts';
@@ -10,35 +10,39 @@ import { maySelectNotebooks } from './foreign-policies.ts';
 import { isFqdnEntry } from './fqdn.ts';
 import { isInternalName } from './name.ts';
 import type { EgressSettings } from './policy.ts';
-import { contains, forbiddenWithin, parseIpv4, sizeOf } from './ranges.ts';
+import { opensAddress, opensEveryAddress, opensName } from './policy-reach.ts';
+import { contains, forbiddenWithin, parseIpv4 } from './ranges.ts';
+import type { EgressVerdict } from './verdict.ts';
 
-/** Where somebody would connect to, over TCP. */
+/** A destination to connect to, over TCP. */
 export interface Destination {
   readonly host: string;
   readonly kind: 'name' | 'ipv4';
   readonly port: number;
 }
 
-/** All that decides what a running notebook of a team may reach. */
+/** Everything that decides what a running notebook of a team may reach. */
 export interface EgressFacts {
   readonly enabled: boolean;
   readonly entries: readonly AllowlistEntry[];
   readonly addresses: Addresses;
   readonly settings: EgressSettings;
   readonly internalSuffixes: readonly string[];
-  /** Policies in the team’s namespace that are not ours; what they open adds to it. */
+  /** Policies of other owners in the team’s namespace; what they open is added. */
   readonly foreign: readonly Manifest[];
+  /** Whether the restriction holds. */
+  readonly verdict: Pick<EgressVerdict, 'boundless' | 'isIsolated'>;
 }
 
 export interface Explanation {
   readonly allowed: boolean;
-  /** A sentence or two. */
+  /** One or two sentences. */
   readonly because: string;
   /** The entry that opens it. */
   readonly entry?: string;
 }
 
-/** Reads a destination as an entry is read, with one port: 443 when none is given. It may lie anywhere. */
+/** Parses a destination like an entry, with one port: 443 by default. Forbidden destinations are accepted. */
 export function parseDestination(
   text: string,
   options: EntryOptions,
@@ -47,21 +51,26 @@ export function parseDestination(
   if (!parsed.ok) return parsed;
   const { host, kind, portStart, portEnd } = parsed.entry;
   if (portStart !== portEnd) {
-    return refuse(EntryProblem.InvalidPort, `${shown(text)} has several ports. Ask for one.`);
+    return refuse(EntryProblem.InvalidPort, `${shown(text)} has several ports. Give one.`);
   }
   return { ok: true, destination: { host, kind: kind === 'name' ? 'name' : 'ipv4', port: portStart } };
 }
 
-/** Whether a running notebook may connect there, and by what; or what would have to be added. */
+/** Whether a running notebook may connect there, and which entry allows it; or what would have to be added. */
 export function explain(destination: Destination, facts: EgressFacts): Explanation {
   if (!facts.enabled) {
     return yes('The team has not opted in to an allowlist: its notebooks may connect anywhere.');
   }
+  const { boundless, isIsolated } = facts.verdict;
+  if (!isIsolated)
+    return yes('The restriction is not applied yet, and no other policy restricts the notebooks.');
   const { problem } = compiled(facts);
   const opening = problem === undefined ? facts.entries : [];
+  // Until a reconcile restores it, a policy of ours that opens everything adds to the list as a foreign one does.
+  const all = { ...facts, foreign: [...boundless, ...facts.foreign] };
   return destination.kind === 'ipv4'
-    ? explainAddress(destination, facts, opening, problem)
-    : explainName(destination, facts, opening, problem);
+    ? explainAddress(destination, all, opening, problem)
+    : explainName(destination, all, opening, problem);
 }
 
 const yes = (because: string, entry?: AllowlistEntry): Explanation => ({
@@ -72,13 +81,13 @@ const yes = (because: string, entry?: AllowlistEntry): Explanation => ({
 
 const no = (because: string): Explanation => ({ allowed: false, because });
 
-/** Google’s clients ask for a pod’s identity by this name, which means the same on every node. */
+/** The name by which Google’s clients reach the metadata server; it is the same on every node. */
 const metadataName = 'metadata.google.internal';
 const metadataAddress = '169.254.169.254';
 
-const alwaysOpen = 'It is open for every notebook, as DNS, its Google identity and Google’s APIs are.';
+const alwaysOpen = 'It is always open: every notebook may reach DNS, the metadata server and Google APIs.';
 
-/** What is opened as addresses; a list that comes to too many is not opened at all. */
+/** What is opened as addresses; a list with too many is not opened at all. */
 function compiled({ entries, addresses, settings }: EgressFacts): { readonly problem: string | undefined } {
   const literal =
     settings.backend === 'ip' ? entries : entries.filter((entry) => !isFqdnEntry(entry, settings));
@@ -115,7 +124,7 @@ function explainName(
   const own = opening.find((entry) => entry.host === host && hasPort(entry, port));
   if (own !== undefined && isFqdn(own, settings)) {
     return report.filtered.length === 0
-      ? yes(`${own.entry} opens it, at whatever addresses it has.`, own)
+      ? yes(`${own.entry} opens it, at all of its addresses.`, own)
       : no(closedBy(host, report));
   }
   if (own !== undefined && report.addresses.length > 0) return yes(openedBy(own, report), own);
@@ -128,13 +137,18 @@ function explainName(
     if (way === undefined) continue;
     return 'entry' in way && onList === undefined
       ? yes(
-          `It is not on the list, but ${way.entry.entry} opens an address that it shares now. That may end at any time: add ${host}:${port}.`,
+          `It is not on the list, but ${way.entry.entry} opens an address that it currently shares. That may change at any time: add ${host}:${port}.`,
           way.entry,
         )
       : sentenceOf(way);
   }
   if (answers.length === 0 && isGoogleApi(host, port, settings)) return yes(alwaysOpen);
-  const foreign = facts.foreign.find((policy) => opensName(policy, host, port));
+  // Of a name whose addresses are not known, only its being public is: no list opens an internal one.
+  const where = isInternalName(host, facts.internalSuffixes) ? 'all' : 'public';
+  const foreign = facts.foreign.find(
+    (policy) =>
+      opensName(policy, host, port) || (answers.length === 0 && opensEveryAddress(policy, port, where)),
+  );
   if (foreign !== undefined) return sentenceOf({ foreign });
 
   if (onList !== undefined) return no(problem ?? closedBy(host, report));
@@ -146,7 +160,7 @@ function explainName(
   return no(`Nothing on the list opens it. Add ${host}:${port}.${otherPorts(host, facts)}`);
 }
 
-/** What lets a connection to an address through. */
+/** What allows a connection to an address. */
 type Way = { readonly baseline: true } | { readonly entry: AllowlistEntry } | { readonly foreign: Manifest };
 
 function wayTo(
@@ -178,7 +192,7 @@ function sentenceOf(way: Way): Explanation {
   if ('entry' in way) return yes(`${way.entry.entry} opens it.`, way.entry);
   const { kind, metadata } = way.foreign;
   return yes(
-    `${kind} ${metadata.name} opens it, which is not part of the list: remove it, or its egress rules, for the list to hold.`,
+    `${kind} ${metadata.name} opens it and is not part of the list. Remove it, or its egress rules, to enforce the list.`,
   );
 }
 
@@ -188,7 +202,7 @@ const hasPort = ({ portStart, portEnd }: AllowlistEntry, port: number): boolean 
 const isFqdn = (entry: AllowlistEntry, settings: EgressSettings): boolean =>
   settings.backend === 'gke-fqdn' && isFqdnEntry(entry, settings);
 
-/** Names that DNS is to map to Google’s virtual addresses. */
+/** Names that DNS maps to Google’s virtual addresses. */
 function isGoogleApi(host: string, port: number, settings: EgressSettings): boolean {
   return port === 443 && settings.googleApis !== 'resolve' && host.endsWith('.googleapis.com');
 }
@@ -209,98 +223,11 @@ function closedBy(host: string, { status, filtered }: HostReport): string {
     return `It is on the list, but DNS answers ${answered}, which notebooks may not reach.`;
   }
   return status === HostStatus.Ipv6Only
-    ? 'It is on the list, but has IPv6 addresses alone, and the cluster has IPv4 only.'
-    : `It is on the list, but no address of ${host} is known now; it is opened as soon as DNS answers.`;
+    ? 'It is on the list, but has only IPv6 addresses, and the cluster supports IPv4 only.'
+    : `It is on the list, but no address of ${host} is known yet; it is opened as soon as DNS answers.`;
 }
 
 function otherPorts(host: string, { entries }: EgressFacts): string {
   const others = entries.filter((entry) => entry.host === host).map(({ entry }) => entry);
-  return others.length === 0 ? '' : ` On the list so far: ${others.join(', ')}.`;
-}
-
-const listOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
-
-/** Whether a NetworkPolicy’s egress lets TCP through to an address outside of the cluster (its API reference). */
-function opensAddress(spec: unknown, address: number, port: number): boolean {
-  if (!isObject(spec)) return false;
-  if (spec.policyTypes !== undefined && !listOf(spec.policyTypes).includes('Egress')) return false;
-  return listOf(spec.egress)
-    .filter(isObject)
-    .some((rule) => {
-      // GKE’s FQDNNetworkPolicy: by name, not by address.
-      if (rule.matches !== undefined) return false;
-      const peers = listOf(rule.to);
-      return opensPort(rule, port) && (peers.length === 0 || peers.some((peer) => isPeer(peer, address)));
-    });
-}
-
-function opensPort(rule: JsonObject, port: number): boolean {
-  const ports = listOf(rule.ports);
-  return (
-    ports.length === 0 ||
-    ports.filter(isObject).some((item) => {
-      if ((item.protocol ?? 'TCP') !== 'TCP' && item.protocol !== 'ALL') return false;
-      if (item.port === undefined) return true;
-      // A port by name is a pod’s.
-      if (typeof item.port !== 'number') return false;
-      const end = typeof item.endPort === 'number' ? item.endPort : item.port;
-      return item.port <= port && port <= end;
-    })
-  );
-}
-
-function isPeer(peer: unknown, address: number): boolean {
-  const cidr = at(peer, 'ipBlock', 'cidr');
-  return (
-    isWithin(cidr, address) && !listOf(at(peer, 'ipBlock', 'except')).some((part) => isWithin(part, address))
-  );
-}
-
-/** Others write ranges with bits set after the prefix, too. */
-function isWithin(cidr: unknown, address: number): boolean {
-  if (typeof cidr !== 'string') return false;
-  const [host = '', length = ''] = cidr.split('/', 2);
-  const first = parseIpv4(host);
-  if (first === undefined || !/^[0-9]{1,2}$/.test(length) || Number(length) > 32) return false;
-  const size = sizeOf(Number(length));
-  return Math.floor(first / size) === Math.floor(address / size);
-}
-
-/** Whether somebody’s FQDNNetworkPolicy names the host; its wildcards stay within a label. */
-function opensName({ kind, spec }: Manifest, host: string, port: number): boolean {
-  if (kind !== 'FQDNNetworkPolicy' || !isObject(spec) || !maySelectNotebooks(spec.podSelector)) return false;
-  return listOf(spec.egress)
-    .filter(isObject)
-    .some((rule) => {
-      const isNamed = listOf(rule.matches).some((match) => {
-        const pattern = at(match, 'pattern');
-        if (pattern === '*') return true;
-        return typeof pattern === 'string' ? fits(host, pattern) : at(match, 'name') === host;
-      });
-      return isNamed && opensPort(rule, port);
-    });
-}
-
-function fits(host: string, pattern: string): boolean {
-  const [labels, patterns] = [host.split('.'), pattern.toLowerCase().split('.')];
-  return (
-    labels.length === patterns.length &&
-    labels.every((label, index) => fitsLabel(label, patterns[index] ?? ''))
-  );
-}
-
-/** `*` stands for any number of characters: what stands around it comes in order. */
-function fitsLabel(label: string, pattern: string): boolean {
-  const parts = pattern.split('*');
-  const [first = '', last = ''] = [parts[0], parts.at(-1)];
-  if (parts.length === 1) return label === pattern;
-  if (!label.startsWith(first) || !label.endsWith(last) || label.length < first.length + last.length)
-    return false;
-  let from = first.length;
-  for (const part of parts.slice(1, -1)) {
-    const found = label.indexOf(part, from);
-    if (found < 0 || found + part.length > label.length - last.length) return false;
-    from = found + part.length;
-  }
-  return true;
+  return others.length === 0 ? '' : ` Ports of this host on the list: ${others.join(', ')}.`;
 }

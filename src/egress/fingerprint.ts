@@ -1,13 +1,14 @@
 import { createHash } from 'node:crypto';
+import { canonicalJson } from '../lib/json.ts';
 import type { Manifest } from '../ports/cluster.ts';
 import { livePods } from '../teams/labels.ts';
 import type { LiveEgress } from './live-egress.ts';
 import { PolicyName } from './policy.ts';
 
-/** On the policies of a team whose list is not empty: those that follow the notebook pods. */
+/** On the policies of a team whose list is not empty, which follow the notebook pods. */
 export const allowlistLabel = { 'knada.io/allowlist': 'wanted' } as const;
 
-/** On a baseline: the notebook pods that the list was last opened for, and how many policies that took. */
+/** On a baseline: the notebook pods that the list was last opened for, and the number of policies. */
 export const notebooksAnnotation = 'knada.io/notebooks';
 
 /** The fingerprint while a notebook is announced and its pod has not been seen. */
@@ -19,7 +20,7 @@ const digestOf = (uids: readonly string[]): string =>
 const fingerprintOf = (uids: readonly string[], allows: number): string => `${digestOf(uids)}:${allows}`;
 
 /**
- * An announced notebook has a fingerprint that no set of pods has, so the next tick checks whether it has come.
+ * An announced notebook has a fingerprint that no set of pods has, so the next tick checks whether it exists.
  * `allows`: how many NetworkPolicies open the list.
  */
 export const notebooksFingerprint = (
@@ -55,4 +56,15 @@ export const isInSync = (policies: readonly Manifest[], pods: readonly Manifest[
   const uids = livePods(pods).flatMap(({ metadata }) => metadata.uid ?? []);
   const allows = policies.filter((policy) => !isBaseline(policy)).length;
   return areComplete && baseline?.metadata.annotations?.[notebooksAnnotation] === fingerprintOf(uids, allows);
+};
+
+/**
+ * Every policy of a namespace, also those of others, in a few characters: another text as soon as one is created,
+ * deleted, changed or relabelled. A change of a spec raises the generation, in the API server itself.
+ */
+export const policiesFingerprint = (policies: readonly Manifest[]): string => {
+  const lines = policies.map(({ kind, metadata: { name, uid, generation, labels = {} } }) =>
+    canonicalJson([kind, name, uid ?? '', generation ?? 0, labels]),
+  );
+  return createHash('sha256').update(lines.toSorted().join('\n')).digest('hex').slice(0, 16);
 };

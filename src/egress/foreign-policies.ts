@@ -3,7 +3,7 @@ import type { Manifest } from '../ports/cluster.ts';
 import { componentLabel, notebookPods, teamIdLabel, teamLabel } from '../teams/labels.ts';
 import { byText } from './policy.ts';
 
-/** Labels that every notebook pod has (KubeSpawner’s common_labels and extra_labels, and the chart’s), and what is known of their values. */
+/** Labels that every notebook pod has (KubeSpawner’s common_labels and extra_labels, and the chart’s), with the known values. */
 const known: Readonly<Record<string, string | undefined>> = {
   ...notebookPods,
   'app.kubernetes.io/component': 'singleuser-server',
@@ -27,7 +27,7 @@ const hubParts: ReadonlySet<unknown> = new Set(['hub', 'proxy', 'autohttps']);
 
 const list = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
 
-/** Whether a label may have one of these values; what is not known may be anything. */
+/** Whether a label may have one of these values; an unknown value may be anything. */
 const mayBe = (key: string, values: readonly unknown[]): boolean =>
   key in known && (known[key] === undefined || values.includes(known[key]));
 
@@ -58,7 +58,7 @@ export const maySelectNotebooks = (selector: unknown): boolean => {
   );
 };
 
-/** A peer that is a part of this namespace’s own hub. */
+/** Whether a peer belongs to the hub of this namespace. */
 const isHubPart = (peer: unknown): boolean => {
   if (!isObject(peer) || !isObject(peer.podSelector)) return false;
   if (peer.namespaceSelector !== undefined || peer.ipBlock !== undefined) return false;
@@ -73,8 +73,8 @@ const opensMore = (rule: unknown): boolean => {
 };
 
 /**
- * Names of the policies in a team’s namespace that are not ours and let notebooks out further than we do: policies
- * add up, so one of them undoes an allowlist. The chart’s own policy, which opens the hub alone, does not.
+ * Names of the policies of other owners in a team’s namespace that open more than ours do. Policies are additive, so
+ * one of them defeats an allowlist. The chart’s own policy opens the hub only and is not among them.
  */
 export const widenedBy = (
   policies: readonly Manifest[],

@@ -11,7 +11,7 @@ import {
   PolicyName,
 } from './policy.ts';
 
-/** GKE’s own policy by host name, whose addresses the nodes learn from the pods’ own look-ups. */
+/** GKE’s policy by host name: the nodes learn the addresses from the pods’ own DNS queries. */
 export interface FqdnNetworkPolicy {
   apiVersion: 'networking.gke.io/v1alpha1';
   kind: 'FQDNNetworkPolicy';
@@ -23,8 +23,8 @@ export interface FqdnNetworkPolicy {
 }
 
 /**
- * The backend to use: GKE’s where it was asked for and version v1alpha1 is served. v1alpha3 is another product’s
- * resource under the same name.
+ * The backend to use: GKE’s if it is configured and version v1alpha1 is served. v1alpha3 is another product’s resource
+ * with the same name.
  */
 export function chooseBackend(
   wanted: EgressSettings['backend'],
@@ -33,7 +33,7 @@ export function chooseBackend(
   return wanted === 'gke-fqdn' && servedVersions.includes('v1alpha1') ? 'gke-fqdn' : 'ip';
 }
 
-/** Whether GKE is to resolve this entry; literal addresses and the operator’s host map stay with ipBlocks. */
+/** Whether GKE resolves this entry; literal addresses and the operator’s host map use ipBlocks. */
 export function isFqdnEntry(entry: AllowlistEntry, settings: EgressSettings): boolean {
   return entry.kind === 'name' && !settings.hostMap.has(entry.host);
 }
@@ -41,8 +41,8 @@ export function isFqdnEntry(entry: AllowlistEntry, settings: EgressSettings): bo
 /**
  * One object per host, since GKE limits the addresses per object; ports written out one by one, since an item
  * without a port means every port and there are no ranges. GKE cannot filter answers, so a host that is known to
- * answer with a forbidden address gets no object at all. That is no protection against a host that starts to do so
- * later: where teams are not trusted the backend `ip` is the one to use.
+ * resolve to a forbidden address gets no object. This does not protect against a host that starts to do so later:
+ * use the backend `ip` where teams are not trusted.
  */
 export function fqdnPolicies(
   meta: PolicyMeta,

@@ -5,11 +5,11 @@ import type { Addresses } from './destinations.ts';
 import { byText, defaultEgressSettings } from './policy.ts';
 
 /**
- * How long what DNS said of a host is good for (facts of egress, d). `now` is in epoch milliseconds everywhere.
+ * How long a DNS answer about a host is used. `now` is in epoch milliseconds everywhere.
  *
- * Addresses are a union: names rotate, and programs cache. An address goes once a look has not seen it and it was
- * last seen longer ago than its grace. Time in which nobody looked although a look was due (we were down, or the
- * clock jumped) does not count: a notebook that runs keeps what it had.
+ * Addresses accumulate, since names rotate and programs cache. An address is dropped once a lookup has not returned it
+ * and it was last seen longer ago than its grace period. Time in which a due lookup was missed (the service was down,
+ * or the clock jumped) does not count, so a running notebook keeps its addresses.
  */
 const seconds = 1000;
 const minutes = 60 * seconds;
@@ -18,13 +18,13 @@ const hours = 60 * minutes;
 /** How long an address stays after it was last seen, unless its TTL is longer. */
 export const graceMs = 60 * minutes;
 
-/** A longer TTL counts as this one: nothing in DNS is to hold for years. */
+/** The upper bound of a TTL: no address is kept for years. */
 export const maxTtlSeconds = 24 * 3600;
 
-/** Without an answer for this long, what was known ages after all. */
+/** After this long without an answer, the known addresses expire. */
 const deafMs = 24 * hours;
 
-/** NXDOMAIN counts when it is told again this much later. */
+/** NXDOMAIN counts once it is confirmed this much later. */
 const absenceMs = minutes;
 
 const soonestSeconds = 30;
@@ -32,35 +32,35 @@ const latestSeconds = 300;
 const idleSeconds = 3600;
 const jitterShare = 0.1;
 
-/** A team with a running notebook is looked at every 30 minutes at least and says so each time. */
+/** A team with a running notebook is reconciled at least every 30 minutes and renews its interest each time. */
 const liveMs = 45 * minutes;
 const wantedMs = 2 * hours;
 
-/** What is known to be wanted and live is written down again only after this long. */
+/** An unchanged interest (wanted, live) is written again only after this long. */
 const wantedAgainMs = 10 * minutes;
 const liveAgainMs = minutes;
 
-/** A look later than this was missed; what lies beyond does not count. */
+/** A lookup later than this was missed; the time beyond it does not count. */
 const missedMs = 10 * minutes;
 
-/** A look that is due later than any look can be was planned by a clock that was wrong. */
+/** A lookup scheduled further ahead than this was scheduled by a wrong clock. */
 const tooFarMs = idleSeconds * seconds * (1 + jitterShare) + minutes;
 
-/** A lease: nobody else looks before it ends. */
+/** The lease of a lookup: no other caller resolves the host before it ends. */
 const leaseMs = minutes;
 
-/** The addresses of a host that are served at most, the newest first. */
+/** The most addresses of a host that are used, newest first. */
 const servedAtMost = defaultEgressSettings.maxAddressesPerHost;
 
-/** More are kept than are served, so that it can be told that there are too many. */
+/** More are kept than are used, to detect that there are too many. */
 const keptAtMost = 2 * servedAtMost;
 
 type Known = HostRecord['addresses'];
 type Sighting = Known[string];
 
 /**
- * The record after a look: `answers` are its samples, in any order; `jitter` from 0 up to 1 spreads the next
- * looks. The addresses of all samples count; without any, the name is absent only if every sample says so.
+ * The record after a lookup: `answers` are its samples, in any order; `jitter` from 0 up to 1 spreads the next
+ * lookups. The addresses of all samples count; without any, the name is absent only if every sample says so.
  */
 export const looked = (
   record: HostRecord | undefined,
@@ -77,8 +77,8 @@ export const looked = (
 };
 
 /**
- * The record after a team has said that it lists this host; `live`: a notebook of it runs or starts. Undefined when
- * that changes nothing worth writing. A host that nobody knows, or wanted for long, is due at once.
+ * The record after a team has listed this host; `live`: one of its notebooks is running or starting. Undefined when
+ * there is nothing to write. A host that is new, or that no team has wanted for long, is due at once.
  */
 export const wanted = (
   record: HostRecord | undefined,
@@ -94,46 +94,46 @@ export const wanted = (
   const liveAt = live && isNews(record.liveAt, liveAgainMs) ? isoOf(now) : record.liveAt;
   if (dueAt === record.dueAt && wantedAt === record.wantedAt && liveAt === record.liveAt) return undefined;
   if (record.dueAt !== null) return { ...record, wantedAt, liveAt, dueAt };
-  // No notebook has relied on what was known of a host that nobody wanted: it is as new as one that nobody knew.
+  // No notebook relied on the addresses of an unwanted host, so it is treated as new.
   const addresses = kept(record.addresses, (seen) => now - Date.parse(seen.lastSeenAt) <= keepMs(seen));
   return { ...record, addresses, lastLookAt: null, wantedAt, liveAt, dueAt };
 };
 
-/** Whether a look is due. */
+/** Whether a lookup is due. */
 export const isDue = ({ dueAt }: HostRecord, now: number): boolean =>
   dueAt !== null && Date.parse(dueAt) <= now;
 
-/** The record while somebody looks: not due for a minute, so that nobody else does; then anybody may. */
+/** The record with a lease: not due for a minute, so no other caller resolves it meanwhile. */
 export const leased = (record: HostRecord, now: number): HostRecord => ({
   ...caughtUp(record, now),
   dueAt: isoOf(now + leaseMs),
 });
 
-/** Whether its addresses were looked at within the shortest time between two looks. */
+/** Whether it was resolved within the shortest interval between two lookups. */
 export const isFresh = ({ lastLookAt }: HostRecord, now: number): boolean =>
   lastLookAt !== null && Math.abs(now - Date.parse(lastLookAt)) < soonestSeconds * seconds;
 
-/** The addresses to allow, sorted: whatever of it is forbidden is left out when it is compiled. */
+/** The addresses to allow, sorted. Compiling the policy leaves out forbidden ones. */
 export const addressesOf = ({ addresses }: HostRecord): readonly string[] =>
   newestFirst(addresses)
     .slice(0, servedAtMost)
     .map(([address]) => address)
     .sort(byText);
 
-/** The same of each host. */
+/** The addresses to allow, by host. */
 export const addressesIn = (hosts: ReadonlyMap<string, HostRecord>): Addresses =>
   new Map([...hosts].map(([name, host]) => [name, addressesOf(host)]));
 
-/** What is known of a host, for people. */
+/** What is known of a host, for display. */
 export type HostState =
-  /** It was never looked up yet. */
+  /** It has not been looked up yet. */
   | { readonly state: 'pending' }
   | { readonly state: 'resolved' }
-  /** Only the newest of them are allowed. */
+  /** Only the newest addresses are allowed. */
   | { readonly state: 'too_many_addresses' }
   /** No address is known; `message` says why. */
   | { readonly state: 'unresolved'; readonly message: string }
-  /** What is known is old: it was last confirmed at `since`. */
+  /** The addresses are old: they were last confirmed at `since`. */
   | { readonly state: 'stale'; readonly since: string; readonly message: string };
 
 export const hostState = (record: HostRecord | undefined, now: number): HostState => {
@@ -144,7 +144,7 @@ export const hostState = (record: HostRecord | undefined, now: number): HostStat
     return { state: 'unresolved', message: lastError ?? 'The name does not exist, or has no address.' };
   }
   if (isConfirmed(absent)) {
-    return { state: 'stale', since: lastSuccessAt, message: 'The name does not exist any more.' };
+    return { state: 'stale', since: lastSuccessAt, message: 'The name no longer exists.' };
   }
   const everySeconds = isLive(record, now) ? latestSeconds : idleSeconds;
   if (now - Date.parse(lastSuccessAt) > 2 * everySeconds * seconds + missedMs) {
@@ -211,7 +211,7 @@ const outcomeOf = (before: HostRecord, answers: readonly DnsAnswer[], now: numbe
       addresses: kept(addresses, (seen) => !isDeaf || isWithin(seen.lastSeenAt, deafMs, now)),
       lastSuccessAt: before.lastSuccessAt,
       failures: before.failures + 1,
-      lastError: failed.toSorted(byText)[0] ?? 'It was not asked.',
+      lastError: failed.toSorted(byText)[0] ?? 'It was not looked up.',
       absent: before.absent,
     };
   }
@@ -226,7 +226,7 @@ const outcomeOf = (before: HostRecord, answers: readonly DnsAnswer[], now: numbe
   };
 };
 
-/** The TTL of every address that any sample has, the longest one told. */
+/** The longest TTL of every address in any sample. */
 const ttlsOf = (answers: readonly DnsAnswer[]): ReadonlyMap<string, number> => {
   const found = new Map<string, number>();
   for (const answer of answers) {
@@ -246,7 +246,7 @@ const stillAbsent = (absent: HostRecord['absent'], now: number): NonNullable<Hos
 const nextLookSeconds = (after: HostRecord, answers: readonly DnsAnswer[], now: number): number => {
   const live = isLive(after, now);
   if (after.failures > 0) {
-    // Past 2^10 every wait is at its bound.
+    // Beyond 2^10 every delay is at its bound.
     const backoff = soonestSeconds * 2 ** Math.min(after.failures - 1, 10);
     return Math.min(backoff, live ? latestSeconds : idleSeconds);
   }
@@ -267,13 +267,13 @@ const dueWhenWanted = (record: HostRecord, live: boolean, now: number): string =
   return isoOf(Math.min(Date.parse(dueAt), Math.max(now, soonest)));
 };
 
-/** Moves everything on that ages by the time in which a look was missed. */
+/** Shifts every timestamp that ages by the time in which a lookup was missed. */
 const caughtUp = (record: HostRecord, now: number): HostRecord => {
   const lostMs = record.dueAt === null ? 0 : now - Date.parse(record.dueAt) - missedMs;
   return lostMs <= 0 ? record : instantsOf(record, (at) => isoOf(Date.parse(at) + lostMs));
 };
 
-/** Nothing was seen later than now, unless by a clock that was wrong. */
+/** A timestamp in the future was written by a wrong clock, so `now` is the upper bound. */
 const notLater = (record: HostRecord, now: number): HostRecord => {
   const healed = (at: string) => (Date.parse(at) > now ? isoOf(now) : at);
   return {

@@ -4,13 +4,13 @@ import { isRestricted } from '../teams/lifecycle.ts';
 import { type EntryOptions, parseAllowlist } from './entry.ts';
 import { byText, type EgressSettings } from './policy.ts';
 
-/** What the operator decides about allowlists, and about the policies that are made from them. */
+/** The operator’s settings for allowlists and for the policies compiled from them. */
 export interface EgressConfig {
   readonly settings: EgressSettings;
   readonly entries: EntryOptions;
 }
 
-/** A notebook reads its secret there; its addresses show whether the baseline still covers Google’s APIs. */
+/** Notebooks read their secrets from it; its addresses show whether the baseline still covers Google APIs. */
 export const googleApi = 'secretmanager.googleapis.com';
 
 /** The host names of these entries that have to be resolved: those that the operator has not mapped. */

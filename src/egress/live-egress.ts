@@ -1,15 +1,15 @@
 import type { OwnerReference } from '../ports/cluster.ts';
 import type { Addresses } from './destinations.ts';
 
-/** What a team’s egress policies are made from besides its list. */
+/** What a team’s egress policies are compiled from, in addition to its list. */
 export interface LiveEgress {
-  /** The known addresses of every host on the list, and of Google’s APIs. */
+  /** The known addresses of every host on the list, and of Google APIs. */
   readonly addresses: Addresses;
-  /** Whether a notebook runs, or is announced. */
+  /** Whether a notebook is running or announced. */
   readonly podsAlive: boolean;
-  /** The notebook pods that were seen: Kubernetes removes the allow policies with the last of them. */
+  /** The notebook pods that exist: Kubernetes deletes the allow policies with the last of them. */
   readonly owners: readonly OwnerReference[];
 }
 
-/** Of a team without a running notebook, and without known addresses. */
+/** A team without running notebooks and without known addresses. */
 export const noNotebooks: LiveEgress = { addresses: new Map(), podsAlive: false, owners: [] };

@@ -6,7 +6,7 @@ import { type Refusal, refuse, shown } from './entry-problem.ts';
 const maxNameLength = 253;
 const maxLabelLength = 63;
 
-/** No Unicode name this long has an ASCII form of 253; the bound keeps the conversion cheap. */
+/** A longer Unicode name cannot have an ASCII form of 253 characters; the bound keeps the conversion cheap. */
 const maxUnicodeNameLength = 1024;
 
 /** Names that have a meaning only inside a cluster, a cloud project or a home (RFC 6761, 6762, 8375). */
@@ -22,7 +22,7 @@ export type NameResult =
 
 /**
  * A DNS name in the form that is looked up: lower case, ASCII, without the trailing dot. When several rules are
- * broken the first of these is told: name_too_long, wildcard_not_supported, ambiguous_unicode and invalid_idn
+ * broken, the first of these is reported: name_too_long, wildcard_not_supported, ambiguous_unicode and invalid_idn
  * (of a name with characters beyond ASCII), empty_label, single_label_host, label_too_long, invalid_label,
  * invalid_idn (of an `xn--` label).
  */
@@ -42,7 +42,7 @@ export function parseName(text: string): NameResult {
   return checkLabels(converted);
 }
 
-/** Whether a name ends in one of the internal suffixes; those of the operator may have a leading dot. */
+/** Whether a name ends in an internal suffix; those of the operator may have a leading dot. */
 export function isInternalName(name: string, operatorSuffixes: readonly string[]): boolean {
   return [...internalSuffixes, ...operatorSuffixes].some((suffix) => {
     const bare = (suffix.startsWith('.') ? suffix.slice(1) : suffix).toLowerCase();
@@ -50,7 +50,7 @@ export function isInternalName(name: string, operatorSuffixes: readonly string[]
   });
 }
 
-/** How the parsers of IPv4 addresses out there read a label: decimal, octal or hexadecimal. */
+/** A label as common IPv4 parsers read it: decimal, octal or hexadecimal. */
 export function isNumericLabel(label: string): boolean {
   return numericLabel.test(label);
 }
@@ -58,7 +58,7 @@ export function isNumericLabel(label: string): boolean {
 function tooLong(text: string): Refusal {
   return refuse(
     EntryProblem.NameTooLong,
-    `${shown(text)} is longer than ${maxNameLength} characters, the most that a host name can have. Write the host’s name alone.`,
+    `${shown(text)} is longer than ${maxNameLength} characters, the limit for a host name. Write the host name alone.`,
   );
 }
 
@@ -73,7 +73,7 @@ function checkLabels(name: string): NameResult {
   if (labels.length === 1) {
     return refuse(
       EntryProblem.SingleLabelHost,
-      `${shown(name)} has no domain, so what it means depends on who looks it up. Write the full name, such as ${name.slice(0, 40)}.example.com.`,
+      `${shown(name)} has no domain, so it resolves differently in different networks. Write the full name, such as ${name.slice(0, 40)}.example.com.`,
     );
   }
   const warnings = new Set<EntryWarning>();
@@ -94,7 +94,7 @@ function checkLabels(name: string): NameResult {
     if (unicode === undefined) {
       return refuse(
         EntryProblem.InvalidIdn,
-        `${shown(label)} is not the encoded form of any international name. Write the name as it is read, such as blåbær.no.`,
+        `${shown(label)} is not the encoded form of an international name. Write the decoded name, such as blåbær.no.`,
       );
     }
     // Anything but Latin letters is flagged: раураl and paypal look alike.
@@ -109,10 +109,10 @@ function checkLabel(label: string): Refusal | undefined {
   if (label.length > maxLabelLength) {
     return refuse(
       EntryProblem.LabelTooLong,
-      `${shown(label)} is longer than ${maxLabelLength} characters, the most between two dots. Check the name.`,
+      `${shown(label)} is longer than ${maxLabelLength} characters, the limit for a label. Check the name.`,
     );
   }
-  // Whether an encoded label is well formed is told by decoding it.
+  // Decoding an encoded label shows whether it is well formed.
   const isEncoded = /^xn--[a-z0-9-]*$/.test(label);
   if (!isEncoded && !ldhLabel.test(label)) {
     return refuse(
@@ -123,31 +123,31 @@ function checkLabel(label: string): Refusal | undefined {
   return undefined;
 }
 
-/** What an `xn--` label stands for. Node leaves a label as it is unless it is the one encoding of a valid name. */
+/** The decoded form of an `xn--` label. Node leaves a label unchanged unless it is the canonical encoding of a name. */
 function decodeLabel(label: string): string | undefined {
   const unicode = domainToUnicode(label);
   return ascii.test(unicode) ? undefined : unicode;
 }
 
 /**
- * The ASCII form of a name with other characters, in lower case. A name must say what it is: one that the
- * conversion would rewrite into something else to look at (full-width digits, ideographic dots, invisible
- * characters) is ambiguous, even where the conversion itself would take it.
+ * The ASCII form of a name with other characters, in lower case. A name that the conversion would rewrite into
+ * something that looks different (full-width digits, ideographic dots, invisible characters) is ambiguous, even if the
+ * conversion itself accepts it.
  */
 function toAscii(text: string): string | Refusal {
   if (/[\p{Cf}\p{Default_Ignorable_Code_Point}]/u.test(text)) {
-    return ambiguous(text, 'has a character that cannot be seen. Type the name anew instead of pasting it.');
+    return ambiguous(text, 'has an invisible character. Type the name instead of pasting it.');
   }
-  // One by one: a whole word’s Σ would become ς at its end, which is another name.
+  // Character by character: at the end of a word Σ would become ς, which is a different name.
   const lower = Array.from(text, (character) => character.toLowerCase()).join('');
   const name = lower.normalize('NFC');
   if (/[。．｡]/.test(name) || name.normalize('NFKC') !== name) {
     return ambiguous(
       text,
-      'has characters that stand for others, such as full-width letters or dots. Write it with the plain ones.',
+      'has compatibility characters, such as full-width letters or dots. Write the plain ones.',
     );
   }
-  // The conversion also decodes %41 and cuts at a slash: only letters, digits, hyphens and dots are left to it.
+  // The conversion also decodes %41 and cuts at a slash, so it gets only letters, digits, hyphens and dots.
   if (!/^[a-z0-9.\-\u0080-\u{10ffff}]*$/u.test(name)) {
     const label = name.split('.').find((part) => !/^[a-z0-9\-\u0080-\u{10ffff}]*$/u.test(part)) ?? name;
     return (
@@ -164,7 +164,7 @@ function toAscii(text: string): string | Refusal {
   if (domainToUnicode(converted) !== name) {
     return ambiguous(
       text,
-      `would be read as ${shown(domainToUnicode(converted))}. Write that if it is meant.`,
+      `would be read as ${shown(domainToUnicode(converted))}. If you mean that, write it.`,
     );
   }
   return converted;

@@ -2,8 +2,8 @@ import { kinds } from '../model/kinds.ts';
 import type { Manifest, OwnerReference } from '../ports/cluster.ts';
 
 /**
- * References to these pods, by name: Kubernetes deletes what they own together with the last of them. Only for pods that
- * were read from the API server, since the garbage collector takes an owner that is not stored yet for a deleted one.
+ * Owner references to these pods, by name: Kubernetes deletes the dependents with the last owner. Only for pods that
+ * were read from the API server: the garbage collector treats an owner that is not stored yet as deleted.
  */
 export const podOwners = (pods: readonly Manifest[]): readonly OwnerReference[] =>
   pods

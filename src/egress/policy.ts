@@ -4,7 +4,7 @@ import { canonicalJson } from '../lib/json.ts';
 import { kinds } from '../model/kinds.ts';
 import { type Cidr, printCidr, type RangeSettings } from './ranges.ts';
 
-/** What a policy of ours carries besides its rules; given by the caller, who knows the team. */
+/** The metadata of a policy; the caller, which knows the team, provides it. */
 export interface PolicyMeta {
   readonly namespace: string;
   readonly labels: Readonly<Record<string, string>>;
@@ -35,29 +35,29 @@ export const PolicyName = {
 } as const;
 export type PolicyName = (typeof PolicyName)[keyof typeof PolicyName];
 
-/** Whether an object is of a kind that opens egress. */
+/** Whether an object is of a kind that can open egress. */
 export const isEgressPolicy = ({ kind }: { readonly kind: string }): boolean =>
   kind === kinds.networkPolicy.kind || kind === kinds.fqdnNetworkPolicy.kind;
 
-/** What the operator decides about policies. */
+/** The operator’s settings for policies. */
 export interface EgressSettings extends RangeSettings {
-  /** Who resolves host names: we (`ip`), or the nodes of GKE (`gke-fqdn`, where served). */
+  /** What resolves host names: this service (`ip`), or the GKE nodes (`gke-fqdn`, where served). */
   readonly backend: 'ip' | 'gke-fqdn';
   /**
-   * Where the pods find Google APIs: the virtual addresses of private.googleapis.com or restricted.googleapis.com,
-   * or whatever `googleApiHosts` resolve to.
+   * Where the pods reach Google APIs: the virtual addresses of private.googleapis.com or restricted.googleapis.com,
+   * or the addresses that `googleApiHosts` resolve to.
    */
   readonly googleApis: 'private' | 'restricted' | 'resolve';
-  /** Read with `googleApis: resolve` only. */
+  /** Used with `googleApis: resolve` only. */
   readonly googleApiHosts: readonly string[];
   /** ClusterIPs of kube-dns; needed where policies hold before Services are translated (Calico). */
   readonly dnsServiceRanges: readonly Cidr[];
-  /** What Airflow workers need besides: the metadata database, the log store. */
+  /** What Airflow workers need in addition: the metadata database, the log store. */
   readonly airflowDestinations: readonly { readonly cidr: Cidr; readonly port: number }[];
-  /** Static addresses of hosts, which replace what DNS answers. They may be private, never the cluster’s. */
+  /** Static addresses of hosts, used instead of DNS. They may be private, but never the cluster’s own. */
   readonly hostMap: ReadonlyMap<string, readonly string[]>;
   readonly maxAddressesPerHost: number;
-  /** The most peers of all rules of one allow policy together: each costs a node an entry in its policy map. */
+  /** The most peers in one allow policy, over all rules: each takes an entry in a node’s policy map. */
   readonly maxPeers: number;
 }
 
@@ -111,12 +111,12 @@ export function objectMeta(meta: PolicyMeta, name: string): ObjectMeta {
 
 export const ipBlock = (cidr: Cidr) => ({ ipBlock: { cidr: printCidr(cidr) } });
 
-/** SHA-256 of what a policy says, in hexadecimal: the same for the same rules, whatever its labels. */
+/** SHA-256 of a policy’s spec, in hexadecimal: the same for the same rules, independent of the labels. */
 export function policyHash(policy: { readonly spec: unknown }): string {
   return createHash('sha256').update(canonicalJson(policy.spec)).digest('hex');
 }
 
-/** Orders by UTF-16 unit, the same on every machine. */
+/** Orders by UTF-16 code unit, independent of the locale. */
 export const byText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 
 function sortKeys(record: Readonly<Record<string, string>>): Record<string, string> {

@@ -1,7 +1,7 @@
 import { EntryProblem } from '../model/allowlist.ts';
 import { type Refusal, refuse, shown } from './entry-problem.ts';
 
-/** What an entry says besides its host; `port` is the text after the colon, `tail` what is dropped. */
+/** The parts of an entry other than its host; `port` is the text after the colon, `tail` what is dropped. */
 export interface Parts {
   readonly scheme: string | undefined;
   readonly port: string | undefined;
@@ -13,8 +13,8 @@ export type PortResult = { readonly ok: true; readonly start: number; readonly e
 const otherProtocols = ['udp', 'sctp', 'icmp'];
 
 /**
- * The ports of an entry: 443 when it has none, unless its scheme says otherwise. `host` is for the sentences. Which
- * fault is told first: see parseEntry.
+ * The ports of an entry: 443 by default, unless its scheme says otherwise. `host` is for the messages. parseEntry
+ * documents which fault is reported first.
  */
 export function parsePort(parts: Parts, host: string, maxWidth: number): PortResult {
   const { scheme, port, tail } = parts;
@@ -22,7 +22,7 @@ export function parsePort(parts: Parts, host: string, maxWidth: number): PortRes
     if (scheme !== undefined && scheme !== 'https') {
       return refuse(
         EntryProblem.SchemePortMismatch,
-        `${shown(`${scheme}://`)} does not mean port 443, which an entry without a port gets. Write the port: ${host}:${scheme === 'http' ? '80' : 'port'}.`,
+        `${shown(`${scheme}://`)} does not mean port 443, the default of an entry without a port. Write the port: ${host}:${scheme === 'http' ? '80' : 'port'}.`,
       );
     }
     return { ok: true, start: 443, end: 443 };
@@ -56,21 +56,18 @@ function parsePortRange(text: string, host: string, maxWidth: number): PortResul
   }
   const [start, end] = [Number(startText), Number(endText)];
   if ([start, end].some((port) => port < 1 || port > 65_535)) {
-    return refuse(
-      EntryProblem.PortOutOfRange,
-      `${shown(text)} is outside of the ports, which go from 1 to 65535.`,
-    );
+    return refuse(EntryProblem.PortOutOfRange, `${shown(text)} is out of range: ports are 1 to 65535.`);
   }
   if (start > end) {
     return refuse(
       EntryProblem.PortRangeReversed,
-      `The port range runs backwards. Write ${host}:${end}-${start}.`,
+      `The port range is reversed. Write ${host}:${end}-${start}.`,
     );
   }
   if (end - start + 1 > maxWidth) {
     return refuse(
       EntryProblem.PortRangeTooWide,
-      `${text} are ${end - start + 1} ports; ${maxWidth} is the most. List only the ports that are used.`,
+      `${text} has ${end - start + 1} ports; the limit is ${maxWidth}. List only the ports that are used.`,
     );
   }
   return { ok: true, start, end };

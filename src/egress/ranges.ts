@@ -1,8 +1,8 @@
 import { isIPv6 } from 'node:net';
 
 /**
- * IPv4 arithmetic and the addresses that nobody may be given access to. Addresses are unsigned numbers, never
- * the signed results of bitwise operators.
+ * IPv4 arithmetic and the forbidden address ranges. Addresses are unsigned numbers, never the signed results of
+ * bitwise operators.
  */
 
 /** `first` is the lowest address, an unsigned 32-bit number; `length` the prefix length, 0 to 32. */
@@ -11,17 +11,17 @@ export interface Cidr {
   readonly length: number;
 }
 
-/** What the operator says about the network; both lists are parsed once, from the configuration. */
+/** The operator’s settings for the network; both lists are parsed once, from the configuration. */
 export interface RangeSettings {
-  /** Pod, Service, node and control-plane ranges of the cluster: forbidden, whatever else is opened. */
+  /** Pod, Service, node and control-plane ranges of the cluster: always forbidden. */
   readonly clusterRanges: readonly Cidr[];
-  /** EGRESS_PRIVATE_RANGES: ranges opened on purpose. They open what is marked `openable` below, nothing more. */
+  /** EGRESS_PRIVATE_RANGES: ranges that the operator opens. Only ranges marked `openable` below can be opened. */
   readonly privateRanges: readonly Cidr[];
 }
 
 const decimalOctet = /^(?:0|[1-9][0-9]{0,2})$/;
 
-/** Four canonical decimal octets and nothing else: no leading zeros, no hexadecimal, no short forms. */
+/** Four canonical decimal octets only: no leading zeros, no hexadecimal, no short forms. */
 export function parseIpv4(text: string): number | undefined {
   if (text.length > 15) return undefined;
   const octets = text.split('.');
@@ -48,7 +48,7 @@ export function lastOf(cidr: Cidr): number {
   return cidr.first + sizeOf(cidr.length) - 1;
 }
 
-/** The canonical forms `a.b.c.d/n` and `a.b.c.d` (a /32). Host bits make it undefined: Kubernetes refuses them. */
+/** The canonical forms `a.b.c.d/n` and `a.b.c.d` (a /32). Undefined if host bits are set: Kubernetes refuses them. */
 export function parseCidr(text: string): Cidr | undefined {
   const [host = '', prefix = '32', ...rest] = text.split('/', 3);
   const first = parseIpv4(host);
@@ -71,7 +71,7 @@ function overlaps(a: Cidr, b: Cidr): boolean {
   return contains(a, b) || contains(b, a);
 }
 
-/** By address, then the wider prefix first. */
+/** Orders by address, then the wider prefix first. */
 export function compareCidrs(a: Cidr, b: Cidr): number {
   return a.first - b.first || a.length - b.length;
 }
@@ -89,14 +89,14 @@ function covered(cidr: Cidr, ranges: readonly Cidr[]): boolean {
 interface ForbiddenRange {
   readonly name: string;
   readonly cidr: Cidr;
-  /** Whether EGRESS_PRIVATE_RANGES may open it. A node’s metadata server or loopback is never a destination. */
+  /** Whether EGRESS_PRIVATE_RANGES may open it. The metadata server and loopback never are. */
   readonly openable: boolean;
 }
 
 const forbid = (name: string, openable: boolean, ...texts: readonly string[]): readonly ForbiddenRange[] =>
   texts.map((text) => {
     const cidr = parseCidr(text);
-    if (cidr === undefined) throw new TypeError(`${text} is no IPv4 range`);
+    if (cidr === undefined) throw new TypeError(`${text} is not an IPv4 range`);
     return { name, cidr, openable };
   });
 
@@ -123,13 +123,12 @@ interface ForbiddenIpv6 {
 
 const forbidIpv6 = (name: string, address: string, length: number): ForbiddenIpv6 => {
   const first = parseIpv6(address);
-  if (first === undefined) throw new TypeError(`${address} is no IPv6 address`);
+  if (first === undefined) throw new TypeError(`${address} is not an IPv6 address`);
   return { name, first, length };
 };
 
 /**
- * Mapped and NAT64 addresses are forbidden whole: they are another spelling of an IPv4 address, which a filter
- * for IPv4 does not see.
+ * Mapped and NAT64 addresses are all forbidden: they embed an IPv4 address, which an IPv4 filter does not match.
  */
 const forbiddenIpv6: readonly ForbiddenIpv6[] = [
   forbidIpv6('unspecified', '::', 128),
@@ -146,7 +145,7 @@ const forbiddenIpv6: readonly ForbiddenIpv6[] = [
 ];
 
 /**
- * Names the forbidden range that any address of `cidr` lies in; undefined when all of it may be reached. The
+ * Names the forbidden range that any address of `cidr` lies in; undefined when all of it is allowed. The
  * cluster’s own ranges are named first: they lie inside private ones, and no setting opens them.
  */
 export function forbiddenWithin(cidr: Cidr, settings: RangeSettings): string | undefined {
@@ -160,8 +159,8 @@ export function forbiddenWithin(cidr: Cidr, settings: RangeSettings): string | u
 }
 
 /**
- * Names the forbidden range of an address in text, IPv4 or IPv6; undefined when it may be reached. Text that is
- * neither is forbidden too: what we cannot read, we do not open.
+ * Names the forbidden range of an address in text, IPv4 or IPv6; undefined when it is allowed. Text that cannot be
+ * parsed is forbidden too.
  */
 export function forbiddenRange(address: string, settings: RangeSettings): string | undefined {
   const ipv4 = parseIpv4(address);
@@ -173,7 +172,7 @@ export function forbiddenRange(address: string, settings: RangeSettings): string
   )?.name;
 }
 
-/** An IPv6 address as an unsigned 128-bit number; a zone (`%eth0`) is left out. */
+/** An IPv6 address as an unsigned 128-bit number; a zone (`%eth0`) is ignored. */
 export function parseIpv6(text: string): bigint | undefined {
   if (text.length > 64 || !isIPv6(text)) return undefined;
   const [address = ''] = text.split('%', 1);

@@ -2,7 +2,7 @@ import Type from 'typebox';
 import { Value } from 'typebox/value';
 import { notebookPods } from '../teams/labels.ts';
 
-/** What an AdmissionReview of Kubernetes asks about, as far as this product cares. A hint: nobody vouches for it. */
+/** The fields of a Kubernetes AdmissionReview that this service uses. Unauthenticated, so only a hint. */
 export interface Review {
   readonly uid: string;
   readonly operation: string;
@@ -11,7 +11,7 @@ export interface Review {
   readonly kind: 'notebook' | 'airflow' | 'other';
   readonly namespace: string;
   readonly name: string;
-  /** Of this attempt: a pod whose creation is tried again gets another one. */
+  /** A retried creation gets a new UID. */
   readonly podUid: string | undefined;
   readonly labels: Readonly<Record<string, string>>;
   readonly annotations: Readonly<Record<string, string>>;
@@ -46,7 +46,7 @@ const AdmissionReview = Type.Object({
   }),
 });
 
-/** Undefined when it is no AdmissionReview of version v1 with a request in it. */
+/** Undefined unless it is an AdmissionReview of version v1 with a request. */
 export function parseReview(body: unknown): Review | undefined {
   if (!Value.Check(AdmissionReview, body)) return undefined;
   const {
@@ -68,7 +68,7 @@ export function parseReview(body: unknown): Review | undefined {
     dryRun,
     kind: isPod ? kindOf(labels, annotations) : 'other',
     namespace,
-    // A name that Kubernetes has made up is in the object alone.
+    // A generated name is only in the object.
     name: name === '' ? (metadata.name ?? '') : name,
     podUid: metadata.uid,
     labels,
@@ -84,13 +84,13 @@ function kindOf(
   return labels.dag_id !== undefined && annotations[allowlistAnnotation] !== undefined ? 'airflow' : 'other';
 }
 
-/** Kubernetes cuts a warning there, and drops all of them beyond this much in sum. */
+/** Kubernetes truncates a longer warning, and drops all of them beyond a total length. */
 const longestWarning = 256;
 const longestWarnings = 4096;
 
 /**
- * The answer, which never says no: what a pod may reach is the policies’ to say. Warnings are shown to whoever
- * creates the pod.
+ * The response, which always allows the pod: the policies decide what it may reach. Warnings are shown to the client
+ * that creates the pod.
  */
 export function allowedReview(uid: string, warnings: readonly string[] = []): object {
   const short = warnings.map((each) =>

@@ -10,7 +10,7 @@ import type { EgressConfig } from './hosts.ts';
 import type { LiveEgress } from './live-egress.ts';
 import { PolicyName } from './policy.ts';
 
-/** The policies of a team’s notebooks, and what became of each host of its list. */
+/** The policies of a team’s notebooks, and the outcome for each host of its list. */
 export const notebookPolicies = (
   team: TeamRecord & { readonly notebook: NotebookRecord },
   { settings, entries: options }: EgressConfig,
@@ -43,7 +43,7 @@ export const teamPolicies = (
   ];
 };
 
-/** The baseline carries the notebook pods that the list is opened for. */
+/** The baseline carries the fingerprint of the notebook pods that the list is opened for. */
 const withFingerprint = (policy: EgressPolicy, live: LiveEgress, allows: number): Manifest => {
   const [label] = Object.keys(allowlistLabel);
   if (policy.metadata.name !== PolicyName.Baseline || !Object.hasOwn(policy.metadata.labels, label ?? '')) {
@@ -56,6 +56,6 @@ const withFingerprint = (policy: EgressPolicy, live: LiveEgress, allows: number)
   return { ...policy, metadata: { ...policy.metadata, annotations } };
 };
 
-/** Kubernetes’ garbage collection removes an allow policy with the last notebook pod, also while this service is down. */
+/** Kubernetes’ garbage collection removes an allow policy with the last notebook pod, even while this service is down. */
 const withOwners = (policy: EgressPolicy, { owners }: LiveEgress): Manifest =>
   owners.length > 0 ? { ...policy, metadata: { ...policy.metadata, ownerReferences: owners } } : policy;

@@ -18,10 +18,10 @@ export interface PolicyStep {
  * Opting out: `open` is applied before the rest is removed. In between, what is no longer allowed is removed before
  * anything new is allowed. The baseline gets its new fingerprint last.
  *
- * No moment is wider than both ends, whichever writes fail: without the first nothing else is written, and after a
- * failure nothing new is allowed while everything that is to go still goes. So a team that has opted in loses `open` even
- * if its list cannot be opened. (With gke-fqdn the hosts and addresses of a list are several objects, so a moment may mix
- * entries of the old and the new list; it has none that is in neither.)
+ * No intermediate state allows more than both ends, whichever writes fail: nothing else is written unless the first
+ * write succeeds, and after a failure removals continue but nothing new is allowed. So a team that has opted in loses
+ * `open` even if its list cannot be opened. (With gke-fqdn the hosts and addresses of a list are several objects, so an
+ * intermediate state may mix entries of the old and the new list, but never has one that is in neither.)
  */
 export function transition(
   wanted: readonly Manifest[],
@@ -43,10 +43,10 @@ export function transition(
   ];
 }
 
-/** What writes one policy to the cluster. */
+/** Writes one policy to the cluster. */
 export type WritePolicy = (step: PolicyStep) => Promise<void>;
 
-/** Takes the steps in order, as far as each one’s requirement is met; answers the errors of those that failed. */
+/** Runs the steps in order and skips those whose requirement is not met; returns the errors of those that failed. */
 export async function takeSteps(
   steps: readonly PolicyStep[],
   write: WritePolicy,

@@ -4,21 +4,21 @@ import type { HostRecord } from '../model/host.ts';
 import type { Manifest } from '../ports/cluster.ts';
 import { allowPolicy } from './allow.ts';
 import type { HostReport } from './destinations.ts';
-import { widenedBy } from './foreign-policies.ts';
 import { addressesIn, hostState } from './freshness.ts';
 import { byText, type EgressSettings, PolicyName } from './policy.ts';
+import { type EgressVerdict, egressVerdict } from './verdict.ts';
 
 export const egressSchemas = [FilteredAddress, EgressEntry, EgressPolicyRef, Egress];
 
-/** What was found out for an answer. */
+/** The facts for the view. */
 export interface EgressSight {
   readonly enabled: boolean;
   readonly entries: readonly AllowlistEntry[];
   readonly hosts: ReadonlyMap<string, HostRecord>;
   readonly settings: EgressSettings;
-  /** Every policy in the team’s namespace; undefined when the cluster did not say. */
+  /** Every policy in the team’s namespace; undefined when the cluster did not answer. */
   readonly policies: readonly Manifest[] | undefined;
-  /** Whether a policy is this team’s. */
+  /** Whether a policy belongs to this team. */
   readonly isOurs: (policy: Manifest) => boolean;
   /** Epoch milliseconds. */
   readonly now: number;
@@ -31,12 +31,13 @@ export function egressView(sight: EgressSight): Egress {
   const addresses = addressesIn(sight.hosts);
   const { hosts, problem } = allowPolicy(nobody, sight.entries, addresses, sight.settings);
   const reports = new Map(hosts.map((report) => [report.host, report]));
-  const widened = policies === undefined || !enabled ? [] : widenedBy(policies, isOurs);
+  const verdict = egressVerdict({ ...sight, addresses, problem: problem?.message });
   const shown = policies?.filter((policy) => isOurs(policy) && isForNotebooks(policy));
   return {
     enabled,
-    ...verdict(sight, shown, widened, problem?.message),
-    widenedBy: [...widened],
+    effective: effective[verdict.reason],
+    because: verdict.because,
+    widenedBy: [...verdict.widenedBy],
     entries: sight.entries.map((entry) => entryView(entry, reports.get(entry.host), sight)),
     policies:
       shown
@@ -49,36 +50,16 @@ const isForNotebooks = ({ metadata }: Manifest): boolean =>
   [PolicyName.Open, PolicyName.Baseline].some((name) => name === metadata.name) ||
   metadata.name.startsWith(PolicyName.Allow);
 
-function verdict(
-  { enabled, policies }: EgressSight,
-  ours: readonly Manifest[] | undefined,
-  widened: readonly string[],
-  problem: string | undefined,
-): Pick<Egress, 'effective' | 'because'> {
-  const has = (name: string) => ours?.some(({ metadata }) => metadata.name === name) === true;
-  if (!enabled) {
-    const because = 'The team has not opted in to an allowlist: its notebooks may connect anywhere.';
-    return { effective: null, because };
-  }
-  if (policies === undefined) {
-    return {
-      effective: null,
-      because: 'The cluster does not answer, so nobody knows whether the list holds.',
-    };
-  }
-  if (!has(PolicyName.Baseline)) {
-    return { effective: false, because: 'The restriction is not applied yet.' };
-  }
-  if (has(PolicyName.Open)) {
-    return { effective: false, because: 'The policy from before the opt-in is still there.' };
-  }
-  if (widened.length > 0) {
-    const because = `${widened.join(', ')} in the namespace opens more than the list. Remove it, or take its egress rules out.`;
-    return { effective: false, because };
-  }
-  if (problem !== undefined) return { effective: false, because: problem };
-  return { effective: true, because: 'Notebooks reach the allowlist and nothing else.' };
-}
+/** null: not restricted, or not known. */
+const effective: Readonly<Record<EgressVerdict['reason'], boolean | null>> = {
+  NotRestricted: null,
+  NotSeen: null,
+  NotApplied: false,
+  Widened: false,
+  PolicyTooLarge: false,
+  GoogleApisNotCovered: false,
+  Effective: true,
+};
 
 function entryView(
   { entry, host, kind, portStart, portEnd }: AllowlistEntry,
@@ -104,6 +85,6 @@ function entryView(
   if (status !== 'unresolved') return { ...base, status };
   if (!enabled) return { ...base, status, message: 'It is looked up once the team opts in.' };
   const message =
-    'message' in known ? known.message : 'It has not been looked up yet; that takes a minute at most.';
+    'message' in known ? known.message : 'It has not been looked up yet. That takes at most a minute.';
   return { ...base, status, message };
 }

@@ -3,8 +3,8 @@ import Negotiator from 'negotiator';
 import { Problem } from '../model/problems.ts';
 
 /**
- * The media type to answer in: of those offered the one that the Accept header likes best, the first one when it
- * likes all the same or is absent. Throws `not_acceptable`.
+ * The media type of the response: the offered one that the Accept header prefers, or the first one when it has no
+ * preference or is absent. Throws `not_acceptable`.
  */
 export const negotiate = <const T extends readonly [string, ...string[]]>(
   request: FastifyRequest,

@@ -1,35 +1,23 @@
 import { hash } from 'node:crypto';
-import type { FastifyRequest } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import { decodeJwt, errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from 'jose';
+import { lowerCaseAscii } from '../lib/ascii.ts';
 import { Lru } from '../lib/lru.ts';
 import { Problem } from '../model/problems.ts';
 import { Unavailable } from '../ports/unavailable.ts';
+import { type Issuer, isGoogle, issuerProblem } from './issuer.ts';
 import { keysOf } from './keys.ts';
 import { toProblem } from './problem.ts';
 import type { App } from './server.ts';
 
-/** Whose tokens count, and what is read from them. */
-export interface Issuer {
-  /** Exactly as in the token’s `iss`. */
-  readonly issuer: string;
-  /** One of these must be in `aud`. */
-  readonly audience: string | readonly string[];
-  /** Default: what the issuer’s discovery document names. */
-  readonly jwksUri?: string;
-  /** Asymmetric ones only. */
-  readonly algorithms: readonly string[];
-  /** Entra: the one tenant (`tid`) whose people may come. */
-  readonly tenantId?: string;
-  /** The claim with the person’s e-mail. `email` counts only with `email_verified`. */
-  readonly userClaim: string;
-  /** The claim with the person’s groups; without it nobody of this issuer is in any. */
-  readonly groupsClaim?: string;
-}
-
-/** Who asks. */
+/** The person or service that a token identifies. */
 export interface Caller {
-  /** In lower case. */
+  /** In lower case, as far as its letters are ASCII. */
   readonly email: string;
+  /** The issuer’s identifier of the account, which stays when the e-mail changes: `oid` of Entra, otherwise `sub`. */
+  readonly subject: string | null;
+  /** When the token is no longer accepted; epoch milliseconds. */
+  readonly validUntil: number;
   readonly groups: readonly string[];
   /** May do everything with every team. */
   readonly isAdmin: boolean;
@@ -49,19 +37,19 @@ interface AuthOptions {
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Who asks. Reading it on a public route is a mistake of ours and throws. */
+    /** The caller. Reading it on a public route is a programming error and throws. */
     readonly caller: Caller;
     identity: Caller | Problem | null;
   }
   interface FastifyContextConfig {
-    /** Answers without a token. */
+    /** No token is needed. */
     public?: boolean;
   }
 }
 
 const clockToleranceSeconds = 30;
 
-/** How long a verified token is believed without another look: a key that was withdrawn counts for this long. */
+/** How long a verified token is not verified again; a revoked key is accepted for this long. */
 const believedMs = 5 * 60_000;
 const rememberedTokens = 5_000;
 
@@ -90,7 +78,7 @@ export const createVerifier = (options: AuthOptions): ((token: string) => Promis
   const now = options.now ?? Date.now;
   const isAdminGroup = isIn(options.adminGroups);
   const isCreatorGroup = isIn(options.teamCreators);
-  const isCreatorEmail = isIn(options.teamCreators.map((entry) => entry.toLowerCase()));
+  const isCreatorEmail = isIn(options.teamCreators.map(lowerCaseAscii));
   const issuers = new Map<string, { readonly issuer: Issuer; readonly keys: JWTVerifyGetKey }>();
   for (const issuer of options.issuers) {
     if (issuers.has(issuer.issuer)) throw new TypeError(`Issuer ${issuer.issuer} is configured twice`);
@@ -98,6 +86,8 @@ export const createVerifier = (options: AuthOptions): ((token: string) => Promis
       throw new TypeError(`Issuer ${issuer.issuer} needs asymmetric algorithms`);
     if ([issuer.audience].flat().length === 0)
       throw new TypeError(`Issuer ${issuer.issuer} needs an audience`);
+    const problem = isGoogle(issuer) ? issuerProblem(issuer) : undefined;
+    if (problem !== undefined) throw new TypeError(problem);
     issuers.set(issuer.issuer, { issuer, keys: keysOf(issuer, now) });
   }
 
@@ -106,7 +96,9 @@ export const createVerifier = (options: AuthOptions): ((token: string) => Promis
     const groups = groupsIn(claims, issuer);
     const isAdmin = groups.some(isAdminGroup);
     const isTeamCreator = isAdmin || isCreatorEmail(email) || groups.some(isCreatorGroup);
-    return { email, groups, isAdmin, isTeamCreator };
+    const subject = subjectIn(claims, issuer);
+    const validUntil = ((claims.exp ?? 0) + clockToleranceSeconds) * 1000;
+    return { email, subject, validUntil, groups, isAdmin, isTeamCreator };
   };
 
   return async (token) => {
@@ -125,12 +117,13 @@ export const createVerifier = (options: AuthOptions): ((token: string) => Promis
     });
     if (issuer.tenantId !== undefined && payload.tid !== issuer.tenantId)
       throw refuse('The token is for another tenant.');
+    assertAdmitted(payload, issuer);
     const expiresAt = (payload.exp ?? 0) * 1000;
     return { caller: callerOf(payload, issuer), until: Math.min(expiresAt, now() + believedMs) };
   };
 };
 
-/** Only to know whose keys to verify with; nothing else is believed of it yet. */
+/** Selects the keys to verify with. Nothing else of the token is trusted yet. */
 const claimedIssuer = (token: string): string => {
   try {
     return decodeJwt(token).iss ?? '';
@@ -159,10 +152,36 @@ const emailIn = (claims: JWTPayload, { userClaim }: Issuer): string => {
     throw refuse(`The token does not say who you are: its claim ${userClaim} must be an e-mail address.`);
   if (userClaim === 'email' && claims.email_verified !== true)
     throw refuse('The token’s e-mail address is not verified (email_verified).');
-  return email.toLowerCase();
+  return lowerCaseAscii(email);
 };
 
-/** Entra leaves the groups out when there are too many of them (overage); then we know of none. */
+/** Entra’s `sub` differs from application to application; its `oid` is the account’s. */
+const subjectIn = (claims: JWTPayload, { tenantId }: Issuer): string | null => {
+  const subject = tenantId !== undefined && typeof claims.oid === 'string' ? claims.oid : claims.sub;
+  return subject === undefined || subject === '' || subject.length > 255 ? null : subject;
+};
+
+/** The project of a service account: https://cloud.google.com/iam/docs/service-account-types. */
+const projectOf = (email: string): string | undefined => {
+  const [, ofUser, ofAppEngine] =
+    /^[^@]+@([a-z0-9.-]+)\.iam\.gserviceaccount\.com$|^([a-z0-9-]+)@appspot\.gserviceaccount\.com$/.exec(
+      email,
+    ) ?? [];
+  return ofUser ?? ofAppEngine;
+};
+
+/** Google’s `hd` is the Workspace domain of an account; an e-mail address of that domain alone proves nothing. */
+const assertAdmitted = (claims: JWTPayload, issuer: Issuer): void => {
+  const { hostedDomains, serviceAccountProjects } = issuer;
+  if (hostedDomains === undefined && serviceAccountProjects === undefined) return;
+  const { hd, email } = claims;
+  if (typeof hd === 'string' && hostedDomains?.includes(lowerCaseAscii(hd))) return;
+  const project = typeof email === 'string' && claims.email_verified === true ? projectOf(email) : undefined;
+  if (project !== undefined && serviceAccountProjects?.includes(project)) return;
+  throw refuse('The token is of a Google account that this API does not accept.');
+};
+
+/** Entra leaves the groups out when there are too many of them (overage); the caller then has none. */
 const groupsIn = (claims: JWTPayload, { groupsClaim }: Issuer): readonly string[] => {
   if (groupsClaim === undefined) return [];
   const elsewhere: unknown = claims._claim_names;
@@ -182,12 +201,20 @@ const challenge = (problem: Problem, sentToken: boolean) => {
   return `${realm}, error="invalid_token", error_description="${description}"`;
 };
 
+/** Log lines of the request carry the account’s stable identifier, never its name. */
+const identify = (request: FastifyRequest, reply: FastifyReply, caller: Caller): void => {
+  request.identity = caller;
+  if (caller.subject === null) return;
+  request.log = request.log.child({ subject: caller.subject });
+  reply.log = request.log;
+};
+
 const isOpen = (request: FastifyRequest) => request.is404 || request.routeOptions.config.public === true;
 
 /**
- * Every route needs a valid bearer token unless its config says `public: true`; handlers find who asks in
- * `request.caller`. Who it is is found out in `onRequest` and insisted on in `preParsing`, so that a rate limit in
- * between counts refused requests too.
+ * Every route needs a valid bearer token unless its config says `public: true`. Handlers find the caller in
+ * `request.caller`. It is identified in `onRequest` and enforced in `preParsing`, so a rate limit in between counts
+ * refused requests too.
  */
 export const registerAuth = (app: App, options: AuthOptions): void => {
   const now = options.now ?? Date.now;
@@ -198,13 +225,13 @@ export const registerAuth = (app: App, options: AuthOptions): void => {
   app.decorateRequest('caller', {
     getter() {
       if (this.identity === null || this.identity instanceof Problem)
-        throw new TypeError('A public route asked who its caller is');
+        throw new TypeError('A public route read the caller');
       return this.identity;
     },
   });
 
-  // A callback and not a promise: for a token that was seen before this is the whole cost of auth.
-  app.addHook('onRequest', (request, _reply, done) => {
+  // A callback and not a promise: for a token in the cache this is the whole cost of authentication.
+  app.addHook('onRequest', (request, reply, done) => {
     const { authorization } = request.headers;
     if (authorization === undefined || isOpen(request)) return done();
     const token = bearerToken(authorization);
@@ -215,14 +242,14 @@ export const registerAuth = (app: App, options: AuthOptions): void => {
     const key = hash('sha256', token, 'base64url');
     const known = verified.get(key);
     if (known !== undefined && known.until > now()) {
-      request.identity = known.caller;
+      identify(request, reply, known.caller);
       return done();
     }
     verify(token)
       .then(
         (fresh) => {
           verified.set(key, fresh);
-          request.identity = fresh.caller;
+          identify(request, reply, fresh.caller);
         },
         (error: unknown) => {
           verified.delete(key);

@@ -1,12 +1,13 @@
 import { Readable } from 'node:stream';
 import { setTimeout as after } from 'node:timers/promises';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { Problem } from '../model/problems.ts';
 import { negotiate } from './accept.ts';
 import type { App } from './server.ts';
 
 /** One event of a stream. */
 export interface ServerEvent {
-  /** `<revision>.<statusVersion>`; a client that comes back gets a fresh snapshot, whatever it saw last. */
+  /** `<revision>.<statusVersion>`. A client that reconnects gets a new snapshot, whatever it saw last. */
   readonly id?: string;
   /** The event’s name; a client listens to `message` when there is none. */
   readonly event?: string;
@@ -14,23 +15,64 @@ export interface ServerEvent {
 }
 
 interface StreamOptions {
-  /** Silence for longer than this is broken by a comment, so that no proxy hangs up. */
+  /** After this much silence a comment is sent, so no proxy closes the connection. */
   readonly heartbeatMs?: number;
-  /** Cloud Run ends a request after 60 minutes at most; we say so a while before. */
+  /** Below Cloud Run’s limit of 60 minutes for a request. */
   readonly lifetimeMs?: number;
+}
+
+/** How many streams may be open at once. An open stream occupies one of the instance’s concurrent requests. */
+export interface StreamLimits {
+  readonly perCaller: number;
+  readonly perInstance: number;
 }
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Aborted when the app begins to close: open streams end, so that closing can. */
+    /** Aborted when the app begins to close, so open streams end and do not delay it. */
     readonly closing: AbortSignal;
+    /** Counts a stream as open; the result counts it as closed. Throws Problem `too_many_requests`. */
+    readonly openStream: (caller: string) => () => void;
   }
 }
 
-/** Ends every open stream when the app closes. */
-export const registerEvents = (app: App): void => {
+/** When to try again: a caller closes a stream of its own, or other callers’ streams end. */
+const retryAfterSeconds = 30;
+
+const counterOf = ({ perCaller, perInstance }: StreamLimits) => {
+  const byCaller = new Map<string, number>();
+  let open = 0;
+  return (caller: string): (() => void) => {
+    const own = byCaller.get(caller) ?? 0;
+    if (own >= perCaller)
+      throw new Problem('too_many_requests', {
+        detail: `You have ${own} event streams open, which is the limit. Close one, or read without a stream.`,
+        retryAfterSeconds,
+      });
+    if (open >= perInstance)
+      throw new Problem('too_many_requests', {
+        detail: 'Too many event streams are open. Try again later, or read without a stream.',
+        retryAfterSeconds,
+      });
+    open += 1;
+    byCaller.set(caller, own + 1);
+    let isOpen = true;
+    return () => {
+      if (!isOpen) return;
+      isOpen = false;
+      open -= 1;
+      const left = (byCaller.get(caller) ?? 1) - 1;
+      if (left > 0) byCaller.set(caller, left);
+      else byCaller.delete(caller);
+    };
+  };
+};
+
+/** Limits the streams that are open at once, and ends all of them when the app closes. */
+export const registerEvents = (app: App, limits: StreamLimits): void => {
   const controller = new AbortController();
   app.decorate('closing', controller.signal);
+  app.decorate('openStream', counterOf(limits));
   app.addHook('preClose', async () => controller.abort());
 };
 
@@ -44,8 +86,9 @@ const frame = ({ id, event, data }: ServerEvent) =>
   ].join('\n');
 
 const reconnect = frame({ event: 'reconnect', data: {} });
+const tokenExpired = frame({ event: 'reconnect', data: { reason: 'token_expired' } });
 
-/** What came first; losing changes nothing. */
+/** The next event, or why there is none yet. An event that comes later is not lost. */
 const firstOf = async (next: Promise<IteratorResult<ServerEvent>>, ms: number, stop: AbortSignal) => {
   const timer = new AbortController();
   const signal = AbortSignal.any([timer.signal, stop]);
@@ -58,10 +101,12 @@ const firstOf = async (next: Promise<IteratorResult<ServerEvent>>, ms: number, s
 };
 
 /**
- * Answers with server-sent events until the source ends, the client leaves, the app closes or the stream is old;
- * in the last two cases it asks the client to come back (`event: reconnect`). The source starts with a snapshot;
+ * Answers with server-sent events until the source ends, the client disconnects, the app closes, the stream reaches its
+ * lifetime or the caller’s token expires. In the last three cases it asks the client to reconnect (`event: reconnect`);
+ * for an expired token the data says so, since the client needs a new one first. The source starts with a snapshot;
  * what it throws before that becomes a problem, what it throws later ends the stream. It must stop when its signal
- * is aborted, and is not asked for an event before the client took the one before.
+ * is aborted, and is not asked for an event before the client took the previous one. Throws Problem
+ * `too_many_requests` when the caller or the instance has too many streams open.
  */
 export const streamEvents = async (
   request: FastifyRequest,
@@ -70,15 +115,25 @@ export const streamEvents = async (
   { heartbeatMs = 15_000, lifetimeMs = 50 * 60_000 }: StreamOptions = {},
 ): Promise<FastifyReply> => {
   negotiate(request, ['text/event-stream']);
+  const { identity } = request;
+  const caller = identity instanceof Problem || identity === null ? undefined : identity;
+  const release = request.server.openStream(caller?.email ?? request.ip);
   const gone = new AbortController();
   const { closing } = request.server;
   const stop = AbortSignal.any([gone.signal, closing]);
   const events = source(stop)[Symbol.asyncIterator]();
-  const endsAt = performance.now() + lifetimeMs;
-  const leave = () => gone.abort();
-  reply.raw.once('close', leave);
+  const tokenMs = (caller?.validUntil ?? Number.POSITIVE_INFINITY) - Date.now();
+  const endsAt = performance.now() + Math.min(lifetimeMs, tokenMs);
+  const goodbye = tokenMs < lifetimeMs ? tokenExpired : reconnect;
+  reply.raw.once('close', () => {
+    gone.abort();
+    release();
+  });
 
-  const first = await events.next();
+  const first = await events.next().catch((error: unknown) => {
+    release();
+    throw error;
+  });
 
   const frames = async function* (): AsyncGenerator<string, void> {
     try {
@@ -87,7 +142,7 @@ export const streamEvents = async (
         const left = endsAt - performance.now();
         const outcome = left > 0 ? await firstOf(next, Math.min(heartbeatMs, left), stop) : 'expired';
         if (outcome === 'expired') {
-          yield reconnect;
+          yield goodbye;
           return;
         }
         if (outcome === 'stopped') break;
@@ -98,16 +153,17 @@ export const streamEvents = async (
         if (outcome.done) break;
         yield frame(outcome.value);
         next = events.next();
-        // Whoever awaits it sees the rejection; a stream that was left meanwhile does not.
+        // The next iteration sees a rejection; after a disconnect nothing does.
         next.catch(() => {});
       }
-      // Its signal may have ended the source before it ended us.
+      // The signal may end the source first.
       if (closing.aborted) yield reconnect;
     } catch (error) {
       request.log.error({ err: error }, 'event stream failed');
       yield reconnect;
     } finally {
       gone.abort();
+      release();
       await events.return?.();
     }
   };
@@ -115,10 +171,11 @@ export const streamEvents = async (
   reply
     .type('text/event-stream')
     .header('cache-control', 'no-cache, no-transform')
-    // nginx would hold events back.
+    // nginx would buffer events.
     .header('x-accel-buffering', 'no');
   if (request.method === 'HEAD') {
     gone.abort();
+    release();
     await events.return?.();
     return reply.send();
   }

@@ -1,7 +1,7 @@
 type Schema = Readonly<Record<string, unknown>>;
 const isSchema = (value: unknown): value is Schema => typeof value === 'object' && value !== null;
 
-/** What a text of a form is like when nobody gave an example. */
+/** Default examples by string format. */
 const formats: Readonly<Record<string, string>> = {
   date: '2026-11-23',
   'date-time': '2026-11-23T09:00:00.000Z',
@@ -10,8 +10,8 @@ const formats: Readonly<Record<string, string>> = {
 };
 
 /**
- * A value that fits a schema: its own first example where it has one, else put together from those of its fields,
- * so that an example is written once, where the field is. Optional fields without any example are left out.
+ * A value that matches a schema: its own first example if it has one, else composed from those of its fields, so an
+ * example is written only once, at the field. Optional fields without an example are left out.
  */
 export const exampleOf = (schema: unknown, components: Readonly<Record<string, unknown>>): unknown => {
   if (!isSchema(schema)) return null;

@@ -2,15 +2,15 @@ import type { ErrorObject } from 'ajv';
 import { pointerToken } from '../lib/json.ts';
 import type { Fault } from '../model/problems.ts';
 
-/** What a request can get wrong against its schema, and against our rules. Codes are API. */
+/** The faults of a request against its schema and the API’s rules. Codes are part of the API. */
 export const faultCodes = {
   required: 'A field or the whole body is missing.',
   unknown_field: 'There is no such field.',
-  wrong_type: 'The value is of another JSON type than the field.',
-  bad_format: 'The text does not have the form that the field needs.',
+  wrong_type: 'The value has the wrong JSON type.',
+  bad_format: 'The text does not have the required format.',
   out_of_range: 'The number is too small or too large.',
-  not_in_list: 'The value is none of those that the field takes.',
-  too_short: 'The text or list has too little in it.',
+  not_in_list: 'The value is not one of the allowed values.',
+  too_short: 'The text or list is too short.',
   too_long: 'The text has too many characters.',
   too_many: 'The list or object has too many items.',
   invalid: 'The value breaks another rule; the message says which.',
@@ -18,24 +18,24 @@ export const faultCodes = {
   below_timeout: 'The maximum age is below the idle timeout.',
   duplicate: 'It is in the list already.',
   username_needed: 'The e-mail address cannot be the name of a hub user; give a username.',
-  payload_missing: 'There is neither data nor dataBase64.',
-  payload_twice: 'There are data and dataBase64; send one of them.',
-  payload_too_large: 'The payload has more bytes, decoded, than Secret Manager takes.',
+  payload_missing: 'Neither data nor dataBase64 is given.',
+  payload_twice: 'Both data and dataBase64 are given; send one of them.',
+  payload_too_large: 'The decoded payload is larger than Secret Manager allows.',
   not_base64: 'It is not base64 with padding (RFC 4648, section 4).',
   cannot_shrink: 'It can only grow.',
-  invalid_requirement: 'The line names no package.',
-  invalid_extras: 'The extras of a package are no names in brackets.',
-  invalid_version: 'The versions of a package are not written as PEP 440 has them.',
-  invalid_marker: 'The condition of a requirement is not written as PEP 508 has it.',
-  invalid_url: 'The address of a package is none.',
-  invalid_hash: 'The hash of a package has no form that pip knows.',
+  invalid_requirement: 'The line does not name a package.',
+  invalid_extras: 'The extras of a package are not names in brackets.',
+  invalid_version: 'The version specifier of a package does not follow PEP 440.',
+  invalid_marker: 'The environment marker of a requirement does not follow PEP 508.',
+  invalid_url: 'The URL of a package is invalid.',
+  invalid_hash: 'The hash of a package is not in a format that pip supports.',
   https_required: 'A package is fetched over https only.',
-  credentials_not_allowed: 'An address with a password would end in the image.',
-  variable_not_allowed: 'Variables in an address are not filled in.',
-  url_without_name: 'The address stands without the name of its package.',
+  credentials_not_allowed: 'A URL with credentials would be stored in the image.',
+  variable_not_allowed: 'Variables in a URL are not expanded.',
+  url_without_name: 'The URL has no package name.',
   path_not_allowed: 'A file is added with COPY in the Dockerfile, not named as a requirement.',
-  vcs_not_allowed: 'An address in version control needs git in the image, and can move.',
-  option_not_allowed: 'Options to pip are not passed on, as one could name another index.',
+  vcs_not_allowed: 'A version control URL needs git in the image, and what it refers to can change.',
+  option_not_allowed: 'Options for pip are not passed on, since one could select another index.',
   control_character: 'There is a control character in the text.',
 } as const;
 
@@ -125,7 +125,7 @@ export const faultOf = (error: ErrorObject): Fault => {
   }
 };
 
-/** A field that the schema does not have, with the one that was probably meant. */
+/** The fault of an unknown field, with the field that was probably meant. */
 export const unknownField = (parent: string, name: string, allowed: readonly string[]): Fault => {
   const near = nearest(name, allowed);
   const hint = near
@@ -145,7 +145,7 @@ const capital = (text: string) => text.charAt(0).toUpperCase() + text.slice(1);
 const sentence = (text: unknown) =>
   typeof text === 'string' && text ? `${text.replace(/[.\s]*$/, '.')} ` : '';
 
-/** The allowed name that a slip of the keyboard away from `name`, if one is. Case and separators do not count. */
+/** The allowed name closest to `name` within a typing error, if any. Case and separators are ignored. */
 const nearest = (name: string, allowed: readonly string[]): string | undefined => {
   if (name.length > 64) return undefined;
   const plain = (text: string) => text.toLowerCase().replace(/[^a-z0-9]/g, '');

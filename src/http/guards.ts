@@ -6,14 +6,14 @@ import { Problem } from '../model/problems.ts';
 import type { App } from './server.ts';
 
 interface GuardOptions {
-  /** Origins of web pages that may call us; none: no page may. */
+  /** Origins of web pages that may call the API; empty: none. */
   readonly corsOrigins?: readonly string[];
 }
 
-/** What never is part of a path that means something here, once decoded or before. */
+/** What no valid path contains, encoded or decoded. */
 const strangePath = /\/\/|\\|%(?:2f|5c|[01][0-9a-f]|7f)|\/(?:\.|%2e){1,2}(?=\/|$)/i;
 
-/** Security headers, CORS, the content types that are taken, and paths that are refused whatever the routes say. */
+/** Security headers, CORS, the accepted content types, and paths that are always refused. */
 export const registerGuards = async (app: App, options: GuardOptions = {}): Promise<void> => {
   await app.register(fastifyHelmet, {
     contentSecurityPolicy: {
@@ -43,11 +43,11 @@ export const registerGuards = async (app: App, options: GuardOptions = {}): Prom
     });
 
   app.addHook('onRequest', (request, reply, done) => {
-    // Answers depend on who asks; a route that knows better says so.
+    // Responses depend on the caller; a route may override this.
     reply.header('cache-control', 'private, no-cache');
     const [path = ''] = request.url.split('?', 1);
     if (strangePath.test(path)) return done(new Problem('not_found'));
-    // An empty body is of no type, whatever a client calls it: `curl -d ''` says form data.
+    // The content type of an empty body is ignored: `curl -d ''` sends form data.
     const { 'content-length': length, 'transfer-encoding': chunked } = request.headers;
     if (chunked === undefined && (length === undefined || length === '0'))
       delete request.headers['content-type'];
@@ -67,8 +67,8 @@ export const registerGuards = async (app: App, options: GuardOptions = {}): Prom
 };
 
 /**
- * At most so many requests a minute and caller, or address where there is no valid token; 0 is no limit. Counted
- * per instance: a safety net, not a quota. Register it after auth; it counts what auth refuses and what is not found.
+ * The maximum of requests per minute and caller, or per address without a valid token; 0 disables it. Counted per
+ * instance: a safety net, not a quota. Register it after auth; it also counts requests that auth refuses and 404s.
  */
 export const registerRateLimit = async (app: App, perMinute: number): Promise<void> => {
   if (perMinute === 0) return;

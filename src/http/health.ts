@@ -28,7 +28,7 @@ export const ServiceVersion = closed(
 
 const config = { public: true };
 
-/** `/livez`: the process answers. `/readyz`: the store does, too. `/version`: what is deployed. */
+/** `/livez`: the process answers. `/readyz`: the store answers as well. `/version`: what is deployed. */
 export const registerHealth = (app: App, options: HealthOptions): void => {
   app.addSchema(Health);
   app.addSchema(ServiceVersion);
@@ -85,7 +85,7 @@ export const registerHealth = (app: App, options: HealthOptions): void => {
   );
 };
 
-/** Any failure of a ping means not ready; what it was is for the log. */
+/** Any failure of a ping means not ready; the cause is logged. */
 const within = async (ms: number, ping: Promise<void>) => {
   const timeout = Promise.withResolvers<never>();
   const timer = setTimeout(() => timeout.reject(new Error(`no answer within ${ms} ms`)), ms);

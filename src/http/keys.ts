@@ -8,10 +8,10 @@ interface KeySource {
 
 const timeoutMs = 5_000;
 
-/** After a failed fetch the issuer is left alone for this long. */
+/** The delay before the next fetch after a failed one. */
 const cooldownMs = 30_000;
 
-/** What jose says about the token, as opposed to what it says about the way to the keys. */
+/** jose’s errors about the token, as opposed to those about fetching the keys. */
 const verdicts = ['ERR_JWKS_NO_MATCHING_KEY', 'ERR_JWKS_MULTIPLE_MATCHING_KEYS', 'ERR_JOSE_NOT_SUPPORTED'];
 const isVerdict = (error: unknown) => error instanceof errors.JOSEError && verdicts.includes(error.code);
 
@@ -31,9 +31,9 @@ const discover = async (issuer: string): Promise<URL> => {
 };
 
 /**
- * The public keys of an issuer, fetched when first needed and again when a token names a key that is not among
- * them. While the issuer is away the last known keys stay good; a token whose key is not among those gets
- * `Unavailable`, for nobody can say whether it is genuine.
+ * The public keys of an issuer, fetched when first needed and again when a token names an unknown key. While the issuer
+ * is unavailable, the last known keys stay valid; a token with an unknown key then gets `Unavailable`, since it can be
+ * neither accepted nor rejected.
  */
 export const keysOf = (source: KeySource, now: () => number): JWTVerifyGetKey => {
   let remote: ReturnType<typeof createRemoteJWKSet> | undefined;

@@ -13,7 +13,7 @@ declare module 'fastify' {
     tags?: readonly string[];
     /** Leaves the route out of the OpenAPI document. */
     hide?: boolean;
-    /** What can go wrong here in particular; what can go wrong everywhere is added by itself. */
+    /** The errors of this operation; those common to all operations are added automatically. */
     problems?: readonly ProblemCode[];
   }
 }
@@ -33,7 +33,7 @@ interface Operation extends Json {
   responses: Record<string, Json & { content?: Record<string, Json>; headers?: Json }>;
 }
 
-/** The parts of an OpenAPI 3.1 document that we touch. */
+/** The parts of an OpenAPI 3.1 document that are used here. */
 export interface OpenapiDocument extends Json {
   openapi: string;
   paths: Record<string, Record<string, Operation>>;
@@ -52,7 +52,7 @@ const sourcesOf = new WeakMap<App, Sources>();
 
 const instance = '0f5a6b4c-92f3-4f0e-8a53-3c1d4c2f6a10';
 
-/** Swagger UI styles itself inline and carries its icons as data; everything else comes from here. */
+/** Swagger UI has inline styles and icons as data URLs; everything else comes from this origin. */
 const uiPolicy = [
   "default-src 'none'",
   "script-src 'self'",
@@ -67,8 +67,8 @@ const uiPolicy = [
 const methodOrder = ['get', 'put', 'post', 'patch', 'delete'];
 
 /**
- * Serves `/openapi.json` and Swagger UI under `/docs`, both public. Call it before the routes that it shall know.
- * The document is made when somebody first asks for it: a cold start pays for remembering the routes only.
+ * Serves `/openapi.json` and Swagger UI under `/docs`, both public. Call it before declaring the routes.
+ * The document is built on the first request, so a cold start only records the routes.
  */
 export const registerOpenapi = (app: App, options: OpenapiOptions): void => {
   const routes: Route[] = [];
@@ -122,7 +122,7 @@ export const registerOpenapi = (app: App, options: OpenapiOptions): void => {
   }
 };
 
-/** Swagger UI on a document, as an app of its own that nobody listens to; its assets come with the package. */
+/** Swagger UI for a document, as a separate app that does not listen; its assets come with the package. */
 const swaggerUi = async (document: OpenapiDocument): Promise<App> => {
   const [{ fastifySwagger }, { default: fastifySwaggerUi }] = await Promise.all([
     import('@fastify/swagger'),
@@ -147,7 +147,7 @@ export const openapiDocument = (app: App): Promise<OpenapiDocument> => {
   return sources.document;
 };
 
-/** As it is committed: two spaces, a line break at the end. */
+/** The committed form: two spaces, a line break at the end. */
 export const printedJson = (document: unknown): string => `${JSON.stringify(document, null, 2)}\n`;
 
 const build = async (app: App, { options, routes }: Sources): Promise<OpenapiDocument> => {
@@ -191,7 +191,7 @@ const build = async (app: App, { options, routes }: Sources): Promise<OpenapiDoc
   return sorted(document);
 };
 
-/** What the routes need not say each: problems, security, both types of a patch, ETags, examples. */
+/** What the routes do not have to repeat: problems, security, both types of a patch, ETags, examples. */
 const complete = (operation: Operation, route: Route, document: OpenapiDocument) => {
   const { schema = {}, config } = route;
   const isPublic = config?.public === true;
@@ -241,7 +241,7 @@ const problemsOf = (
   { method, config, url }: Route,
   schema: NonNullable<Route['schema']>,
 ): readonly ProblemCode[] => {
-  // A body is read wherever one may be sent, also where it is then refused.
+  // A body is parsed wherever one may be sent, even if it is then refused.
   const readsBody = method !== 'GET';
   const takesInput = readsBody || schema.querystring !== undefined || schema.headers !== undefined;
   const codes: ProblemCode[] = [...(schema.problems ?? []), 'too_many_requests', 'internal'];

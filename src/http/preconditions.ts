@@ -3,28 +3,36 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import Type from 'typebox';
 import { Problem } from '../model/problems.ts';
 
-/** The two counters of a representation: what people asked for, and what was found out since. */
+/**
+ * The version of a representation: which resource it is, by an id that is never used again, and the counters of requested
+ * changes and of observed ones. A resource that is deleted and created again under the same path is another one.
+ */
 export interface Version {
+  readonly id: string;
   readonly revision: number;
   readonly statusVersion: number;
 }
 
-/** The answer without a body, for a route's response schemas. */
-export const NotModified = Type.Unsafe<undefined>({ description: 'What you have is what stands.' });
+/** The response without a body, for a route’s response schemas. */
+export const NotModified = Type.Unsafe<undefined>({ description: 'Your representation is current.' });
 
-/** ETags of writes and reads; naming them in a route's schema puts them into the contract. */
+/** Conditional headers of writes and reads, for a route’s schema. */
 export const WriteHeaders = Type.Object({
   'if-match': Type.Optional(
     Type.String({
-      description: 'The ETag that you read; its revision must still stand.',
-      examples: ['"3.14"'],
+      description:
+        'The ETag that you read; rejected if the resource was changed, or deleted and created again, since then. A change of its status alone is not a reason to reject.',
+      examples: ['"team-a-3f9c.3.14"'],
     }),
   ),
 });
 
 export const ReadHeaders = Type.Object({
   'if-none-match': Type.Optional(
-    Type.String({ description: 'The ETag that you have; 304 when it still stands.', examples: ['"3.14"'] }),
+    Type.String({
+      description: 'The ETag that you have; 304 if it is still current.',
+      examples: ['"team-a-3f9c.3.14"'],
+    }),
   ),
 });
 
@@ -35,21 +43,26 @@ interface Tag {
 
 type Tags = '*' | readonly Tag[];
 
-/** What a request demands of the present state (RFC 9110, section 13.1). */
+/** The preconditions of a request (RFC 9110, section 13.1). */
 export interface Preconditions {
   readonly ifMatch?: Tags;
   readonly ifNoneMatch?: Tags;
 }
 
-/** A strong tag: the same revision and status version are the same bytes. */
-export const etagOf = ({ revision, statusVersion }: Version) => `"${revision}.${statusVersion}"`;
+/** What a conditional write compares: everything but the status. */
+const revisionTag = ({ id, revision }: Version): string => `${id}.${revision}`;
+
+const versionTag = (version: Version): string => `${revisionTag(version)}.${version.statusVersion}`;
+
+/** A strong entity tag, opaque to clients: the same version has the same bytes. */
+export const etagOf = (version: Version): string => `"${versionTag(version)}"`;
 
 const entityTag = /^(W\/)?"([\x21\x23-\x7e\x80-\xff]*)"$/;
 
 const parse = (header: string | undefined, name: string): Tags | undefined => {
   if (header === undefined) return undefined;
   if (header.trim() === '*') return '*';
-  // A tag of ours has no comma in it, and a foreign one matches nothing, cut or whole.
+  // No tag of this API has a comma in it, and any other tag matches nothing, split or whole.
   const items = header.split(',').map((item) => item.trim());
   return items
     .filter((item) => item !== '')
@@ -61,7 +74,7 @@ const parse = (header: string | undefined, name: string): Tags | undefined => {
             {
               pointer: `/header/${name}`,
               code: 'bad_format',
-              message: `Must be * or a list of ETags such as "3.14".`,
+              message: `Must be * or a list of ETags such as "team-a-3f9c.3.14".`,
             },
           ],
         });
@@ -69,18 +82,19 @@ const parse = (header: string | undefined, name: string): Tags | undefined => {
     });
 };
 
-/** Throws `validation_failed` for what is no entity tag. */
+/** Throws `validation_failed` for a value that is not an entity tag. */
 export const preconditionsOf = (headers: IncomingHttpHeaders): Preconditions => {
   const ifMatch = parse(headers['if-match'], 'if-match');
   const ifNoneMatch = parse(headers['if-none-match'], 'if-none-match');
   return { ...(ifMatch && { ifMatch }), ...(ifNoneMatch && { ifNoneMatch }) };
 };
 
-const revisionIn = (value: string) => value.replace(/\.[^.]*$/, '');
+const hasRevision = ({ value }: Tag, current: Version): boolean =>
+  value === revisionTag(current) || value.startsWith(`${revisionTag(current)}.`);
 
 /**
- * For writes, inside the decision, so that a lost race is judged again. If-Match compares the revision only: a
- * status that moved is no reason to refuse. `undefined`: there is nothing yet. Throws `revision_mismatch`.
+ * For writes, inside the decision, so a write that lost a race is checked again. If-Match ignores the status: a status
+ * update is no reason to reject a write. `undefined`: the resource does not exist. Throws `revision_mismatch`.
  */
 export const checkPreconditions = (
   { ifMatch, ifNoneMatch }: Preconditions,
@@ -89,25 +103,26 @@ export const checkPreconditions = (
   const matches =
     ifMatch === undefined ||
     (current !== undefined &&
-      (ifMatch === '*' ||
-        ifMatch.some(({ weak, value }) => !weak && revisionIn(value) === String(current.revision))));
+      (ifMatch === '*' || ifMatch.some((tag) => !tag.weak && hasRevision(tag, current))));
   if (!matches) throw new Problem('revision_mismatch');
   const collides =
     ifNoneMatch !== undefined &&
     current !== undefined &&
-    (ifNoneMatch === '*' || ifNoneMatch.some(({ value }) => revisionIn(value) === String(current.revision)));
+    (ifNoneMatch === '*' || ifNoneMatch.some((tag) => hasRevision(tag, current)));
   if (collides)
-    throw new Problem('revision_mismatch', ifNoneMatch === '*' ? { detail: 'It exists already.' } : {});
+    throw new Problem(
+      'revision_mismatch',
+      ifNoneMatch === '*' ? { detail: 'The resource exists already.' } : {},
+    );
 };
 
-/** For reads: whether the caller has exactly this representation already. */
+/** For reads: whether the caller already has exactly this representation. */
 export const isNotModified = ({ ifNoneMatch }: Preconditions, current: Version): boolean => {
   if (ifNoneMatch === undefined) return false;
-  const { revision, statusVersion } = current;
-  return ifNoneMatch === '*' || ifNoneMatch.some(({ value }) => value === `${revision}.${statusVersion}`);
+  return ifNoneMatch === '*' || ifNoneMatch.some(({ value }) => value === versionTag(current));
 };
 
-/** Puts the ETag on the answer. True: answer 304 without a body, `return reply.code(304).send()`. */
+/** Sets the ETag header. True: send 304 without a body, `return reply.code(304).send()`. */
 export const unchanged = (request: FastifyRequest, reply: FastifyReply, current: Version): boolean => {
   reply.header('etag', etagOf(current));
   return isNotModified(preconditionsOf(request.headers), current);

@@ -10,7 +10,7 @@ import { faultCodes } from './faults.ts';
 import type { App } from './server.ts';
 import { remainingFaults } from './validation.ts';
 
-/** What each code is in HTTP; the one place that knows. */
+/** The HTTP status of each code. */
 export const statusOf = {
   validation_failed: 400,
   malformed: 400,
@@ -53,12 +53,12 @@ export const statusOf = {
   busy: 503,
 } as const satisfies Record<ProblemCode, number>;
 
-/** RFC 9457 `type`: a stable name. Nothing answers under it; docs/errors.md says what it means. */
+/** RFC 9457 `type`: a stable name that is not dereferenceable; docs/errors.md explains it. */
 export const typeOf = (code: ProblemCode) => `urn:knada:problem:${code}`;
 
 export const problemMediaType = 'application/problem+json';
 
-/** Said with every 503 that does not know better. */
+/** The default Retry-After of a 503. */
 const defaultRetrySeconds = 5;
 
 export const FaultSchema = closed(
@@ -122,12 +122,12 @@ const frameworkCodes: Readonly<Record<string, ProblemCode>> = {
 };
 
 const sentences: Readonly<Record<string, string>> = {
-  FST_ERR_CTP_INVALID_CONTENT_LENGTH: 'The body is not as long as Content-Length says.',
-  FST_ERR_CTP_EMPTY_JSON_BODY: 'The body is empty; the content type promises JSON.',
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: 'The length of the body does not match Content-Length.',
+  FST_ERR_CTP_EMPTY_JSON_BODY: 'The body is empty, but the content type is JSON.',
   FST_ERR_CTP_INVALID_JSON_BODY: 'The body is not valid JSON.',
 };
 
-/** What an error means to the caller. Whatever nobody foresaw is `internal`, with the error as its cause. */
+/** An error as a problem. Any unexpected error is `internal`, with the error as its cause. */
 export const toProblem = (error: unknown): Problem => {
   if (error instanceof Problem) return error;
   if (error instanceof Unavailable) return new Problem('upstream_unavailable', { cause: error });
@@ -173,7 +173,7 @@ const notFound =
     return send(new Problem('method_not_allowed'), request, reply);
   };
 
-/** Which methods a path answers, learned from the routes as they are declared. */
+/** The methods that a path supports, collected from the routes as they are declared. */
 const methodsByPath = () => {
   const routes = new Map<string, Set<string>>();
   const fits = (pattern: string, path: readonly string[]) => {
@@ -195,8 +195,8 @@ const methodsByPath = () => {
 };
 
 /**
- * Makes every error a problem document: what handlers and hooks throw, what the router does not find, what the
- * body parser and the validators refuse. Call it before any route is declared.
+ * Makes every error a problem document: errors of handlers and hooks, unknown routes, and what the body parser and the
+ * validators refuse. Call it before any route is declared.
  */
 export const registerProblems = (app: App): void => {
   const methods = methodsByPath();
@@ -211,14 +211,14 @@ export const registerProblems = (app: App): void => {
   app.setNotFoundHandler(notFound(methods));
 };
 
-/** Fastify stops at the first part of a request that does not fit; the caller shall hear of the others as well. */
+/** Fastify stops at the first invalid part of a request; this reports the faults of all parts. */
 const withAllFaults = (problem: Problem, error: unknown, request: FastifyRequest) => {
   const faults = remainingFaults(error, request);
   if (faults.length === 0) return problem;
   return new Problem('validation_failed', { errors: [...(problem.errors ?? []), ...faults] });
 };
 
-/** Fastify's `frameworkErrors`: what the router refuses before there is a route. */
+/** Fastify's `frameworkErrors`: what the router refuses before it finds a route. */
 export const answerRouterError = (
   error: FastifyError,
   request: FastifyRequest,
@@ -227,7 +227,7 @@ export const answerRouterError = (
   send(toProblem(error), request, reply);
 };
 
-/** Fastify's `clientErrorHandler`: bytes that are not HTTP, or too many of them. There is no request to answer on. */
+/** Fastify's `clientErrorHandler`: bytes that are not HTTP, or too many of them. There is no request object. */
 export const answerBrokenHttp = (error: NodeJS.ErrnoException, socket: Socket): void => {
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy(error);
@@ -251,7 +251,7 @@ export const answerBrokenHttp = (error: NodeJS.ErrnoException, socket: Socket): 
   );
 };
 
-/** docs/errors.md, whole. */
+/** The content of docs/errors.md. */
 export const errorReference = (): string => {
   const rows = Object.entries(catalogue).map(
     ([code, [title, detail]]) => [statusOf[code as ProblemCode], code, title, detail] as const,

@@ -15,7 +15,7 @@ export type App = FastifyInstance<
 >;
 
 interface ServerOptions {
-  /** Without one nothing is logged. */
+  /** Without a logger nothing is logged. */
   readonly logger?: FastifyBaseLogger;
   /** How many proxies in front of us append to X-Forwarded-For: 1 behind Cloud Run, 0 on a laptop. */
   readonly trustedProxies?: number;
@@ -25,8 +25,8 @@ interface ServerOptions {
 export const bodyLimitBytes = 64 * 1024;
 
 /**
- * An empty server with what cannot be added later: request ids of our own making, limits, our answers to what is
- * no request at all, problem details for every error and our rules of validation. It does not listen.
+ * An empty server with what cannot be added later: generated request ids, limits, responses to malformed requests,
+ * problem details for every error and the validation rules. It does not listen.
  */
 export const createServer = (options: ServerOptions = {}): App => {
   const app: App = fastify({
@@ -37,9 +37,9 @@ export const createServer = (options: ServerOptions = {}): App => {
     trustProxy: options.trustedProxies ? hopsTrusted(options.trustedProxies) : false,
     // Google's front end keeps idle connections for 600 s; were we to close first, it would answer 502.
     keepAliveTimeout: 620_000,
-    // A request has this long to arrive; an answer may take as long as it likes (streams).
+    // The time limit to receive a request; a response has none (streams).
     requestTimeout: 30_000,
-    // While closing we finish what still arrives; Fastify's own 503 would not be a problem document.
+    // Requests that arrive while closing are finished; Fastify's own 503 would not be a problem document.
     return503OnClosing: false,
     forceCloseConnections: 'idle',
     routerOptions: { ignoreTrailingSlash: false, ignoreDuplicateSlashes: false, maxParamLength: 256 },
@@ -53,8 +53,8 @@ export const createServer = (options: ServerOptions = {}): App => {
 };
 
 /**
- * Node hangs up on connections that are idle when the server begins to close, but not on those that become idle
- * afterwards: a request in flight would hold the closing up until its client’s connection times out.
+ * Node closes connections that are idle when the server begins to close, but not those that become idle later: a
+ * request in flight would delay the close until its client’s connection times out.
  */
 const releaseConnections = (app: App) => {
   app.addHook('preClose', async () => {
@@ -64,5 +64,5 @@ const releaseConnections = (app: App) => {
   });
 };
 
-/** The sender's address is the one that the outermost of our own proxies wrote; what stands left of it is hearsay. */
+/** The client's address is the one that the outermost trusted proxy wrote; entries left of it are untrusted. */
 const hopsTrusted = (proxies: number) => (_address: string, hop: number) => hop < proxies;

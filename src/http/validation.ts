@@ -13,7 +13,7 @@ declare module 'fastify' {
   }
 }
 
-/** More than a person reads and less than an amplifier needs. */
+/** Enough faults for a person, and too few to amplify a request. */
 const maxFaults = 500;
 
 const strictness = {
@@ -30,15 +30,15 @@ const parts = ['params', 'body', 'querystring', 'headers'] as const;
 type Part = (typeof parts)[number];
 const isPart = (part: unknown): part is Part => parts.some((known) => known === part);
 
-/** Where a fault of this part points to. */
+/** The pointer prefix of faults in each part. */
 const prefixOf = { params: '/path', body: '', querystring: '/query', headers: '/header' } as const;
 
 type Compile = () => void;
 const compilersOf = new WeakMap<App, Compile[]>();
 
-/** The app's Ajv for bodies (as sent, nothing coerced) or for what arrives as text (coerced). */
+/** The app's Ajv for bodies (not coerced) or for parts that are sent as text (coerced). */
 const createAjv = (app: App, coerceTypes: boolean) => {
-  // Strict numbers are told apart before coercion only: 1e400 would become Infinity and pass every bound.
+  // Numbers are checked before coercion: 1e400 would become Infinity and pass every bound.
   const ajv = new Ajv({ ...strictness, coerceTypes, strictNumbers: !coerceTypes });
   addFormats.default(ajv, ['email', 'uri', 'date-time', 'uuid']);
   for (const schema of Object.values(app.getSchemas())) ajv.addSchema(schema as object);
@@ -60,9 +60,9 @@ const toFaults = (errors: readonly ErrorObject[], part: Part): readonly Fault[] 
   });
 
 /**
- * Validates requests and serialises answers by the routes’ schemas. Bodies are taken as they are: nothing is
- * coerced, filled in or dropped. A path that does not fit its pattern is `not_found`: what cannot exist answers as
- * what does not exist. Schemas are compiled when they are first used; `compileSchemas` does it for all at once.
+ * Validates requests and serialises responses by the routes’ schemas. Bodies are validated as sent: nothing is
+ * coerced, defaulted or dropped. A path parameter that does not match its pattern is `not_found`, like a resource that
+ * does not exist. Schemas are compiled on first use; `compileSchemas` compiles all of them at once.
  */
 export const registerValidation = (app: App): void => {
   const compilers: Compile[] = [];
@@ -108,7 +108,7 @@ const bodyMissing = () =>
     errors: [{ pointer: '', code: 'required', message: 'This operation needs a JSON body.' }],
   });
 
-/** An operation without a body takes `{}` and nothing more: what is sent and not read would be dropped in silence. */
+/** An operation without a body accepts only `{}`: anything else would be dropped silently. */
 const bodyRefused = (body: unknown) => {
   if (typeof body !== 'object' || body === null) return undefined;
   const errors = Object.keys(body)
@@ -117,7 +117,7 @@ const bodyRefused = (body: unknown) => {
   return errors.length > 0 ? new Problem('validation_failed', { errors }) : undefined;
 };
 
-/** The faults in the parts of a request that Fastify did not look at after `error` ended its validation. */
+/** The faults in the parts of a request that Fastify did not validate after `error` ended its validation. */
 export const remainingFaults = (error: unknown, request: FastifyRequest): readonly Fault[] => {
   if (!(error instanceof Problem) || error.code !== 'validation_failed') return [];
   const part = 'validationContext' in error ? error.validationContext : undefined;
@@ -137,8 +137,8 @@ export const remainingFaults = (error: unknown, request: FastifyRequest): readon
 };
 
 /**
- * For routes with `attachValidation`, whose bodies have rules beside their schema: throws every fault of both at
- * once, or whatever else ended the validation.
+ * For routes with `attachValidation`, whose bodies have rules in addition to their schema: throws the faults of both
+ * together, or the other error that ended the validation.
  */
 export const assertFits = (request: FastifyRequest, more: readonly Fault[]): void => {
   const { validationError } = request;

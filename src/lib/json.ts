@@ -1,4 +1,4 @@
-/** A JSON object whose fields nobody has checked yet. */
+/** A JSON object with unchecked fields. */
 export type JsonObject = Readonly<Record<string, unknown>>;
 
 export const isObject = (value: unknown): value is JsonObject =>
@@ -20,7 +20,7 @@ export const textAt = (value: unknown, ...path: readonly string[]): string => {
   return typeof found === 'string' ? found : '';
 };
 
-/** The same text for the same JSON, in whatever order its keys were written. */
+/** The same text for the same JSON, in any order of its keys. */
 export const canonicalJson = (value: unknown): string =>
   JSON.stringify(value, (_key, inner: unknown) =>
     isObject(inner)

@@ -1,7 +1,7 @@
 import Type, { type Static } from 'typebox';
 import { closed, oneOf, ref } from '../lib/schema.ts';
 
-/** Why an entry of an allowlist cannot be used. The codes are part of the API. */
+/** Why an allowlist entry cannot be used. The codes are part of the API. */
 export const EntryProblem = {
   EmptyEntry: 'empty_entry',
   OneEntryPerItem: 'one_entry_per_item',
@@ -33,7 +33,7 @@ export const EntryProblem = {
 } as const;
 export type EntryProblem = (typeof EntryProblem)[keyof typeof EntryProblem];
 
-/** What was changed or is worth a look in an entry that can be used. */
+/** Remarks about an entry that can be used. */
 export const EntryWarning = {
   Normalized: 'normalized',
   Duplicate: 'duplicate',
@@ -41,11 +41,11 @@ export const EntryWarning = {
 } as const;
 export type EntryWarning = (typeof EntryWarning)[keyof typeof EntryWarning];
 
-/** An entry as it is understood. Parsing `entry` again gives the same, without the warnings about its text. */
+/** A parsed entry. Parsing `entry` again gives the same result without the warnings about its text. */
 export const AllowlistEntry = closed(
   {
     entry: Type.String({
-      description: 'The canonical form; the port is always written.',
+      description: 'The canonical form, always with its port.',
       examples: ['pypi.org:443'],
     }),
     host: Type.String({
@@ -62,11 +62,11 @@ export const AllowlistEntry = closed(
 );
 export type AllowlistEntry = Static<typeof AllowlistEntry>;
 
-/** An entry that cannot be used, where it stood in the list and why. */
+/** An entry that cannot be used, its position in the list, and the reason. */
 export const AllowlistError = closed(
   {
     index: Type.Integer({ minimum: 0 }),
-    entry: Type.String({ description: 'As it was written.', examples: ['*.nav.no'] }),
+    entry: Type.String({ description: 'The entry as it was sent.', examples: ['*.nav.no'] }),
     code: Type.Unsafe<EntryProblem>({
       type: 'string',
       enum: Object.values(EntryProblem),
@@ -83,7 +83,7 @@ export const AllowlistError = closed(
 );
 export type AllowlistError = Static<typeof AllowlistError>;
 
-/** The good entries and the bad ones apart. A list with any error is not used at all. */
+/** The valid entries and the errors. A list with an error is rejected as a whole. */
 export const ParsedAllowlist = closed(
   { entries: Type.Array(ref(AllowlistEntry)), errors: Type.Array(ref(AllowlistError)) },
   { $id: 'ParsedAllowlist' },

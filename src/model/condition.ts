@@ -13,17 +13,17 @@ export const conditionTypes = [
 export type ConditionType = (typeof conditionTypes)[number];
 
 /**
- * One aspect of the truth. Unknown means that we could not find out; it is never shown as True or False.
- * A condition whose feature is not in use is absent.
+ * One aspect of a team’s status. Unknown means that it could not be determined; it is never reported as True or False.
+ * The condition of a feature that is not in use is absent.
  */
 export const Condition = closed(
   {
     type: oneOf(conditionTypes, { examples: ['Applied'] }),
     status: oneOf(['True', 'False', 'Unknown']),
-    reason: Type.String({ description: 'CamelCase, for programs.', examples: ['AsOrdered'] }),
+    reason: Type.String({ description: 'Machine-readable reason in CamelCase.', examples: ['AsOrdered'] }),
     message: Type.String({
-      description: 'A sentence, for people.',
-      examples: ['Everything ordered is in the cluster.'],
+      description: 'The reason in a sentence.',
+      examples: ['All objects are applied.'],
     }),
     lastTransitionTime: Instant,
   },
@@ -33,10 +33,10 @@ export type Condition = Static<typeof Condition>;
 
 export const phases = ['Pending', 'Applying', 'Ready', 'Degraded', 'Deleting'] as const;
 
-/** Where a team or its notebook stands, on the whole. */
+/** Summary of a team’s or a notebook’s status. */
 export const Phase = oneOf(phases, {
   $id: 'Phase',
   description:
-    'Pending: nothing applied yet. Applying: on its way. Ready: as ordered. Degraded: was Ready and is not, or every try is spent. Deleting.',
+    'Pending: nothing is applied yet. Applying: a change is being applied. Ready: the notebook is as ordered. Degraded: it was Ready and no longer is, or all retries have failed. Deleting: it is being deleted.',
 });
 export type Phase = (typeof phases)[number];

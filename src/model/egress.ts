@@ -4,33 +4,36 @@ import { closed, Instant, nullable, oneOf, ref } from '../lib/schema.ts';
 export const FilteredAddress = closed(
   {
     address: Type.String({ examples: ['10.0.0.1'] }),
-    range: Type.String({ description: 'Why it is not opened.', examples: ['private'] }),
+    range: Type.String({
+      description: 'The reserved range that the address is in, which is never opened.',
+      examples: ['private'],
+    }),
   },
   { $id: 'FilteredAddress' },
 );
 
-/** An entry of the list and what it opens now. */
+/** An entry of the allowlist and what it opens now. */
 export const EgressEntry = closed(
   {
     entry: Type.String({ examples: ['pypi.org:443'] }),
     host: Type.String({ examples: ['pypi.org'] }),
     ports: Type.String({
-      description: 'One port, or the first and the last.',
+      description: 'One port, or the first and the last of a range.',
       examples: ['443', '6005-6010'],
     }),
     status: oneOf(
       ['resolved', 'unresolved', 'blocked_private_answer', 'too_many_addresses', 'ipv6_only', 'stale'],
       {
         description:
-          'stale: what is open is what was known at `since`. too_many_addresses: only some are open. With the others but resolved nothing is.',
+          'resolved: all addresses are open. stale: the addresses known at `since` are open. too_many_addresses: only some are open. Otherwise none are.',
       },
     ),
     addresses: Type.Array(Type.String(), {
-      description: 'What is open while a notebook runs.',
+      description: 'The addresses that are open while a notebook runs.',
       examples: [['151.101.0.223']],
     }),
     filtered: Type.Array(ref(FilteredAddress), {
-      description: 'What DNS answers and no notebook may reach.',
+      description: 'Addresses that DNS answers but that no notebook may reach.',
     }),
     message: Type.Optional(Type.String({ examples: ['DNS did not answer in time.'] })),
     since: Type.Optional(Instant),
@@ -47,24 +50,25 @@ export const EgressPolicyRef = closed(
   { $id: 'EgressPolicyRef' },
 );
 
-/** Where a team’s notebooks may connect to. */
+/** The destinations that a team’s notebooks may connect to. */
 export const Egress = closed(
   {
-    enabled: Type.Boolean({ description: 'Whether the team has opted in; if not, everything is open.' }),
+    enabled: Type.Boolean({ description: 'Whether the allowlist is enabled; if not, all egress is open.' }),
     effective: nullable(
       Type.Boolean({
-        description: 'Whether the restriction holds; null without one, and when the cluster does not say.',
+        description:
+          'Whether the restriction is enforced; null without one, and when the cluster does not answer.',
       }),
     ),
-    because: Type.String({ examples: ['Notebooks reach the allowlist and nothing else.'] }),
+    because: Type.String({ examples: ['Notebooks can reach the allowlist and nothing else.'] }),
     widenedBy: Type.Array(Type.String(), {
-      description: 'Policies of others that open more than the list.',
+      description: 'Policies that this product does not manage and that open more than the allowlist.',
       examples: [['allow-all']],
     }),
     entries: Type.Array(ref(EgressEntry)),
     policies: nullable(
       Type.Array(ref(EgressPolicyRef), {
-        description: 'Ours that are in force for notebooks; null when the cluster does not say.',
+        description: 'The managed policies that apply to notebooks; null when the cluster does not answer.',
       }),
     ),
   },
@@ -74,7 +78,7 @@ export const Egress = closed(
       {
         enabled: true,
         effective: true,
-        because: 'Notebooks reach the allowlist and nothing else.',
+        because: 'Notebooks can reach the allowlist and nothing else.',
         widenedBy: [],
         entries: [
           {
@@ -108,7 +112,7 @@ export const EgressQuestion = closed(
   {
     destination: Type.String({
       maxLength: 2048,
-      description: 'A host with a port, 443 when there is none; a URL will do.',
+      description: 'A host, optionally with a port (default 443), or a URL.',
       examples: ['dm08-scan.adeo.no:1521'],
     }),
   },
@@ -117,10 +121,15 @@ export const EgressQuestion = closed(
 
 export const EgressAnswer = closed(
   {
-    allowed: Type.Boolean({ description: 'Whether a notebook that runs now may connect there.' }),
+    allowed: Type.Boolean({
+      description: 'Whether a notebook that is running now may connect to the destination.',
+    }),
     because: Type.String({ examples: ['dm08-scan.adeo.no:1521 opens it, at 198.35.26.96.'] }),
     entry: Type.Optional(
-      Type.String({ description: 'The entry that opens it.', examples: ['dm08-scan.adeo.no:1521'] }),
+      Type.String({
+        description: 'The allowlist entry that opens the destination.',
+        examples: ['dm08-scan.adeo.no:1521'],
+      }),
     ),
   },
   { $id: 'EgressAnswer' },

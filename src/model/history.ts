@@ -4,13 +4,13 @@ import { Change } from './change.ts';
 import { NotebookSpec } from './notebook.ts';
 import { pageOf } from './page.ts';
 
-/** What somebody did: who, when, and from what to what. */
+/** One change: who made it, when, and what changed. */
 export const HistoryItem = closed(
   {
-    n: Type.Integer({ minimum: 1, description: 'Counts the entries of a team.' }),
+    n: Type.Integer({ minimum: 1, description: 'Number of the entry within its team.' }),
     at: Instant,
     by: Type.String({
-      description: 'The person, or the part of the platform, that did it.',
+      description: 'The person or the part of the platform that made the change.',
       examples: ['kari.nordmann@nav.no'],
     }),
     action: oneOf([
@@ -36,13 +36,13 @@ export const HistoryItem = closed(
     ]),
     reason: Type.Optional(
       Type.String({
-        description: 'A sentence, for people, where the action alone does not say why.',
+        description: 'Why it happened, in a sentence, when the action alone does not say.',
         examples: ['No activity for 60 minutes.'],
       }),
     ),
     revision: nullable(
       Type.Integer({
-        description: 'The notebook revision it led to; restore takes this number.',
+        description: 'The resulting notebook revision, which restoreRevision accepts.',
         examples: [3],
       }),
     ),
@@ -55,5 +55,5 @@ export type HistoryItem = Static<typeof HistoryItem>;
 
 export const HistoryPage = pageOf(ref(HistoryItem), 'HistoryPage');
 
-/** A history entry before the store has numbered it. */
+/** A history entry before the store assigns its number. */
 export type HistoryEvent = Omit<HistoryItem, 'n'>;

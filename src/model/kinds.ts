@@ -1,4 +1,4 @@
-/** The kinds of Kubernetes objects that this product reads or writes, each in the one version that it knows. */
+/** The kinds of Kubernetes objects that this product reads or writes, each in the one supported version. */
 export const kinds = {
   namespace: { apiVersion: 'v1', kind: 'Namespace' },
   serviceAccount: { apiVersion: 'v1', kind: 'ServiceAccount' },

@@ -3,16 +3,19 @@ import { closed, oneOf } from '../lib/schema.ts';
 
 const bound = (description: string) =>
   Type.Optional(
-    Type.Unknown({ description: `${description} In the field’s own form: a number, or <n>Mi or <n>Gi.` }),
+    Type.Unknown({ description: `${description} A number, or <n>Mi or <n>Gi, as in the field.` }),
   );
 
-/** One field of an order: its default, and what it takes. */
+/** The default and the bounds of one field of an order. */
 const FieldLimits = closed({
   path: Type.String({ description: 'JSON pointer into the order.', examples: ['/resources/cpu/limit'] }),
   type: oneOf(['number', 'integer', 'quantity', 'boolean', 'text', 'list']),
-  default: Type.Unknown({ description: 'What it is when nothing else is ordered.', examples: [0.5] }),
-  minimum: bound('The smallest value taken.'),
-  maximum: bound('The largest value taken; of a list, how many entries.'),
+  default: Type.Unknown({
+    description: 'The value when the order leaves it and its related fields out.',
+    examples: [0.5],
+  }),
+  minimum: bound('The smallest accepted value.'),
+  maximum: bound('The largest accepted value; for a list, the most entries.'),
   unit: Type.Optional(oneOf(['cores', 'seconds'])),
 });
 
@@ -38,7 +41,7 @@ export const NotebookLimits = closed(
 );
 export type NotebookLimits = Static<typeof NotebookLimits>;
 
-/** Bounds of what a team may order. Memory and storage in MiB, time in seconds. */
+/** Bounds of what a team may order, set by the operator. Memory and storage in MiB, time in seconds. */
 export const Limits = closed({
   cpuMin: Type.Number({ exclusiveMinimum: 0 }),
   cpuMax: Type.Number({ exclusiveMinimum: 0 }),
@@ -53,6 +56,7 @@ export const Limits = closed({
 });
 export type Limits = Static<typeof Limits>;
 
+/** The bounds when the operator sets none. */
 export const defaultLimits: Limits = {
   cpuMin: 0.1,
   cpuMax: 16,

@@ -16,5 +16,8 @@ export const Manifest = Type.Unsafe<{ apiVersion: string; kind: string } & Recor
 
 export const Manifests = closed(
   { items: Type.Array(ref(Manifest)) },
-  { $id: 'Manifests', description: 'What is applied, in this order. Secrets show their keys only.' },
+  {
+    $id: 'Manifests',
+    description: 'The applied objects, in the order in which they are applied. Secrets show only their keys.',
+  },
 );

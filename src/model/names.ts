@@ -1,4 +1,4 @@
-/** A team as its names are made from it. */
+/** The parts of a team that its names are derived from. */
 export interface TeamName {
   readonly slug: string;
   readonly id: string;
@@ -10,7 +10,7 @@ export const namespaceOf = (id: string): string => `team-${id}`;
 /** The Kubernetes service account that the team’s notebooks run as, in its own namespace. */
 export const serviceAccountOf = (id: string): string => id;
 
-/** The e-mail of the team’s Google service account. An id has 7 to 30 characters, just what Google accepts. */
+/** The e-mail of the team’s Google service account. An id has 7 to 30 characters; Google accepts 6 to 30. */
 export const googleServiceAccount = (id: string, googleProject: string): string =>
   `${id}@${googleProject}.iam.gserviceaccount.com`;
 
@@ -18,10 +18,10 @@ export const googleServiceAccount = (id: string, googleProject: string): string 
 export const secretName = (id: string, googleProject: string): string =>
   `projects/${googleProject}/secrets/${id}`;
 
-/** The environment variable in which a notebook finds the name of its secret. */
+/** The environment variable that holds the name of the team’s secret in a notebook. */
 export const secretVariable = 'KNADA_TEAM_SECRET';
 
-/** Unique in the cluster, because the chart names cluster-wide objects after it; at most 41 of Helm’s 53 characters. */
+/** Unique in the cluster, because the chart names cluster-wide objects after it; at most 41 characters, Helm allows 53. */
 export const releaseNameOf = (id: string): string => `jupyterhub-${id}`;
 
 /** An address from a template with the placeholders {slug}, {id} and {namespace}; never ends in a slash. */
@@ -33,8 +33,8 @@ export const hubUrl = (template: string, team: TeamName): string =>
     .replace(/\/+$/, '');
 
 /**
- * A hub user’s name in the path of their server, as JupyterHub writes it (`url_escape_path`): a notebook server knows
- * its own paths in that form alone, with the @ of an e-mail as it is.
+ * A hub user’s name in the path of their server, as JupyterHub writes it (`url_escape_path`): a notebook server accepts
+ * its own paths only in that form, with the @ of an e-mail address unescaped.
  */
 export const serverSegment = (user: string): string =>
   encodeURIComponent(user)

@@ -2,6 +2,7 @@ import { at, isObject, type JsonObject } from '../lib/json.ts';
 import { mebibytes, printMebibytes } from '../lib/quantity.ts';
 import { defaultLimits, type Limits, type NotebookLimits } from './limits.ts';
 import type { NotebookOrder, NotebookSpec } from './notebook.ts';
+import type { PlannedChange } from './plan.ts';
 
 type Leaf = string | number | boolean | null | readonly unknown[];
 
@@ -41,11 +42,8 @@ export interface NotebookField<T = unknown> {
   readonly unit?: 'cores' | 'seconds';
   readonly atMost?: Relation;
   readonly atLeast?: Relation;
-  /**
-   * When a change reaches servers. `immediately`: also those that are running. `next_start`: each when it is started
-   * again. `new_homes`: home volumes that are created from then on.
-   */
-  readonly takesEffect: 'immediately' | 'next_start' | 'new_homes';
+  /** When a change reaches servers, as a plan reports it. */
+  readonly takesEffect: PlannedChange['takesEffect'];
 }
 
 const cores = ({ cpuMin, cpuMax }: Limits) => [cpuMin, cpuMax] as const;

@@ -6,56 +6,56 @@ import { Condition, Phase } from './condition.ts';
 const quantity = (description: string, example: string) =>
   Type.String({ pattern: '^[0-9]+(\\.[0-9]+)?(Mi|Gi)$', maxLength: 16, description, examples: [example] });
 
-/** What is configured, with every field present. Bounds are the platform’s (GET /v1/limits). */
+/** A complete configuration. notebook-fields.ts has a row with default and bounds for every field. */
 export const NotebookSpec = closed(
   {
     resources: closed({
       cpu: closed({
-        guarantee: Type.Number({ description: 'Cores that a notebook always has.', examples: [0.2] }),
-        limit: Type.Number({ description: 'Cores that a notebook may use at most.', examples: [0.5] }),
+        guarantee: Type.Number({ description: 'Cores that are reserved for a notebook.', examples: [0.2] }),
+        limit: Type.Number({ description: 'The most cores that a notebook may use.', examples: [0.5] }),
       }),
       memory: closed({
-        guarantee: quantity('Memory that a notebook always has, as <n>Mi or <n>Gi.', '1Gi'),
-        limit: quantity('Memory that a notebook may use; above it the kernel is killed.', '2Gi'),
+        guarantee: quantity('Memory that is reserved for a notebook, as <n>Mi or <n>Gi.', '1Gi'),
+        limit: quantity('The most memory that a notebook may use; above it the kernel is killed.', '2Gi'),
       }),
     }),
     image: nullable(
       Type.String({
         maxLength: 1024,
         description:
-          'The team’s own image with its tag, pinned by digest when ordered. null: only the standard environments.',
+          'The team’s own image with its tag; it is pinned by digest when ordered. null: standard environments only.',
         examples: ['ghcr.io/navikt/my-notebook:20261123-090000-abc1234'],
       }),
     ),
     culling: closed({
       timeoutSeconds: Type.Integer({
-        description: 'A notebook that was idle for longer than this is switched off.',
+        description: 'A server that is idle for longer than this is stopped.',
         examples: [3600],
       }),
       maxAgeSeconds: Type.Integer({
-        description: 'A notebook that has run for longer than this is switched off, idle or not.',
+        description: 'A server that has run for longer than this is stopped, idle or not.',
         examples: [604800],
       }),
-      keepBusyKernels: Type.Boolean({ description: 'A running computation counts as activity.' }),
+      keepBusyKernels: Type.Boolean({ description: 'Whether a busy kernel counts as activity.' }),
     }),
     allowlist: closed({
       enabled: Type.Boolean({
-        description: 'false: no restriction. true: notebooks reach the listed hosts and nothing else.',
+        description: 'Whether notebooks can reach only the listed hosts. false: no restriction.',
       }),
       hosts: Type.Array(
         Type.String({ maxLength: 65536, examples: ['pypi.org', 'informatica.nav.no:6005-6010'] }),
         {
-          description: 'host[:port[-port]]; the port is 443 when none is given.',
+          description: 'host[:port[-port]]; the default port is 443.',
         },
       ),
     }),
     storage: closed({
-      home: quantity('Size of each member’s home volume. It can only grow.', '10Gi'),
+      home: quantity('Size of each member’s home volume. It can grow but not shrink.', '10Gi'),
     }),
     pip: closed({
       userInstallByDefault: Type.Boolean({
         description:
-          'Sets PIP_USER=1: what pip installs lands in the home volume and survives a restart. What is installed globally is gone with the next stop.',
+          'Sets PIP_USER=1: packages that pip installs are stored in the home volume and survive a restart. Packages that are installed globally are lost when the server stops.',
       }),
     }),
   },
@@ -81,7 +81,7 @@ interface JsonSchema {
 
 const isSchema = (value: unknown): value is JsonSchema => typeof value === 'object' && value !== null;
 
-/** The same fields, every one optional; with `alsoNull` each may be null as well. One source for three shapes. */
+/** The schema with every field optional and, with `alsoNull`, nullable. */
 const relaxed = (schema: JsonSchema, alsoNull: boolean): JsonSchema => {
   const { required: _required, $id: _id, ...rest } = schema;
   const type = alsoNull && typeof rest.type === 'string' ? { type: [rest.type, 'null'] } : {};
@@ -98,7 +98,7 @@ const exampleOrder = {
   culling: { timeoutSeconds: 7200 },
 };
 
-/** The body of PUT: what is left out takes its default; `{}` is a valid order. */
+/** The body of PUT: fields that are left out take their defaults; `{}` is a valid order. */
 export const NotebookOrder = Type.Unsafe<Partially<NotebookSpec>>({
   ...relaxed({ ...NotebookSpec }, false),
   $id: 'NotebookOrder',
@@ -106,7 +106,7 @@ export const NotebookOrder = Type.Unsafe<Partially<NotebookSpec>>({
 });
 export type NotebookOrder = Static<typeof NotebookOrder>;
 
-/** The body of PATCH, a merge patch (RFC 7396): null means back to the default. */
+/** The body of PATCH, a merge patch (RFC 7396): null resets a field to its default. */
 export const NotebookPatch = Type.Unsafe<Nullably<NotebookSpec>>({
   ...relaxed({ ...NotebookSpec }, true),
   type: 'object',
@@ -115,16 +115,18 @@ export const NotebookPatch = Type.Unsafe<Nullably<NotebookSpec>>({
 });
 export type NotebookPatch = Static<typeof NotebookPatch>;
 
-/** The pinned image of the team, as it was found in its registry. */
+/** The team’s image, pinned to the digest that its registry had. */
 export const NotebookImage = closed(
   {
     reference: Type.String({
-      description: 'As ordered, with the tag.',
+      description: 'The image as ordered, with its tag.',
       examples: ['ghcr.io/navikt/my-notebook:20261123-090000-abc1234'],
     }),
-    digest: Type.String({ description: 'What runs.', examples: [`sha256:${'a'.repeat(64)}`] }),
+    digest: Type.String({ description: 'The digest that runs.', examples: [`sha256:${'a'.repeat(64)}`] }),
     resolvedAt: Instant,
-    newerDigest: nullable(Type.String({ description: 'Where the tag points now, when it has moved.' })),
+    newerDigest: nullable(
+      Type.String({ description: 'The digest that the tag points to now, if it has moved.' }),
+    ),
   },
   { $id: 'NotebookImage' },
 );
@@ -136,12 +138,12 @@ export const NotebookStatus = closed(
     conditions: Type.Array(ref(Condition)),
     url: Type.String({
       format: 'uri',
-      description: 'Where the team’s members log in.',
+      description: 'Address at which the team’s members log in.',
       examples: ['https://team-a.jupyter.knada.io'],
     }),
     image: Type.Optional(ref(NotebookImage)),
     observedRevision: Type.Integer({
-      description: 'The newest notebook revision that the cluster has in full; 0 for none.',
+      description: 'The newest notebook revision that is fully applied; 0 for none.',
     }),
   },
   { $id: 'NotebookStatus' },
@@ -152,10 +154,10 @@ export const Notebook = closed(
   {
     spec: ref(NotebookSpec),
     status: ref(NotebookStatus),
-    revision: Type.Integer({ minimum: 1, description: 'Counts what people asked for.' }),
+    revision: Type.Integer({ minimum: 1, description: 'Rises with every requested change.' }),
     createdAt: Instant,
     updatedAt: Instant,
-    updatedBy: Type.String({ description: 'Who asked last.', examples: ['kari.nordmann@nav.no'] }),
+    updatedBy: Type.String({ description: 'Who made the last change.', examples: ['kari.nordmann@nav.no'] }),
   },
   { $id: 'Notebook' },
 );
@@ -164,7 +166,7 @@ export type Notebook = Static<typeof Notebook>;
 export const RetryOrder = closed(
   {
     force: Type.Optional(
-      Type.Boolean({ description: 'Install even when nothing has changed.', examples: [true] }),
+      Type.Boolean({ description: 'Upgrade the release even if nothing has changed.', examples: [true] }),
     ),
   },
   { $id: 'RetryOrder' },

@@ -23,12 +23,18 @@ export const Operation = closed(
     kind: oneOf(operationKinds, { examples: ['restart'] }),
     phase: oneOf(['stopping', 'starting', 'ready', 'failed'], { examples: ['starting'] }),
     progress: Type.Integer({ minimum: 0, maximum: 100, description: 'Percent.', examples: [60] }),
-    message: Type.String({ description: 'A sentence, for people.', examples: ['The notebook is starting.'] }),
+    message: Type.String({
+      description: 'The state in a sentence.',
+      examples: ['The notebook is starting.'],
+    }),
     reason: Type.Optional(
-      Type.String({ description: 'Why it failed, for programs.', examples: ['image_pull_failed'] }),
+      Type.String({ description: 'Machine-readable reason for a failure.', examples: ['image_pull_failed'] }),
     ),
     user: Type.Optional(
-      Type.String({ description: 'Whose server; absent for the hub.', examples: ['kari.nordmann@nav.no'] }),
+      Type.String({
+        description: 'Hub user whose server it is; absent for an operation on the hub.',
+        examples: ['kari.nordmann@nav.no'],
+      }),
     ),
     createdAt: Instant,
     updatedAt: Instant,

@@ -3,14 +3,28 @@ import { closed, oneOf, ref } from '../lib/schema.ts';
 import { Change } from './change.ts';
 import { Manifest } from './manifest.ts';
 
+/** One difference that a plan would make, and when it reaches servers. */
+export const PlannedChange = closed(
+  {
+    ...Change.properties,
+    takesEffect: oneOf(['immediately', 'next_start', 'new_homes'], {
+      description:
+        'immediately: also for running servers. next_start: for each server when it is started the next time. new_homes: for home volumes created from then on; existing ones grow to a larger size without a restart.',
+      examples: ['immediately'],
+    }),
+  },
+  { $id: 'PlannedChange' },
+);
+export type PlannedChange = Static<typeof PlannedChange>;
+
 export const Plan = closed(
   {
-    changes: Type.Array(ref(Change)),
+    changes: Type.Array(ref(PlannedChange)),
     restartsHub: Type.Boolean({
-      description: 'Whether members are cut off from the hub for a moment. No order does that.',
+      description: 'Whether the change restarts the hub. No change of a notebook does.',
     }),
     runningServers: oneOf(['unaffected', 'next_start', 'now'], {
-      description: 'When a server that runs now meets the change.',
+      description: 'When the first of the changes reaches the servers that are running now.',
     }),
     manifests: Type.Optional(Type.Array(ref(Manifest))),
   },

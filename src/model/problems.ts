@@ -1,51 +1,51 @@
 /**
  * The catalogue of errors. A code is API: once released it keeps its meaning. What a code means in HTTP is
- * decided in http/problem.ts alone.
+ * decided only in http/problem.ts.
  */
 export const catalogue = {
   validation_failed: [
     'Validation failed',
-    'The request does not fit its schema or its bounds; errors lists every fault.',
+    'The request violates its schema or its bounds; errors lists every fault.',
   ],
   malformed: ['Malformed request', 'The request could not be read.'],
-  invalid_cursor: ['Invalid cursor', 'This cursor was not made by this list; start again without one.'],
+  invalid_cursor: ['Invalid cursor', 'The cursor does not belong to this list; start again without one.'],
   unauthenticated: [
     'Not signed in',
     'Send a bearer token of a configured issuer in the Authorization header.',
   ],
-  forbidden: ['Forbidden', 'You may not do this.'],
-  not_found: ['Not found', 'There is nothing here that you may see.'],
-  method_not_allowed: ['Method not allowed', 'This path does not answer that method.'],
+  forbidden: ['Forbidden', 'You are not allowed to do this.'],
+  not_found: ['Not found', 'The resource does not exist, or you do not have access to it.'],
+  method_not_allowed: ['Method not allowed', 'This path does not support that method.'],
   team_exists: ['Team exists', 'A team with this slug exists already; choose another slug.'],
-  server_busy: ['Server busy', 'Another operation on this server is still open.'],
-  server_not_running: ['Server not running', 'The server does not run, so that there is nothing to extend.'],
+  server_busy: ['Server busy', 'Another operation on this server is in progress.'],
+  server_not_running: ['Server not running', 'The server is not running, so there is nothing to extend.'],
   no_environment: [
     'No environment',
-    'There is nothing to start: the team has no image of its own, and no environment is offered.',
+    'There is nothing to start: the team has no image of its own, and no environment is available.',
   ],
   homes_exist: [
     'Home volumes exist',
-    'The team has home volumes. Send deleteHomes=true to delete them for good.',
+    'The team has home volumes. Send deleteHomes=true to delete them permanently.',
   ],
-  secret_exists: ['Secret exists', 'The team has a secret. Send deleteSecret=true to delete it for good.'],
+  secret_exists: ['Secret exists', 'The team has a secret. Send deleteSecret=true to delete it permanently.'],
   secret_version_destroyed: [
     'Version destroyed',
-    'What this version held is gone for good; it can be neither enabled nor disabled.',
+    'The payload of this version was destroyed; the version can be neither enabled nor disabled.',
   ],
   cannot_shrink: ['Storage cannot shrink', 'A home volume can only grow.'],
-  deleting: ['Being deleted', 'This is being deleted; wait until it is gone.'],
+  deleting: ['Being deleted', 'The resource is being deleted; wait until it is gone.'],
   revision_mismatch: [
     'Revision mismatch',
-    'It has changed since you read it; read it again and repeat your change.',
+    'The resource has changed since you read it; read it again and repeat your change.',
   ],
-  payload_too_large: ['Payload too large', 'The body is larger than this operation takes.'],
-  unsupported_media_type: ['Unsupported media type', 'This operation does not take that content type.'],
-  not_acceptable: ['Not acceptable', 'This operation cannot answer in a form that the Accept header takes.'],
-  uri_too_long: ['URI too long', 'The path or a parameter in it is too long.'],
+  payload_too_large: ['Payload too large', 'The body is larger than this operation accepts.'],
+  unsupported_media_type: ['Unsupported media type', 'This operation does not accept that content type.'],
+  not_acceptable: ['Not acceptable', 'This operation has no response format that the Accept header allows.'],
+  uri_too_long: ['URI too long', 'The path or one of its parameters is too long.'],
   headers_too_large: ['Header fields too large', 'The header fields are too large.'],
   invalid_allowlist: [
     'Invalid allowlist',
-    'The allowlist has entries that cannot be used; errors lists every one of them.',
+    'The allowlist has entries that cannot be used; errors lists all of them.',
   ],
   image_invalid: ['Invalid image', 'This is not an image reference.'],
   tag_required: ['Tag required', 'Name a tag.'],
@@ -53,19 +53,16 @@ export const catalogue = {
     'Registry not allowed',
     'Notebook images come from GHCR or Google Artifact Registry.',
   ],
-  image_not_allowed: ['Image not allowed', 'This team may not use that image.'],
+  image_not_allowed: ['Image not allowed', 'This team is not allowed to use that image.'],
   image_not_found_or_private: [
     'Image not found or private',
-    'The image does not exist, or the cluster may not pull it.',
+    'The image does not exist, or the cluster is not allowed to pull it.',
   ],
   tag_not_found: ['Tag not found', 'The image has no such tag.'],
-  image_broken: ['Image broken', 'The registry lists this image but a part of it is gone; build it anew.'],
+  image_broken: ['Image broken', 'The registry lists this image, but a part of it is missing; rebuild it.'],
   platform_missing: ['Platform missing', 'The image has no variant for linux/amd64.'],
-  too_many_requests: ['Too many requests', 'Slow down; Retry-After says for how long.'],
-  upstream_bad_answer: [
-    'Bad answer from upstream',
-    'A system behind this API gave an answer that makes no sense.',
-  ],
+  too_many_requests: ['Too many requests', 'Send fewer requests; Retry-After says how long to wait.'],
+  upstream_bad_answer: ['Bad answer from upstream', 'A system behind this API gave an invalid answer.'],
   upstream_unavailable: [
     'Upstream unavailable',
     'A system behind this API does not answer; try again shortly.',
@@ -73,13 +70,13 @@ export const catalogue = {
   hub_unavailable: ['Hub unavailable', 'The team’s JupyterHub does not answer; try again shortly.'],
   hub_restarting: ['Hub restarting', 'The team’s JupyterHub is restarting; try again shortly.'],
   registry_unavailable: ['Registry unavailable', 'The image registry does not answer; try again shortly.'],
-  busy: ['Busy', 'Many changes arrive at once; try again shortly.'],
-  internal: ['Internal error', 'Something went wrong here; the request id helps us to find it.'],
+  busy: ['Busy', 'Too many changes at the same time; try again shortly.'],
+  internal: ['Internal error', 'An unexpected error occurred; report the request id.'],
 } as const satisfies Record<string, readonly [title: string, detail: string]>;
 
 export type ProblemCode = keyof typeof catalogue;
 
-/** One fault of a request: where (RFC 6901 pointer into the body; query and path as `/query/…`, `/path/…`) and what. */
+/** One fault of a request: where it is (RFC 6901 pointer into the body; query and path as `/query/…`, `/path/…`) and what it is. */
 export interface Fault {
   readonly pointer: string;
   readonly code: string;
@@ -93,7 +90,7 @@ interface ProblemOptions {
   readonly cause?: unknown;
 }
 
-/** An answer that is not a success. The detail is written for the caller; the cause is for the log alone. */
+/** A response that is not a success. The detail is for the caller; the cause is only logged. */
 export class Problem extends Error {
   override readonly name = 'Problem';
   readonly code: ProblemCode;

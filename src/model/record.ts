@@ -7,10 +7,10 @@ import type { Member } from './team.ts';
 export const fieldManager = 'knada-notebooks';
 
 /**
- * Everything that is stored of a team, in one document. Instants are ISO 8601 UTC.
+ * Everything that is stored about a team, in one document. Instants are ISO 8601 UTC.
  *
- * `revision` and `notebookRevision` count what people asked for; `generation` rises with either and stamps
- * what is applied; `statusVersion` rises when what we found out has changed.
+ * `revision` and `notebookRevision` count changes that people requested; `generation` rises with either and is
+ * stamped on what is applied; `statusVersion` rises when the observed status changes.
  */
 export interface TeamRecord {
   readonly slug: string;
@@ -21,40 +21,40 @@ export interface TeamRecord {
   readonly ghcrRepositories: readonly string[];
   readonly garTeam: string | null;
   readonly revision: number;
-  /** Survives the notebook: a notebook ordered again goes on counting. 0 before the first order. */
+  /** Kept when the notebook is deleted: a notebook that is ordered again continues the count. 0 before the first order. */
   readonly notebookRevision: number;
   readonly generation: number;
   readonly notebook: NotebookRecord | null;
-  /** Set from the request to delete the team until the document itself goes. */
+  /** Set from the request to delete the team until its document is deleted. */
   readonly deletion: Deletion | null;
-  /** The HelmRelease’s spec in use, which only a platform roll-out replaces; null before the first order. */
+  /** The HelmRelease’s current spec, which only a platform roll-out replaces; null before the first order. */
   readonly release: Release | null;
   readonly status: TeamStatus;
   readonly statusVersion: number;
   readonly reconcile: ReconcileState;
   readonly culling: CullingState;
-  /** Names on the allowlist whose addresses are looked up; empty for a team that has not opted in. */
+  /** Host names on the allowlist whose addresses are resolved; empty while the allowlist is not enabled. */
   readonly egressHosts: readonly string[];
 }
 
-/** What the cull pass needs to know of a team’s servers. Instants are ISO 8601 UTC. */
+/** The state of culling for a team. Instants are ISO 8601 UTC. */
 export interface CullingState {
-  /** When the hub is to be asked next: no server can be due before. null without a notebook. */
+  /** When to ask the hub next: no server can be due earlier. null without a notebook. */
   readonly dueAt: string | null;
-  /** Looks in a row at which the hub gave no answer; sets the wait before the next. Absent for none. */
+  /** Consecutive attempts without an answer from the hub, which set the backoff. Absent for none. */
   readonly failures?: number;
-  /** By hub user name; only those of whom there is something to remember. */
+  /** By hub user name; only users with something to remember. */
   readonly servers: Readonly<Record<string, ServerMemory>>;
 }
 
 export interface ServerMemory {
-  /** Somebody asked for it to stay alive until then. */
+  /** A user extended the server until then. */
   readonly extendedUntil?: string;
-  /** When a kernel was last seen busy: as good as activity. */
+  /** When a kernel was last seen busy, which counts as activity. */
   readonly busyAt?: string;
-  /** Since when its kernels could not be asked. */
+  /** Since when its kernels could not be probed. */
   readonly probeFailingSince?: string;
-  /** When the culling last stopped it: two passes at once stop a server once, and say so once. */
+  /** When culling last stopped it: two concurrent passes stop a server once and write one history entry. */
   readonly culledAt?: string;
   /** The last stop that was requested here: the hub counts a stop, and a kernel probe before it, as activity. */
   readonly stopped?: StoppedRun;
@@ -70,13 +70,13 @@ export interface StoppedRun {
 export interface NotebookRecord {
   readonly spec: NotebookSpec;
   readonly image: NotebookImage | null;
-  /** What the registry last said of what is pinned; absent while it is there. */
+  /** Set while the registry does not have the pinned image. */
   readonly imageAbsence?: Absence;
   readonly createdAt: string;
   readonly updatedAt: string;
   readonly updatedBy: string;
   readonly deletion: NotebookDeletion | null;
-  /** Raised by retry; reaches Flux as its requestedAt, resetAt and forceAt annotations. */
+  /** Set by retryNotebook; passed to Flux as its requestedAt, resetAt and forceAt annotations. */
   readonly retry: { readonly at: string; readonly force: boolean } | null;
 }
 
@@ -90,7 +90,7 @@ export interface Deletion extends NotebookDeletion {
 }
 
 export interface Release {
-  /** Hash of the platform (chart version and values) that `spec` was rendered from. */
+  /** Hash of the platform (chart version and values) from which `spec` was rendered. */
   readonly platformHash: string;
   readonly spec: Readonly<Record<string, unknown>>;
   /** Whether the team was Ready when a roll-out gave it this release; absent for a first order and in older records. */
@@ -100,21 +100,26 @@ export interface Release {
 export interface TeamStatus {
   readonly phase: Phase;
   readonly conditions: readonly Condition[];
-  /** The newest generation and notebook revision that the cluster has in full; 0 for none. */
+  /** The newest generation and notebook revision that are fully applied; 0 for none. */
   readonly appliedGeneration: number;
   readonly appliedRevision: number;
-  /** Whether this notebook was Ready once: what breaks afterwards is Degraded, not Applying. */
+  /** Whether this notebook was Ready before: a failure afterwards is Degraded, not Applying. */
   readonly wasReady: boolean;
-  /** The hub’s users as they were last seen there; absent before the first time. */
+  /** The hub’s users when they were last listed; absent before the first time. */
   readonly hubUsers?: readonly string[];
-  /** When the team’s secret and account were last found in order, and for which generation. */
+  /** When the team’s secret and service account were last verified, and for which generation. */
   readonly provisioned?: { readonly generation: number; readonly at: string };
+  /**
+   * Fingerprint of every policy in the namespace as the last reconcile left it, in sync; absent for a team that is not
+   * restricted, and while its policies are not in sync. The tick compares it with the cluster.
+   */
+  readonly policies?: string;
 }
 
-/** What the tick needs to know; not shown to anybody. */
+/** Internal state of reconciling; not part of the API. */
 export interface ReconcileState {
-  /** When this team is to be looked at next; a store answers "who is due" by this field. */
+  /** When this team is reconciled next; stores index this field. */
   readonly dueAt: string;
-  /** Failed looks in a row; sets the wait before the next. */
+  /** Consecutive failed attempts, which set the backoff. */
   readonly failures: number;
 }

@@ -55,7 +55,10 @@ export const Server = closed(
       examples: ['https://team-a.jupyter.knada.io/user/kari.nordmann@nav.no/'],
     }),
     reason: Type.Optional(
-      Type.String({ description: 'What is wrong with it, for programs.', examples: ['unschedulable'] }),
+      Type.String({
+        description: 'Machine-readable reason for a problem with the server.',
+        examples: ['unschedulable'],
+      }),
     ),
     message: Type.Optional(
       Type.String({

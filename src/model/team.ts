@@ -3,16 +3,18 @@ import { closed, Instant, nullable, ref } from '../lib/schema.ts';
 import { Phase } from './condition.ts';
 import { pageOf } from './page.ts';
 
+export const slugPattern = '^[a-z][a-z0-9]*(-[a-z0-9]+)*$';
+
 /** Two to 25 characters; it becomes a DNS label of the hub’s address. */
 export const Slug = Type.String({
-  pattern: '^[a-z][a-z0-9]*(-[a-z0-9]+)*$',
+  pattern: slugPattern,
   minLength: 2,
   maxLength: 25,
   description: 'Lower-case letters, digits and single hyphens; starts with a letter.',
   examples: ['team-a'],
 });
 
-/** The path parameters of everything below a team. */
+/** The path parameters of every operation on a team. */
 export const TeamPath = closed({ team: Slug });
 
 const email = Type.String({
@@ -56,7 +58,7 @@ const garTeam = nullable(
   Type.String({
     pattern: '^[a-z][a-z0-9-]{0,61}[a-z0-9]$',
     description:
-      'The team’s repository in Google Artifact Registry. Set by platform admins and team creators only.',
+      'The team’s repository in Google Artifact Registry. Only platform admins and team creators can set it.',
     examples: ['team-a'],
   }),
 );
@@ -102,7 +104,7 @@ export const Team = closed(
     }),
     hubUrl: Type.String({ format: 'uri', examples: ['https://team-a.jupyter.knada.io'] }),
     serviceAccount: Type.String({
-      description: 'The Google service account the team’s notebooks run as.',
+      description: 'The Google service account that the team’s notebooks run as.',
       examples: ['team-a-3f9c@knada-gcp.iam.gserviceaccount.com'],
     }),
     members: Type.Array(ref(Member)),

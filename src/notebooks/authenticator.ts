@@ -1,4 +1,4 @@
-/** Classes by the short names that JupyterHub 5.5 and OAuthenticator 17 register (entry points jupyterhub.authenticators). */
+/** Classes by the short names that JupyterHub 5.5 and OAuthenticator 17 register as entry points in jupyterhub.authenticators. */
 const classes: Readonly<Record<string, string>> = {
   default: 'PAMAuthenticator',
   dummy: 'DummyAuthenticator',
@@ -24,8 +24,8 @@ const named = (name: string): string | undefined => {
 };
 
 /**
- * The config section of an `authenticator_class`: its class name, from a short name or a path of modules. The
- * chart’s default is `dummy`. undefined for what is neither.
+ * The config section of an `authenticator_class`: its class name, from a short name or a module path. The chart’s
+ * default is `dummy`. undefined for anything else.
  */
 export const authenticatorSection = (authenticatorClass: unknown): string | undefined => {
   if (authenticatorClass === undefined || authenticatorClass === null) return classes.dummy;
@@ -34,5 +34,5 @@ export const authenticatorSection = (authenticatorClass: unknown): string | unde
   return known ?? /^(?:[A-Za-z_]\w*\.)+([A-Za-z_]\w*)$/.exec(authenticatorClass)?.[1];
 };
 
-/** Whether it sends people to an identity provider and needs to know where they come back to. */
+/** Whether the class redirects to an identity provider, and therefore needs a callback URL. */
 export const isOAuth = (section: string): boolean => section.endsWith('OAuthenticator');

@@ -10,9 +10,8 @@ import { type Platform, type Values, valuesOf } from './values.ts';
 export const releaseObjectName = 'jupyterhub';
 
 /**
- * The spec of a team’s HelmRelease: a function of the team’s name and the platform, so that no order can change it.
- * A failed installation is taken back and tried twice more; a failed upgrade is rolled back, because members are
- * better off with yesterday’s hub than with none.
+ * The spec of a team’s HelmRelease: a function of the team’s name and the platform, so no order can change it. A failed
+ * installation is retried twice; a failed upgrade is rolled back, because the previous hub is better than none.
  */
 export const releaseSpec = (team: TeamName, platform: Platform): Values => ({
   interval: '30m',
@@ -27,26 +26,26 @@ export const releaseSpec = (team: TeamName, platform: Platform): Values => ({
   },
   install: { remediation: { retries: 2 } },
   upgrade: { remediation: { retries: 2, strategy: 'rollback' } },
-  // An object of the chart that was deleted or changed comes back. The stamp that restarts a hub stays: Flux compares
-  // only the fields that it applied (helm-controller 1.6, server-side apply).
+  // Flux restores a deleted or changed object of the chart. The annotation that restarts a hub stays: Flux compares only
+  // the fields that it applied (helm-controller 1.6, server-side apply).
   driftDetection: { mode: 'enabled' },
   values: valuesOf(team, platform),
 });
 
-/** Two teams with nothing in common: whatever depends on a team’s name shows in one of them. */
+/** Two teams with nothing in common: a value that depends on a team’s name differs between them. */
 const samples: readonly TeamName[] = [
   { slug: 'ab', id: 'ab-0000' },
   { slug: 'cd', id: 'cd-1111' },
 ];
 
-/** Changes if and only if what is rendered for some team changes: a new chart, other values, a new version of us. */
+/** Changes if and only if a rendered release changes: another chart, other values, another version of this product. */
 export const platformHash = (platform: Platform): string =>
   createHash('sha256')
     .update(canonicalJson(samples.map((team) => releaseSpec(team, platform))))
     .digest('hex')
     .slice(0, 32);
 
-/** Flux acts on a value of these annotations that it has not seen; reset and force count only next to requestedAt. */
+/** Flux acts when the value of an annotation changes; resetAt and forceAt only count if they equal requestedAt. */
 const retryAnnotations = ({ at, force }: { readonly at: string; readonly force: boolean }) => ({
   'reconcile.fluxcd.io/requestedAt': at,
   'reconcile.fluxcd.io/resetAt': at,
@@ -54,8 +53,8 @@ const retryAnnotations = ({ at, force }: { readonly at: string; readonly force: 
 });
 
 /**
- * The HelmRelease `jupyterhub` with the spec in use, which only a roll-out of the platform replaces. Throws TypeError
- * for a team that has none yet.
+ * The HelmRelease `jupyterhub` with the team’s current release, which only a platform roll-out replaces. Throws
+ * TypeError for a team that has no release yet.
  */
 export const helmRelease = (record: TeamRecord, meta: Meta): Manifest => {
   if (record.release === null) throw new TypeError(`${record.slug} has no release`);

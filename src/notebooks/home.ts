@@ -2,13 +2,13 @@ import { at } from '../lib/json.ts';
 import { bytesOf } from '../lib/quantity.ts';
 import type { Manifest } from '../ports/cluster.ts';
 
-/** Home volumes, by the label that the chart has KubeSpawner give them. */
+/** Selects home volumes: zero-to-jupyterhub configures KubeSpawner to set this label on the claims it creates. */
 export const homeLabels = { component: 'singleuser-storage' } as const;
 
 /**
- * The merge patch that grows an existing claim to the size ordered; undefined when it is as large already, when
- * its size is not one that we gave it, or while it has no volume (Kubernetes resizes bound claims only). A claim
- * cannot shrink.
+ * The merge patch that grows an existing claim to the ordered size; undefined when it is large enough, when its size
+ * is not in a unit that orders use, or while it is not bound (Kubernetes resizes only bound claims). A claim cannot
+ * shrink.
  */
 export const growth = (claim: Manifest, home: string): Readonly<Record<string, unknown>> | undefined => {
   if (at(claim.status, 'phase') !== 'Bound') return undefined;

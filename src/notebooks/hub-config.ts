@@ -2,13 +2,13 @@
 export const profilesFolder = '/etc/knada-notebooks';
 
 /**
- * The Python that the hub runs at its start (hub.extraConfig), in JupyterHub’s config file, where `c` is.
+ * The Python code that the hub runs at startup (hub.extraConfig), as part of JupyterHub’s config file, which defines `c`.
  *
  * Profiles are read from the mounted files at every start of a notebook, so a change needs no restart of the hub.
- * A start that names `knada_revision` among its user options waits until that revision is mounted: the kubelet
- * may take a minute, the annotation that we put on the hub’s pod makes it a second or two. JupyterHub 5 takes the whole
- * body of the start request as user options, JupyterHub 6 its `user_options`; here they look the same.
- * Every refusal is a sentence that begins with its code; JupyterHub relays `jupyterhub_message` to whoever waits.
+ * A start with `knada_revision` in its user options waits until that revision is mounted: the kubelet may take a minute;
+ * an annotation on the hub’s pod reduces that to a second or two. JupyterHub 5 takes the whole body of the start request
+ * as user options, JupyterHub 6 its `user_options`; the spawner sees the same options either way.
+ * Every rejection is a sentence that begins with its code; JupyterHub passes `jupyterhub_message` to the client.
  */
 export const hubConfig = `\
 import asyncio

@@ -5,34 +5,34 @@ import type { Meta } from '../teams/desired.ts';
 /** A key of the platform (HUB_MASTER_KEYS) with the name that it is rotated by. The list is newest first. */
 export interface MasterKey {
   readonly id: string;
-  /** At least 64 hexadecimal digits; taken as the text it is. */
+  /** At least 64 hexadecimal digits; used as text, not decoded. */
   readonly key: string;
 }
 
-/** The name of the Secret that the chart is told about (hub.existingSecret). */
+/** The name of the Secret in hub.existingSecret. */
 export const hubSecretName = 'notebook-hub';
 
-/** Our name as a service of the hub; a role of the same name holds its scopes. */
+/** The name of this product’s service at the hub, and of the role with its scopes. */
 export const hubService = 'knada-notebooks';
 
 const tokenKey = `hub.services.${hubService}.apiToken`;
 
 /**
  * 64 hexadecimal digits by HKDF-SHA256 (RFC 5869) with an empty salt. The info names product, purpose and team, so
- * that no two of them ever share a value. Changing it logs every member out and breaks every token.
+ * no two of them share a value. Changing it logs out every member and invalidates every token.
  */
 const derived = (masterKey: MasterKey, id: string, purpose: string): string =>
   Buffer.from(hkdfSync('sha256', masterKey.key, '', `knada-notebooks/v1/${purpose}/${id}`, 32)).toString(
     'hex',
   );
 
-/** The token by which we speak to a team’s hub, as this master key makes it; nothing of it is stored by us. */
+/** The API token of a team’s hub, derived from this master key; it is not stored. */
 export const hubToken = (id: string, masterKey: MasterKey): string => derived(masterKey, id, tokenKey);
 
 /**
- * The three keys of a hub, made with the newest master key. Login state in the hub’s database (CryptKeeper) stays
- * readable with the older ones: the chart splits that entry at semicolons and encrypts with the first.
- * The proxy’s token is not among them: the chart makes and keeps its own.
+ * The three keys of a hub, derived from the newest master key. Authentication state in the hub’s database (CryptKeeper)
+ * stays readable with the older ones: the chart splits that entry at semicolons and encrypts with the first.
+ * The proxy’s token is not included: the chart generates and keeps its own.
  */
 export const hubSecret = (id: string, masterKeys: readonly MasterKey[], meta: Meta): Manifest => {
   const [newest] = masterKeys;

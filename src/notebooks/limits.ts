@@ -1,7 +1,7 @@
 import type { Limits, NotebookLimits } from '../model/limits.ts';
 import { complete, fieldRows, printBound, valueAt } from '../model/notebook-fields.ts';
 
-/** What a form needs to know about every field, under the platform’s bounds. */
+/** The default and bounds of every field, for forms. */
 export const limitsView = (limits: Limits): NotebookLimits => {
   const defaults = complete({}, limits);
   return {

@@ -3,9 +3,9 @@ import { isObject } from '../lib/json.ts';
 import type { Change } from '../model/change.ts';
 import type { NotebookSpec } from '../model/notebook.ts';
 import { fieldRows } from '../model/notebook-fields.ts';
-import type { Plan } from '../model/plan.ts';
+import type { Plan, PlannedChange } from '../model/plan.ts';
 
-/** What differs, leaf by leaf; a list is one leaf. */
+/** The differences, leaf by leaf; a list is one leaf. */
 export const changesBetween = (from: unknown, to: unknown, path = ''): readonly Change[] => {
   if (isObject(from) && isObject(to)) {
     const names = [...new Set([...Object.keys(from), ...Object.keys(to)])];
@@ -14,15 +14,23 @@ export const changesBetween = (from: unknown, to: unknown, path = ''): readonly 
   return isDeepStrictEqual(from, to) ? [] : [{ path, from: from ?? null, to: to ?? null }];
 };
 
-const takesEffectNow = ({ path }: Change): boolean =>
-  fieldRows.find(({ pointer }) => pointer === path)?.takesEffect === 'immediately';
+/** What the table does not know, such as a first order as a whole, is met by the next start. */
+const planned = (change: Change): PlannedChange => ({
+  ...change,
+  takesEffect: fieldRows.find(({ pointer }) => pointer === change.path)?.takesEffect ?? 'next_start',
+});
 
-/** What a change means for people. No order restarts the hub: nothing that a team can change is in the chart. */
+const summaryOf = (changes: readonly PlannedChange[]): Plan['runningServers'] => {
+  if (changes.some(({ takesEffect }) => takesEffect === 'immediately')) return 'now';
+  return changes.some(({ takesEffect }) => takesEffect === 'next_start') ? 'next_start' : 'unaffected';
+};
+
+/** The effects of a change. No order restarts the hub: nothing that a team can change is in the chart’s values. */
 export const planChange = (from: NotebookSpec | null, to: NotebookSpec): Omit<Plan, 'manifests'> => {
   if (from === null) {
-    return { changes: [{ path: '', from: null, to }], restartsHub: false, runningServers: 'unaffected' };
+    const changes = [planned({ path: '', from: null, to })];
+    return { changes, restartsHub: false, runningServers: 'unaffected' };
   }
-  const changes = [...changesBetween(from, to)];
-  if (changes.length === 0) return { changes, restartsHub: false, runningServers: 'unaffected' };
-  return { changes, restartsHub: false, runningServers: changes.some(takesEffectNow) ? 'now' : 'next_start' };
+  const changes = changesBetween(from, to).map(planned);
+  return { changes, restartsHub: false, runningServers: summaryOf(changes) };
 };

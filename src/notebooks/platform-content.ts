@@ -12,7 +12,7 @@ const namesIn = (value: unknown): readonly string[] => {
   return isObject(value) && typeof value.name === 'string' ? [value.name] : [];
 };
 
-/** Whether an object, as `Secret hub-login`, is the platform’s: named by the hub’s values, or on the operator’s list. */
+/** Whether an object, such as `Secret hub-login`, is the platform’s: in the hub’s values or on the operator’s list. */
 export type IsPlatformContent = (object: string) => boolean;
 
 /** `listed`: the operator’s list, as `Secret hub-login` or, for every name that begins so, `Secret sh.vendor.*`. */

@@ -6,19 +6,20 @@ const objectAt = (value: unknown, key: string): Readonly<Record<string, unknown>
   return isObject(found) ? found : {};
 };
 
-/** Anybody gets in, under any name or with a password that all share. */
+/** Authenticators that admit anyone, under any name or with a shared password. */
 const open = /^(Dummy|Null|SharedPassword|Tmp|FirstUse)Authenticator$/;
 
 /**
- * Settings that let somebody in, or make somebody an administrator, besides the members whom we create as hub users.
+ * Settings that admit, or make an administrator of, a person who is not one of the members that are created as hub users.
  * CILogon’s `allowed_idps` narrows; every other `allowed_…` of JupyterHub and OAuthenticator widens.
  */
 const widens = /^(allow_all|allowed_(?!idps$)\w+|admin_users|admin_\w*groups|admin_\w*organizations)$/;
 
-/** The same in Python, with what decides who logs in, and what is ours to set. */
+/** The same settings in Python code, and the settings that decide who logs in. */
 const widensInPython =
   /\b(allow_all|allowed_(?!idps\b)\w+|admin_users|admin_\w*groups|allow_existing_users|authenticator_class|username_claim)\b/g;
 
+/** Settings in Python code that this product sets itself. */
 const oursInPython = /\b(profile_list|pre_spawn_hook|spawner_class)\b/g;
 
 const settings = (value: unknown, path: string): readonly string[] => {
@@ -30,7 +31,7 @@ const settings = (value: unknown, path: string): readonly string[] => {
   ]);
 };
 
-/** Every key and every text in a value. A file that the chart puts into the hub may be Python as well. */
+/** Every key and every text in a value. Files that the chart mounts into the hub may be Python as well. */
 const textsOf = (value: unknown): readonly string[] => {
   if (typeof value === 'string') return [value];
   if (Array.isArray(value)) return value.flatMap(textsOf);
@@ -57,15 +58,15 @@ const loginFaults = (hub: Readonly<Record<string, unknown>>): readonly string[] 
   const faults: string[] = [];
   if (authenticatorClass === undefined || authenticatorClass === null) {
     faults.push(
-      'hub.config.JupyterHub.authenticator_class is missing, and the chart would take the dummy that lets anybody in.',
+      'hub.config.JupyterHub.authenticator_class is missing; the chart’s default is the dummy authenticator, which admits anyone.',
     );
   } else if (section === undefined) {
     faults.push(
-      `hub.config.JupyterHub.authenticator_class is ${JSON.stringify(authenticatorClass)}, which is no known name: give the path of the class.`,
+      `hub.config.JupyterHub.authenticator_class is ${JSON.stringify(authenticatorClass)}, which is not a known short name; use the full path of the class.`,
     );
   } else if (open.test(section)) {
     faults.push(
-      `hub.config.JupyterHub.authenticator_class is ${section}, which does not know who people are.`,
+      `hub.config.JupyterHub.authenticator_class is ${section}, which does not authenticate people.`,
     );
   } else {
     // A class reads its own section first, then those of its base classes.
@@ -75,7 +76,7 @@ const loginFaults = (hub: Readonly<Record<string, unknown>>): readonly string[] 
       .find((value) => value !== undefined);
     if (typeof claim !== 'string' || claim.trim() === '') {
       faults.push(
-        `hub.config.${section}.username_claim is missing: members are known by what it names, such as preferred_username.`,
+        `hub.config.${section}.username_claim is missing; it names the claim that identifies a member, such as preferred_username.`,
       );
     }
   }
@@ -83,19 +84,17 @@ const loginFaults = (hub: Readonly<Record<string, unknown>>): readonly string[] 
     ...faults,
     ...settings(config, 'hub.config').map(
       (path) =>
-        `${path} must not be set: who may log in is the team’s list of members, and nobody administers a hub.`,
+        `${path} must not be set: only the team’s members may log in, and a hub has no administrators.`,
     ),
     ...pythonOf(hub).flatMap(([path, text]) =>
-      found(text, widensInPython).map(
-        (name) => `${path} must not speak of ${name}: it decides who may log in.`,
-      ),
+      found(text, widensInPython).map((name) => `${path} must not set ${name}: it decides who may log in.`),
     ),
   ];
 };
 
 /**
- * What speaks against starting with these platform values, one sentence each. `allowInsecureAuth` is for the
- * sandbox: it passes over who may log in, not over what would break the profiles.
+ * The reasons not to start with these platform values, one sentence each. `allowInsecureAuth` is for the sandbox: it
+ * skips the checks of who may log in, not those of the settings that would break the profiles.
  */
 export const platformFaults = (
   values: Readonly<Record<string, unknown>>,
@@ -107,10 +106,10 @@ export const platformFaults = (
     ...(allowInsecureAuth ? [] : loginFaults(hub)),
     ...['spawner_class', 'load_roles']
       .filter((name) => name in app)
-      .map((name) => `hub.config.JupyterHub.${name} must not be set: this product depends on its own.`),
+      .map((name) => `hub.config.JupyterHub.${name} must not be set: this product sets it.`),
     ...pythonOf(hub).flatMap(([path, text]) =>
       found(text, oursInPython).map(
-        (name) => `${path} must not speak of ${name}: the notebooks’ profiles need it.`,
+        (name) => `${path} must not set ${name}: the notebooks’ profiles depend on it.`,
       ),
     ),
   ];

@@ -11,20 +11,20 @@ export interface ProfileEnvironment {
   /** With its tag. */
   readonly image: string;
   readonly digest: string;
-  /** What people call the drivers in it. */
+  /** Display names of its database drivers. */
   readonly drivers: readonly string[];
   readonly default: boolean;
 }
 
 /**
- * What a profile sets on the spawner. Every profile has the same keys, down to the environment’s, because the
- * spawner keeps what a former profile set and the next one does not (kubespawner#691).
+ * What a profile sets on the spawner. Every profile has the same keys, including those of its environment, because the
+ * spawner keeps a value that an earlier profile set and the next one does not (jupyterhub/kubespawner#691).
  */
 export interface KubeSpawnerOverride {
   readonly image: string;
   readonly cpu_guarantee: number;
   readonly cpu_limit: number;
-  /** Bytes: the spawner knows K, M, G and T, and answers an error to Mi and Gi. */
+  /** Bytes: KubeSpawner accepts the suffixes K, M, G and T, and rejects Mi and Gi. */
   readonly mem_guarantee: number;
   readonly mem_limit: number;
   readonly storage_capacity: string;
@@ -33,9 +33,9 @@ export interface KubeSpawnerOverride {
   readonly extra_annotations: Readonly<Record<string, string>>;
 }
 
-/** A choice at login, in the form of KubeSpawner’s profile_list. */
+/** An item of KubeSpawner’s profile_list. */
 export interface Profile {
-  /** Stable: people’s last choice and our start requests name it. */
+  /** Stable: members’ last choices and start requests refer to it. */
   readonly slug: string;
   readonly display_name: string;
   readonly description: string;
@@ -43,13 +43,13 @@ export interface Profile {
   readonly kubespawner_override: KubeSpawnerOverride;
 }
 
-/** The ConfigMap that the hub has mounted. */
+/** The ConfigMap that is mounted into the hub. */
 export const profilesConfigMapName = 'notebook-profiles';
 
-/** On a notebook pod: hash of what its profile made of it. Another one in force means a restart is pending. */
+/** Annotation of a notebook pod: hash of its profile’s settings. If the current hash differs, a restart is pending. */
 export const profileRevisionAnnotation = 'knada.io/profile-revision';
 
-/** On a notebook pod: the slug of its profile. */
+/** Annotation of a notebook pod: the slug of its profile. */
 export const profileAnnotation = 'knada.io/profile';
 export const ownImageSlug = 'own-image';
 
@@ -63,11 +63,11 @@ const entities: Readonly<Record<string, string>> = {
   '}': '&#125;',
 };
 
-/** KubeSpawner puts these texts into HTML unescaped, and JupyterHub runs the outcome as a template once more. */
-const harmless = (text: string): string =>
+/** KubeSpawner puts these texts into HTML unescaped, and JupyterHub then renders the result as a template. */
+const escapeHtml = (text: string): string =>
   text.replace(/[&<>"'{}]/g, (character) => entities[character] ?? '');
 
-/** Kubernetes takes a name with tag and digest: the digest decides, the tag is for people who read the pod. */
+/** An image with tag and digest: Kubernetes uses the digest, the tag is informative. */
 const pinned = (reference: string, digest: string): string => `${reference.replace(/@.*$/, '')}@${digest}`;
 
 const overrideOf = (spec: NotebookSpec, slug: string, image: string): KubeSpawnerOverride => {
@@ -80,7 +80,7 @@ const overrideOf = (spec: NotebookSpec, slug: string, image: string): KubeSpawne
     mem_limit: bytesOf(memory.limit),
     environment: { PIP_USER: spec.pip.userInstallByDefault ? '1' : null },
   } as const;
-  // Without the storage: a home grows on the existing volume, no restart needed.
+  // Without the storage: an existing home volume grows without a restart.
   const revision = createHash('sha256').update(JSON.stringify(pod)).digest('hex').slice(0, 16);
   return {
     ...pod,
@@ -93,8 +93,8 @@ const listed = (drivers: readonly string[]): string =>
   drivers.length === 0 ? 'No database drivers.' : `Drivers: ${drivers.join(', ')}.`;
 
 /**
- * What members choose from at login: the team’s own image first and preselected when there is one, then the
- * standard environments in the order given. Empty when there is neither; the hub then refuses a start and says why.
+ * The profiles that members choose from: first the team’s own image, preselected, if there is one, then the standard
+ * environments in the given order. Empty when there is neither; the hub then rejects a start with a message.
  */
 export const profilesOf = (
   spec: NotebookSpec,
@@ -126,8 +126,8 @@ export const profilesOf = (
     choices[0];
   return choices.map((choice) => ({
     slug: choice.slug,
-    display_name: harmless(choice.display_name),
-    description: harmless(choice.description),
+    display_name: escapeHtml(choice.display_name),
+    description: escapeHtml(choice.description),
     default: choice === preselected,
     kubespawner_override: overrideOf(spec, choice.slug, choice.image),
   }));
@@ -136,8 +136,8 @@ export const profilesOf = (
 const json = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
 
 /**
- * The ConfigMap `notebook-profiles`: the profiles and their revision for the hub, the culling as it holds for people
- * with kubectl. Throws TypeError for a team without a notebook.
+ * The ConfigMap `notebook-profiles`: the profiles and their revision for the hub, and the culling settings for people
+ * who use kubectl. Throws TypeError for a team without a notebook.
  */
 export const profilesConfigMap = (
   record: TeamRecord,

@@ -7,21 +7,22 @@ import { Problem } from '../model/problems.ts';
 import type { NotebookDeletion, NotebookRecord, Release, TeamRecord } from '../model/record.ts';
 import type { Decision } from '../ports/store.ts';
 import { type Actor, assertStays, bumpGeneration } from '../teams/rules.ts';
-import { planChange } from './plan.ts';
+import { changesBetween } from './plan.ts';
+import { canonicalImage, withCanonicalImage } from './spec.ts';
 
-/** What a new configuration needs besides itself. */
+/** A configuration to order, with everything that was resolved for it. */
 export interface Ordering {
   readonly spec: NotebookSpec;
   /** The image as resolved; null exactly when the spec names none. */
   readonly image: NotebookImage | null;
-  /** The release of a team that has none yet. */
+  /** The release to use if the team has none yet. */
   readonly release: Release;
 }
 
 const assertGrows = (from: NotebookSpec, to: NotebookSpec): void => {
   if (mebibytes(to.storage.home) < mebibytes(from.storage.home)) {
     throw new Problem('cannot_shrink', {
-      detail: `The home volumes have ${from.storage.home}; they can grow but not shrink to ${to.storage.home}.`,
+      detail: `The home volumes have ${from.storage.home}; they can grow but not shrink, and ${to.storage.home} is less.`,
       errors: [
         { pointer: '/storage/home', code: 'cannot_shrink', message: `Must be ${from.storage.home} or more.` },
       ],
@@ -29,7 +30,7 @@ const assertGrows = (from: NotebookSpec, to: NotebookSpec): void => {
   }
 };
 
-/** Throws Problem `deleting` while the notebook or its team is on its way out. */
+/** Throws Problem `deleting` while the notebook or its team is being deleted. */
 export const assertNotebookStays = (team: TeamRecord): void => {
   assertStays(team);
   if (team.notebook?.deletion) {
@@ -39,45 +40,51 @@ export const assertNotebookStays = (team: TeamRecord): void => {
   }
 };
 
-/** The image that the notebook has pinned, when the configuration names the same one. A digest once pinned stays. */
-export const pinnedImage = ({ notebook }: TeamRecord, spec: NotebookSpec): NotebookImage | null =>
-  notebook !== null && notebook.spec.image === spec.image ? notebook.image : null;
+/**
+ * The image that the notebook has pinned, when the configuration names the same one: a digest once pinned stays. The
+ * configuration’s image is in canonical form; an earlier version stored it as it was written.
+ */
+export const pinnedImage = ({ notebook }: TeamRecord, { image }: NotebookSpec): NotebookImage | null => {
+  if (image === null || !notebook?.image || notebook.spec.image === null) return null;
+  return canonicalImage(notebook.spec.image) === image ? { ...notebook.image, reference: image } : null;
+};
 
 /**
- * The team with this configuration ordered. Undefined when nothing would change, so that nothing is written.
+ * The team with this configuration ordered. Undefined when nothing would change; then nothing is written.
  * Throws Problem `deleting` or `cannot_shrink`.
  */
 export const orderNotebook = (
   team: TeamRecord,
   { spec, image, release }: Ordering,
-  act: Actor,
+  actor: Actor,
   action: 'notebook_ordered' | 'notebook_changed' | 'notebook_restored',
 ): Decision | undefined => {
   assertNotebookStays(team);
   const before = team.notebook;
   if (before !== null) assertGrows(before.spec, spec);
-  const changes = planChange(before?.spec ?? null, spec).changes;
+  const changes =
+    before === null ? [{ path: '', from: null, to: spec }] : [...changesBetween(before.spec, spec)];
   if (before !== null && changes.length === 0 && before.image?.digest === image?.digest) return undefined;
   const notebook: NotebookRecord = {
     spec,
     image,
-    createdAt: before?.createdAt ?? act.now,
-    updatedAt: act.now,
-    updatedBy: act.by,
+    createdAt: before?.createdAt ?? actor.now,
+    updatedAt: actor.now,
+    updatedBy: actor.by,
     deletion: null,
     retry: before?.retry ?? null,
   };
   const revision = team.notebookRevision + 1;
-  const cullsAnew = before === null || changes.some(({ path }) => path.startsWith('/culling/'));
+  const cullingChanged = before === null || changes.some(({ path }) => path.startsWith('/culling/'));
   return {
     next: {
       ...team,
-      ...bumpGeneration(team, act),
-      ...(cullsAnew ? { culling: { ...team.culling, dueAt: act.now } } : {}),
+      ...bumpGeneration(team, actor),
+      ...(cullingChanged ? { culling: { ...team.culling, dueAt: actor.now } } : {}),
       notebook,
       notebookRevision: revision,
       release: team.release ?? release,
-      updatedAt: act.now,
+      updatedAt: actor.now,
       status: {
         ...team.status,
         phase: before === null ? 'Pending' : 'Applying',
@@ -85,36 +92,36 @@ export const orderNotebook = (
       },
       statusVersion: team.statusVersion + 1,
     },
-    event: { at: act.now, by: act.by, action, revision, changes, spec },
+    event: { at: actor.now, by: actor.by, action, revision, changes, spec },
   };
 };
 
 /**
- * The team with the newer digest of the same tag in use. Undefined when nothing would change. Throws Problem
- * `deleting`; `not_found` when no image is ordered, or another one by now.
+ * The team with the image’s newer digest. Undefined when nothing would change. Throws Problem `deleting`, and
+ * `not_found` when no image is ordered, or another one meanwhile.
  */
-export const refreshImage = (team: TeamRecord, image: NotebookImage, act: Actor): Decision | undefined => {
+export const refreshImage = (team: TeamRecord, image: NotebookImage, actor: Actor): Decision | undefined => {
   assertNotebookStays(team);
   const before = team.notebook?.image ?? null;
-  if (team.notebook === null || before === null || before.reference !== image.reference) {
-    throw new Problem('not_found', { detail: 'No image of your own is ordered.' });
+  if (team.notebook === null || before === null || canonicalImage(before.reference) !== image.reference) {
+    throw new Problem('not_found', { detail: 'The notebook has no image of its own.' });
   }
   if (before.digest === image.digest) return recordNewerDigest(team, image.digest);
   const revision = team.notebookRevision + 1;
-  const { spec } = team.notebook;
+  const spec = withCanonicalImage(team.notebook.spec);
   return {
     next: {
       ...team,
-      ...bumpGeneration(team, act),
-      notebook: { ...team.notebook, image, updatedAt: act.now, updatedBy: act.by },
+      ...bumpGeneration(team, actor),
+      notebook: { ...team.notebook, spec, image, updatedAt: actor.now, updatedBy: actor.by },
       notebookRevision: revision,
-      updatedAt: act.now,
+      updatedAt: actor.now,
       status: { ...team.status, phase: 'Applying' },
       statusVersion: team.statusVersion + 1,
     },
     event: {
-      at: act.now,
-      by: act.by,
+      at: actor.now,
+      by: actor.by,
       action: 'image_refreshed',
       revision,
       changes: [{ path: '/image/digest', from: before.digest, to: image.digest }],
@@ -123,7 +130,7 @@ export const refreshImage = (team: TeamRecord, image: NotebookImage, act: Actor)
   };
 };
 
-/** What the tag of the team’s image points to now, shown and not taken. Undefined when that is known already. */
+/** Records what the tag of the team’s image points to now, without using it. Undefined when it is recorded already. */
 export const recordNewerDigest = (team: TeamRecord, digest: string): Decision | undefined => {
   const image = team.notebook?.image ?? null;
   if (team.notebook === null || image === null) return undefined;
@@ -138,7 +145,7 @@ export const recordNewerDigest = (team: TeamRecord, digest: string): Decision | 
   };
 };
 
-/** What the registry says of the pinned image. Undefined when that is known already; due at once when it counts. */
+/** Records whether the registry has the pinned image. Undefined when it is recorded already; due now when it changes. */
 export const recordAbsence = (team: TeamRecord, absence: Absence, now: string): Decision | undefined => {
   const { notebook } = team;
   if (notebook === null || notebook.image === null) return undefined;
@@ -154,34 +161,34 @@ export const recordAbsence = (team: TeamRecord, absence: Absence, now: string): 
   };
 };
 
-/** Marks the notebook for teardown; asking again may only ask for more. Undefined when nothing changes. */
+/** Marks the notebook for deletion; a repeated request can only add to it. Undefined when nothing changes. */
 export const deleteNotebook = (
   team: TeamRecord,
-  asked: { deleteHomes: boolean },
-  act: Actor,
+  requested: { deleteHomes: boolean },
+  actor: Actor,
 ): Decision | undefined => {
   const { notebook } = team;
   if (notebook === null || team.deletion !== null) return undefined;
   const before = notebook.deletion;
   const deletion: NotebookDeletion = {
-    // Homes made after the request are not meant by it; asking for them again means those too.
-    requestedAt: before === null || asked.deleteHomes ? act.now : before.requestedAt,
-    deleteHomes: asked.deleteHomes || (before?.deleteHomes ?? false),
+    // A request covers the homes that exist at its time; a repeated request with deleteHomes covers newer ones too.
+    requestedAt: before === null || requested.deleteHomes ? actor.now : before.requestedAt,
+    deleteHomes: requested.deleteHomes || (before?.deleteHomes ?? false),
   };
   if (isDeepStrictEqual(before, deletion)) return undefined;
   const revision = team.notebookRevision + 1;
   return {
     next: {
       ...team,
-      ...bumpGeneration(team, act),
-      notebook: { ...notebook, deletion, updatedAt: act.now, updatedBy: act.by },
+      ...bumpGeneration(team, actor),
+      notebook: { ...notebook, deletion, updatedAt: actor.now, updatedBy: actor.by },
       notebookRevision: revision,
       status: { ...team.status, phase: 'Deleting' },
       statusVersion: team.statusVersion + 1,
     },
     event: {
-      at: act.now,
-      by: act.by,
+      at: actor.now,
+      by: actor.by,
       action: 'notebook_deleted',
       revision,
       changes: [{ path: '/deletion', from: before, to: deletion }],
@@ -189,24 +196,24 @@ export const deleteNotebook = (
   };
 };
 
-/** A new try for a roll-out that failed. Throws Problem `deleting` or, without a notebook, `not_found`. */
-export const retryNotebook = (team: TeamRecord, force: boolean, act: Actor): Decision => {
+/** Retries a failed roll-out. Throws Problem `deleting` or, without a notebook, `not_found`. */
+export const retryNotebook = (team: TeamRecord, force: boolean, actor: Actor): Decision => {
   assertNotebookStays(team);
   if (team.notebook === null) throw new Problem('not_found');
   return {
     next: {
       ...team,
-      ...bumpGeneration(team, act),
-      notebook: { ...team.notebook, retry: { at: act.now, force } },
+      ...bumpGeneration(team, actor),
+      notebook: { ...team.notebook, retry: { at: actor.now, force } },
       status: { ...team.status, phase: 'Applying' },
       statusVersion: team.statusVersion + 1,
     },
     event: {
-      at: act.now,
-      by: act.by,
+      at: actor.now,
+      by: actor.by,
       action: 'notebook_retried',
       revision: null,
-      changes: [{ path: '/retry', from: team.notebook.retry, to: { at: act.now, force } }],
+      changes: [{ path: '/retry', from: team.notebook.retry, to: { at: actor.now, force } }],
     },
   };
 };

@@ -1,9 +1,23 @@
+import { parseReference, printReference } from '../images/reference.ts';
 import { isObject } from '../lib/json.ts';
 import { mebibytes } from '../lib/quantity.ts';
 import type { Limits } from '../model/limits.ts';
 import type { NotebookOrder, NotebookPatch, NotebookSpec } from '../model/notebook.ts';
 import { complete, fieldPairs, fieldRows, measureOf, printBound, valueAt } from '../model/notebook-fields.ts';
 import { type Fault, Problem } from '../model/problems.ts';
+
+/**
+ * The canonical form of an image reference, which is what is stored and compared. A text that is not a reference stays
+ * as it is: resolving it reports what is wrong.
+ */
+export const canonicalImage = (image: string): string => {
+  const parsed = parseReference(image);
+  return parsed.ok ? printReference(parsed.reference) : image;
+};
+
+/** The configuration with its image in canonical form. */
+export const withCanonicalImage = (spec: NotebookSpec): NotebookSpec =>
+  spec.image === null ? spec : { ...spec, image: canonicalImage(spec.image) };
 
 /** RFC 7396: null removes, an object is merged, everything else replaces. */
 const mergePatch = (target: unknown, patch: unknown): unknown => {
@@ -16,7 +30,7 @@ const mergePatch = (target: unknown, patch: unknown): unknown => {
   return result;
 };
 
-/** The configuration after a merge patch: a field that the patch removed is back at its default. */
+/** The configuration after a merge patch: a removed field gets its default. */
 export const applyPatch = (spec: NotebookSpec, patch: NotebookPatch, limits: Limits): NotebookSpec =>
   // A schema-checked patch merged into a spec is an order by construction.
   complete(mergePatch(spec, patch) as NotebookOrder, limits);

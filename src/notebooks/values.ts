@@ -8,22 +8,22 @@ import { profilesConfigMapName } from './profiles.ts';
 /** Chart values, or a part of them: plain JSON. */
 export type Values = Readonly<Record<string, unknown>>;
 
-/** What is the same for every team until the operator changes it. */
+/** The operator’s settings, the same for every team. */
 export interface Platform {
   readonly chartVersion: string;
   readonly helmRepository: { readonly namespace: string; readonly name: string };
   /** Where members log in; placeholders {slug} {id} {namespace}. */
   readonly hubUrlTemplate: string;
   readonly googleProject: string;
-  /** Id of the newest master key: a new one restarts the hubs, so that they read the new Secret. */
+  /** Id of the newest master key: a new one restarts the hubs, which then read the new Secret. */
   readonly keyId: string;
-  /** HUB_VALUES_FILE; ours win. */
+  /** HUB_VALUES_FILE; this product’s own values take precedence. */
   readonly values: Values;
   /** The largest a team may choose. Integers: the chart refuses anything else. */
   readonly backstop: { readonly timeoutSeconds: number; readonly maxAgeSeconds: number };
 }
 
-/** What our service may do at a hub, and nothing more. */
+/** The scopes of this product’s service at a hub, and no others (JupyterHub RBAC). */
 export const hubScopes = [
   'read:hub',
   'list:users',
@@ -36,7 +36,7 @@ export const hubScopes = [
   'tokens',
 ] as const;
 
-/** Merges as Helm does: objects by key, anything else is replaced by what lies on top. */
+/** Merges like Helm: objects by key; anything else is replaced by the upper value. */
 const merge = (under: Values, over: Values): Values => {
   const result: Record<string, unknown> = { ...under };
   for (const [key, value] of Object.entries(over)) {
@@ -55,14 +55,14 @@ const withOurs = (list: unknown, ours: Values & { readonly name: string }): read
 const authenticator = (values: Values, url: string): Values => {
   const section = authenticatorSection(at(values, 'hub', 'config', 'JupyterHub', 'authenticator_class'));
   if (section === undefined) return {};
-  // In the class’s own section, which beats those of its base classes: members are hub users, nobody else comes in.
+  // In the section of the class itself, which overrides those of its base classes: only existing hub users may log in.
   const ours = isOAuth(section)
     ? { allow_existing_users: true, oauth_callback_url: `${url}/hub/oauth_callback` }
     : { allow_existing_users: true };
   return { [section]: ours };
 };
 
-/** The team’s address at whichever entrance the platform has opened; the chart knows both. */
+/** The team’s host name for the entrance that the platform values enable: Ingress or HTTPRoute. */
 const entrance = (values: Values, url: string): Values => {
   const host = new URL(url).hostname;
   const tls = at(values, 'ingress', 'tls');
@@ -71,7 +71,7 @@ const entrance = (values: Values, url: string): Values => {
       ? {
           ingress: {
             hosts: [host],
-            // A certificate that the platform names is this host’s, unless it says otherwise.
+            // A certificate in the platform values is for this host, unless its entry has hosts of its own.
             ...(Array.isArray(tls)
               ? { tls: tls.map((entry) => (isObject(entry) ? { hosts: [host], ...entry } : entry)) }
               : {}),
@@ -83,9 +83,9 @@ const entrance = (values: Values, url: string): Values => {
 };
 
 /**
- * The chart’s values for a team: they hold only what no order can change, since any change restarts the hub.
- * No name override: with the chart’s default names its parts are called the same in every namespace, which is what
- * policies and the reader of `kubectl get pods` rely on.
+ * The chart’s values for a team. They contain nothing that an order can change, because a change restarts the hub.
+ * There is no name override: with the chart’s default names, its objects have the same names in every namespace, which
+ * network policies rely on.
  */
 export const valuesOf = (team: TeamName, platform: Platform): Values => {
   const { values } = platform;
@@ -94,21 +94,21 @@ export const valuesOf = (team: TeamName, platform: Platform): Values => {
   const ours: Values = {
     hub: {
       annotations: { 'knada.io/keys': platform.keyId },
-      // A team’s broken image fails its starts; the default of 5 would take the whole hub down with them.
+      // Starts of a broken image fail; with the default of 5, consecutive failures would stop the whole hub.
       consecutiveFailureLimit: 0,
       existingSecret: hubSecretName,
       services: { [hubService]: {} },
-      // The role of our service, the one holder of these scopes.
+      // The role of this product’s service; nothing else has these scopes.
       loadRoles: { [hubService]: { services: [hubService], scopes: [...hubScopes] } },
       config: {
-        // Removing a hub user must never remove the home volume.
+        // Deleting a hub user must never delete the home volume.
         KubeSpawner: { delete_pvc: false },
         ...authenticator(values, url),
       },
       extraConfig: { 'knada-notebooks': hubConfig },
       extraVolumes: withOurs(at(values, 'hub', 'extraVolumes'), {
         name: profilesConfigMapName,
-        // Optional: without it a hub still stops servers and reports activity; it refuses starts with a sentence.
+        // Optional: without it, a hub still stops servers and reports activity, and rejects starts with a message.
         configMap: { name: profilesConfigMapName, optional: true },
       }),
       extraVolumeMounts: withOurs(at(values, 'hub', 'extraVolumeMounts'), {
@@ -122,10 +122,10 @@ export const valuesOf = (team: TeamName, platform: Platform): Values => {
       extraEnv: { [secretVariable]: secretName(team.id, platform.googleProject) },
       extraLabels: labels,
       storage: { extraLabels: labels },
-      // The metadata server is how a notebook becomes the team’s Google account.
+      // A notebook gets the credentials of the team’s Google service account from the metadata server.
       cloudMetadata: { blockWithIptables: false },
-      // Enabled for its ingress half (hub and proxy reach the notebook). Policies add up: any egress granted here
-      // would undo a team’s allowlist, so all of it is left to our own.
+      // Enabled for its ingress rules (hub and proxy reach the notebook). Policies are additive: any egress allowed here
+      // would defeat a team’s allowlist, so egress is left to this product’s policies.
       networkPolicy: {
         enabled: true,
         egress: [],
@@ -142,7 +142,7 @@ export const valuesOf = (team: TeamName, platform: Platform): Values => {
     proxy: { service: { type: 'ClusterIP' } },
     scheduling: { userScheduler: { enabled: false } },
     prePuller: { hook: { enabled: false }, continuous: { enabled: false } },
-    // Only for when our own culling is away.
+    // A backstop in case this product’s culling does not run.
     cull: {
       enabled: true,
       users: false,

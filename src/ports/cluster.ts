@@ -1,4 +1,4 @@
-/** A Kubernetes object as we write and read it: plain JSON. */
+/** A Kubernetes object as plain JSON. */
 export interface Manifest {
   readonly apiVersion: string;
   readonly kind: string;
@@ -29,7 +29,7 @@ export interface OwnerReference {
   readonly blockOwnerDeletion?: boolean;
 }
 
-/** Which object: the kinds that this product reads or writes, and no other. */
+/** A reference to an object of a kind that this product reads or writes. */
 export interface ObjectRef {
   readonly apiVersion: string;
   readonly kind: string;
@@ -40,12 +40,13 @@ export interface ObjectRef {
 /**
  * GKE. Every call has the signal’s deadline. `conflict`: the object is not the one that was read (uid or
  * resourceVersion moved on, or it is gone, or exists already). `refused`: an admission policy or the API server
- * said no for good; `message` is its sentence.
+ * refused it permanently; `message` is its reason.
  */
 export interface Cluster {
   read(ref: ObjectRef, signal: AbortSignal): Promise<Manifest | undefined>;
   /**
-   * Every object of a kind in a namespace, all pages. `labels` are equality selectors; `withLabels` must be there with
+   * Every object of a kind in a namespace, all pages. Throws Unavailable when the cluster does not serve the kind:
+   * that is not the same as having none. Neither `read` nor `remove` takes such a kind’s object for absent. `labels` are equality selectors; `withLabels` must be there with
    * any value.
    */
   list(
@@ -70,14 +71,14 @@ export interface Cluster {
     signal: AbortSignal,
   ): Promise<ApplyOutcome>;
   /**
-   * Deletes the object that was read, in the background; `gone` when it was not there any more. With a
-   * resourceVersion only as it was read.
+   * Deletes the object that was read, in the background; `gone` when it no longer exists. With a resourceVersion, only
+   * if it is unchanged.
    */
   remove(
     ref: ObjectRef & { readonly uid: string; readonly resourceVersion?: string },
     signal: AbortSignal,
   ): Promise<'removed' | 'gone' | 'conflict'>;
-  /** Whether the cluster has this kind in this version. An answer is good for ten minutes. */
+  /** Whether the cluster serves this kind in this version. Yes is believed for ten minutes, no for 30 seconds. */
   serves(apiVersion: string, kind: string, signal: AbortSignal): Promise<boolean>;
 }
 
@@ -93,5 +94,5 @@ export const refOf = ({ apiVersion, kind, metadata }: Manifest): ObjectRef => ({
   ...(metadata.namespace === undefined ? {} : { namespace: metadata.namespace }),
 });
 
-/** As people name an object, such as `NetworkPolicy notebook-egress-open`. */
+/** The display name of an object, such as `NetworkPolicy notebook-egress-open`. */
 export const nameOf = ({ kind, metadata }: Manifest): string => `${kind} ${metadata.name}`;

@@ -10,6 +10,6 @@ export type DnsAnswer =
 
 /** DNS, as the notebooks see it. */
 export interface DnsResolver {
-  /** The A records of a name, with the smallest TTL on the way; AAAA only where there are none. */
+  /** The A records of a name, with the smallest TTL of the CNAME chain; AAAA only if there are none. */
   resolve(name: string, signal: AbortSignal): Promise<DnsAnswer>;
 }

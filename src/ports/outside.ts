@@ -7,7 +7,7 @@ import type { SecretManager } from './secret-manager.ts';
 import type { ServiceAccounts } from './service-accounts.ts';
 import type { Store } from './store.ts';
 
-/** Every system outside of this process, and what the process itself provides: its clock and its log. */
+/** Every system outside this process, and what the process itself provides: its clock and its log. */
 export interface Outside {
   readonly store: Store;
   readonly cluster: Cluster;

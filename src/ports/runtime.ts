@@ -1,4 +1,4 @@
-/** Where lines for operators go. `event`: what happened, always in the same words. */
+/** The log for operators. `event`: what happened, as a constant text. */
 export interface Log {
   info(fields: object, event: string): void;
   warn(fields: object, event: string): void;

@@ -4,7 +4,7 @@ import type { HostRecord } from '../model/host.ts';
 import type { OperationRecord } from '../model/operation.ts';
 import type { TeamRecord } from '../model/record.ts';
 
-/** What a decision about a team came to: the record as it shall be, and what to write into its history. */
+/** The result of a decision about a team: the new record, and its history entry. */
 export interface Decision {
   readonly next: TeamRecord;
   readonly event?: HistoryEvent;
@@ -18,8 +18,14 @@ export type Decide = (current: TeamRecord) => Decision | undefined;
 
 export interface Page<T> {
   readonly items: readonly T[];
-  /** Where the next page starts; absent on the last one. */
+  /** Where the next page starts; absent on the last page. */
   readonly next?: string;
+}
+
+/** What a tick has to know of a team that has opted in to an allowlist. */
+export interface RestrictedTeam extends Pick<TeamRecord, 'slug' | 'id'> {
+  /** `status.policies` of its record; null without. */
+  readonly policies: string | null;
 }
 
 /**
@@ -27,20 +33,20 @@ export interface Page<T> {
  * history entry; a lost race is decided again. What an earlier version stored is completed when it is read (upgrade.ts).
  */
 export interface Store extends OperationStore, HostStore, CullingStore {
-  /** Creates the team with its first history entry and reserves its id for ever. */
+  /** Creates the team with its first history entry and reserves its id permanently. */
   create(record: TeamRecord, event: HistoryEvent): Promise<'created' | 'slug_taken' | 'id_taken'>;
   team(slug: string): Promise<TeamRecord | undefined>;
   /**
-   * The one way to change a team: read, decide, write if nobody wrote in between, else again with short jitter.
-   * Answers the record as it stands afterwards, undefined when there is no such team.
-   * Throws Problem `busy` (with Retry-After) when the cap of tries is reached.
+   * The only way to change a team: read, decide, write by compare-and-set, and retry a conflict with short jitter.
+   * Returns the record afterwards, undefined when there is no such team.
+   * Throws Problem `busy` (with Retry-After) when the limit of attempts is reached.
    */
   change(slug: string, decide: Decide): Promise<TeamRecord | undefined>;
   /**
    * Removes the team, its history and its operations if it still is this one, at this generation; its id stays taken.
    */
   remove(slug: string, team: Pick<TeamRecord, 'id' | 'generation'>): Promise<'removed' | 'moved' | 'absent'>;
-  /** Whether this id was ever given to a team that is gone. */
+  /** Whether this id belonged to a team that was deleted. */
   isTombstone(id: string): Promise<boolean>;
   /** By slug, ascending. `member`: an e-mail in lower case; only teams of that person. `after`: exclusive slug. */
   teams(query: {
@@ -50,10 +56,12 @@ export interface Store extends OperationStore, HostStore, CullingStore {
   }): Promise<Page<TeamRecord>>;
   /** Slugs whose `reconcile.dueAt` has passed, the longest due first. Answered by an index. */
   due(now: string, limit: number): Promise<readonly string[]>;
-  /** Slugs, by platform, whose release was rendered from another one than this. Answered by an index. */
+  /** Slugs of teams whose release was rendered from another platform than this. Answered by an index. */
   outdated(platformHash: string, limit: number): Promise<readonly string[]>;
   /** Slugs of teams that are Degraded with a release from this platform. Answered by an index. */
   degraded(platformHash: string, limit: number): Promise<readonly string[]>;
+  /** Every team that has opted in to an allowlist. Answered by an index. */
+  restricted(): Promise<readonly RestrictedTeam[]>;
   /** Newest first; `before`: exclusive entry number. */
   history(
     slug: string,
@@ -61,9 +69,9 @@ export interface Store extends OperationStore, HostStore, CullingStore {
   ): Promise<Page<HistoryItem>>;
   /** The newest history entry that led to this notebook revision and carries its spec. */
   notebookRevision(slug: string, revision: number): Promise<HistoryItem | undefined>;
-  /** The catalogue of environments as it was last refreshed; undefined before the first time. */
+  /** The catalogue of environments after the last refresh; undefined before the first one. */
   catalogue(): Promise<Catalogue | undefined>;
-  /** As `change`, for the catalogue: read, decide, write unless somebody wrote in between, else again. */
+  /** Like `change`, for the catalogue. */
   changeCatalogue(
     decide: (current: Catalogue | undefined) => Catalogue | undefined,
   ): Promise<Catalogue | undefined>;
@@ -73,8 +81,8 @@ export interface Store extends OperationStore, HostStore, CullingStore {
 }
 
 /**
- * Operations are documents of their own; at most one is open per server of a team, and one for its hub. They go with
- * their team, and a finished one some time after its `expiresAt`.
+ * Operations are separate documents; at most one is open per server of a team, and one for its hub. They are deleted
+ * with their team, and a finished one some time after its `expiresAt`.
  */
 export interface OperationStore {
   /**
@@ -84,8 +92,8 @@ export interface OperationStore {
   openOperation(slug: string, operation: OperationRecord): Promise<OperationRecord | undefined>;
   operation(slug: string, id: string): Promise<OperationRecord | undefined>;
   /**
-   * As `change`, for an operation: read, decide, write unless somebody wrote in between, else again. The next record
-   * keeps id and subject; `dueAt: null` finishes it for good and lets the next one open. Undefined when there is none.
+   * Like `change`, for an operation. The next record keeps id and subject; `dueAt: null` finishes it permanently and
+   * allows the next one to open. Undefined when there is no such operation.
    */
   changeOperation(
     slug: string,
@@ -101,11 +109,11 @@ export interface OperationStore {
   ): Promise<readonly { readonly slug: string; readonly id: string }[]>;
 }
 
-/** What is known of the addresses of hosts on allowlists, shared between teams. */
+/** The addresses of hosts on allowlists, shared between teams. */
 export interface HostStore {
-  /** Those that are known, by name. */
+  /** The known hosts among these, by name. */
   hosts(names: readonly string[]): Promise<ReadonlyMap<string, HostRecord>>;
-  /** As `change`, for a host. */
+  /** Like `change`, for a host. */
   changeHost(
     name: string,
     decide: (current: HostRecord | undefined) => HostRecord | undefined,
@@ -116,7 +124,7 @@ export interface HostStore {
   listing(hosts: readonly string[]): Promise<readonly string[]>;
 }
 
-/** The culling’s own question: hubs to be asked now. */
+/** The query of the cull pass: hubs that are due. */
 export interface CullingStore {
   /** Slugs of teams whose `culling.dueAt` has passed, the longest due first. Answered by an index. */
   cullingDue(now: string, limit: number): Promise<readonly string[]>;

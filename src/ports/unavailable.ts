@@ -1,8 +1,8 @@
 /**
- * The outside world on one page. Expected answers are values; an adapter throws `Unavailable` when its system
- * gives none, and another error only for what nobody expected.
+ * Errors of outside systems. Expected answers are values; an adapter throws `Unavailable` when its system gives none,
+ * and another error only for the unexpected.
  */
-/** The system did not answer in time, refused us for now, or answered nonsense. Safe to try again later. */
+/** The system did not answer in time, refused temporarily, or returned an invalid response. Safe to retry later. */
 export class Unavailable extends Error {
   override readonly name = 'Unavailable';
   readonly system: string;

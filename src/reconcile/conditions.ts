@@ -18,6 +18,8 @@ export interface ReconcileFacts {
   readonly members?: MembersFact | undefined;
   readonly egress?: EgressFact | undefined;
   readonly secret?: ProvisionResult | undefined;
+  /** Fingerprint of the namespace’s policies, when the team is restricted and they are in sync. */
+  readonly policies?: string | undefined;
 }
 
 type Finding = Omit<Condition, 'type' | 'lastTransitionTime'>;
@@ -191,9 +193,9 @@ export const statusAfter = (team: TeamRecord, facts: ReconcileFacts, now: string
 /** What the next reconcile needs to know of this one. */
 const remembered = (
   { status, generation, notebook }: TeamRecord,
-  { members, secret }: ReconcileFacts,
+  { members, secret, policies }: ReconcileFacts,
   now: string,
-): Pick<TeamStatus, 'hubUsers' | 'provisioned'> => {
+): Pick<TeamStatus, 'hubUsers' | 'provisioned' | 'policies'> => {
   const seen = members === undefined || members.outcome === 'no_hub' ? undefined : members.hubUsers;
   const hubUsers = notebook === null ? undefined : (seen ?? status.hubUsers);
   const provisioned =
@@ -205,5 +207,6 @@ const remembered = (
   return {
     ...(hubUsers === undefined ? {} : { hubUsers }),
     ...(provisioned === undefined ? {} : { provisioned }),
+    ...(policies === undefined ? {} : { policies }),
   };
 };

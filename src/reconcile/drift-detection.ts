@@ -1,30 +1,56 @@
-import { allowlistLabel, isInSync } from '../egress/fingerprint.ts';
+import { allowlistLabel, isInSync, policiesFingerprint } from '../egress/fingerprint.ts';
 import { kinds } from '../model/kinds.ts';
+import { namespaceOf } from '../model/names.ts';
 import type { Cluster, Manifest } from '../ports/cluster.ts';
-import { notebookPods, teamLabel } from '../teams/labels.ts';
+import type { RestrictedTeam, Store } from '../ports/store.ts';
+import { notebookPods } from '../teams/labels.ts';
+
+export interface DriftDeps {
+  readonly store: Pick<Store, 'restricted'>;
+  readonly cluster: Pick<Cluster, 'list' | 'serves'>;
+}
 
 /**
- * Slugs of the teams whose policies are out of sync with their notebook pods: a notebook was started at the hub’s own
- * page, one has stopped, an announced one has not come, or a policy was deleted. `policies`: those with `allowlistLabel`.
+ * Slugs of the teams whose policies are not as their last reconcile left them, for the notebook pods that there are now:
+ * a policy of ours was deleted or changed by hand, a foreign one was added or changed, a notebook was started at the
+ * hub’s own page, one has stopped, or an announced one has not come. What must be there is known from the records, so a
+ * namespace without any policy is missed too.
  */
-export const findDrifted = (pods: readonly Manifest[], policies: readonly Manifest[]): readonly string[] => {
-  const podsByNamespace = Map.groupBy(pods, ({ metadata }) => metadata.namespace);
-  const policiesByNamespace = Map.groupBy(policies, ({ metadata }) => metadata.namespace);
-  return [...policiesByNamespace]
-    .flatMap(([namespace, own]) => {
-      const slug = own[0]?.metadata.labels?.[teamLabel];
-      return slug === undefined || isInSync(own, podsByNamespace.get(namespace) ?? []) ? [] : [slug];
-    })
-    .toSorted();
+export const findDrifted = (
+  teams: readonly RestrictedTeam[],
+  policies: readonly Manifest[],
+  pods: readonly Manifest[],
+): readonly string[] => {
+  const byNamespace = (objects: readonly Manifest[]) =>
+    Map.groupBy(objects, ({ metadata }) => metadata.namespace ?? '');
+  const [allPolicies, allPods] = [byNamespace(policies), byNamespace(pods)];
+  return teams.flatMap(({ slug, id, policies: expected }) => {
+    const namespace = namespaceOf(id);
+    const own = allPolicies.get(namespace) ?? [];
+    const following = own.filter(followsPods);
+    const isFollowing = following.length === 0 || isInSync(following, allPods.get(namespace) ?? []);
+    return isFollowing && policiesFingerprint(own) === expected ? [] : [slug];
+  });
 };
 
-/** The same, read from the cluster: one list, and one more when any team has opted in. */
+const followsPods = ({ kind, metadata }: Manifest): boolean =>
+  kind === kinds.networkPolicy.kind &&
+  Object.entries(allowlistLabel).every(([name, value]) => metadata.labels?.[name] === value);
+
+/** The same, asked of the store and the cluster: one query, and one list of each kind when any team has opted in. */
 export const findDriftedTeams = async (
-  cluster: Pick<Cluster, 'list'>,
+  { store, cluster }: DriftDeps,
   signal: AbortSignal,
 ): Promise<readonly string[]> => {
-  const policies = await cluster.list({ ...kinds.networkPolicy, labels: allowlistLabel }, signal);
-  if (policies.length === 0) return [];
-  const pods = await cluster.list({ ...kinds.pod, labels: notebookPods }, signal);
-  return findDrifted(pods, policies);
+  const teams = await store.restricted();
+  if (teams.length === 0) return [];
+  const { apiVersion, kind } = kinds.fqdnNetworkPolicy;
+  const [policies, native, pods] = await Promise.all([
+    cluster.list(kinds.networkPolicy, signal),
+    cluster
+      .serves(apiVersion, kind, signal)
+      .then((isServed) => (isServed ? cluster.list(kinds.fqdnNetworkPolicy, signal) : [])),
+    cluster.list({ ...kinds.pod, labels: notebookPods }, signal),
+  ]);
+  return findDrifted(teams, [...policies, ...native], pods);
 };

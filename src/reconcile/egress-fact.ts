@@ -1,10 +1,6 @@
-import { coversGoogleApis } from '../egress/baseline.ts';
-import { widenedBy } from '../egress/foreign-policies.ts';
-import { googleApi } from '../egress/hosts.ts';
 import type { LiveEgress } from '../egress/live-egress.ts';
-import type { EgressSettings } from '../egress/policy.ts';
-import { parseCidr } from '../egress/ranges.ts';
 import { notebookPolicies } from '../egress/team-policies.ts';
+import { egressVerdict } from '../egress/verdict.ts';
 import type { TeamRecord } from '../model/record.ts';
 import type { Manifest } from '../ports/cluster.ts';
 import { isOwned } from '../teams/desired.ts';
@@ -18,17 +14,7 @@ export type EgressFact =
   | { readonly outcome: 'ineffective'; readonly reason: string; readonly message: string }
   | { readonly outcome: 'unknown'; readonly message: string };
 
-/** Addresses of Google’s API that the baseline does not open: DNS does not map it to where the operator configured. */
-const uncovered = (live: LiveEgress, settings: EgressSettings): readonly string[] =>
-  (live.addresses.get(googleApi) ?? []).filter((address) => {
-    const cidr = parseCidr(address);
-    return cidr !== undefined && !coversGoogleApis(cidr, settings);
-  });
-
-/**
- * Whether the restriction holds, given that our policies are applied. `policies`: every policy of the namespace, since
- * any of them may open more.
- */
+/** `policies`: every policy of the namespace as it is after this reconcile. */
 export const egressFact = (
   { deps, team }: Pick<ReconcileContext, 'deps' | 'team'>,
   live: LiveEgress,
@@ -36,24 +22,19 @@ export const egressFact = (
 ): EgressFact => {
   if (!hasNotebook(team) || !isRestricted(team)) return { outcome: 'not_restricted' };
   const { hosts, problem } = notebookPolicies(team, deps.egress, { ...live, podsAlive: true });
-  const foreign = widenedBy(policies, (policy) => isOwned(policy, team));
-  if (foreign.length > 0) {
-    const message = `NetworkPolicy ${foreign.join(', ')} opens more than the allowlist. Remove it, or take its egress rules out.`;
-    return { outcome: 'ineffective', reason: 'Widened', message };
-  }
-  if (problem !== undefined)
-    return { outcome: 'ineffective', reason: 'PolicyTooLarge', message: problem.message };
-  const outside = uncovered(live, deps.egress.settings);
-  if (outside.length > 0) {
-    const message = `${googleApi} answers ${outside.join(', ')}, which the baseline does not open: notebooks cannot read their secret. The platform team has to map Google’s APIs in DNS, or set EGRESS_GOOGLE_APIS.`;
-    return { outcome: 'ineffective', reason: 'GoogleApisNotCovered', message };
-  }
+  const { reason, because } = egressVerdict({
+    enabled: true,
+    policies,
+    isOurs: (policy) => isOwned(policy, team),
+    problem: problem?.message,
+    addresses: live.addresses,
+    settings: deps.egress.settings,
+  });
+  if (reason !== 'Effective') return { outcome: 'ineffective', reason, message: because };
   const closed = hosts.filter(({ status }) => status !== 'resolved' && status !== 'too_many_addresses');
   const named = closed.map(({ host, status }) => `${host} (${status})`).join(', ');
-  return {
-    outcome: 'effective',
-    message: `Notebooks reach the allowlist and nothing else.${named === '' ? '' : ` Without an address to open now: ${named}.`}`,
-  };
+  const message = named === '' ? because : `${because} Without an address to open now: ${named}.`;
+  return { outcome: 'effective', message };
 };
 
 /** The fact while the cluster does not answer. */

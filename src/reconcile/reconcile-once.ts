@@ -1,11 +1,18 @@
 import { policiesIn } from '../egress/current-egress.ts';
+import { policiesFingerprint } from '../egress/fingerprint.ts';
+import { isEgressPolicy } from '../egress/policy.ts';
+import { transition } from '../egress/transition.ts';
 import { namespaceOf } from '../model/names.ts';
+import { type Manifest, nameOf } from '../ports/cluster.ts';
+import { isOwned } from '../teams/desired.ts';
+import { isRestricted } from '../teams/lifecycle.ts';
 import { applyObjects } from './apply.ts';
 import { StaleRead } from './blocked.ts';
 import type { ReconcileFacts } from './conditions.ts';
 import type { ReconcileContext } from './context.ts';
 import { egressFact, egressUnknown } from './egress-fact.ts';
 import { appliedFact } from './failure-facts.ts';
+import { objectState } from './object-state.ts';
 import { observe } from './observe.ts';
 import { provision } from './provision.ts';
 import { releaseState } from './release-state.ts';
@@ -68,11 +75,27 @@ const reconcileObjects = async (context: ReconcileContext): Promise<ReconcileFac
       : observed.policies;
     const egress = egressFact(context, observed.live, policies);
     if (error !== undefined) return { applied: appliedFact(context, error), release, egress };
-    return { applied: { outcome: 'complete' }, release, egress };
+    const fingerprint = policiesInSync(context, observed.wanted, policies);
+    return { applied: { outcome: 'complete' }, release, egress, policies: fingerprint };
   } catch (error) {
     const applied = appliedFact(context, error);
     return { applied, release, egress: egressUnknown(team, applied.message) };
   }
+};
+
+/** The fingerprint of a restricted team’s policies, if none has changed again since they were applied. */
+const policiesInSync = (
+  { team }: ReconcileContext,
+  wanted: readonly Manifest[],
+  policies: readonly Manifest[],
+): string | undefined => {
+  if (!isRestricted(team)) return undefined;
+  const steps = transition(wanted.filter(isEgressPolicy), policies, (policy) => isOwned(policy, team));
+  const find = (policy: Manifest) => policies.find((one) => nameOf(one) === nameOf(policy));
+  const areInSync = steps.every(
+    ({ do: verb, policy }) => verb === 'apply' && objectState(team, policy, find(policy)).state === 'InSync',
+  );
+  return areInSync ? policiesFingerprint(policies) : undefined;
 };
 
 /** Both results once both have ended; else throws, what was read out of date before anything else. */

@@ -8,7 +8,7 @@ import { isSameGeneration } from './fencing.ts';
 import { hasFailed, waitSeconds } from './next-attempt.ts';
 
 /** The part of a status that people see. */
-const shown = ({ provisioned: _provisioned, hubUsers: _hubUsers, ...rest }: TeamStatus) => rest;
+const shown = ({ provisioned: _, hubUsers: __, policies: ___, ...rest }: TeamStatus) => rest;
 
 /** Stores what a reconcile of `before` has found; answers the record, undefined when the order has changed since. */
 export const recordFacts = async (

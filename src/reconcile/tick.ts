@@ -6,7 +6,7 @@ import type { Reconcile } from './reconcile.ts';
 import { type RolloutDeps, type RolloutReport, rollOut } from './rollout.ts';
 
 export interface TickDeps extends RolloutDeps {
-  readonly cluster: Pick<Cluster, 'list'>;
+  readonly cluster: Pick<Cluster, 'list' | 'serves'>;
   readonly reconcile: Reconcile;
   /** Advances the operations that are due; answers how many. */
   readonly advanceOperations: () => Promise<number>;
@@ -29,8 +29,8 @@ const listMs = 10_000;
 
 /**
  * One call of the scheduler: moves a few teams to the current platform, reconciles every team that is due or has
- * drifted, and meanwhile advances the operations that are due. A team that fails delays no other. Costs three queries
- * and one list of the cluster when nothing is due.
+ * drifted, and meanwhile advances the operations that are due. A team that fails delays no other. Costs four queries
+ * when nothing is due, and one list of policies and one of notebook pods for the whole cluster when any team has opted in.
  */
 export const tick = async (deps: TickDeps): Promise<TickReport> => {
   const { store, clock, log } = deps;
@@ -52,11 +52,11 @@ export const tick = async (deps: TickDeps): Promise<TickReport> => {
 };
 
 /** The teams that are due are reconciled even if the cluster cannot be listed. */
-const drifted = async ({ cluster, log }: TickDeps): Promise<readonly string[]> => {
+const drifted = async (deps: TickDeps): Promise<readonly string[]> => {
   try {
-    return await findDriftedTeams(cluster, AbortSignal.timeout(listMs));
+    return await findDriftedTeams(deps, AbortSignal.timeout(listMs));
   } catch (error) {
-    log.warn({ err: error }, 'cluster not listed');
+    deps.log.warn({ err: error }, 'cluster not listed');
     return [];
   }
 };

@@ -1,13 +1,13 @@
 import { failureOf, type ProvisioningDeps, type ProvisioningFailure, type SecretTeam } from './context.ts';
 import { applyGrants } from './grant.ts';
 import { removeServiceAccount } from './service-account.ts';
-import { isOwnSecret } from './team-secret.ts';
+import { holdsPayload, isOwnSecret } from './team-secret.ts';
 
 export type DismantleResult = { readonly state: 'gone' } | ProvisioningFailure;
 
 /**
- * Undoes `provision`: removes our bindings, then the secret when that was asked for or when it never had a version,
- * then the service account. What does not belong to the team stays. Safe to repeat.
+ * Undoes `provision`: removes our bindings, then the secret when that was asked for or when it holds nothing, then
+ * the service account. What does not belong to the team stays. Safe to repeat.
  */
 export const dismantleWith =
   (deps: ProvisioningDeps) =>
@@ -24,8 +24,8 @@ export const dismantleWith =
         // Deleting a secret deletes its policy.
         if (!deleteSecret) await applyGrants(context, new Map());
         // After the bindings: no member can add a version any more.
-        const isEmpty = deleteSecret || (await secretManager.versions(team.id, signal))?.length === 0;
-        if (isEmpty) await secretManager.deleteSecret(team.id, signal);
+        const isKept = !deleteSecret && holdsPayload((await secretManager.versions(team.id, signal)) ?? []);
+        if (!isKept) await secretManager.deleteSecret(team.id, signal);
       }
       await removeServiceAccount(context);
       return { state: 'gone' };

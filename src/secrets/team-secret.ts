@@ -1,4 +1,5 @@
 import type { TeamRecord } from '../model/record.ts';
+import type { SecretVersion } from '../model/secret.ts';
 import type { SecretMetadata } from '../ports/secret-manager.ts';
 import {
   managedBy,
@@ -37,8 +38,12 @@ export const readOwnSecret = async ({
 export const createOwnSecret = ({ deps, team, signal }: ProvisioningContext): Promise<'created' | 'exists'> =>
   deps.secretManager.createSecret(team.id, labelsOf(team), signal);
 
+/** Whether a secret holds something that would be lost with it: Google keeps nothing of a destroyed version. */
+export const holdsPayload = (versions: readonly SecretVersion[]): boolean =>
+  versions.some(({ state }) => state !== 'destroyed');
+
 /**
- * Whether the team’s secret has a version that would be lost with it. A secret of that name that is not the team’s is
+ * Whether the team’s secret holds something that would be lost with it. A secret of that name that is not the team’s is
  * never deleted, so it does not count. Throws Unavailable.
  */
 export const secretExistsWith =
@@ -46,7 +51,5 @@ export const secretExistsWith =
   async (team: Pick<TeamRecord, 'id'>, signal: AbortSignal): Promise<boolean> => {
     const secret = await secretManager.secret(team.id, signal);
     if (secret === undefined || !isOwnSecret(secret, team)) return false;
-    return (
-      (await secretManager.versions(team.id, signal))?.some(({ state }) => state !== 'destroyed') === true
-    );
+    return holdsPayload((await secretManager.versions(team.id, signal)) ?? []);
   };

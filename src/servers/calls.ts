@@ -69,6 +69,29 @@ const restartHub = async (
   }
 };
 
+/** Its own time: an instance that was held back has used up its deadline. */
+const undoMs = 5_000;
+
+/** Whether the user is added and still a member; one who has left meanwhile is removed again. */
+const addMember = async (
+  deps: OperationDeps,
+  team: TeamRecord,
+  user: string,
+  signal: AbortSignal,
+): Promise<boolean> => {
+  const { hubs, store } = deps;
+  const isMember = async (): Promise<boolean> => {
+    const current = await store.team(team.slug);
+    if (current?.id !== team.id || current.deletion !== null) return false;
+    return current.members.some(({ username }) => username === user);
+  };
+  if (!(await isMember())) return false;
+  await askHub(deps, (bounded) => hubs.addUser(team, user, bounded), signal);
+  if (await isMember()) return true;
+  await askHub(deps, (bounded) => hubs.removeUser(team, user, bounded), AbortSignal.timeout(undoMs));
+  return false;
+};
+
 const start = async (
   deps: OperationDeps,
   team: TeamRecord,
@@ -84,7 +107,7 @@ const start = async (
   const current = await store.operation(team.slug, id);
   const isOurs = current !== undefined && isAtSameStep(current, operation);
   if (!isOurs || !isClaimed(operation, clock.now() + claimReserveMs)) return { answer: 'not_yet' };
-  if (!isUser) await askHub(deps, (bounded) => hubs.addUser(team, user, bounded), signal);
+  if (!isUser && !(await addMember(deps, team, user, signal))) return { answer: 'not_yet' };
   const options = { profile, revision: team.generation };
   const reply = await askHub(deps, (bounded) => hubs.start(team, user, options, bounded), signal);
   return reply.answered ? answerOf(reply.value) : { answer: 'no_answer' };

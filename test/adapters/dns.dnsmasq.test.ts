@@ -28,19 +28,19 @@ describe('DNS: the real dnsmasq', { skip: absent() }, () => {
 
   dnsResolverContract(() => ({ server: `127.0.0.1:${dnsmasq.port}`, set: dnsmasq.set }));
 
-  it('says that a name whose own servers are dead was not answered in time', async () => {
+  it('answers failed with a timeout for a name whose servers are down', async () => {
     const names = openDnsResolver({ servers: [`127.0.0.1:${dnsmasq.port}`] });
     const answer = await names.resolve('silent.upstream', AbortSignal.timeout(20_000));
     assert.deepEqual(answer, { answer: 'failed', message: 'DNS did not answer in time.' });
   });
 
-  it('refuses what nobody told it of, and that is no absence', async () => {
+  it('answers failed, not absent, when the server refuses a name', async () => {
     const names = openDnsResolver({ servers: [`127.0.0.1:${dnsmasq.port}`] });
     const answer = await names.resolve('pypi.org', AbortSignal.timeout(20_000));
     assert.deepEqual(answer, { answer: 'failed', message: 'DNS refused to answer (REFUSED).' });
   });
 
-  it('hands on what another server says, as it moves', async () => {
+  it('forwards the changing answers of another server', async () => {
     const names = openDnsResolver({ servers: [`127.0.0.1:${dnsmasq.port}`] });
     for (const address of ['93.184.215.60', '93.184.215.61']) {
       upstream.set('moving.upstream', { a: [address], ttlSeconds: 0 });

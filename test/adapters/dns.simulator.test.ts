@@ -26,7 +26,7 @@ describe('DNS: the simulator', () => {
     set: async (name, addresses) => dns.set(name, addresses.length === 0 ? undefined : { a: addresses }),
   }));
 
-  it('has what is too long for UDP asked again over TCP', async () => {
+  it('a truncated UDP answer is retried over TCP', async () => {
     const before = dns.queries().length;
     await names().resolve('many.test', signal());
     assert.deepEqual(
@@ -87,7 +87,7 @@ describe('DNS: the simulator', () => {
     assert.equal((await names().resolve('pypi.org', signal())).answer, 'addresses');
   });
 
-  it('goes on after what is no DNS at all', async () => {
+  it('continues after a packet that is not DNS', async () => {
     const udp = createSocket('udp4');
     for (const junk of [Buffer.alloc(0), Buffer.from('GET / HTTP/1.1\r\n\r\n'), Buffer.alloc(512, 0xff)]) {
       await new Promise((sent) => udp.send(junk, dns.port, '127.0.0.1', sent));
@@ -100,13 +100,13 @@ describe('DNS: the simulator', () => {
     tcp.destroy();
   });
 
-  it('says why it cannot start on a port that is taken', async () => {
+  it('reports why it cannot start on a port in use', async () => {
     await assert.rejects(startDns({ port: dns.port }), /EADDRINUSE/);
   });
 });
 
 describe('asking DNS', () => {
-  it('ends with the one who asked, and says nothing of the name then', async (t) => {
+  it('ends with the caller’s signal, without an answer about the name', async (t) => {
     const dns = await startDns();
     t.after(() => dns.close());
     dns.fail('slow.example.com', 'silent');
@@ -136,7 +136,7 @@ describe('asking DNS', () => {
     await assert.rejects(stayed, /gone too/);
   });
 
-  it('goes on to the next server when the first one is not there', async (t) => {
+  it('tries the next server when the first one is down', async (t) => {
     const [gone, dns] = [await startDns(), await startDns()];
     await gone.close();
     t.after(() => dns.close());
@@ -144,7 +144,7 @@ describe('asking DNS', () => {
     assert.equal((await names.resolve('pypi.org', signal())).answer, 'addresses');
   });
 
-  it('fails where no server is, and does not take that for an absent name', async () => {
+  it('answers failed, not absent, without a server', async () => {
     const gone = await startDns();
     await gone.close();
     const names = openDnsResolver({ servers: [`127.0.0.1:${gone.port}`] });
@@ -154,7 +154,7 @@ describe('asking DNS', () => {
     });
   });
 
-  it('takes an address for a name, never for itself', async (t) => {
+  it('resolves the text of an address as a name', async (t) => {
     const dns = await startDns();
     t.after(() => dns.close());
     const names = openDnsResolver({ servers: [`127.0.0.1:${dns.port}`] });

@@ -46,14 +46,14 @@ describe('the way into a GKE cluster', () => {
     assert.deepEqual(await gke.controlPlane(signal()), { server: 'https://gke-abc.europe-north1.gke.goog' });
   });
 
-  it('takes the IP endpoint and its authority where the DNS endpoint is closed or absent', async (t) => {
+  it('uses the IP endpoint and its authority when the DNS endpoint is closed or absent', async (t) => {
     for (const answer of [ip, { ...ip, ...dns(false) }]) {
       const { gke } = await google(t, 200, answer);
       assert.deepEqual(await gke.controlPlane(signal()), { server: 'https://203.0.113.7', caData: 'Q0E=' });
     }
   });
 
-  it('is unavailable when Google does not say, or says nothing usable', async (t) => {
+  it('throws Unavailable when Google does not answer, or gives an unusable answer', async (t) => {
     for (const [code, answer] of [
       [403, { error: { message: 'hunter2' } }],
       [302, ''],

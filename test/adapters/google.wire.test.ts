@@ -25,7 +25,7 @@ const said = (status: number, name: string, message: string): Fault => ({
   body: JSON.stringify({ error: { code: status, status: name, message } }),
 });
 
-describe('what Google answers instead', () => {
+describe('errors of Google’s APIs', () => {
   let google: Google;
   let secretManager: SecretManager;
   let serviceAccounts: ServiceAccounts;
@@ -104,14 +104,14 @@ describe('what Google answers instead', () => {
 
   for (const [name, call] of calls) {
     const isSecret = !name.includes('ccount');
-    it(`a missing role makes ${name} Unavailable, and says which`, async () => {
+    it(`a missing role makes ${name} Unavailable, and names the role`, async () => {
       const error = await failureUnder(said(403, 'PERMISSION_DENIED', 'Permission denied.'), call);
       const role = isSecret ? 'the role knadaNotebooksSecrets' : 'the role knadaNotebooksAccounts';
       assert.ok(error.message.includes(`${role} on project ${project}`), error.message);
       assert.equal(error.system, isSecret ? 'secret-manager' : 'iam');
     });
 
-    it(`a token that is not taken makes ${name} Unavailable, and says so`, async () => {
+    it(`a rejected token makes ${name} Unavailable, with the reason`, async () => {
       const error = await failureUnder(
         said(401, 'UNAUTHENTICATED', 'Request had invalid credentials.'),
         call,
@@ -119,7 +119,7 @@ describe('what Google answers instead', () => {
       assert.match(error.message, /does not accept this service’s identity/);
     });
 
-    it(`a used up quota makes ${name} QuotaExceeded, and says which`, async () => {
+    it(`an exhausted quota makes ${name} QuotaExceeded, and names the quota`, async () => {
       const error = await failureUnder('quota', call);
       assert.ok(error instanceof QuotaExceeded);
       assert.match(
@@ -139,7 +139,7 @@ describe('what Google answers instead', () => {
     });
   }
 
-  it('the limit of service accounts in a project is told as Google tells it', async () => {
+  it('the limit of service accounts in a project is reported with Google’s message', async () => {
     google.quotas.serviceAccounts = 1;
     const create = serviceAccounts.createAccount('team-c-3f9c', { name: 'c', description: '' }, signal());
     await assert.rejects(create, {
@@ -202,7 +202,7 @@ describe('what Google answers instead', () => {
       assert.equal(result.member, 'outsider@example.com');
     });
 
-    it('blames nobody for any other refusal', async () => {
+    it('names no member for any other refusal', async () => {
       const end = google.fault(
         /:setIamPolicy/,
         said(400, 'INVALID_ARGUMENT', 'Role roles/x is not supported.'),
@@ -279,7 +279,7 @@ describe('where Google is', () => {
     });
   }
 
-  it('gets no token of ours when it is a simulator, and none that is made up when it is not', async () => {
+  it('sends no real token to a simulator, and no fake token to Google', async () => {
     const seen: string[] = [];
     const original = globalThis.fetch;
     globalThis.fetch = async (_url, init) => {

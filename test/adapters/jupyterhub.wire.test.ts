@@ -188,7 +188,7 @@ describe('hubs: users and servers', () => {
     [false, null],
   ];
   for (const [theirs, ours] of pendings) {
-    it(`takes pending ${String(theirs)} for ${ours}`, async (t) => {
+    it(`maps pending ${String(theirs)} to ${ours}`, async (t) => {
       const { hubs } = await hubsOn(t, () => ({
         status: 200,
         body: user(name, { pending: theirs, ready: false }),
@@ -423,7 +423,7 @@ describe('hubs: start and stop', () => {
     ['stop', 'stopping'],
   ];
   for (const [pending, expected] of unstoppable) {
-    it(`looks why a hub fails to stop a server, and finds it pending ${pending}`, async (t) => {
+    it(`reads why a hub fails to stop a server: pending ${pending}`, async (t) => {
       const { hubs } = await hubsOn(t, ({ method }) =>
         method === 'DELETE'
           ? said(500, 'Internal Server Error')
@@ -482,7 +482,7 @@ describe('hubs: tokens', () => {
     assert.equal(requests.at(-1)?.headers.authorization, `token ${newest}`);
   });
 
-  it('says that no token is accepted without showing one', async (t) => {
+  it('reports that no token is accepted without revealing one', async (t) => {
     const { hubs, shown } = await knowing(t, 'somebody else’s');
     await assert.rejects(hubs.users(team, signal()), away(/accepts none of our tokens \(3 tried\)/));
     assert.deepEqual(shown(), [newest, older, oldest]);
@@ -617,7 +617,7 @@ describe('hubs: kernel probe', () => {
     });
   });
 
-  it('is not busy while kernels start, idle or are gone', async (t) => {
+  it('reports not busy while kernels are starting, idle or dead', async (t) => {
     for (const states of [[], ['idle'], ['starting', 'idle', 'dead']]) {
       const { hubs } = await probing(t, kernels(...states));
       assert.equal(await hubs.isBusy(team, name, signal()), false);
@@ -642,7 +642,7 @@ describe('hubs: kernel probe', () => {
     });
   }
 
-  it('answers even if the token cannot be deleted', async (t) => {
+  it('returns the result even if the token cannot be deleted', async (t) => {
     const { hubs } = await probing(t, kernels('busy'), said(500, 'Internal Server Error'));
     assert.equal(await hubs.isBusy(team, name, signal()), true);
   });

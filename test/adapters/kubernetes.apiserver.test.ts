@@ -58,7 +58,7 @@ describe('the cluster: the real API server', { skip: await absent() }, () => {
     await assert.rejects(cluster.read(namespace, signal()), Unavailable);
   });
 
-  it('finds a GKE cluster anew when its token is not known there any more', async (t) => {
+  it('looks up a GKE cluster again when it rejects the token', async (t) => {
     const tokens = ['revoked', server.adminToken];
     let lookups = 0;
     const cluster = openCluster(

@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { type AddressInfo, createServer as createTcpServer, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { openCluster } from '../../src/adapters/kubernetes.ts';
+import type { ClusterAccess } from '../../src/adapters/kubernetes-connection.ts';
 import type { Manifest } from '../../src/ports/cluster.ts';
 import { Unavailable } from '../../src/ports/unavailable.ts';
 
@@ -22,7 +26,14 @@ const portOf = (address: string | AddressInfo | null): number => {
 type Answer = (seen: Seen, response: ServerResponse) => void;
 
 /** An API server of which the test says every answer, in turn; the last one is repeated. */
-const answering = async (t: TestContext, ...answers: readonly [Answer, ...Answer[]]) => {
+const answering = (t: TestContext, ...answers: readonly [Answer, ...Answer[]]) =>
+  answeringTo(t, (url) => ({ kind: 'url', url }), ...answers);
+
+const answeringTo = async (
+  t: TestContext,
+  accessTo: (url: string) => ClusterAccess | Promise<ClusterAccess>,
+  ...answers: readonly [Answer, ...Answer[]]
+) => {
   const seen: Seen[] = [];
   const sockets = new Set<Socket>();
   const server = createServer(async (request, response) => {
@@ -41,7 +52,7 @@ const answering = async (t: TestContext, ...answers: readonly [Answer, ...Answer
   server.on('connection', (socket) => sockets.add(socket));
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
-  const cluster = openCluster({ kind: 'url', url: `http://127.0.0.1:${portOf(server.address())}` });
+  const cluster = openCluster(await accessTo(`http://127.0.0.1:${portOf(server.address())}`));
   t.after(async () => {
     await cluster.close();
     server.closeAllConnections();
@@ -126,7 +137,7 @@ describe('the cluster adapter on the wire', () => {
     );
   });
 
-  it('deletes in the background what has the uid, and nothing else', async (t) => {
+  it('deletes only the object with the uid, in the background', async (t) => {
     const { cluster, seen } = await answering(t, status(200));
     assert.equal(await cluster.remove({ ...ref, uid: 'u' }, patient()), 'removed');
     assert.equal(seen[0]?.method, 'DELETE');
@@ -189,13 +200,35 @@ describe('the cluster adapter on the wire', () => {
     assert.equal(seen.length, 4);
   });
 
-  it('finds nothing of a kind that the cluster does not have, and says so when it is applied', async (t) => {
-    const missing: Answer = (_seen, response) =>
-      response.writeHead(404, { 'content-type': 'text/plain' }).end('404 page not found\n');
-    const { cluster } = await answering(t, missing);
-    assert.equal(await cluster.read(ref, patient()), undefined);
-    assert.deepEqual(await cluster.list(ref, patient()), []);
-    assert.equal((await cluster.apply(manifest, patient())).outcome, 'refused');
+  for (const [what, missing] of [
+    [
+      'a group',
+      ((_seen, response) =>
+        response
+          .writeHead(404, { 'content-type': 'text/plain' })
+          .end('404 page not found\n')) satisfies Answer,
+    ],
+    ['a kind', status(404, 'the server could not find the requested resource')],
+  ] as const) {
+    it(`never takes objects of ${what} that the cluster does not serve for absent`, async (t) => {
+      const { cluster } = await answering(t, missing);
+      const notServed = unavailable(/^Kubernetes does not serve the kind ConfigMap of v1\.$/);
+      await assert.rejects(cluster.read(ref, patient()), notServed);
+      await assert.rejects(cluster.list(ref, patient()), notServed);
+      await assert.rejects(cluster.remove({ ...ref, uid: 'u' }, patient()), notServed);
+      assert.equal((await cluster.apply(manifest, patient())).outcome, 'refused');
+      assert.equal(await cluster.serves('v1', 'ConfigMap', patient()), false);
+    });
+  }
+
+  it('asks discovery again for a kind that a list did not find', async (t) => {
+    const found = json(200, { kind: 'APIResourceList', resources: [{ kind: 'ConfigMap' }] });
+    const { cluster, seen } = await answering(t, found, status(404), found);
+    assert.equal(await cluster.serves('v1', 'ConfigMap', patient()), true);
+    assert.equal(await cluster.serves('v1', 'ConfigMap', patient()), true);
+    await assert.rejects(cluster.list(ref, patient()), Unavailable);
+    assert.equal(await cluster.serves('v1', 'ConfigMap', patient()), true);
+    assert.equal(seen.length, 3);
   });
 
   it('hands on the sentence of a policy or a webhook, without the machinery around it', async (t) => {
@@ -217,7 +250,7 @@ describe('the cluster adapter on the wire', () => {
     ]);
   });
 
-  it('asks again while the server is busy, and not before it says', async (t) => {
+  it('retries while the server is busy, after its Retry-After', async (t) => {
     for (const busy of [
       status(429, 'slow down', { 'retry-after': '0' }),
       status(503),
@@ -229,7 +262,7 @@ describe('the cluster adapter on the wire', () => {
     }
   });
 
-  it('does not wait for a server that wants more time than a call may take', async (t) => {
+  it('does not wait for a Retry-After beyond the deadline', async (t) => {
     const { cluster, seen } = await answering(t, status(429, 'later', { 'retry-after': '3600' }));
     await assert.rejects(cluster.read(ref, patient()), unavailable(/429/));
     assert.equal(seen.length, 1);
@@ -241,7 +274,7 @@ describe('the cluster adapter on the wire', () => {
     assert.equal(seen.length, 4);
   });
 
-  it('does not repeat what was answered', async (t) => {
+  it('does not repeat a request that was answered', async (t) => {
     for (const code of [400, 403, 404, 409, 422]) {
       const { cluster, seen } = await answering(t, status(code));
       await cluster.apply(manifest, patient());
@@ -249,7 +282,7 @@ describe('the cluster adapter on the wire', () => {
     }
   });
 
-  it('never lets the answer’s body or headers into an error', async (t) => {
+  it('keeps the response’s body and headers out of errors', async (t) => {
     for (const code of [401, 403, 405, 500, 503]) {
       const { cluster } = await answering(
         t,
@@ -261,6 +294,64 @@ describe('the cluster adapter on the wire', () => {
         return true;
       });
     }
+  });
+
+  describe('with a token that is part of a name', () => {
+    const token = 'local';
+    const name = 'knada-local';
+    const withToken = async (t: TestContext, ...answers: readonly [Answer, ...Answer[]]) => {
+      const folder = await mkdtemp(join(tmpdir(), 'kubeconfig-'));
+      t.after(() => rm(folder, { recursive: true }));
+      const access = async (server: string): Promise<ClusterAccess> => {
+        const file = join(folder, 'config');
+        const config = {
+          apiVersion: 'v1',
+          kind: 'Config',
+          clusters: [{ name: 'c', cluster: { server, 'insecure-skip-tls-verify': true } }],
+          users: [{ name: 'u', user: { token } }],
+          contexts: [{ name: 'x', context: { cluster: 'c', user: 'u' } }],
+          'current-context': 'x',
+        };
+        await writeFile(file, JSON.stringify(config));
+        return { kind: 'kubeconfig', file };
+      };
+      return answeringTo(t, access, ...answers);
+    };
+    const local = { ...object, metadata: { ...object.metadata, name }, data: { project: name } };
+
+    it('returns objects as the server sent them', async (t) => {
+      const { cluster, seen } = await withToken(
+        t,
+        json(200, local),
+        json(200, { metadata: {}, items: [local] }),
+      );
+      assert.deepEqual((await cluster.read({ ...ref, name }, patient()))?.data, { project: name });
+      assert.equal((await cluster.list(ref, patient()))[0]?.metadata.name, name);
+      assert.equal(seen[0]?.headers.authorization, `Bearer ${token}`);
+    });
+
+    it('decides on the status as the server sent it', async (t) => {
+      const gone = status(404, `configmaps "${name}" not found`, {}, { name, kind: 'configmaps' });
+      const { cluster } = await withToken(t, gone);
+      assert.equal(await cluster.read({ ...ref, name }, patient()), undefined);
+      assert.equal(await cluster.remove({ ...ref, name, uid: 'u' }, patient()), 'gone');
+      const named = { ...guarded, metadata: { ...guarded.metadata, name } };
+      assert.equal((await cluster.apply(named, patient())).outcome, 'conflict');
+    });
+
+    it('shows people no sentence that quotes the token, not even half of it', async (t) => {
+      const long = 'x'.repeat(997);
+      const { cluster } = await withToken(
+        t,
+        status(403, `Bearer ${token} may not.`),
+        status(403, long + token),
+      );
+      assert.deepEqual(await cluster.apply(manifest, patient()), {
+        outcome: 'refused',
+        message: 'Bearer … may not.',
+      });
+      assert.deepEqual(await cluster.apply(manifest, patient()), { outcome: 'refused', message: `${long}…` });
+    });
   });
 
   it('treats an invalid answer as an outage', async (t) => {
@@ -277,7 +368,7 @@ describe('the cluster adapter on the wire', () => {
     await assert.rejects(cluster.list(ref, patient()), unavailable(/returned an invalid answer/));
   });
 
-  it('is unavailable at the deadline when the server hangs, and lets go of the connection', async (t) => {
+  it('throws Unavailable at the deadline when the server hangs, and closes the connection', async (t) => {
     const closed: Promise<unknown>[] = [];
     const sockets: Socket[] = [];
     const server = createTcpServer((socket) => {
@@ -304,7 +395,7 @@ describe('the cluster adapter on the wire', () => {
     await Promise.all(closed);
   });
 
-  it('lets go at once when the caller does', async (t) => {
+  it('cancels the request when the caller aborts', async (t) => {
     const controller = new AbortController();
     const { cluster, seen } = await answering(t, () => controller.abort());
     await assert.rejects(cluster.read(ref, controller.signal), unavailable(/did not answer in time/));
@@ -312,7 +403,7 @@ describe('the cluster adapter on the wire', () => {
     assert.equal(seen.length, 1);
   });
 
-  it('is unavailable when nobody listens, and comes back when somebody does', async (t) => {
+  it('throws Unavailable while the server is down, and recovers when it is up', async (t) => {
     const { cluster, seen } = await answering(t, (_seen, response) => response.destroy(), json(200, object));
     assert.equal((await cluster.read(ref, patient()))?.metadata.name, 'a');
     assert.equal(seen.length, 2);
@@ -328,7 +419,7 @@ describe('the cluster adapter on the wire', () => {
     await assert.rejects(unknown.read(ref, patient()), unavailable(/cannot be reached/));
   });
 
-  it('says that a kubeconfig cannot be read, and tries again at the next call', async (t) => {
+  it('reports an unreadable kubeconfig, and retries at the next call', async (t) => {
     const cluster = openCluster({ kind: 'kubeconfig', file: '/nonexistent/kubeconfig' });
     t.after(() => cluster.close());
     await assert.rejects(cluster.read(ref, patient()), unavailable(/cannot be reached/));

@@ -54,7 +54,7 @@ describe('Python releases', () => {
     assert.deepEqual(names, ['python-3.13', 'python-3.11']);
   });
 
-  it('does not take half a list for the whole', async (t) => {
+  it('throws Unavailable for an incomplete list', async (t) => {
     const { simulator, releases } = await opened(t);
     simulator.fault(/page=/, { status: 200, body: '{"tags":[],"has_additional":true}' });
     await assert.rejects(releases.jupyterTags(signal()), Unavailable);
@@ -70,7 +70,7 @@ describe('Python releases', () => {
     'a broken connection': 'reset',
   } as const;
   for (const [name, fault] of Object.entries(faults)) {
-    it(`says that a source is away: ${name}`, async (t) => {
+    it(`throws Unavailable for a source: ${name}`, async (t) => {
       const { simulator, releases } = await opened(t);
       simulator.fault(/./, fault);
       await assert.rejects(releases.jupyterTags(signal()), Unavailable);
@@ -79,7 +79,7 @@ describe('Python releases', () => {
     });
   }
 
-  it('says that a source is away when it hangs', async (t) => {
+  it('throws Unavailable when a source hangs', async (t) => {
     const { simulator, releases } = await opened(t);
     simulator.fault(/./, 'hang');
     await assert.rejects(releases.releaseCycle(AbortSignal.timeout(100)), Unavailable);

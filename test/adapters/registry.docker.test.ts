@@ -39,7 +39,7 @@ describe('registries: the real docker-registry with tokens, as ghcr.io', { skip:
     assert.equal(registry.requests.length - start, 3);
   });
 
-  it('takes a repository that its token server denies for absent', async () => {
+  it('treats a repository that its token server denies as absent', async () => {
     registry.hide('navikt/hidden');
     const registries = openRegistries({
       garRegion: 'europe-north1',
@@ -64,7 +64,7 @@ describe('registries: the real docker-registry with a login, as Artifact Registr
   after(() => registry.close());
   registryContract(async () => ({ host, origin: registry.url, prefix, accessToken: password, ...registry }));
 
-  it('knows nothing when our own token is not taken', async () => {
+  it('answers unknown when the service’s token is rejected', async () => {
     const image = buildImage({ platforms: ['linux/amd64'], created: null, text: 'denied' });
     await registry.push(`${prefix}denied`, image, '1.0');
     const registries = openRegistries({

@@ -48,7 +48,7 @@ describe('registries: the simulator', () => {
         clock: { now: Date.now },
       });
 
-    it('takes an image into GHCR, which nobody else sees until it is made public', async () => {
+    it('accepts a push to GHCR, and hides the image until it is made public', async () => {
       const tagged = { host: 'ghcr.io', path: 'navikt/pushed', tag: '1.0' };
       await skopeoPush(registries.url, tagged.path, image, tagged.tag, 'kari:token');
       const hidden = await asked('ghcr.io').digest(tagged, signal());
@@ -58,7 +58,7 @@ describe('registries: the simulator', () => {
       assert.equal(found(await asked('ghcr.io').digest(tagged, signal())), image.top.digest);
     });
 
-    it('takes an image into a repository of Artifact Registry, and not into one that does not exist', async () => {
+    it('accepts a push to an existing repository of Artifact Registry only', async () => {
       const host = 'europe-north1-docker.pkg.dev';
       const tagged = { host, path: 'nais-management-233d/team-a/pushed', tag: '1.0' };
       const login = 'oauth2accesstoken:local';

@@ -64,7 +64,7 @@ const trap = async (t: TestContext) => {
   return { url: `http://127.0.0.1:${address.port}`, connections: () => connections };
 };
 
-describe('registries: what a question costs', () => {
+describe('registries: the requests of a call', () => {
   it('asks GHCR twice for the first digest of a repository, once for the next', async (t) => {
     const { simulator, registries } = await opened(t);
     const ask = () => registries.digest(tagged, signal(), { fresh: true });
@@ -77,7 +77,7 @@ describe('registries: what a question costs', () => {
     assert.equal(await counted(simulator, async () => found(await registries.digest(garImage, signal()))), 1);
   });
 
-  it('remembers where a tag points for five minutes, unless asked for the state of now', async (t) => {
+  it('caches the digest of a tag for five minutes, unless fresh is set', async (t) => {
     const { simulator, registries, time } = await opened(t);
     const first = found(await registries.digest(tagged, signal()));
     const moved = simulator.digest(team.path, '20261101-090000-1a2b3c4');
@@ -90,7 +90,7 @@ describe('registries: what a question costs', () => {
     assert.equal(found(await registries.digest(tagged, signal())), first);
   });
 
-  it('remembers for half a minute that a tag is absent, and what a digest is for good', async (t) => {
+  it('caches an absent tag for half a minute, and the content of a digest permanently', async (t) => {
     const { simulator, registries, time } = await opened(t);
     const missing = { ...team, tag: 'not-yet' };
     await registries.digest(missing, signal());
@@ -105,7 +105,7 @@ describe('registries: what a question costs', () => {
     assert.equal(details.amd64?.createdAt, '2026-11-15T09:00:00.000Z');
   });
 
-  it('shows a list of tags for ten minutes when it cannot be renewed, then says that it does not know', async (t) => {
+  it('serves a stale list of tags for ten minutes when it cannot be refreshed, then answers unknown', async (t) => {
     const { simulator, registries, time } = await opened(t);
     const list = found(await registries.tags(team, signal()));
     assert.equal(await counted(simulator, () => registries.tags(team, signal())), 0);
@@ -116,7 +116,7 @@ describe('registries: what a question costs', () => {
     assert.equal((await registries.tags(team, signal())).answer, 'unknown');
   });
 
-  it('sends ten requests a second to a host and lets the others wait', async (t) => {
+  it('sends at most ten requests per second to a host and queues the others', async (t) => {
     const { registries, waits } = await opened(t, { clock: { now: () => 0 } });
     const ask = (n: number) => registries.digest({ ...garImage, tag: `t${n}` }, signal());
     // Each is absent, which takes a second request to believe.
@@ -168,13 +168,13 @@ describe('registries: lists', () => {
     assert.deepEqual(list.tags.at(-1), { tag: 'build-1100', index: 1099 });
   });
 
-  it('stops after twenty pages and says that the list is short', async (t) => {
+  it('stops after twenty pages and marks the list as partial', async (t) => {
     const { registries } = await opened(t, { pageSize: 50 });
     const list = found(await registries.tags({ host: 'ghcr.io', path: 'navikt/many-tags' }, signal()));
     assert.deepEqual([list.partial, list.tags.length], [true, 1000]);
   });
 
-  it('says that a list is short when a later page fails', async (t) => {
+  it('marks a list as partial when a later page fails', async (t) => {
     const { simulator, registries } = await opened(t);
     simulator.fault(/tags\/list\?.*last=/, { status: 500 });
     const list = found(await registries.tags({ host: 'ghcr.io', path: 'navikt/many-tags' }, signal()));
@@ -208,7 +208,7 @@ describe('registries: lists', () => {
     });
   });
 
-  it('says that a team without a repository has none', async (t) => {
+  it('reports an absent repository of a team', async (t) => {
     const { registries } = await opened(t);
     const absent = { answer: 'absent', missing: 'repository' };
     assert.deepEqual(await registries.garImages('team-z', signal()), absent);
@@ -245,7 +245,7 @@ describe('registries: when they do not answer as they should', () => {
     'a broken connection': 'reset',
   } as const;
   for (const [name, fault] of Object.entries(faults)) {
-    it(`says that it does not know: ${name}`, async (t) => {
+    it(`answers unknown: ${name}`, async (t) => {
       const { simulator, registries } = await opened(t);
       simulator.fault(everything, fault);
       for (const [question, ask] of Object.entries(questions(registries))) {
@@ -254,7 +254,7 @@ describe('registries: when they do not answer as they should', () => {
     });
   }
 
-  it('says that it does not know when a registry hangs, and no later than the caller’s deadline', async (t) => {
+  it('answers unknown within the caller’s deadline when a registry hangs', async (t) => {
     const { simulator, registries } = await opened(t);
     simulator.fault(everything, 'hang');
     const answers = Object.values(questions(registries, AbortSignal.timeout(100))).map((ask) => ask());
@@ -271,14 +271,14 @@ describe('registries: when they do not answer as they should', () => {
     assert.equal(await counted(simulator, ask), 3);
   });
 
-  it('waits as long as the Retry-After header says', async (t) => {
+  it('waits for the duration in the Retry-After header', async (t) => {
     const { simulator, registries, waits } = await opened(t);
     simulator.fault(/manifests/, { status: 429, headers: { 'retry-after': '1' } }, 1);
     found(await registries.digest(tagged, signal()));
     assert.deepEqual(waits, [1000]);
   });
 
-  it('waits as long as the text of GHCR says', async (t) => {
+  it('waits for the duration in GHCR’s error text', async (t) => {
     const { simulator, registries, waits } = await opened(t);
     const message = 'toomanyrequests: retry-after: 12.5ms, allowed: 44000/minute';
     const body = JSON.stringify({ errors: [{ code: 'TOOMANYREQUESTS', message }] });
@@ -287,7 +287,7 @@ describe('registries: when they do not answer as they should', () => {
     assert.deepEqual(waits, [12.5]);
   });
 
-  it('does not wait for minutes: it says when to come back and leaves the host alone until then', async (t) => {
+  it('does not wait for minutes: it returns a Retry-After and sends nothing to the host until then', async (t) => {
     const { simulator, registries, time } = await opened(t);
     simulator.fault(/manifests/, { status: 429, headers: { 'retry-after': '90' } }, 1);
     const ask = () => registries.digest(tagged, signal(), { fresh: true });
@@ -299,7 +299,7 @@ describe('registries: when they do not answer as they should', () => {
     found(await ask());
   });
 
-  it('takes nothing for an image that does not match its digest', async (t) => {
+  it('rejects content that does not match its digest', async (t) => {
     const { simulator, registries } = await opened(t);
     const digest = found(await registries.digest(tagged, signal()));
     const other = buildImage({ platforms: ['linux/amd64'], created: null, text: 'another' });
@@ -308,7 +308,7 @@ describe('registries: when they do not answer as they should', () => {
     assert.equal((await registries.inspect({ ...team, digest }, signal())).answer, 'unknown');
   });
 
-  it('computes the digest itself when a registry does not tell it', async (t) => {
+  it('computes the digest when a registry does not return it', async (t) => {
     const { simulator, registries } = await opened(t);
     const image = buildImage({ platforms: ['linux/amd64'], created: null, text: 'no header' });
     const headers = { 'content-type': image.top.mediaType };
@@ -329,7 +329,7 @@ describe('registries: when they do not answer as they should', () => {
     assert.equal((await registries.digest(tagged, signal())).answer, 'unknown');
   });
 
-  it('fetches a new token when the one it has is not taken any more', async (t) => {
+  it('fetches a new token when the cached one is rejected', async (t) => {
     const { simulator, registries } = await opened(t);
     const ask = () => registries.digest(tagged, signal(), { fresh: true });
     await ask();
@@ -337,7 +337,7 @@ describe('registries: when they do not answer as they should', () => {
     assert.equal(await counted(simulator, async () => found(await ask())), 3);
   });
 
-  it('uses a token for 45 seconds when GHCR does not say how long it lasts', async (t) => {
+  it('caches a token for 45 seconds when GHCR returns no lifetime', async (t) => {
     const { simulator, registries, time } = await opened(t);
     const ask = () => registries.digest(tagged, signal(), { fresh: true });
     await ask();
@@ -347,7 +347,7 @@ describe('registries: when they do not answer as they should', () => {
     assert.equal(await counted(simulator, ask), 2);
   });
 
-  it('says that a private image is absent, and that it does not know when Google takes no token of ours', async (t) => {
+  it('answers absent for a private image, and unknown when Google rejects the token', async (t) => {
     const { registries } = await opened(t, { accessToken: () => Promise.resolve('expired') });
     const hidden = { host: 'ghcr.io', path: 'navikt/private-notebook', tag: '1.0' };
     assert.deepEqual(await registries.digest(hidden, signal()), { answer: 'absent', missing: 'repository' });
@@ -355,7 +355,7 @@ describe('registries: when they do not answer as they should', () => {
     assert.equal((await registries.garImages('team-a', signal())).answer, 'unknown');
   });
 
-  it('says that it does not know when Google gives us no token', async (t) => {
+  it('answers unknown when Google issues no token', async (t) => {
     const { registries } = await opened(t, { accessToken: () => Promise.reject(new Error('no metadata')) });
     assert.equal((await registries.digest(garImage, signal())).answer, 'unknown');
     assert.equal((await registries.garImages('team-a', signal())).answer, 'unknown');
@@ -363,7 +363,7 @@ describe('registries: when they do not answer as they should', () => {
 });
 
 describe('registries: where they connect', () => {
-  it('refuses every other host, and what is no name of an image, without a connection', async (t) => {
+  it('refuses other hosts and invalid image names without a connection', async (t) => {
     const { simulator, registries } = await opened(t);
     const other = await trap(t);
     const hostile = [
@@ -399,7 +399,7 @@ describe('registries: where they connect', () => {
     assert.equal(other.connections(), 0);
   });
 
-  it('takes other origins for its own hosts only', () => {
+  it('accepts other origins only for its fixed hosts', () => {
     assert.deepEqual(endpointFaults('europe-north1', { 'ghcr.io': 'http://127.0.0.1:8083' }), []);
     assert.equal(endpointFaults('europe-north1', { 'docker.io': 'http://127.0.0.1:8083' }).length, 1);
     assert.equal(endpointFaults('europe-north1', { 'ghcr.io': 'http://127.0.0.1/path' }).length, 1);

@@ -79,7 +79,7 @@ const calls: Readonly<Record<string, (store: Store) => Promise<unknown>>> = {
   changeCatalogue: (store) => store.changeCatalogue(() => assert.fail('nothing was read')),
 };
 
-describe('the Firestore store, when Firestore is away', () => {
+describe('the Firestore store, when Firestore is unavailable', () => {
   for (const [how, behaviour] of [
     ['says nothing', () => {}],
     ['hangs up', (stream: ServerHttp2Stream) => stream.session?.destroy()],
@@ -102,7 +102,7 @@ describe('the Firestore store, when Firestore is away', () => {
     });
   }
 
-  it('gives up the request itself, not only the wait for it', async (t) => {
+  it('cancels the request at the deadline, not only the wait for it', async (t) => {
     const { promise: stream, resolve } = Promise.withResolvers<ServerHttp2Stream>();
     const store = storeWhen(t, resolve);
     await assert.rejects(store.create(aRecord(), anEvent()), { name: 'Unavailable' });
@@ -111,13 +111,13 @@ describe('the Firestore store, when Firestore is away', () => {
     assert.equal(request.rstCode, 8, 'cancelled by the client');
   });
 
-  it('passes on what trying again does not cure, but a ping says that the store is away', async (t) => {
+  it('rethrows an error that a retry cannot fix, but a ping throws Unavailable', async (t) => {
     const store = storeWhen(t, permissionDenied);
     await assert.rejects(store.create(aRecord(), anEvent()), { code: 7 });
     await assert.rejects(store.ping(), { name: 'Unavailable', system: 'firestore' });
   });
 
-  it('costs nothing before it is used', async () => {
+  it('loads nothing before the first call', async () => {
     const store = openFirestoreStore({
       projectId: 'test-away',
       connect: () => assert.fail('not asked for yet'),

@@ -88,7 +88,7 @@ const numbers = async (store: ReturnType<typeof openOn>) =>
   (await store.history('team-a', { limit: 1_000 })).items.map(({ n }) => n);
 
 describe('the Firestore store, when a commit goes wrong', { skip }, () => {
-  it('decides again on what the faster writer left', async (t) => {
+  it('decides again on the record of the concurrent writer', async (t) => {
     const { store, sound } = opened(t, async (commit, attempt) => {
       if (attempt === 1) await sound.change('team-a', revised);
       return commit();
@@ -103,7 +103,7 @@ describe('the Firestore store, when a commit goes wrong', { skip }, () => {
     assert.deepEqual(await numbers(sound), [3, 2, 1]);
   });
 
-  it('writes nothing of a change when one part of it is refused, and says busy', async (t) => {
+  it('writes nothing and throws busy when one write of a change is refused', async (t) => {
     const { store, sound, raw } = opened(t);
     await store.create(aRecord(), anEvent());
     const foreign = raw.doc('teams/team-a/history/2');
@@ -118,7 +118,7 @@ describe('the Firestore store, when a commit goes wrong', { skip }, () => {
     assert.equal((await store.change('team-a', revised))?.revision, 2);
   });
 
-  it('knows its own create when the answer was lost and the client sent it again', async (t) => {
+  it('recognises its own create when the response was lost and the client retried', async (t) => {
     const { store, sound } = opened(t, async (commit) => {
       await commit();
       throw answer(failedPrecondition);
@@ -127,7 +127,7 @@ describe('the Firestore store, when a commit goes wrong', { skip }, () => {
     assert.deepEqual(await numbers(sound), [1]);
   });
 
-  it('knows its own change when the answer was lost and the client sent it again', async (t) => {
+  it('recognises its own change when the response was lost and the client retried', async (t) => {
     const { store, sound } = opened(t, async (commit) => {
       await commit();
       throw answer(failedPrecondition);
@@ -137,7 +137,7 @@ describe('the Firestore store, when a commit goes wrong', { skip }, () => {
     assert.deepEqual(await numbers(sound), [2, 1]);
   });
 
-  it('knows its own change even when somebody wrote on top of it', async (t) => {
+  it('recognises its own change even after a later write', async (t) => {
     const { store, sound } = opened(t, async (commit) => {
       await commit();
       await sound.change('team-a', revised);
@@ -148,7 +148,7 @@ describe('the Firestore store, when a commit goes wrong', { skip }, () => {
     assert.deepEqual(await numbers(sound), [3, 2, 1]);
   });
 
-  it('knows its own removal when the answer was lost and the client sent it again', async (t) => {
+  it('recognises its own removal when the response was lost and the client retried', async (t) => {
     const { store, sound } = opened(t, async (commit, attempt) => {
       await commit();
       if (attempt === 1) throw answer(failedPrecondition);
@@ -158,7 +158,7 @@ describe('the Firestore store, when a commit goes wrong', { skip }, () => {
     assert.equal(await sound.isTombstone('team-a-3f9c'), true);
   });
 
-  it('knows the operation that it opened when the answer was lost, even when it is over by then', async (t) => {
+  it('recognises the operation that it opened when the response was lost, even if it is finished by then', async (t) => {
     const { store, sound } = opened(t, async (commit) => {
       await commit();
       await sound.changeOperation('team-a', 'op-1', finished);
@@ -170,7 +170,7 @@ describe('the Firestore store, when a commit goes wrong', { skip }, () => {
     assert.deepEqual(await sound.openOperations('team-a'), []);
   });
 
-  it('knows its own change of an operation and of a host when the answer was lost', async (t) => {
+  it('recognises its own change of an operation and of a host when the response was lost', async (t) => {
     const { store, sound } = opened(t, async (commit) => {
       await commit();
       throw answer(failedPrecondition);
@@ -208,7 +208,7 @@ describe('the Firestore store, when a commit goes wrong', { skip }, () => {
     }
   });
 
-  it('is not locked by what somebody left who deleted an operation by hand', async (t) => {
+  it('is not blocked by the marker of an operation that was deleted by hand', async (t) => {
     const { store, raw } = opened(t);
     await store.create(aRecord(), anEvent());
     await store.openOperation('team-a', anOperation({ id: 'op-1' }));
@@ -239,7 +239,7 @@ describe('the Firestore store, when a commit goes wrong', { skip }, () => {
   });
 });
 
-describe('what an earlier version left in Firestore', { skip }, () => {
+describe('records of an earlier version in Firestore', { skip }, () => {
   it('is completed when it is read, and indexed once it is written', async (t) => {
     const { store, raw } = opened(t);
     const expected = anOrderedRecord({ culling: { dueAt: aMoment, servers: {} } });

@@ -67,7 +67,7 @@ const increment = `(current) => ({
 })`;
 
 describe('the SQLite store', () => {
-  it('answers every statement by an index', async (t) => {
+  it('uses an index for every statement', async (t) => {
     const file = newFile();
     await opened(t, file).ping();
     const db = rawOn(t, file);
@@ -90,6 +90,7 @@ describe('the SQLite store', () => {
     assert.match(planOf(statements.outdated), /SEARCH teams USING (COVERING )?INDEX teams_platform/);
     assert.match(planOf(statements.teamsOfMember), /SEARCH members USING PRIMARY KEY/);
     assert.match(planOf(statements.cullingDue), /SEARCH teams USING (COVERING )?INDEX teams_culling/);
+    assert.match(planOf(statements.restricted), /SEARCH teams USING (COVERING )?INDEX teams_restricted/);
     assert.match(planOf(statements.operationOn), /SEARCH operations USING INDEX operations_subject/);
     assert.match(planOf(statements.openOperations), /SEARCH operations USING INDEX operations_open/);
     assert.match(
@@ -100,7 +101,7 @@ describe('the SQLite store', () => {
     assert.match(planOf(statements.listing), /SEARCH listings USING PRIMARY KEY/);
   });
 
-  it('keeps what it was given when it is opened again', async (t) => {
+  it('keeps its data when it is reopened', async (t) => {
     const file = newFile();
     const first = openSqliteStore({ file });
     await first.create(anOrderedRecord(), anEvent());
@@ -191,7 +192,7 @@ describe('the SQLite store', () => {
     assert.equal((await store.team('team-a'))?.revision, 7);
   });
 
-  it('tells the caller to come back when another process holds on for too long', async (t) => {
+  it('throws busy when another process holds the lock for too long', async (t) => {
     const file = newFile();
     const store = opened(t, file, () => 0);
     await store.create(aRecord(), anEvent());
@@ -273,7 +274,7 @@ describe('the SQLite store', () => {
     });
   }
 
-  it('is Unavailable when the disk takes no more, and keeps the old state', async (t) => {
+  it('throws Unavailable when the disk is full, and keeps the old state', async (t) => {
     const file = newFile();
     const store = opened(t, file);
     await store.create(aRecord(), anEvent());

@@ -5,7 +5,7 @@ import type { Condition } from '../../src/model/condition.ts';
 import type { HistoryItem } from '../../src/model/history.ts';
 import type { NotebookSpec } from '../../src/model/notebook.ts';
 import type { Manifest } from '../../src/ports/cluster.ts';
-import { type Answer, admins, assertProblem, kari, openApi } from '../support/api.ts';
+import { type Answer, admins, assertProblem, kari, openApi, versionIn } from '../support/api.ts';
 
 const api = await openApi();
 after(() => api.close());
@@ -56,7 +56,7 @@ describe('putNotebook', () => {
       updatedBy: kari,
     });
     assert.equal(answer.headers.location, `${team}/notebook`);
-    assert.equal(answer.headers.etag, '"1.1"');
+    assert.equal(versionIn(answer), '1.1');
     assert.equal(api.reconciled.at(-1), team.slice(10));
     assert.deepEqual((await asKari.get(`${team}/notebook`)).json(), answer.json());
   });
@@ -68,7 +68,7 @@ describe('putNotebook', () => {
     api.advance(60_000);
     for (const body of [order, { ...defaults, ...specOf(await asKari.get(path)) }]) {
       const answer = await asKari.put(path, body);
-      assert.deepEqual([answer.statusCode, answer.headers.etag], [200, '"1.1"']);
+      assert.deepEqual([answer.statusCode, versionIn(answer)], [200, '1.1']);
       assert.equal(answer.headers.location, undefined);
     }
     assert.deepEqual(await api.everything(), before);
@@ -109,7 +109,9 @@ describe('putNotebook', () => {
     const team = await api.newTeam();
     const path = `${team}/notebook`;
     for (const header of ['*', '"0.0"', '"1.0"']) {
-      const answer = await api.writesNothing(() => asKari.put(path, {}, { 'if-match': header }));
+      const answer = await api.writesNothing(async () =>
+        asKari.put(path, {}, { 'if-match': await api.tagged(path, header) }),
+      );
       assertProblem(answer, 'revision_mismatch');
     }
     const { etag } = (await asKari.put(path, {})).headers;
@@ -137,7 +139,7 @@ describe('putNotebook', () => {
     assertProblem(await api.writesNothing(() => asKari.put(`${other}/notebook`, {})), 'deleting');
   });
 
-  it('orders anew once the old one is gone, and goes on counting', async () => {
+  it('a new order after the deletion continues the revision count', async () => {
     const path = await ordered();
     await asKari.delete(path);
     await api.store.change(teamOf(path).slice(10), (current) => ({ next: { ...current, notebook: null } }));
@@ -166,12 +168,12 @@ describe('putNotebook', () => {
     assert.deepEqual(asked, [image, image]);
   });
 
-  it('answers the state that the first look reached', async () => {
+  it('the response has the state after the first reconcile', async () => {
     const path = `${await api.newTeam()}/notebook`;
     api.outside.reconcile = (team) =>
       api.reach(team, { phase: 'Applying', conditions: [condition('Applied')] });
     const answer = await asKari.put(path, {});
-    assert.deepEqual([answer.statusCode, answer.headers.etag], [201, '"1.2"']);
+    assert.deepEqual([answer.statusCode, versionIn(answer)], [201, '1.2']);
     assert.deepEqual(answer.json().status.conditions, [condition('Applied')]);
   });
 
@@ -205,11 +207,11 @@ describe('getNotebook', () => {
 
   it('answers 304 to the ETag that stands, and no other', async () => {
     const path = await ordered();
-    const same = await asKari.get(path, { 'if-none-match': '"1.1"' });
-    assert.deepEqual([same.statusCode, same.body, same.headers.etag], [304, '', '"1.1"']);
+    const same = await asKari.get(path, { 'if-none-match': await api.tagged(path, '"1.1"') });
+    assert.deepEqual([same.statusCode, same.body, versionIn(same)], [304, '', '1.1']);
     api.outside.look = (team) => api.reach(team, { phase: 'Ready', appliedRevision: 1 });
-    const moved = await asKari.get(path, { 'if-none-match': '"1.1"' });
-    assert.deepEqual([moved.statusCode, moved.headers.etag], [200, '"1.2"']);
+    const moved = await asKari.get(path, { 'if-none-match': await api.tagged(path, '"1.1"') });
+    assert.deepEqual([moved.statusCode, versionIn(moved)], [200, '1.2']);
     assert.deepEqual([moved.json().status.phase, moved.json().status.observedRevision], ['Ready', 1]);
   });
 
@@ -257,7 +259,7 @@ describe('patchNotebook', () => {
     const before = await api.everything();
     for (const patch of [{}, { culling: null }, { resources: { cpu: { limit: 2 } } }]) {
       const answer = await asKari.patch(path, patch);
-      assert.deepEqual([answer.statusCode, answer.headers.etag], [200, '"1.1"']);
+      assert.deepEqual([answer.statusCode, versionIn(answer)], [200, '1.1']);
     }
     assert.deepEqual(await api.everything(), before);
   });
@@ -276,9 +278,12 @@ describe('patchNotebook', () => {
   it('needs the revision that was read', async () => {
     const path = await ordered();
     const patch = { culling: { timeoutSeconds: 7200 } };
-    assert.equal((await asKari.patch(path, patch, { 'if-match': '"1.0"' })).statusCode, 200);
-    const stale = await api.writesNothing(() =>
-      asKari.patch(path, { culling: null }, { 'if-match': '"1.1"' }),
+    assert.equal(
+      (await asKari.patch(path, patch, { 'if-match': await api.tagged(path, '"1.0"') })).statusCode,
+      200,
+    );
+    const stale = await api.writesNothing(async () =>
+      asKari.patch(path, { culling: null }, { 'if-match': await api.tagged(path, '"1.1"') }),
     );
     assertProblem(stale, 'revision_mismatch');
   });
@@ -292,13 +297,13 @@ describe('planNotebook', () => {
     const path = await ordered();
     const at = (answer: Answer) => [answer.json().changes, answer.json().runningServers];
     assert.deepEqual(at(await plan(path, { resources: { cpu: { limit: 2 } }, culling: null })), [
-      [{ path: '/resources/cpu/limit', from: 0.5, to: 2 }],
+      [{ path: '/resources/cpu/limit', from: 0.5, to: 2, takesEffect: 'next_start' }],
       'next_start',
     ]);
     assert.deepEqual(at(await plan(path, { allowlist: { enabled: true, hosts: ['pypi.org'] } })), [
       [
-        { path: '/allowlist/enabled', from: false, to: true },
-        { path: '/allowlist/hosts', from: [], to: ['pypi.org'] },
+        { path: '/allowlist/enabled', from: false, to: true, takesEffect: 'immediately' },
+        { path: '/allowlist/hosts', from: [], to: ['pypi.org'], takesEffect: 'immediately' },
       ],
       'now',
     ]);
@@ -308,11 +313,27 @@ describe('planNotebook', () => {
     }
   });
 
+  it('says for each change of a mixed patch when it takes effect', async () => {
+    const answer = await plan(await ordered(), {
+      resources: { memory: { limit: '8Gi' } },
+      culling: { timeoutSeconds: 7200 },
+      storage: { home: '20Gi' },
+    });
+    assert.deepEqual(answer.json().changes, [
+      { path: '/resources/memory/limit', from: '2Gi', to: '8Gi', takesEffect: 'next_start' },
+      { path: '/culling/timeoutSeconds', from: 3600, to: 7200, takesEffect: 'immediately' },
+      { path: '/storage/home', from: '10Gi', to: '20Gi', takesEffect: 'new_homes' },
+    ]);
+    assert.equal(answer.json().runningServers, 'now');
+  });
+
   it('plans the first order when there is no notebook', async () => {
     const path = `${await api.newTeam()}/notebook`;
     const answer = await plan(path, { storage: { home: '20Gi' } });
     assert.deepEqual(answer.json(), {
-      changes: [{ path: '', from: null, to: { ...defaults, storage: { home: '20Gi' } } }],
+      changes: [
+        { path: '', from: null, to: { ...defaults, storage: { home: '20Gi' } }, takesEffect: 'next_start' },
+      ],
       restartsHub: false,
       runningServers: 'unaffected',
     });
@@ -350,7 +371,7 @@ describe('planNotebook', () => {
 });
 
 describe('getManifests', () => {
-  it('answers JSON, and YAML to whoever prefers it', async () => {
+  it('getManifests answers JSON, and YAML if the Accept header prefers it', async () => {
     const path = `${await ordered({ allowlist: { enabled: true, hosts: ['pypi.org'] } })}/manifests`;
     const json = await asKari.get(path);
     for (const accept of ['*/*', 'application/json', 'application/yaml;q=0.4, application/json;q=0.5'])
@@ -365,7 +386,7 @@ describe('getManifests', () => {
       assert.deepEqual(objects, json.json().items, accept);
     }
     const kinds = json.json().items.map(({ kind }: Manifest) => kind);
-    assert.deepEqual(kinds.slice(0, 2), ['Namespace', 'ServiceAccount']);
+    assert.deepEqual(kinds.slice(0, 2), ['Namespace', 'NetworkPolicy']);
     assert.ok(kinds.indexOf('Secret') < kinds.indexOf('HelmRelease'));
     assertProblem(await asKari.get(path, { accept: 'text/html' }), 'not_acceptable');
   });
@@ -408,7 +429,7 @@ describe('getManifests', () => {
 describe('deleteNotebook', () => {
   it('answers 202 with the notebook on its way out; homes are kept unless asked', async () => {
     const path = await ordered();
-    const answer = await asKari.delete(path, { 'if-match': '"1.0"' });
+    const answer = await asKari.delete(path, { 'if-match': await api.tagged(path, '"1.0"') });
     assert.deepEqual([answer.statusCode, answer.json().status.phase], [202, 'Deleting']);
     assert.deepEqual((await recordOf(path)).notebook?.deletion, {
       requestedAt: api.now(),
@@ -439,7 +460,9 @@ describe('deleteNotebook', () => {
 
   it('needs the revision that was read', async () => {
     const path = await ordered();
-    const answer = await api.writesNothing(() => asKari.delete(path, { 'if-match': '"2.1"' }));
+    const answer = await api.writesNothing(async () =>
+      asKari.delete(path, { 'if-match': await api.tagged(path, '"2.1"') }),
+    );
     assertProblem(answer, 'revision_mismatch');
   });
 });
@@ -477,7 +500,7 @@ describe('retry', () => {
 });
 
 describe('getHistory', () => {
-  it('says who did what and when, from what to what, newest first', async () => {
+  it('history lists who changed what and when, with the values before and after, newest first', async () => {
     const path = await ordered();
     api.advance(1000);
     await api.asPerson('admin@nav.no', admins).patch(path, { culling: { timeoutSeconds: 7200 } });
@@ -525,8 +548,10 @@ describe('restoreRevision', () => {
     await asKari.put(path, { storage: { home: '20Gi' }, pip: { userInstallByDefault: true } });
     await asKari.patch(team, { members: [{ email: kari, username: 'kari' }], ghcrRepositories: ['a'] });
     const { members, ghcrRepositories, revision } = await api.record(team);
-    const answer = await asKari.post(`${team}/history/1/restore`, undefined, { 'if-match': '"2.0"' });
-    assert.deepEqual([answer.statusCode, answer.json().revision, answer.headers.etag], [200, 3, '"3.3"']);
+    const answer = await asKari.post(`${team}/history/1/restore`, undefined, {
+      'if-match': await api.tagged(team, '"2.0"'),
+    });
+    assert.deepEqual([answer.statusCode, answer.json().revision, versionIn(answer)], [200, 3, '3.3']);
     assert.deepEqual(specOf(answer), {
       ...defaults,
       culling: { ...defaults.culling, timeoutSeconds: 7200 },
@@ -563,7 +588,7 @@ describe('restoreRevision', () => {
     const path = await ordered();
     const before = await api.everything();
     const answer = await asKari.post(`${teamOf(path)}/history/1/restore`);
-    assert.deepEqual([answer.statusCode, answer.headers.etag], [200, '"1.1"']);
+    assert.deepEqual([answer.statusCode, versionIn(answer)], [200, '1.1']);
     assert.deepEqual(await api.everything(), before);
   });
 
@@ -586,7 +611,9 @@ describe('restoreRevision', () => {
   it('needs the revision that was read', async () => {
     const path = await ordered();
     const url = `${teamOf(path)}/history/1/restore`;
-    const answer = await api.writesNothing(() => asKari.post(url, undefined, { 'if-match': '"5.0"' }));
+    const answer = await api.writesNothing(async () =>
+      asKari.post(url, undefined, { 'if-match': await api.tagged(path, '"5.0"') }),
+    );
     assertProblem(answer, 'revision_mismatch');
   });
 });
@@ -606,7 +633,7 @@ describe('watchNotebook', () => {
         return { ...fields, data: JSON.parse(fields.data) };
       });
 
-  it('tells of every change until Ready, and of each once', async () => {
+  it('the stream sends every change until Ready, each once', async () => {
     const path = await ordered();
     const looks = [
       undefined,
@@ -640,7 +667,7 @@ describe('watchNotebook', () => {
     assertProblem(await asKari.get(`${path}/events`, { accept: 'application/json' }), 'not_acceptable');
   });
 
-  it('gives who comes back a fresh snapshot, whatever was seen', async () => {
+  it('the stream starts with a fresh snapshot on every reconnect', async () => {
     const path = await ordered();
     await api.reach(await recordOf(path), { phase: 'Ready' });
     const [event] = eventsOf(await asKari.get(`${path}/events`, { 'last-event-id': '1.2' }));
@@ -661,7 +688,7 @@ describe('watchNotebook', () => {
     assertProblem(await asKari.get(`${await api.newTeam()}/notebook/events`), 'not_found');
   });
 
-  it('shows nothing more to somebody who was taken out of the team', async () => {
+  it('the stream ends for a member who was removed from the team', async () => {
     const path = await ordered();
     let looks = 0;
     api.outside.look = (team) =>

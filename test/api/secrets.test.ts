@@ -65,7 +65,7 @@ describe('the secret of a team, over HTTP', () => {
     );
   });
 
-  it('takes 65,536 bytes and not one more, however many characters they are sent in', async () => {
+  it('a payload of 65,536 bytes is accepted and a larger one refused, in either encoding', async () => {
     const { path } = await teamWithSecret();
     // Each becomes six characters in the request.
     const escaped = JSON.stringify({ data: '\u0001'.repeat(payloadMaxBytes) });
@@ -78,7 +78,7 @@ describe('the secret of a team, over HTTP', () => {
     ]);
   });
 
-  it('switches a version off and on again, and says so when there is none or it is gone for good', async () => {
+  it('disables and enables a version, and refuses an unknown or destroyed one', async () => {
     const { path, id } = await teamWithSecret();
     await asKari().post(`${path}/versions`, { data: canary });
     assert.equal((await asKari().post(`${path}/versions/1/disable`)).json().state, 'disabled');
@@ -122,7 +122,7 @@ describe('the secret of a team, over HTTP', () => {
     ]);
   });
 
-  it('has the team looked at once more when its secret is not there yet, then asks for patience', async () => {
+  it('reconciles the team once when its secret does not exist yet, then answers with Retry-After', async () => {
     const path = await api.newTeam();
     const { id } = await api.record(path);
     const { secretManager } = api.outside;
@@ -146,7 +146,7 @@ describe('the secret of a team, over HTTP', () => {
     assertProblem(await asKari().get(path), 'upstream_unavailable');
   });
 
-  it('does not ask for a second version when nobody knows whether there is a first', async () => {
+  it('does not retry adding a version when the outcome of the first attempt is unknown', async () => {
     const { path } = await teamWithSecret();
     api.outside.secretManager = {
       ...api.outside.secretManager,
@@ -154,7 +154,7 @@ describe('the secret of a team, over HTTP', () => {
     };
     const answer = await asKari().post(`${path}/versions`, { data: canary });
     assertProblem(answer, 'upstream_unavailable');
-    assert.match(answer.json().detail, /may have been added.*look/);
+    assert.match(answer.json().detail, /may have been added.*check/);
   });
 
   it('keeps a team from being deleted with it, unless that is asked for', async () => {

@@ -99,7 +99,7 @@ export const admissionPolicies = (open: () => PoliciesUnderTest): void => {
     spec: { containers: [{ name: 'notebook', image: 'ghcr.io/navikt/jupyter:1' }] },
   });
 
-  it('lets us write every policy', async () => {
+  it('allows the product to write every policy', async () => {
     assert.equal(await create(deployedUser, egress([{}]), ours), 'taken');
     assert.equal(
       await change(deployedUser, { spec: egress([{}]), metadata: ours }, { spec: egress([{ to: world }]) }),
@@ -115,22 +115,22 @@ export const admissionPolicies = (open: () => PoliciesUnderTest): void => {
     ['has egress without saying so', { podSelector: {}, egress: [{ to: world }] }],
     ['has both directions', { podSelector: {}, policyTypes: ['Ingress', 'Egress'] }],
   ] as const) {
-    it(`refuses a policy of somebody else that ${what}`, async () =>
+    it(`refuses another user’s policy that ${what}`, async () =>
       assert.equal(await create(stranger, spec), refused));
   }
 
-  it('takes a policy of somebody else that is about what comes in', async () => {
+  it('allows another user’s policy about ingress', async () => {
     const ingress = { podSelector: {}, policyTypes: ['Ingress'], ingress: [{}] };
     assert.equal(await create(stranger, ingress), 'taken');
     assert.equal(await create(stranger, { podSelector: {} }), 'taken');
     assert.equal(await change(stranger, { spec: ingress }, { spec: { ingress: [] } }), 'taken');
   });
 
-  it('asks nobody in namespaces that are not ours', async () => {
+  it('does not apply to namespaces without a team', async () => {
     assert.equal(await create(stranger, egress([{}]), {}, elsewhere), 'taken');
   });
 
-  it('refuses that somebody else widens, narrows or ends what a policy of ours isolates', async () => {
+  it('refuses another user’s change of what a policy of the product isolates', async () => {
     const baseline = { spec: egress([{ to: hub }]), metadata: ours };
     for (const spec of [
       { egress: [{}] },
@@ -144,7 +144,7 @@ export const admissionPolicies = (open: () => PoliciesUnderTest): void => {
     assert.equal(await change(stranger, { spec: ingress }, { spec: egress([{}]) }), refused);
   });
 
-  it('takes what leaves the spec as it is: owners, labels, finalizers', async () => {
+  it('allows updates of owners, labels and finalizers, which leave the spec unchanged', async () => {
     const owner = { apiVersion: 'v1', kind: 'Pod', name: 'gone', uid: randomUUID() };
     for (const user of [collector, stranger]) {
       const given = {
@@ -171,11 +171,11 @@ export const admissionPolicies = (open: () => PoliciesUnderTest): void => {
     ['the hub, which opens the world', egress([{ to: world }, {}], { matchLabels: { component: 'hub' } })],
     ['the proxy, which opens the world', egress([{}], { matchLabels: { component: 'proxy' } })],
   ] as const) {
-    it(`takes the chart’s own policy for ${what}`, async () =>
+    it(`allows the chart’s own policy for ${what}`, async () =>
       assert.equal(await create(flux, spec, chart), 'taken'));
   }
 
-  it('takes an upgrade of the chart’s own policy', async () => {
+  it('allows an upgrade of the chart’s own policy', async () => {
     const given = { spec: egress([{ to: hub }]), metadata: chart };
     assert.equal(
       await change(flux, given, { spec: { egress: [{ to: hub, ports: [{ port: 1 }] }] } }),
@@ -206,16 +206,16 @@ export const admissionPolicies = (open: () => PoliciesUnderTest): void => {
       assert.equal(await create(flux, spec, metadata), refused));
   }
 
-  it('refuses that Flux takes a policy of ours for the chart’s', async () => {
+  it('refuses that Flux overwrites a policy of the product as the chart’s', async () => {
     const given = { spec: egress([{ to: world }]), metadata: ours };
     assert.equal(await change(flux, given, { metadata: chart, spec: { egress: [{ to: hub }] } }), refused);
   });
 
-  it('refuses the chart’s policy by anybody but Flux', async () => {
+  it('refuses the chart’s policy from any user but Flux', async () => {
     assert.equal(await create(stranger, egress([{ to: hub }]), chart), refused);
   });
 
-  it('lets no pod use its node’s network, whoever makes it', async () => {
+  it('refuses a pod on its node’s network from every user', async () => {
     const sentence =
       "A pod in the namespace of a team cannot use its node's network, where network policies do not apply.";
     for (const user of [stranger, flux]) {
@@ -232,7 +232,7 @@ export const admissionPolicies = (open: () => PoliciesUnderTest): void => {
     }
   });
 
-  it('keeps the labels of a pod that say what it may reach, whoever asks', async () => {
+  it('refuses changes of the pod labels that policies select, from every user', async () => {
     const sentence =
       'The labels component, dag_id, task_id and run_id of a pod decide what it may reach and cannot be changed.';
     const { admin, as } = open();

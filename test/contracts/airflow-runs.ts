@@ -134,7 +134,7 @@ const ownersOf = (policy: Manifest | undefined) =>
 
 /** How Airflow’s runs get access of their own; to be called inside a `describe` that names the API server. */
 export const runsContract = (open: () => Kubernetes): void => {
-  it('opens what a pod that is about to come asks for, for that run alone', async (t) => {
+  it('opens what an announced pod asks for, for its run only', async (t) => {
     const airflow = await anAirflow(t, open());
     airflow.dns.set('a.com', ['93.184.216.34']);
     assert.deepEqual(await airflow.announce('a.com, 8.8.8.8:53'), []);
@@ -151,7 +151,7 @@ export const runsContract = (open: () => Kubernetes): void => {
     assert.equal(policy?.metadata.ownerReferences, undefined, 'a pod that is not stored owns nothing');
   });
 
-  it('tells what it does not open, and opens the rest', async (t) => {
+  it('warns about entries that it does not open, and opens the rest', async (t) => {
     const airflow = await anAirflow(t, open());
     airflow.dns.set('a.com', ['93.184.216.34']).set('b.com', ['10.0.0.1']);
     const warnings = await airflow.announce('a.com,*.nav.no,10.0.0.1,b.com,c.com,');
@@ -160,12 +160,12 @@ export const runsContract = (open: () => Kubernetes): void => {
     assert.match(warnings[1] ?? '', /private/);
     assert.equal(
       warnings[2],
-      '2 of 3 hosts have no address to open now: b.com (blocked_private_answer), c.com (unresolved).',
+      '2 of 3 hosts have no address that can be opened: b.com (blocked_private_answer), c.com (unresolved).',
     );
     assert.deepEqual(peersOf(await airflow.only()), ['93.184.216.34/32']);
   });
 
-  it('opens nothing where nothing isolates the workers, and says so', async (t) => {
+  it('opens nothing without a baseline for the workers, and warns', async (t) => {
     const airflow = await anAirflow(t, open(), { baseline: false });
     const [warning, ...more] = await airflow.announce('8.8.8.8');
     assert.match(warning ?? '', /no effect \(no_baseline\).*airflow-egress-baseline/);
@@ -175,7 +175,7 @@ export const runsContract = (open: () => Kubernetes): void => {
     assert.deepEqual(await airflow.list(), []);
   });
 
-  it('does nothing and says nothing in a namespace that is no team’s', async (t) => {
+  it('ignores a namespace that belongs to no team', async (t) => {
     const airflow = await anAirflow(t, open(), { labels: {} });
     assert.deepEqual(await airflow.announce('8.8.8.8'), []);
     await airflow.pod('worker', '8.8.8.8');
@@ -183,7 +183,7 @@ export const runsContract = (open: () => Kubernetes): void => {
     assert.deepEqual(await airflow.list(), []);
   });
 
-  it('opens nothing for a pod that does not say which run it is of', async (t) => {
+  it('opens nothing for a pod without the labels of its run', async (t) => {
     const airflow = await anAirflow(t, open());
     const { run_id: _, ...partial } = aRun;
     assert.deepEqual(await airflow.announce('8.8.8.8', partial), [
@@ -206,7 +206,7 @@ export const runsContract = (open: () => Kubernetes): void => {
     });
   });
 
-  it('A7: the same pod twice, and another try of it, come to the same', async (t) => {
+  it('announcing a pod twice, or retrying its creation, gives the same policy', async (t) => {
     const airflow = await anAirflow(t, open());
     for (const uid of [randomUUID(), randomUUID()]) {
       await airflow.announce('8.8.8.8', aRun, uid);
@@ -215,7 +215,7 @@ export const runsContract = (open: () => Kubernetes): void => {
     assert.deepEqual(peersOf(await airflow.only()), ['8.8.8.8/32']);
   });
 
-  it('A7: many at once come to one policy with all that they ask for', async (t) => {
+  it('concurrent announcements give one policy with everything that they ask for', async (t) => {
     const airflow = await anAirflow(t, open());
     const asked = ['8.8.8.8', '8.8.4.4', '9.9.9.9'];
     const answers = await Promise.all(asked.map((address) => airflow.announce(address)));
@@ -226,7 +226,7 @@ export const runsContract = (open: () => Kubernetes): void => {
     }
   });
 
-  it('has the pod own it once it is seen, so that it goes with the pod', async (t) => {
+  it('makes the pod the owner of the policy once it exists, so both are deleted together', async (t) => {
     const airflow = await anAirflow(t, open());
     const uid = await airflow.pod('worker', '8.8.8.8');
     await airflow.announce('8.8.8.8', aRun, uid);
@@ -252,7 +252,7 @@ export const runsContract = (open: () => Kubernetes): void => {
     assert.equal(await airflow.only(), undefined);
   });
 
-  it('does not go with an old pod while a new one is about to come', async (t) => {
+  it('keeps the policy when an old pod is deleted while a new one is announced', async (t) => {
     const airflow = await anAirflow(t, open());
     await airflow.pod('one', '8.8.8.8');
     await airflow.tick();
@@ -263,7 +263,7 @@ export const runsContract = (open: () => Kubernetes): void => {
     assert.deepEqual(peersOf(await airflow.only()), ['8.8.8.8/32']);
   });
 
-  it('A8, A10: a pod that was announced and never comes has nothing after two ticks', async (t) => {
+  it('removes the policy of an announced pod that does not exist after two ticks', async (t) => {
     const airflow = await anAirflow(t, open());
     await airflow.announce('8.8.8.8');
     airflow.pass(60);
@@ -274,7 +274,7 @@ export const runsContract = (open: () => Kubernetes): void => {
     assert.equal(await airflow.only(), undefined);
   });
 
-  it('A8: what a forged call adds to a run that lives is gone after two ticks', async (t) => {
+  it('removes what a forged call added to a live run after two ticks', async (t) => {
     const airflow = await anAirflow(t, open());
     const uid = await airflow.pod('worker', '8.8.8.8');
     await airflow.tick();
@@ -286,7 +286,7 @@ export const runsContract = (open: () => Kubernetes): void => {
     assert.deepEqual(ownersOf(await airflow.only()), [uid]);
   });
 
-  it('opens at the tick for a pod that nobody announced, and follows the addresses', async (t) => {
+  it('opens at the tick for a pod that was not announced, and follows address changes', async (t) => {
     const airflow = await anAirflow(t, open());
     await airflow.pod('worker', 'a.com');
     await airflow.pod('silent', undefined, { ...aRun, task_id: 'other' });
@@ -299,7 +299,7 @@ export const runsContract = (open: () => Kubernetes): void => {
     assert.deepEqual(peersOf(await airflow.only()), ['93.184.216.35/32']);
   });
 
-  it('goes when the baseline goes: alone it would cut the worker off', async (t) => {
+  it('removes the policy with the baseline, since alone it would cut the worker off', async (t) => {
     const airflow = await anAirflow(t, open());
     await airflow.pod('worker', '8.8.8.8');
     await airflow.tick();
@@ -309,7 +309,7 @@ export const runsContract = (open: () => Kubernetes): void => {
     assert.deepEqual(await airflow.list(), []);
   });
 
-  it('C17: leaves a policy of that name which somebody else has made', async (t) => {
+  it('leaves a policy of the same name that another owner created', async (t) => {
     const airflow = await anAirflow(t, open());
     await airflow.announce('8.8.8.8');
     const { name = '' } = (await airflow.only())?.metadata ?? {};
@@ -317,17 +317,17 @@ export const runsContract = (open: () => Kubernetes): void => {
     await airflow.tick();
     const spec = { podSelector: {}, policyTypes: ['Egress'], egress: [] };
     await airflow.put({ metadata: { name }, spec });
-    assert.match((await airflow.announce('8.8.8.8')).join(), /is somebody else’s/);
+    assert.match((await airflow.announce('8.8.8.8')).join(), /belongs to another owner/);
     await airflow.pod('worker', '8.8.8.8');
     await airflow.tick();
-    assert.deepEqual(airflow.failures.splice(0), ['policy of a run not written']);
+    assert.deepEqual(airflow.failures.splice(0), ['run policy not written']);
     const path = `/apis/networking.k8s.io/v1/namespaces/${airflow.namespace}/networkpolicies/${name}`;
     const { body } = await airflow.send('GET', path);
     assert.ok(Value.Check(Type.Object({ spec: Type.Object({ podSelector: Type.Object({}) }) }), body));
     assert.deepEqual(body.spec.podSelector, {});
   });
 
-  it('costs two lists when there is nothing to do', async (t) => {
+  it('makes two list calls when there is nothing to do', async (t) => {
     const { cluster } = open();
     const airflow = await anAirflow(t, open());
     const watched = recorded(cluster);

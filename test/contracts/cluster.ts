@@ -51,13 +51,13 @@ export const clusterContract = (open: () => Promise<ClusterUnderTest>): void => 
     return { server, cluster, namespace, ref, map, put, found };
   };
 
-  it('reads nothing where there is nothing', async (t) => {
+  it('returns undefined for an object that does not exist', async (t) => {
     const { cluster, ref, found } = await opened(t);
     assert.equal(await found(), undefined);
     assert.equal(await cluster.read({ ...ref, namespace: 'team-nobody-0000' }, signal()), undefined);
   });
 
-  it('makes what is absent and reads it back without the server’s bookkeeping', async (t) => {
+  it('creates an absent object and reads it back without the server’s managed fields', async (t) => {
     const { cluster, ref, namespace, put, found } = await opened(t);
     const labels = { 'knada.io/team': 'red' };
     const annotations = { 'knada.io/revision': '1' };
@@ -100,7 +100,7 @@ export const clusterContract = (open: () => Promise<ClusterUnderTest>): void => 
     assert.equal(secret.type, 'Opaque');
   });
 
-  it('lets exactly one of many creators make an object', async (t) => {
+  it('lets exactly one of many concurrent creators create an object', async (t) => {
     const { cluster, map, found } = await opened(t);
     const outcomes = await Promise.all(
       Array.from({ length: 8 }, (_, n) => cluster.apply(map({ creator: String(n) }), signal())),
@@ -111,7 +111,7 @@ export const clusterContract = (open: () => Promise<ClusterUnderTest>): void => 
     assert.deepEqual(await found(), winners[0]);
   });
 
-  it('does not touch what exists already when it was asked to make it', async (t) => {
+  it('does not change an existing object on create', async (t) => {
     const { cluster, server, namespace, ref, map, found } = await opened(t);
     await server.send('POST', `/api/v1/namespaces/${namespace}/configmaps`, {
       metadata: { name: ref.name },
@@ -135,7 +135,7 @@ export const clusterContract = (open: () => Promise<ClusterUnderTest>): void => 
     assert.deepEqual(await found(), second);
   });
 
-  it('removes what a later apply leaves out, also what came with the creation', async (t) => {
+  it('removes fields that a later apply leaves out, including those of the creation', async (t) => {
     const { namespace, ref, put } = await opened(t);
     const first = await put({
       apiVersion: 'v1',
@@ -153,7 +153,7 @@ export const clusterContract = (open: () => Promise<ClusterUnderTest>): void => 
     assert.deepEqual(second.metadata.labels, { stays: 'a' });
   });
 
-  it('leaves what somebody else added, and takes back what is ours', async (t) => {
+  it('keeps fields of other managers, and restores its own', async (t) => {
     const { server, namespace, ref, map, put, found } = await opened(t);
     const first = await put(map({ ours: '1' }));
     const path = `/api/v1/namespaces/${namespace}/configmaps/${ref.name}`;
@@ -176,7 +176,7 @@ export const clusterContract = (open: () => Promise<ClusterUnderTest>): void => 
     assert.deepEqual(second.data, { ours: '1', extra: '2' });
   });
 
-  it('is a conflict when the object has changed since it was read, and changes nothing', async (t) => {
+  it('reports a conflict and changes nothing when the object has changed since it was read', async (t) => {
     const { cluster, map, put, found } = await opened(t);
     const first = await put(map({ a: '1' }));
     const second = await put(map({ a: '2' }, read(first)));
@@ -185,7 +185,7 @@ export const clusterContract = (open: () => Promise<ClusterUnderTest>): void => 
     assert.deepEqual(await found(), second);
   });
 
-  it('does not bring back what was deleted', async (t) => {
+  it('does not recreate a deleted object', async (t) => {
     const { cluster, ref, map, put, found } = await opened(t);
     const first = await put(map({ a: '1' }));
     assert.equal(await cluster.remove({ ...ref, ...read(first) }, signal()), 'removed');
@@ -197,7 +197,7 @@ export const clusterContract = (open: () => Promise<ClusterUnderTest>): void => 
     assert.equal(await found(), undefined);
   });
 
-  it('does not take an object of the same name for the one that was read', async (t) => {
+  it('does not confuse a recreated object of the same name with the one that was read', async (t) => {
     const { cluster, ref, map, put, found } = await opened(t);
     const first = await put(map({ a: '1' }));
     await cluster.remove({ ...ref, ...read(first) }, signal());
@@ -213,7 +213,7 @@ export const clusterContract = (open: () => Promise<ClusterUnderTest>): void => 
     assert.deepEqual(await found(), other);
   });
 
-  it('patches only what it names, and only what was read', async (t) => {
+  it('patches only the given fields, and only the version that was read', async (t) => {
     const { cluster, ref, map, put, found } = await opened(t);
     const first = await put(map({ a: '1', b: '2' }));
     const patch = { metadata: { annotations: { seen: 'yes' } }, data: { b: null, c: '3' } };
@@ -251,7 +251,7 @@ export const clusterContract = (open: () => Promise<ClusterUnderTest>): void => 
     assert.deepEqual(await cluster.list({ ...ref, namespace: 'team-nobody-0000' }, signal()), []);
   });
 
-  it('lists what has a label, whatever its value', async (t) => {
+  it('lists objects that have a label with any value', async (t) => {
     const { cluster, namespace, put } = await opened(t);
     for (const [name, labels] of [
       ['one', { dag_id: 'a', team: 'red' }],
@@ -269,7 +269,7 @@ export const clusterContract = (open: () => Promise<ClusterUnderTest>): void => 
     assert.deepEqual(await names({ withLabels: ['dag_id', 'run_id'] }), []);
   });
 
-  it('says which kinds are served, and in which version', async (t) => {
+  it('reports whether a kind is served in a version', async (t) => {
     const { cluster } = await opened(t);
     const serves = (apiVersion: string, kind: string) => cluster.serves(apiVersion, kind, signal());
     assert.equal(await serves('networking.k8s.io/v1', 'NetworkPolicy'), true);
@@ -298,7 +298,7 @@ export const clusterContract = (open: () => Promise<ClusterUnderTest>): void => 
     assert.equal(await found(), undefined);
   });
 
-  it('does not fill a namespace that is absent or going away', async (t) => {
+  it('does not create an object in a namespace that is absent or terminating', async (t) => {
     const { cluster, server, namespace, map } = await opened(t);
     const orphan = await cluster.apply(
       { ...map({}), metadata: { name: 'orphan', namespace: 'team-nobody-0000' } },
@@ -354,7 +354,7 @@ export const clusterContract = (open: () => Promise<ClusterUnderTest>): void => 
     assert.deepEqual(emptied.spec.values, { hub: { db: 'sqlite' } });
   });
 
-  it('says why the server refuses a manifest, and writes nothing', async (t) => {
+  it('returns the server’s reason for refusing a manifest, and writes nothing', async (t) => {
     const { cluster, namespace, ref, map, found } = await opened(t);
     const label = await cluster.apply(
       { ...map({}), metadata: { name: ref.name, namespace, labels: { team: 'not a label!' } } },
@@ -371,7 +371,7 @@ export const clusterContract = (open: () => Promise<ClusterUnderTest>): void => 
     assert.equal(await found(), undefined);
   });
 
-  it('cannot take an object of ours back to a lower revision, and hands on the policy’s sentence', async (t) => {
+  it('cannot apply a lower revision, and returns the message of the admission policy', async (t) => {
     const { cluster, server, namespace, ref, put, found } = await opened(t);
     await enforcePolicies(server.send);
     const stamped = (revision: string, object?: Manifest): Manifest => ({

@@ -71,32 +71,32 @@ export const dnsResolverContract = (open: () => NamesUnderTest): void => {
     );
   });
 
-  it('judges no address: a private one is told as any other', async () => {
+  it('returns private addresses like any other', async () => {
     assert.deepEqual(
       (await addresses('private.test')).map(({ address }) => address),
       ['10.20.1.5'],
     );
   });
 
-  it('tells of IPv6 only where there is no IPv4', async () => {
+  it('returns IPv6 addresses only if there are no IPv4 addresses', async () => {
     const told = async (name: string) => (await addresses(name)).map(({ address }) => address);
     assert.deepEqual(await told('both.test'), ['93.184.215.40']);
     assert.deepEqual(await told('ipv6.test'), [ipv6]);
   });
 
-  it('says absent of a name that does not exist, and of one without an address', async () => {
+  it('answers absent for a name that does not exist, and for one without an address', async () => {
     assert.deepEqual(await resolve('missing.test'), { answer: 'absent' });
     assert.deepEqual(await resolve('empty.test'), { answer: 'absent' });
   });
 
-  it('says that it failed, and how, where DNS does not know', async () => {
+  it('answers failed with the reason when DNS gives no answer', async () => {
     assert.deepEqual(await resolve(contractFailing), {
       answer: 'failed',
       message: 'The name’s DNS servers gave no answer (SERVFAIL).',
     });
   });
 
-  it('remembers nothing: what has moved is seen at the next question', async () => {
+  it('caches nothing: the next query returns a changed address', async () => {
     const all = names();
     const told = async () => {
       const answer = await all.resolve('moving.test', signal());
@@ -110,7 +110,7 @@ export const dnsResolverContract = (open: () => NamesUnderTest): void => {
     assert.deepEqual(await told(), { answer: 'absent' });
   });
 
-  it('answers many questions at once, each with its own', async () => {
+  it('answers concurrent queries, each with its own result', async () => {
     const all = names();
     const asked = ['one.test', 'alias.test', 'missing.test', 'private.test', 'many.test'];
     const alone = await Promise.all(asked.map((name) => resolve(name)));

@@ -7,6 +7,7 @@ import { failures } from './reconcile/failures.ts';
 import { fencing } from './reconcile/fencing.ts';
 import { hubStatus } from './reconcile/hub-status.ts';
 import { membersAtTheHub } from './reconcile/members.ts';
+import { independentParts } from './reconcile/parts.ts';
 import { restore } from './reconcile/restore.ts';
 import { secretOfTheTeam } from './reconcile/secret.ts';
 import { teardown } from './reconcile/teardown.ts';
@@ -28,6 +29,7 @@ export const reconcileContract = (open: () => Kubernetes, moments: Moments = eve
   hubStatus(open);
   membersAtTheHub(open);
   liveEgress(open);
+  independentParts(open);
   secretOfTheTeam(open);
   teardown(open);
   restore(open);

@@ -65,7 +65,7 @@ export const registryContract = (open: () => Promise<RegistryUnderTest>): void =
     assert.deepEqual(details, { platforms: ['linux/amd64'], amd64: { sizeBytes, createdAt: created } });
   });
 
-  it('reads an index: its platforms, and of what linux/amd64 would run', async () => {
+  it('reads the platforms of an index and the details of its linux/amd64 image', async () => {
     const { registry, registries, repository } = await opened();
     const pushed = image('index', ['linux/amd64', 'linux/arm64'], true);
     await registry.push(repository.path, pushed, '1.0');
@@ -78,7 +78,7 @@ export const registryContract = (open: () => Promise<RegistryUnderTest>): void =
     });
   });
 
-  it('says that an image for another platform has none for linux/amd64', async () => {
+  it('returns no linux/amd64 image when only another platform exists', async () => {
     const { registry, registries, repository } = await opened();
     const arm = image('arm', ['linux/arm64']);
     await registry.push(repository.path, arm, '1.0');
@@ -86,7 +86,7 @@ export const registryContract = (open: () => Promise<RegistryUnderTest>): void =
     assert.deepEqual(details, { platforms: ['linux/arm64'], amd64: null });
   });
 
-  it('says that a part is gone when an index names a manifest that was deleted', async () => {
+  it('reports a missing part when an index names a deleted manifest', async () => {
     const { registry, registries, repository } = await opened();
     const pushed = image('broken', ['linux/amd64', 'linux/arm64']);
     await registry.push(repository.path, pushed, '1.0');
@@ -96,7 +96,7 @@ export const registryContract = (open: () => Promise<RegistryUnderTest>): void =
     assert.deepEqual(answer, { answer: 'absent', missing: 'part' });
   });
 
-  it('says that a tag is absent, and a digest', async () => {
+  it('reports that a tag or a digest is absent', async () => {
     const { registry, registries, repository } = await opened();
     await registry.push(repository.path, image('tagged'), '1.0');
     const absent = { answer: 'absent', missing: 'manifest' };
@@ -105,7 +105,7 @@ export const registryContract = (open: () => Promise<RegistryUnderTest>): void =
     assert.deepEqual(await registries.inspect({ ...repository, digest }, signal()), absent);
   });
 
-  it('says that a repository is absent when its tags are asked for', async () => {
+  it('reports that a repository is absent when its tags are listed', async () => {
     const { registries, repository } = await opened();
     if (repository.host === 'ghcr.io') {
       const answer = await registries.tags(repository, signal());
@@ -118,7 +118,7 @@ export const registryContract = (open: () => Promise<RegistryUnderTest>): void =
 
 /** Docker's own list of tags, which Artifact Registry's API stands in for. */
 export const tagsContract = (open: () => Promise<RegistryUnderTest>): void => {
-  it('lists every tag, over as many pages as it takes', async () => {
+  it('lists every tag over all pages', async () => {
     const registry = await open();
     const registries = openRegistries({
       garRegion: 'europe-north1',

@@ -33,7 +33,7 @@ export const secretManagerContract = (open: () => VaultUnderTest): void => {
     return { secretManager, id };
   };
 
-  it('knows nothing of a secret that was never made', async () => {
+  it('returns undefined for a secret that was never created', async () => {
     const { secretManager, newId } = open();
     const id = newId();
     assert.equal(await secretManager.secret(id, signal()), undefined);
@@ -71,7 +71,7 @@ export const secretManagerContract = (open: () => VaultUnderTest): void => {
     assert.deepEqual(next.annotations, {});
   });
 
-  it('has nothing to annotate when the secret is gone', async () => {
+  it('does not annotate a secret that was deleted', async () => {
     const { secretManager, id } = await aSecret();
     const read = await secretManager.secret(id, signal());
     assert.ok(read);
@@ -79,7 +79,7 @@ export const secretManagerContract = (open: () => VaultUnderTest): void => {
     assert.equal(await secretManager.annotate(id, read, signal()), 'conflict');
   });
 
-  it('takes a policy over the one that was read, and over no other', async () => {
+  it('writes a policy only over the one that was read', async () => {
     const { secretManager, id } = await aSecret();
     const { known } = open();
     const read = await policyOf(secretManager, id);
@@ -94,7 +94,7 @@ export const secretManagerContract = (open: () => VaultUnderTest): void => {
     assert.notEqual(now.etag, read.etag);
   });
 
-  it('shows conditions, and takes them back as they were', async () => {
+  it('returns the conditions of a policy and writes them back unchanged', async () => {
     const { secretManager, id } = await aSecret();
     const { known } = open();
     const condition = {
@@ -140,7 +140,7 @@ export const secretManagerContract = (open: () => VaultUnderTest): void => {
     assert.deepEqual(await policyOf(secretManager, id), read, 'nothing was written');
   });
 
-  it('has no policy to write when the secret is gone', async () => {
+  it('does not write the policy of a deleted secret', async () => {
     const { secretManager, id } = await aSecret();
     const read = await policyOf(secretManager, id);
     await secretManager.deleteSecret(id, signal());
@@ -159,7 +159,7 @@ export const secretManagerContract = (open: () => VaultUnderTest): void => {
     assert.ok(Math.abs(Date.parse(first?.createdAt ?? '') - before) < 60_000, first?.createdAt);
   });
 
-  it('takes 65,536 bytes of anything, and not one more', async () => {
+  it('accepts a payload of 65,536 arbitrary bytes and refuses a larger one', async () => {
     const { secretManager, id } = await aSecret();
     const largest = Buffer.alloc(65_536, 0xff);
     assert.equal((await secretManager.addVersion(id, largest, signal()))?.version, '1');
@@ -169,7 +169,7 @@ export const secretManagerContract = (open: () => VaultUnderTest): void => {
     assert.equal((await secretManager.versions(id, signal()))?.length, 1);
   });
 
-  it('disables and enables a version, both as often as one likes', async () => {
+  it('disables and enables a version, and repeats of either change nothing', async () => {
     const { secretManager, id } = await aSecret();
     const added = await secretManager.addVersion(id, Buffer.from('one'), signal());
     const disabled = { ...added, state: 'disabled' };
@@ -181,7 +181,7 @@ export const secretManagerContract = (open: () => VaultUnderTest): void => {
     assert.equal(await secretManager.setEnabled(id, '2', true, signal()), undefined);
   });
 
-  it('deletes a secret with everything in it, and starts anew afterwards', async () => {
+  it('deletes a secret with all its versions, and creates an empty one afterwards', async () => {
     const { secretManager, id } = await aSecret();
     await secretManager.addVersion(id, Buffer.from('one'), signal());
     await secretManager.deleteSecret(id, signal());

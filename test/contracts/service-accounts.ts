@@ -24,7 +24,7 @@ export const serviceAccountsContract = (open: () => IdentitiesUnderTest): void =
     return { serviceAccounts, id, email: `${id}@${project}.iam.gserviceaccount.com` };
   };
 
-  it('knows nothing of an account that was never made', async () => {
+  it('returns undefined for an account that was never created', async () => {
     const { serviceAccounts, newId } = open();
     const id = newId();
     assert.equal(await serviceAccounts.account(id, signal()), undefined);
@@ -32,7 +32,7 @@ export const serviceAccountsContract = (open: () => IdentitiesUnderTest): void =
     await serviceAccounts.deleteAccount(id, signal());
   });
 
-  it('makes an account once, and tells what it is for', async () => {
+  it('creates an account once, with its description', async () => {
     const { serviceAccounts, id, email } = await anAccount();
     const other = { name: 'other', description: 'other' };
     assert.equal(await serviceAccounts.createAccount(id, other, signal()), 'exists');
@@ -42,7 +42,7 @@ export const serviceAccountsContract = (open: () => IdentitiesUnderTest): void =
     });
   });
 
-  it('takes a policy over the one that was read, and over no other', async () => {
+  it('writes a policy only over the one that was read', async () => {
     const { serviceAccounts, id } = await anAccount();
     const { project } = open();
     const read = await serviceAccounts.policy(id, signal());
@@ -60,7 +60,7 @@ export const serviceAccountsContract = (open: () => IdentitiesUnderTest): void =
     assert.notEqual(now.etag, read.etag);
   });
 
-  it('shows conditions, and takes them back as they were', async () => {
+  it('returns the conditions of a policy and writes them back unchanged', async () => {
     const { serviceAccounts, id, email } = await anAccount();
     const condition = { title: 'never', expression: 'request.time < timestamp("2020-01-01T00:00:00Z")' };
     const bindings = [{ role, members: [`serviceAccount:${email}`], condition }];
@@ -88,7 +88,7 @@ export const serviceAccountsContract = (open: () => IdentitiesUnderTest): void =
     assert.equal(result.member, unknown);
   });
 
-  it('says of a workload pool that does not exist that it does not, and blames nobody', async () => {
+  it('reports a workload pool that does not exist, without naming a member', async () => {
     const { serviceAccounts, id } = await anAccount();
     const read = await serviceAccounts.policy(id, signal());
     assert.ok(read);
@@ -99,7 +99,7 @@ export const serviceAccountsContract = (open: () => IdentitiesUnderTest): void =
     });
   });
 
-  it('deletes an account, as often as one likes', async () => {
+  it('deletes an account, and repeats change nothing', async () => {
     const { serviceAccounts, id } = await anAccount();
     await serviceAccounts.deleteAccount(id, signal());
     await serviceAccounts.deleteAccount(id, signal());

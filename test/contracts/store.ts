@@ -81,7 +81,7 @@ export const storeContract = (open: OpenStores): void => {
     assert.deepEqual(await there.history('team-a', { limit: 10 }), { items: [{ n: 1, ...anEvent() }] });
   });
 
-  it('knows nothing of a team that was never created', async (t) => {
+  it('returns undefined for a team that was never created', async (t) => {
     const { here } = await opened(t);
     assert.equal(await here.team('team-a'), undefined);
     assert.equal(await here.change('team-a', revised), undefined);
@@ -92,7 +92,7 @@ export const storeContract = (open: OpenStores): void => {
     assert.deepEqual(await here.teams({ limit: 10 }), { items: [] });
   });
 
-  it('refuses a slug that is taken and leaves its team as it was', async (t) => {
+  it('refuses a taken slug and leaves its team unchanged', async (t) => {
     const { here, there } = await opened(t);
     await filled(here, [aRecord()]);
     const second = aRecord({ id: 'team-a-0000', members: [] });
@@ -110,7 +110,7 @@ export const storeContract = (open: OpenStores): void => {
     assert.deepEqual(await here.history('team-b', { limit: 10 }), { items: [] });
   });
 
-  it('creates a slug once when many ask for it at the same time', async (t) => {
+  it('creates a slug once for concurrent requests', async (t) => {
     const { all, here } = await opened(t);
     const rivals = Array.from({ length: 12 }, (_, i) =>
       aRecord({ id: `team-a-00${10 + i}`, revision: i + 1 }),
@@ -142,7 +142,7 @@ export const storeContract = (open: OpenStores): void => {
     );
   });
 
-  it('writes what was found out without a history entry', async (t) => {
+  it('writes a status change without a history entry', async (t) => {
     const { here, there } = await opened(t);
     await filled(here, [aRecord()]);
     await here.change('team-a', (current) => ({ next: touched(current) }));
@@ -155,7 +155,7 @@ export const storeContract = (open: OpenStores): void => {
     );
   });
 
-  it('writes nothing when the decision is to do nothing', async (t) => {
+  it('writes nothing when the decision returns undefined', async (t) => {
     const { here, there } = await opened(t);
     await filled(here, [aRecord()]);
     assert.deepEqual(await here.change('team-a', () => undefined), aRecord());
@@ -167,7 +167,7 @@ export const storeContract = (open: OpenStores): void => {
     assert.equal((await wholeHistory(there, 'team-a')).length, 1);
   });
 
-  it('passes on what a decision throws, changes nothing and goes on working', async (t) => {
+  it('rethrows the error of a decision, changes nothing and stays usable', async (t) => {
     const { here, there } = await opened(t);
     await filled(here, [aRecord()]);
     const refusal = new Error('not like this');
@@ -261,7 +261,7 @@ export const storeContract = (open: OpenStores): void => {
     assert.equal(await there.isTombstone('team-a-3f9c'), false);
   });
 
-  it('does not remove the new team of an old slug, whatever its generation', async (t) => {
+  it('does not remove a new team with a reused slug at any generation', async (t) => {
     const { here, there } = await opened(t);
     await filled(here, [aRecord()]);
     await here.remove('team-a', { id: 'team-a-3f9c', generation: 1 });
@@ -272,7 +272,7 @@ export const storeContract = (open: OpenStores): void => {
     assert.equal(await there.isTombstone('team-a-77aa'), false);
   });
 
-  it('shows a new team of an old slug nothing of its predecessor', async (t) => {
+  it('shows a new team with a reused slug nothing of its predecessor', async (t) => {
     const { here, there } = await opened(t);
     await filled(here, [anOrderedRecord()]);
     await here.change('team-a', (current) => ({
@@ -292,7 +292,7 @@ export const storeContract = (open: OpenStores): void => {
     assert.deepEqual(await here.outdated('another', 10), []);
   });
 
-  it('lets either the removal or the change win, never half of both', async (t) => {
+  it('applies either a removal or a concurrent change, never parts of both', async (t) => {
     const { here, there } = await opened(t);
     await filled(here, [aRecord()]);
     const [removal, change] = await Promise.all([
@@ -330,7 +330,7 @@ export const storeContract = (open: OpenStores): void => {
     assert.equal((await there.teams({ limit: 7 })).next, undefined);
   });
 
-  it('keeps pages stable while teams come and go', async (t) => {
+  it('keeps pages stable while teams are created and removed', async (t) => {
     const { here, there } = await opened(t);
     const slugs = Array.from({ length: 9 }, (_, i) => numbered(i * 10));
     await filled(
@@ -377,7 +377,7 @@ export const storeContract = (open: OpenStores): void => {
     assert.deepEqual(await slugsOf('ola@nav.no'), ['team-b', 'team-c', 'team-e']);
   });
 
-  it('says who is due, the longest due first', async (t) => {
+  it('returns the due teams, longest due first', async (t) => {
     const { here, there } = await opened(t);
     const at = (minute: string) => `2026-11-23T09:${minute}:00.000Z`;
     const dueAt = (minute: string) => ({ reconcile: { dueAt: at(minute), failures: 0 } });
@@ -394,7 +394,7 @@ export const storeContract = (open: OpenStores): void => {
     assert.deepEqual(await there.due(at('45'), 10), ['team-c', 'team-a', 'team-d']);
   });
 
-  it('says whose servers are to be looked at for culling, the longest due first', async (t) => {
+  it('returns the teams due for culling, longest due first', async (t) => {
     const { here, there } = await opened(t);
     const at = (minute: string) => `2026-11-23T09:${minute}:00.000Z`;
     const culling = (minute: string | null) => ({
@@ -416,7 +416,7 @@ export const storeContract = (open: OpenStores): void => {
     assert.deepEqual(await there.cullingDue(at('59'), 10), ['team-c', 'team-a', 'team-e']);
   });
 
-  it('says whose release is of another platform', async (t) => {
+  it('returns the teams whose release is from another platform', async (t) => {
     const { here, there } = await opened(t);
     const release = (platformHash: string) => ({ release: { platformHash, spec: {} } });
     await filled(here, [
@@ -436,7 +436,7 @@ export const storeContract = (open: OpenStores): void => {
     assert.deepEqual(await outdated('b'), ['team-e', 'team-c']);
   });
 
-  it('says which teams are Degraded on a platform', async (t) => {
+  it('returns the teams that are Degraded on a platform', async (t) => {
     const { here, there } = await opened(t);
     const on = (platformHash: string, phase: 'Ready' | 'Degraded') => ({
       release: { platformHash, spec: {} },
@@ -455,6 +455,29 @@ export const storeContract = (open: OpenStores): void => {
     await here.change('team-b', (current) => ({ next: { ...current, ...on('b', 'Degraded') } }));
     assert.deepEqual(await there.degraded('b', 10), ['team-b', 'team-d']);
     assert.deepEqual(await there.degraded('unknown', 10), []);
+  });
+
+  it('answers the teams that have opted in, with what their last reconcile left', async (t) => {
+    const { here, there } = await opened(t);
+    const listed = { egressHosts: ['secretmanager.googleapis.com'] };
+    const left = (policies: string) => ({ status: { ...aRecord().status, policies } });
+    await filled(here, [
+      aRecord({ slug: 'team-a', ...listed, ...left('0123456789abcdef') }),
+      aRecord({ slug: 'team-b' }),
+      aRecord({ slug: 'team-c', ...listed }),
+      aRecord({ slug: 'team-d', ...left('left over') }),
+    ]);
+    const restricted = async () => (await there.restricted()).toSorted((a, b) => (a.slug < b.slug ? -1 : 1));
+    assert.deepEqual(await restricted(), [
+      { slug: 'team-a', id: 'team-a-3f9c', policies: '0123456789abcdef' },
+      { slug: 'team-c', id: 'team-c-3f9c', policies: null },
+    ]);
+    await here.change('team-a', (current) => ({ next: { ...current, egressHosts: [] } }));
+    await here.change('team-d', (current) => ({ next: { ...current, ...listed } }));
+    assert.deepEqual(
+      (await restricted()).map(({ slug }) => slug),
+      ['team-c', 'team-d'],
+    );
   });
 
   it('tells history newest first, page by page, while more is written', async (t) => {
@@ -495,7 +518,7 @@ export const storeContract = (open: OpenStores): void => {
     assert.equal(await there.notebookRevision('team-b', 1), undefined);
   });
 
-  it('gives back exactly what it was given', async (t) => {
+  it('returns a record exactly as it was written', async (t) => {
     const { here, there } = await opened(t);
     const hosts = Array.from({ length: 200 }, (_, i) => `${'å'.repeat(160)}${i}.example.no:1-65535`);
     const record = aRecord({
@@ -571,7 +594,7 @@ export const storeContract = (open: OpenStores): void => {
   hostContract(opened);
   olderSpecContract(opened);
 
-  it('keeps the catalogue of environments, which there is none of at first', async (t) => {
+  it('stores the catalogue of environments, which is undefined at first', async (t) => {
     const { here, there } = await opened(t);
     assert.equal(await there.catalogue(), undefined);
     const catalogue = aCatalogue({ listed: { 'ghcr.io/navikt/å “b” \u0000 __x__': ['3.13'], '': [] } });
@@ -584,7 +607,7 @@ export const storeContract = (open: OpenStores): void => {
     assert.deepEqual(await here.teams({ limit: 10 }), { items: [] });
   });
 
-  it('decides about the catalogue on what is there, and writes nothing without a decision', async (t) => {
+  it('passes the stored catalogue to the decision, and writes nothing when it returns undefined', async (t) => {
     const { here, there } = await opened(t);
     assert.equal(await here.changeCatalogue(() => undefined), undefined);
     assert.equal(await there.catalogue(), undefined);
@@ -621,7 +644,7 @@ export const storeContract = (open: OpenStores): void => {
     assert.deepEqual(catalogue?.listed.all?.toSorted(), writers.toSorted());
   });
 
-  it('leaves a newer catalogue alone when an older one comes late', async (t) => {
+  it('does not replace a newer catalogue with an older one', async (t) => {
     const { here, there } = await opened(t);
     const next = (revision: number) => (current: Catalogue | undefined) =>
       current !== undefined && current.revision >= revision ? undefined : aCatalogue({ revision });

@@ -82,6 +82,34 @@ const aWorld = (t: TestContext) => {
 };
 
 describe('a pass over the hosts', () => {
+  it('spends a bounded time on names without an answer, and comes to the others', async (t) => {
+    const world = aWorld(t);
+    const silent = Array.from({ length: 600 }, (_, n) => `silent-${n}.example`);
+    const never = (signal: AbortSignal) =>
+      new Promise<DnsAnswer>((_resolve, reject) => {
+        signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+      });
+    for (const name of silent) world.dns.set(name, never);
+    await world.want(...silent);
+    world.pass(1);
+    world.dns.set('healthy.example', {
+      answer: 'addresses',
+      addresses: [{ address: '192.0.2.1', ttlSeconds: 60 }],
+    });
+    await world.want('healthy.example');
+    let failed = 0;
+    let passes = 0;
+    // Every pass gets on: a name without an answer backs off, and is not what the next pass begins with.
+    while ((await world.known('healthy.example')).length === 0) {
+      const report = await refreshHosts(world.deps, undefined, { startMs: 300, hostMs: 30 });
+      assert.ok(report.looked > 0, `pass ${passes} did nothing`);
+      failed += report.failed;
+      passes += 1;
+    }
+    assert.equal(failed, silent.length);
+    assert.equal(world.events.filter(({ event }) => event === 'host not resolved').length, silent.length);
+  });
+
   it('costs one query when nothing is due', async (t) => {
     const world = aWorld(t);
     assert.deepEqual(await refreshHosts(world.deps), { looked: 0, failed: 0, changed: 0 });
@@ -89,7 +117,7 @@ describe('a pass over the hosts', () => {
     assert.deepEqual(world.resolved, []);
   });
 
-  it('asks DNS twice for each host that is due, and for no other', async (t) => {
+  it('queries DNS twice for each due host, and for no other', async (t) => {
     const world = aWorld(t);
     world.dns.set('a.example.com', found('198.35.26.1'));
     world.dns.set('b.example.com', found('198.35.26.2'));
@@ -116,7 +144,7 @@ describe('a pass over the hosts', () => {
     assert.deepEqual(await world.known('a.example.com'), ['198.35.26.1', '198.35.26.2']);
   });
 
-  it('that overlaps another looks at nothing twice', async (t) => {
+  it('an overlapping pass resolves no host twice', async (t) => {
     const world = aWorld(t);
     const names = Array.from({ length: 30 }, (_, i) => `h${i}.example.com`);
     for (const name of names) world.dns.set(name, found('198.35.26.1'));
@@ -129,7 +157,7 @@ describe('a pass over the hosts', () => {
     assert.equal(world.resolved.length, 2 * names.length);
   });
 
-  it('leaves a host to the next minute when the one who looked never came back', async (t) => {
+  it('a host is resolved in the next minute when its lease holder crashed', async (t) => {
     const world = aWorld(t);
     await world.want('a.example.com');
     const gone = new AbortController();
@@ -180,7 +208,7 @@ describe('a pass over the hosts', () => {
     assert.equal((await world.store.team('team-a'))?.reconcile.dueAt, early);
   });
 
-  it('has aged addresses taken out within ten minutes', async (t) => {
+  it('removes expired addresses within ten minutes', async (t) => {
     const world = aWorld(t);
     world.dns.set('a.example.com', found('198.35.26.1', '198.35.26.2'));
     await world.want('a.example.com');
@@ -201,7 +229,7 @@ describe('a pass over the hosts', () => {
     assert.equal(await world.dueInMs('team-a'), 10 * minute);
   });
 
-  it('takes nothing away when DNS is dead, tells it once, and goes on with the others', async (t) => {
+  it('keeps addresses when DNS fails, logs it once, and continues with the other hosts', async (t) => {
     const world = aWorld(t);
     world.dns.set('a.example.com', found('198.35.26.1'));
     world.dns.set('b.example.com', found('198.35.26.2'));
@@ -222,21 +250,21 @@ describe('a pass over the hosts', () => {
     );
   });
 
-  it('counts a host whose look breaks, and looks at it again', async (t) => {
+  it('counts a host whose lookup throws, and retries it', async (t) => {
     const world = aWorld(t);
     world.dns.set('a.example.com', () => Promise.reject(new TypeError('nobody expected this')));
     await world.want('a.example.com');
     assert.deepEqual(await refreshHosts(world.deps), { looked: 0, failed: 1, changed: 0 });
     assert.deepEqual(
       world.events.map(({ event }) => event),
-      ['look at a host failed'],
+      ['host lookup failed'],
     );
     world.dns.set('a.example.com', found('198.35.26.1'));
     world.pass(minute);
     assert.equal((await refreshHosts(world.deps)).looked, 1);
   });
 
-  it('goes on when a team cannot be told', async (t) => {
+  it('continues when a team’s reconcile cannot be scheduled', async (t) => {
     const world = aWorld(t);
     await world.team('team-a', 'a.example.com');
     await world.team('team-b', 'a.example.com');
@@ -248,11 +276,11 @@ describe('a pass over the hosts', () => {
     assert.equal(await world.dueInMs('team-b'), 0);
     assert.deepEqual(
       world.events.map(({ event }) => event),
-      ['team not told of new addresses'],
+      ['reconcile for new addresses not scheduled'],
     );
   });
 
-  it('stops looking after hosts that nobody lists any more', async (t) => {
+  it('stops resolving hosts that no team lists any more', async (t) => {
     const world = aWorld(t);
     world.dns.set('a.example.com', found('198.35.26.1'));
     await world.want('a.example.com');
@@ -301,7 +329,7 @@ describe('looking right now', () => {
     assert.equal((await refreshHosts(world.deps)).looked, 0);
   });
 
-  it('asks nothing of hosts looked at in the last 30 seconds, nor of those nobody wants', async (t) => {
+  it('does not resolve hosts resolved in the last 30 seconds, nor unwanted hosts', async (t) => {
     const world = aWorld(t);
     world.dns.set('a.example.com', found('198.35.26.1'));
     await world.want('a.example.com');
@@ -340,7 +368,7 @@ describe('looking right now', () => {
     assert.equal((await refreshHosts(world.deps)).looked, 1);
   });
 
-  it('whose caller goes away says nothing of DNS', async (t) => {
+  it('an aborted lookup records nothing about DNS', async (t) => {
     const world = aWorld(t);
     await world.want('a.example.com');
     const caller = new AbortController();
@@ -353,7 +381,7 @@ describe('looking right now', () => {
     assert.partialDeepStrictEqual(host, { failures: 0, lastError: null, lastLookAt: null });
   });
 
-  it('tells the other teams of new addresses, and not the one that asked', async (t) => {
+  it('reconciles the other teams for new addresses, but not the caller', async (t) => {
     const world = aWorld(t);
     await world.team('team-a', 'a.example.com');
     await world.team('team-b', 'a.example.com');

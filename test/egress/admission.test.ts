@@ -82,7 +82,7 @@ describe('the admission function', () => {
     };
   };
 
-  it('opens the team’s list for a notebook that is about to come', async (t) => {
+  it('opens the team’s list for an announced notebook', async (t) => {
     const { world, asked, pod, announced } = await admitting(t);
     world.dns.set('pypi.org', ['151.101.0.223']);
     await world.ordered(list('pypi.org'));
@@ -93,12 +93,12 @@ describe('the admission function', () => {
     assert.equal(policy?.metadata.ownerReferences, undefined, 'a pod that is not stored owns nothing');
   });
 
-  it('tells of hosts that have no address, and of a policy that undoes the list', async (t) => {
+  it('warns about hosts without an address, and about a policy that defeats the list', async (t) => {
     const { world, asked, pod } = await admitting(t);
     world.dns.set('pypi.org', ['151.101.0.223']);
     await world.ordered(list('pypi.org', 'gone.nav.no'));
     assert.deepEqual(await asked(await pod()), [
-      '1 of 2 hosts have no address to open now: gone.nav.no (unresolved).',
+      '1 of 2 hosts have no address that can be opened: gone.nav.no (unresolved).',
     ]);
     await world.put('NetworkPolicy', {
       metadata: { name: 'allow-all' },
@@ -109,7 +109,7 @@ describe('the admission function', () => {
     assert.deepEqual(rest, []);
   });
 
-  it('A1: writes nothing for a dry run, of a notebook or of an Airflow run', async (t) => {
+  it('writes nothing for a dry run, of a notebook or of an Airflow run', async (t) => {
     const { world, call, calls, announced } = await admitting(t);
     await world.ordered(list('8.8.8.8'));
     const namespace = await world.namespace();
@@ -122,7 +122,7 @@ describe('the admission function', () => {
     assert.deepEqual(versions(await world.objects()), before);
   });
 
-  it('A2: answers 400 to what is no review, and does not fall over', async (t) => {
+  it('answers 400 to a body that is not an AdmissionReview', async (t) => {
     const { call, calls } = await admitting(t);
     const big = { ...aReview(), more: 'x'.repeat(3 * 1024 * 1024) };
     for (const body of ['', '{', 'null', '[]', '{}', '"\ud800"', '{"kind":"AdmissionReview"}', big]) {
@@ -134,7 +134,7 @@ describe('the admission function', () => {
     assert.deepEqual(calls, []);
   });
 
-  it('A3: writes nothing for anything but the creation of a pod', async (t) => {
+  it('writes nothing except for the creation of a pod', async (t) => {
     const { world, asked, calls, announced } = await admitting(t);
     await world.ordered(list('8.8.8.8'));
     const namespace = await world.namespace();
@@ -152,7 +152,7 @@ describe('the admission function', () => {
     assert.deepEqual([calls, announced], [[], []]);
   });
 
-  it('A4: says and does nothing for a namespace that is unknown, foreign, or has not opted in', async (t) => {
+  it('ignores a namespace that is unknown, foreign, or has not opted in', async (t) => {
     const { world, asked, calls, announced } = await admitting(t);
     await world.ordered();
     const namespace = await world.namespace();
@@ -170,11 +170,11 @@ describe('the admission function', () => {
     assert.deepEqual(announced, []);
     assert.deepEqual(calls.filter(isWrite), []);
     assert.deepEqual(await asked(aReview({ namespace: 'Not/A..Name', labels: notebook })), [
-      'The allowlist could not be opened in time; it is tried again within a minute.',
+      'The allowlist could not be opened in time. Retrying within a minute.',
     ]);
   });
 
-  it('A4: a team that is being deleted gets nothing opened', async (t) => {
+  it('opens nothing for a team that is being deleted', async (t) => {
     const { world, asked, pod, announced } = await admitting(t);
     await world.ordered(list('8.8.8.8'));
     const review = await pod();
@@ -183,9 +183,9 @@ describe('the admission function', () => {
     assert.deepEqual(announced, []);
   });
 
-  it('A5: is not there without the secret, whatever is asked', async (t) => {
+  it('answers 404 to every request without the secret', async (t) => {
     const { call, calls } = await admitting(t);
-    const nothing = { status: 404, body: { error: 'There is nothing here.' } };
+    const nothing = { status: 404, body: { error: 'Not found.' } };
     for (const path of [
       '/',
       '',
@@ -209,7 +209,7 @@ describe('the admission function', () => {
     assert.deepEqual(calls, []);
   });
 
-  it('A5: takes either of two secrets while one replaces the other, and none when there is none', async (t) => {
+  it('accepts either of two secrets during a rotation, and refuses every request without secrets', async (t) => {
     const { call } = await admitting(t);
     for (const secret of secrets) {
       assert.equal((await call(aReview(), { path: `/${secret}` })).status, 200);
@@ -220,20 +220,20 @@ describe('the admission function', () => {
       assert.equal((await without.call(aReview(), { path })).status, 404);
   });
 
-  it('A6: says yes with a warning when the cluster does not answer', async (t) => {
+  it('allows the pod with a warning when the cluster does not answer', async (t) => {
     const away = () => Promise.reject(new Unavailable('Kubernetes', 'Kubernetes cannot be reached.'));
     const { world, asked, pod, failures } = await admitting(t, {
       cluster: { ...kubernetes.cluster, read: away },
     });
     await world.ordered(list('8.8.8.8'));
     const sentence =
-      'The allowlist could not be opened: Kubernetes cannot be reached. It is tried again within a minute.';
+      'The allowlist could not be opened: Kubernetes cannot be reached. Retrying within a minute.';
     assert.deepEqual(await asked(await pod()), [sentence]);
     assert.deepEqual(await asked(await pod(run, { allowlist: '8.8.8.8' })), [sentence]);
     assert.deepEqual(failures, ['pod not announced', 'pod not announced']);
   });
 
-  it('A6: says yes with a warning when the store throws, or the look fails', async (t) => {
+  it('allows the pod with a warning when the store throws, or the reconcile fails', async (t) => {
     for (const more of [
       { store: { team: () => Promise.reject(new Error('out of order')) } },
       { announce: () => Promise.reject(new Error('out of order')) },
@@ -246,16 +246,14 @@ describe('the admission function', () => {
       const { world, asked, pod } = await admitting(t, more);
       await world.ordered(list('8.8.8.8'));
       const warnings = await asked(await pod());
-      assert.deepEqual(warnings, [
-        'The allowlist could not be opened in time; it is tried again within a minute.',
-      ]);
+      assert.deepEqual(warnings, ['The allowlist could not be opened in time. Retrying within a minute.']);
       assert.doesNotMatch(JSON.stringify(warnings), /out of order/);
       const held = await world.raw('NetworkPolicy', 'notebook-egress-baseline');
       assert.ok(held, 'the baseline holds all the same');
     }
   });
 
-  it('A6: says yes within its deadline, whoever hangs, and tells them to stop', async (t) => {
+  it('allows the pod within its deadline when a dependency hangs, and aborts the call', async (t) => {
     const hanging = Promise.withResolvers<undefined>();
     t.after(() => hanging.resolve(undefined));
     let told: AbortSignal | undefined;
@@ -272,13 +270,13 @@ describe('the admission function', () => {
       const { world, asked, pod } = await admitting(t, { ...more, deadlineMs: 50 });
       await world.ordered(list('8.8.8.8'));
       assert.deepEqual(await asked(await pod()), [
-        'The allowlist could not be opened in time; it is tried again within a minute.',
+        'The allowlist could not be opened in time. Retrying within a minute.',
       ]);
     }
     assert.equal(told?.aborted, true);
   });
 
-  it('A7: the same call again writes nothing more', async (t) => {
+  it('writes nothing for a repeated call', async (t) => {
     const { world, asked, pod, calls } = await admitting(t);
     await world.ordered(list('8.8.8.8'));
     await asked(await pod());
@@ -289,7 +287,7 @@ describe('the admission function', () => {
     assert.deepEqual(calls.filter(isWrite).map(spoken), writes);
   });
 
-  it('A8, A10: what a forged call opened for a notebook is closed by the next look', async (t) => {
+  it('the next reconcile closes what a forged call opened', async (t) => {
     const { world, asked, pod } = await admitting(t);
     await world.ordered(list('8.8.8.8'));
     await asked(await pod());
@@ -298,7 +296,7 @@ describe('the admission function', () => {
     assert.equal(await world.raw('NetworkPolicy', 'notebook-egress-allow'), undefined);
   });
 
-  it('A8: believes nothing of the body but the namespace', async (t) => {
+  it('trusts only the namespace of the body', async (t) => {
     const { world, asked } = await admitting(t);
     await world.ordered(list('8.8.8.8'));
     const labels = { ...notebook, 'knada.io/team': 'other', 'knada.io/team-id': 'other-0000' };
@@ -312,7 +310,7 @@ describe('the admission function', () => {
     );
   });
 
-  it('opens what an Airflow run asks for, behind the baseline of a team that has opted in', async (t) => {
+  it('opens what an Airflow run asks for, in addition to the baseline of a team that has opted in', async (t) => {
     const { world, asked, pod } = await admitting(t);
     await world.ordered();
     assert.match((await asked(await pod(run, { allowlist: '9.9.9.9' }))).join(), /no_baseline/);

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
+import { kinds } from '../../src/model/kinds.ts';
 import type { Cluster } from '../../src/ports/cluster.ts';
 import { Unavailable } from '../../src/ports/unavailable.ts';
 import { assertProblem, kari, openApi } from '../support/api.ts';
@@ -56,7 +57,7 @@ describe('the backend of egress', async () => {
     assert.deepEqual([...new Set(asked)], ['networking.gke.io/v1alpha1 FQDNNetworkPolicy']);
   });
 
-  it('C23: is ours where that version is not served', async () => {
+  it('is ours where that version is not served', async () => {
     assert.deepEqual(await native.policies(async () => false), [
       'NetworkPolicy notebook-egress-baseline',
       'NetworkPolicy notebook-egress-allow',
@@ -64,8 +65,14 @@ describe('the backend of egress', async () => {
   });
 
   it('is the one that is in use that checkEgress tells of, and the one that was asked for while nobody knows', async () => {
+    const isolating = {
+      ...kinds.networkPolicy,
+      metadata: { name: 'notebook-egress-baseline' },
+      spec: { podSelector: {}, policyTypes: ['Egress'] },
+    };
     const check = async (serves: Cluster['serves']) => {
-      native.api.outside.cluster = { ...native.api.outside.cluster, list: async () => [], serves };
+      const list: Cluster['list'] = async ({ kind }) => (kind === isolating.kind ? [isolating] : []);
+      native.api.outside.cluster = { ...native.api.outside.cluster, list, serves };
       const answer = await native.asKari.post(`${native.path}/egress/check`, { destination: 'pypi.org' });
       return answer.json().allowed;
     };

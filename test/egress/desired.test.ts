@@ -80,7 +80,7 @@ const networkPolicies = (policies: Iterable<EgressPolicy>): V1NetworkPolicy[] =>
   [...policies].filter((policy) => policy.kind === 'NetworkPolicy');
 
 describe('compiling an allowlist', () => {
-  it('C1: a team that has not opted in has the open policy only, and no restriction', () => {
+  it('a team that has not opted in has the open policy only, and no restriction', () => {
     const desired = notOptedIn();
     assert.deepEqual(names(desired), ['notebook-egress-open']);
     assert.deepEqual(openPolicy(meta).spec, {
@@ -91,11 +91,11 @@ describe('compiling an allowlist', () => {
     assert.ok(egressAllowed(networkPolicies(desired.apply), notebook, tcp('10.0.0.1', 1)));
   });
 
-  it('C2: an empty list has the baseline and no allow policy', () => {
+  it('an empty list has the baseline and no allow policy', () => {
     assert.deepEqual(names(optedIn([], new Map())), ['notebook-egress-baseline']);
   });
 
-  it('C3: a host is one rule with its addresses sorted', () => {
+  it('a host is one rule with its addresses sorted', () => {
     const { policy } = allowPolicy(
       meta,
       listed('a.com'),
@@ -134,7 +134,7 @@ describe('compiling an allowlist', () => {
     assert.deepEqual(rulesOf(policy)[0]?.to, blocks('203.0.113.3/32', '203.0.113.20/32', '203.0.113.100/32'));
   });
 
-  it('C4: hosts on different ports are two rules, sorted by port', () => {
+  it('hosts on different ports are two rules, sorted by port', () => {
     const addresses = answers({ 'a.com': ['203.0.113.1'], 'b.com': ['203.0.113.2'] });
     const { policy } = allowPolicy(meta, listed('b.com:5432', 'a.com'), addresses, settings);
     assert.deepEqual(rulesOf(policy), [
@@ -143,7 +143,7 @@ describe('compiling an allowlist', () => {
     ]);
   });
 
-  it('C6: a host without addresses has no peers, and its status says so', () => {
+  it('a host without addresses has no peers, and its status says so', () => {
     const { policy, hosts } = allowPolicy(
       meta,
       listed('a.com', 'b.com:5432', 'c.com'),
@@ -163,7 +163,7 @@ describe('compiling an allowlist', () => {
     );
   });
 
-  it('C6: a host that the operator maps to no address opens nothing', () => {
+  it('a host that the operator maps to no address opens nothing', () => {
     const own = { ...settings, hostMap: new Map([['a.com', []]]) };
     const addresses = answers({ 'a.com': ['203.0.113.1'] });
     const { policy, hosts } = allowPolicy(meta, listed('a.com'), addresses, own);
@@ -171,13 +171,13 @@ describe('compiling an allowlist', () => {
     assert.equal(hosts[0]?.status, 'unresolved');
   });
 
-  it('C7: when no host has addresses there is no allow policy, and the baseline stays', () => {
+  it('when no host has addresses there is no allow policy, and the baseline stays', () => {
     const desired = optedIn(['a.com', 'b.com:5432'], new Map());
     assert.deepEqual(names(desired), ['notebook-egress-baseline']);
     assert.equal(egressAllowed(networkPolicies(desired.apply), notebook, tcp('203.0.113.1', 443)), false);
   });
 
-  it('C8: an address that two hosts share is one peer', () => {
+  it('an address that two hosts share is one peer', () => {
     const addresses = answers({ 'a.com': ['203.0.113.1', '203.0.113.1'], 'b.com': ['203.0.113.1'] });
     const { policy } = allowPolicy(meta, listed('a.com', 'b.com', '203.0.113.1'), addresses, settings);
     assert.deepEqual(rulesOf(policy), [
@@ -185,7 +185,7 @@ describe('compiling an allowlist', () => {
     ]);
   });
 
-  it('C9: a range of ports is one port with its end', () => {
+  it('a range of ports is one port with its end', () => {
     const { policy } = allowPolicy(
       meta,
       listed('a.com:6005-6010'),
@@ -195,7 +195,7 @@ describe('compiling an allowlist', () => {
     assert.deepEqual(rulesOf(policy)[0]?.ports, [{ protocol: 'TCP', port: 6005, endPort: 6010 }]);
   });
 
-  it('C10: ports with the same peers are one rule', () => {
+  it('ports with the same peers are one rule', () => {
     const addresses = answers({ 'a.com': ['203.0.113.1'], 'b.com': ['203.0.113.2'] });
     const { policy } = allowPolicy(
       meta,
@@ -215,7 +215,7 @@ describe('compiling an allowlist', () => {
     ]);
   });
 
-  it('C11: a private answer is left out, and the status names it', () => {
+  it('a private answer is left out, and the status names it', () => {
     const addresses = answers({ 'a.com': ['93.184.216.34', '10.0.0.1'] });
     const { policy, hosts } = allowPolicy(meta, listed('a.com'), addresses, settings);
     assert.deepEqual(rulesOf(policy)[0]?.to, blocks('93.184.216.34/32'));
@@ -229,7 +229,7 @@ describe('compiling an allowlist', () => {
     ]);
   });
 
-  it('C12: a host with forbidden answers only has no peers', () => {
+  it('a host with forbidden answers only has no peers', () => {
     const addresses = answers({ 'a.com': ['169.254.169.254', '127.0.0.1', '127.1'] });
     const { policy, hosts } = allowPolicy(meta, listed('a.com'), addresses, settings);
     assert.equal(policy, undefined);
@@ -247,7 +247,7 @@ describe('compiling an allowlist', () => {
     ]);
   });
 
-  it('C13: answers in GKE’s Service range and at the control plane are left out', () => {
+  it('answers in GKE’s Service range and at the control plane are left out', () => {
     const own = { ...settings, clusterRanges: [cidr('35.228.1.2/32')] };
     const addresses = answers({ 'a.com': ['34.118.224.10', '35.228.1.2', '35.228.1.3'] });
     const { policy, hosts } = allowPolicy(meta, listed('a.com'), addresses, own);
@@ -271,7 +271,7 @@ describe('compiling an allowlist', () => {
     );
   });
 
-  it('C14: of 300 addresses the same 128 are opened each time, and the status says so', () => {
+  it('of 300 addresses the same 128 are opened each time, and the status says so', () => {
     const all = Array.from({ length: 300 }, (_, index) => `93.184.${Math.floor(index / 200)}.${index % 200}`);
     const compile = (list: readonly string[]) =>
       allowPolicy(meta, listed('a.com'), answers({ 'a.com': list }), settings);
@@ -282,14 +282,14 @@ describe('compiling an allowlist', () => {
     assert.deepEqual(compile(all.toReversed()), compile(all));
   });
 
-  it('C15: a host with IPv6 addresses only has no peers', () => {
+  it('a host with IPv6 addresses only has no peers', () => {
     const addresses = answers({ 'a.com': ['2a00:1450:400f::1', '::ffff:93.184.216.34'] });
     const { policy, hosts } = allowPolicy(meta, listed('a.com'), addresses, settings);
     assert.equal(policy, undefined);
     assert.deepEqual(hosts, [{ host: 'a.com', status: 'ipv6_only', addresses: [], filtered: [] }]);
   });
 
-  it('C16: a list that goes from addresses to names keeps no old peer, in the same object', () => {
+  it('a list that goes from addresses to names keeps no old peer, in the same object', () => {
     const before = optedIn(['203.0.113.1', '198.51.100.0/24'], new Map());
     const after = optedIn(['a.com'], answers({ 'a.com': ['203.0.113.2'] }));
     assert.deepEqual(names(after), names(before));
@@ -298,7 +298,7 @@ describe('compiling an allowlist', () => {
     ]);
   });
 
-  it('C19: a list that comes to too many peers is refused whole', () => {
+  it('a list that comes to too many peers is refused whole', () => {
     const hosts = Array.from({ length: 100 }, (_, index) => `h${index}.nav.no`);
     const table = hosts.map((host, index): [string, string[]] => [
       host,
@@ -314,7 +314,7 @@ describe('compiling an allowlist', () => {
     assert.equal(desired.hosts.length, 100);
   });
 
-  it('C19: exactly as many peers as the limit are taken', () => {
+  it('exactly as many peers as the limit are taken', () => {
     const own = { ...settings, maxPeers: 2 };
     const addresses = answers({ 'a.com': ['203.0.113.1', '203.0.113.2'] });
     assert.ok(allowPolicy(meta, listed('a.com'), addresses, own).policy);
@@ -322,7 +322,7 @@ describe('compiling an allowlist', () => {
     assert.equal(allowPolicy(meta, listed('a.com', '203.0.113.3:22'), addresses, own).policy, undefined);
   });
 
-  it('C24: an answer in a private range that the operator has opened is kept', () => {
+  it('an answer in a private range that the operator has opened is kept', () => {
     const own = { ...settings, privateRanges: [cidr('10.20.0.0/16')] };
     const addresses = answers({ 'db.corp.no': ['10.20.1.5', '10.21.1.5'] });
     const { policy, hosts } = allowPolicy(meta, listed('db.corp.no:1521'), addresses, own);
@@ -386,7 +386,7 @@ describe('the hash of a policy', () => {
 describe('the native backend of GKE', () => {
   const own: EgressSettings = { ...settings, backend: 'gke-fqdn' };
 
-  it('C20: has one object per host, with TCP and the port always written', () => {
+  it('has one object per host, with TCP and the port always written', () => {
     const policies = fqdnPolicies(meta, listed('b.com', 'a.com', 'a.com:22'), new Map(), own);
     assert.deepEqual(
       policies.map(({ spec }) => spec.egress),
@@ -409,7 +409,7 @@ describe('the native backend of GKE', () => {
     assert.notEqual(first?.metadata.name, second?.metadata.name);
   });
 
-  it('C21: writes a range of three ports out', () => {
+  it('writes a range of three ports out', () => {
     const [policy] = fqdnPolicies(meta, listed('a.com:6005-6007', 'a.com:6007'), new Map(), own);
     assert.deepEqual(
       policy?.spec.egress[0]?.ports.map(({ port }) => port),
@@ -417,7 +417,7 @@ describe('the native backend of GKE', () => {
     );
   });
 
-  it('C22: leaves addresses, and hosts that the operator maps, to a NetworkPolicy', () => {
+  it('leaves addresses, and hosts that the operator maps, to a NetworkPolicy', () => {
     const mapped = { ...own, hostMap: new Map([['db.corp.no', ['10.20.1.5']]]) };
     const desired = optedIn(['a.com', '203.0.113.1:22', 'db.corp.no:22'], new Map(), true, mapped);
     assert.deepEqual(
@@ -429,7 +429,7 @@ describe('the native backend of GKE', () => {
     ]);
   });
 
-  it('C23: is chosen only where its own version is served', () => {
+  it('is chosen only where its own version is served', () => {
     assert.equal(chooseBackend('gke-fqdn', ['v1alpha1']), 'gke-fqdn');
     assert.equal(chooseBackend('gke-fqdn', ['v1alpha3']), 'ip');
     assert.equal(chooseBackend('gke-fqdn', []), 'ip');
@@ -743,7 +743,7 @@ describe('whatever the list and the answers', () => {
     assert.ok(allowedOnes > 100, `only ${allowedOnes} connections were allowed`);
   });
 
-  it('C5: entries and answers in any order give the same bytes and the same hash', () => {
+  it('entries and answers in any order give the same bytes and the same hash', () => {
     const shuffled = fc.tuple(entries, table).chain(([list, known]) =>
       fc.record({
         list: fc.constant(list),

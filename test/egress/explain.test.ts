@@ -44,6 +44,7 @@ const facts = (
     settings,
     internalSuffixes: [],
     foreign: [],
+    verdict: { boundless: [], isIsolated: true },
     ...more,
   };
 };
@@ -114,13 +115,16 @@ describe('whether a notebook may connect', () => {
     it(`${text}: yes, as for every notebook`, () => {
       assert.deepEqual(ask(text, facts([])), {
         allowed: true,
-        because: 'It is open for every notebook, as DNS, its Google identity and Google’s APIs are.',
+        because: 'It is always open: every notebook may reach DNS, the metadata server and Google APIs.',
       });
     });
   }
 
   for (const [text, because] of [
-    ['pypi.org:80', 'Nothing on the list opens it. Add pypi.org:80. On the list so far: pypi.org:443.'],
+    [
+      'pypi.org:80',
+      'Nothing on the list opens it. Add pypi.org:80. Ports of this host on the list: pypi.org:443.',
+    ],
     ['ssb.no', 'Nothing on the list opens it. Add ssb.no:443.'],
     ['1.1.1.1:53', 'Nothing on the list opens it. Add 1.1.1.1:53.'],
     ['10.53.0.9:1521', '10.53.0.9 lies in a range that notebooks may not reach (private).'],
@@ -140,7 +144,7 @@ describe('whether a notebook may connect', () => {
     [
       'without an address',
       [],
-      'It is on the list, but no address of a.no is known now; it is opened as soon as DNS answers.',
+      'It is on the list, but no address of a.no is known yet; it is opened as soon as DNS answers.',
     ],
     [
       'with private answers only',
@@ -150,7 +154,7 @@ describe('whether a notebook may connect', () => {
     [
       'with IPv6 only',
       ['2a00::1'],
-      'It is on the list, but has IPv6 addresses alone, and the cluster has IPv4 only.',
+      'It is on the list, but has only IPv6 addresses, and the cluster supports IPv4 only.',
     ],
   ] as const) {
     it(`a listed host ${what}: no, and why`, () => {
@@ -166,13 +170,13 @@ describe('whether a notebook may connect', () => {
     );
   });
 
-  it('a list that comes to too much is open nowhere, and says so', () => {
+  it('a list with too many peers opens nothing, and the answer says so', () => {
     const about = facts(
       ['a.no'],
       { 'a.no': ['1.1.1.1', '1.1.1.2'] },
       { settings: { ...settings, maxPeers: 1 } },
     );
-    assert.match(ask('a.no', about).because, /^The list comes to 2 addresses/);
+    assert.match(ask('a.no', about).because, /^The list needs 2 combinations/);
     assert.equal(ask('a.no', about).allowed, false);
     assert.match(ask('1.1.1.1', about).because, /Add 1\.1\.1\.1:443/);
   });
@@ -182,7 +186,7 @@ describe('whether a notebook may connect', () => {
     assert.deepEqual(answer, {
       allowed: true,
       because:
-        'It is not on the list, but a.no:443 opens an address that it shares now. That may end at any time: add b.no:443.',
+        'It is not on the list, but a.no:443 opens an address that it currently shares. That may change at any time: add b.no:443.',
       entry: 'a.no:443',
     });
   });
@@ -202,7 +206,7 @@ describe('whether a notebook may connect', () => {
     }
   });
 
-  it('somebody else’s policy opens it: yes, and whose', () => {
+  it('another owner’s policy opens it: yes, with the policy’s name', () => {
     const foreign = [
       policy('chart', { ...all, egress: [{ to: [{ podSelector: {} }] }] }),
       policy('other-pods', { ...all, podSelector: { matchLabels: { component: 'hub' } }, egress: [{}] }),
@@ -216,18 +220,18 @@ describe('whether a notebook may connect', () => {
     assert.deepEqual(ask('1.1.1.1:9', about), {
       allowed: true,
       because:
-        'NetworkPolicy allow-all opens it, which is not part of the list: remove it, or its egress rules, for the list to hold.',
+        'NetworkPolicy allow-all opens it and is not part of the list. Remove it, or its egress rules, to enforce the list.',
     });
   });
 
   describe('with GKE’s own policies', () => {
     const native = { ...settings, backend: 'gke-fqdn' } as const;
 
-    it('a listed name is open at whatever addresses it has, unless it is known to answer private ones', () => {
+    it('a listed name is open at all of its addresses, unless it resolves to private ones', () => {
       const about = facts(['a.no', 'b.no'], { 'b.no': ['10.0.0.1'] }, { settings: native });
       assert.deepEqual(ask('a.no', about), {
         allowed: true,
-        because: 'a.no:443 opens it, at whatever addresses it has.',
+        because: 'a.no:443 opens it, at all of its addresses.',
         entry: 'a.no:443',
       });
       assert.equal(ask('b.no', about).allowed, false);
@@ -237,7 +241,7 @@ describe('whether a notebook may connect', () => {
       );
     });
 
-    it('somebody else’s pattern counts, within its labels', () => {
+    it('another owner’s pattern matches within labels', () => {
       const matching = (pattern: string, ports?: object[]) =>
         facts(
           [],
@@ -270,7 +274,7 @@ describe('whether a notebook may connect', () => {
   });
 });
 
-describe('whatever the list, the answers and the policies of others', () => {
+describe('explain, for any list, DNS answers and foreign policies', () => {
   const names = ['a.com', 'b.com', 'c.nav.no', 'dm08-scan.adeo.no', 'gone.adeo.no'];
   const ips = [
     '8.8.8.8',
@@ -380,14 +384,26 @@ describe('whatever the list, the answers and the policies of others', () => {
           );
           const candidates =
             to.kind === 'ipv4' ? [to.host] : (own.hostMap.get(to.host) ?? known.get(to.host) ?? []);
-          const expected = candidates
-            .filter((candidate) => /^[0-9.]+$/.test(candidate))
-            .some((address) =>
-              egressAllowed(policies, notebook, { ip: address, port: asked, protocol: 'TCP' }),
-            );
+          const ipv4 = candidates.filter((candidate) => /^[0-9.]+$/.test(candidate));
+          const verdict = { boundless: [], isIsolated: true };
+          const reaches = (address: string) =>
+            egressAllowed(policies, notebook, { ip: address, port: asked, protocol: 'TCP' });
+          // A name without a known address may be anywhere on the Internet.
+          const expected =
+            ipv4.length > 0
+              ? ipv4.some(reaches)
+              : ['1.1.1.1', '9.9.9.9', '151.101.0.223', '203.1.1.1'].every(reaches);
           const answer = explain(
             { ...to, port: asked },
-            { enabled: true, entries, addresses: known, settings: own, internalSuffixes: [], foreign },
+            {
+              enabled: true,
+              entries,
+              addresses: known,
+              settings: own,
+              internalSuffixes: [],
+              foreign,
+              verdict,
+            },
           );
           assert.equal(answer.allowed, expected, answer.because);
           assert.match(answer.because, /\.$/);

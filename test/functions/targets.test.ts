@@ -188,12 +188,12 @@ describe('the admission function', () => {
     });
     for (const path of ['/', `/${'0'.repeat(64)}`, `/x/${secret}`]) {
       const refused = await post(path, review);
-      assert.deepEqual([refused.status, await refused.json()], [404, { error: 'There is nothing here.' }]);
+      assert.deepEqual([refused.status, await refused.json()], [404, { error: 'Not found.' }]);
     }
     assert.equal((await fetch(`${url}/${secret}`)).status, 405);
   });
 
-  it('A2: answers 400 to what it cannot read, whatever it is called, and goes on', async () => {
+  it('answers 400 to what it cannot read, whatever it is called, and goes on', async () => {
     for (const [body, contentType] of [
       ['{', 'application/json'],
       ['{', 'text/plain'],

@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { createHmac, generateKeyPairSync } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { exportSPKI, SignJWT } from 'jose';
-import { type Caller, type Issuer, registerAuth } from '../../src/http/auth.ts';
+import { type Caller, registerAuth } from '../../src/http/auth.ts';
+import type { Issuer } from '../../src/http/issuer.ts';
+import { createLogger } from '../../src/logging.ts';
 import { startIssuer } from './issuer.ts';
 import { shell } from './shell.ts';
 
@@ -47,13 +49,53 @@ describe('a caller', () => {
   it('is the person of a valid token, in lower case', async () => {
     await using issuer = await startIssuer();
     const { ask } = await guarded([entra(issuer)]);
-    const answer = await ask(await issuer.token({ groups: ['a', 7, 'b'] }));
+    const exp = Math.floor(Date.now() / 1000) + 600;
+    const answer = await ask(await issuer.token({ groups: ['a', 7, 'b'], exp }));
     assert.deepEqual(answer.json(), {
       email: 'kari.nordmann@nav.no',
+      subject: null,
+      validUntil: (exp + 30) * 1000,
       groups: ['a', 'b'],
       isAdmin: false,
       isTeamCreator: false,
     });
+  });
+
+  it('is not another person whose name only looks the same in lower case', async () => {
+    await using issuer = await startIssuer();
+    const { ask } = await guarded([entra(issuer)]);
+    // U+212A KELVIN SIGN, which toLowerCase() makes a k.
+    const kelvin = await issuer.token({ preferred_username: '\u212aari.Nordmann@nav.no' });
+    assert.equal((await ask(kelvin)).json().email, '\u212aari.nordmann@nav.no');
+  });
+
+  it('has the stable subject of its account: oid of Entra, otherwise sub', async () => {
+    await using issuer = await startIssuer();
+    const subjectOf = async (more: Partial<Issuer>, claims: object) => {
+      const { ask } = await guarded([entra(issuer, more)]);
+      return (await ask(await issuer.token({ ...claims }))).json().subject;
+    };
+    const claims = { oid: 'the-object', sub: 'the-subject', tid: 'nav' };
+    assert.equal(await subjectOf({ tenantId: 'nav' }, claims), 'the-object');
+    assert.equal(await subjectOf({}, claims), 'the-subject');
+    assert.equal(await subjectOf({ tenantId: 'nav' }, { ...claims, oid: 7 }), 'the-subject');
+  });
+
+  it('is named in the log by its subject, never by its e-mail', async () => {
+    await using issuer = await startIssuer();
+    const lines: string[] = [];
+    const app = await shell({ logger: createLogger('info', { write: (line) => void lines.push(line) }) });
+    registerAuth(app, { issuers: [entra(issuer)], adminGroups: [], teamCreators: [] });
+    app.get('/me', async () => ({}));
+    const token = await issuer.token({ sub: 'the-subject' });
+    for (let n = 0; n < 2; n += 1)
+      await app.inject({ url: '/me', headers: { authorization: `Bearer ${token}` } });
+    const completed = lines.map((line) => JSON.parse(line)).filter(({ res }) => res !== undefined);
+    assert.deepEqual(
+      completed.map(({ subject }) => subject),
+      ['the-subject', 'the-subject'],
+    );
+    assert.doesNotMatch(lines.join(''), /nordmann/i);
   });
 
   it('is an admin by group, and a team creator by group or by e-mail', async () => {
@@ -95,7 +137,7 @@ describe('a caller', () => {
     }
   });
 
-  it('is told which claim is missing', async () => {
+  it('a token without a claim is refused, and the claim is named', async () => {
     await using issuer = await startIssuer();
     const { ask } = await guarded([entra(issuer)]);
     for (const preferred_username of [undefined, '', 'kari', 7, 'a b@nav.no', 'a@b@nav.no']) {
@@ -105,7 +147,7 @@ describe('a caller', () => {
     }
   });
 
-  it('is not asked for on a public route, where nobody is the caller', async () => {
+  it('a public route needs no token and has no caller', async () => {
     const { ask } = await guarded([]);
     assert.equal((await ask(undefined, '/public')).statusCode, 200);
     assert.equal((await ask('rubbish', '/public')).statusCode, 200);
@@ -196,7 +238,7 @@ describe('a token', () => {
     });
   }
 
-  it('must come as a bearer token; without one the answer says how to send it', async () => {
+  it('a request without a bearer token is 401 with a challenge', async () => {
     await using issuer = await startIssuer();
     const { app, ask } = await guarded([entra(issuer)]);
     const missing = await ask(undefined);
@@ -235,7 +277,7 @@ describe('a token', () => {
     assert.equal((await ask(await issuer.token({ nbf: now + 20 }))).statusCode, 200);
   });
 
-  it('is believed for five minutes without another look, also when its key was withdrawn', async (t) => {
+  it('a verified token is cached for five minutes, even if its key is revoked', async (t) => {
     await using issuer = await startIssuer();
     t.mock.timers.enable({ apis: ['Date'], now: Date.now() });
     const { ask, clock } = await guarded([entra(issuer)]);
@@ -263,7 +305,7 @@ describe('a token', () => {
     assert.equal((await ask(token)).statusCode, 401);
   });
 
-  it('of one caller never answers for another', async () => {
+  it('the cached token of one caller never identifies another', async () => {
     await using issuer = await startIssuer();
     const { ask } = await guarded([entra(issuer)]);
     const people = Array.from({ length: 20 }, (_, i) => `person${i}@nav.no`);
@@ -301,7 +343,7 @@ describe('issuers', () => {
     assert.deepEqual([people.asked.discovery, services.asked.discovery], [1, 0]);
   });
 
-  it('are asked for their keys once, however many callers come at once', async () => {
+  it('the keys of an issuer are fetched once for concurrent callers', async () => {
     await using issuer = await startIssuer();
     const { ask } = await guarded([entra(issuer)]);
     const tokens = await Promise.all(Array.from({ length: 10 }, (_, i) => issuer.token({ jti: String(i) })));
@@ -309,7 +351,7 @@ describe('issuers', () => {
     assert.deepEqual(issuer.asked, { discovery: 1, keys: 1 });
   });
 
-  it('that are away make it 503 and not 401 for whom nobody can judge, and leave known keys good', async () => {
+  it('an unavailable issuer gives 503, not 401, for an unknown key, and known keys stay valid', async () => {
     await using issuer = await startIssuer();
     const { ask, clock } = await guarded([entra(issuer)]);
     issuer.goAway(true);
@@ -328,7 +370,7 @@ describe('issuers', () => {
     assert.equal((await ask(await issuer.token({ jti: 'new token, old key' }))).statusCode, 200);
   });
 
-  it('that are away when their keys are due again leave the known keys good', async (t) => {
+  it('known keys stay valid when the issuer is unavailable at their refresh', async (t) => {
     await using issuer = await startIssuer();
     t.mock.timers.enable({ apis: ['Date'], now: Date.now() });
     const { ask, clock } = await guarded([entra(issuer)]);
@@ -356,7 +398,7 @@ describe('issuers', () => {
     assert.equal(issuer.asked.keys, 2);
   });
 
-  it('are configured with asymmetric algorithms, once each, and for somebody', async () => {
+  it('issuers need asymmetric algorithms and an audience, and may be configured only once', async () => {
     const app = await shell();
     const ours: Issuer = { issuer: 'https://i', audience: 'a', algorithms: ['RS256'], userClaim: 'email' };
     const attempt = (issuers: readonly Issuer[]) => () =>
@@ -366,5 +408,81 @@ describe('issuers', () => {
     assert.throws(attempt([{ ...ours, algorithms: ['none'] }]), /asymmetric/);
     assert.throws(attempt([{ ...ours, audience: [] }]), /audience/);
     assert.throws(attempt([ours, ours]), /twice/);
+  });
+});
+
+describe('a Google issuer', () => {
+  const google = (issuer: TestIssuer, more: Partial<Issuer>): Issuer =>
+    entra(issuer, { userClaim: 'email', ...more });
+  const robot = 'robot@knada-gcp.iam.gserviceaccount.com';
+  const rows: readonly (readonly [string, Partial<Issuer>, Record<string, unknown>, number])[] = [
+    [
+      'a person of a named domain',
+      { hostedDomains: ['nav.no'] },
+      { hd: 'nav.no', email: 'kari@nav.no' },
+      200,
+    ],
+    [
+      'a person of another domain',
+      { hostedDomains: ['nav.no'] },
+      { hd: 'evil.no', email: 'kari@nav.no' },
+      401,
+    ],
+    ['an account without a domain', { hostedDomains: ['nav.no'] }, { email: 'kari@nav.no' }, 401],
+    ['a service account, where domains are named', { hostedDomains: ['nav.no'] }, { email: robot }, 401],
+    [
+      'a service account of a named project',
+      { serviceAccountProjects: ['knada-gcp'] },
+      { email: robot },
+      200,
+    ],
+    [
+      'a service account of App Engine in a named project',
+      { serviceAccountProjects: ['knada-gcp'] },
+      { email: 'knada-gcp@appspot.gserviceaccount.com' },
+      200,
+    ],
+    [
+      'a service account of another project',
+      { serviceAccountProjects: ['other-gcp'] },
+      { email: robot },
+      401,
+    ],
+    [
+      'a project whose name only ends like a named one',
+      { serviceAccountProjects: ['knada-gcp'] },
+      { email: 'robot@evil.knada-gcp.iam.gserviceaccount.com' },
+      401,
+    ],
+    [
+      'an unverified address of a service account',
+      { serviceAccountProjects: ['knada-gcp'] },
+      { email: robot, email_verified: false },
+      401,
+    ],
+    [
+      'a person, where projects are named',
+      { serviceAccountProjects: ['knada-gcp'] },
+      { hd: 'nav.no', email: 'kari@nav.no' },
+      401,
+    ],
+  ];
+  for (const [who, narrowed, claims, status] of rows) {
+    it(`${status === 200 ? 'accepts' : 'refuses'} ${who}`, async () => {
+      await using issuer = await startIssuer();
+      const { ask } = await guarded([google(issuer, narrowed)]);
+      const answer = await ask(await issuer.token({ email_verified: true, ...claims }));
+      assert.equal(answer.statusCode, status, answer.body);
+    });
+  }
+
+  it('is not used when it is not narrowed', async () => {
+    const open = {
+      issuer: 'https://accounts.google.com',
+      audience: 'a',
+      algorithms: ['RS256'],
+      userClaim: 'email',
+    };
+    await assert.rejects(guarded([open]), /issues tokens to every Google account/);
   });
 });

@@ -14,7 +14,7 @@ const start = async () => {
   return { child, line, url: await line() };
 };
 
-describe('a process that is told to stop', () => {
+describe('graceful shutdown', () => {
   it('finishes its requests, then closes its store, then leaves without an error', {
     timeout: 20_000,
   }, async () => {
@@ -28,7 +28,7 @@ describe('a process that is told to stop', () => {
     assert.deepEqual(await exit, [0, null]);
   });
 
-  it('by an error that nobody caught closes as well, and leaves with one', { timeout: 20_000 }, async () => {
+  it('an uncaught error closes the app and exits with 1', { timeout: 20_000 }, async () => {
     const { child, line, url } = await start();
     const exit = once(child, 'exit');
     await fetch(`${url}/throw`).catch(() => {});

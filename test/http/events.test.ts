@@ -1,16 +1,24 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { get } from 'node:http';
-import { describe, it } from 'node:test';
-import { registerEvents, type ServerEvent, streamEvents } from '../../src/http/events.ts';
+import { get, type IncomingMessage } from 'node:http';
+import { describe, it, type TestContext } from 'node:test';
+import { registerAuth } from '../../src/http/auth.ts';
+import { registerEvents, type ServerEvent, type StreamLimits, streamEvents } from '../../src/http/events.ts';
 import { Problem } from '../../src/model/problems.ts';
+import { startIssuer } from './issuer.ts';
 import { shell } from './shell.ts';
 
 type Source = (signal: AbortSignal) => AsyncIterable<ServerEvent>;
 
-const streaming = async (source: Source, options: Parameters<typeof streamEvents>[3] = {}) => {
+const ample = { perCaller: 100, perInstance: 100 };
+
+const streaming = async (
+  source: Source,
+  options: Parameters<typeof streamEvents>[3] = {},
+  limits: StreamLimits = ample,
+) => {
   const app = await shell();
-  registerEvents(app);
+  registerEvents(app, limits);
   app.get('/events', (request, reply) => streamEvents(request, reply, source, options));
   return app;
 };
@@ -63,7 +71,7 @@ describe('a stream', () => {
     });
   }
 
-  it('whose first look fails is a problem and not a stream', async () => {
+  it('an error before the snapshot is a problem and not a stream', async () => {
     // biome-ignore lint/correctness/useYield: it fails before it has anything to say
     const app = await streaming(async function* () {
       throw new Problem('not_found');
@@ -72,7 +80,7 @@ describe('a stream', () => {
     assert.deepEqual([answer.statusCode, answer.headers['content-type']], [404, 'application/problem+json']);
   });
 
-  it('whose source fails later asks the client to come back', async () => {
+  it('a later error of the source asks the client to reconnect', async () => {
     const app = await streaming(async function* () {
       yield { data: 1 };
       throw new Error('store went away');
@@ -100,7 +108,7 @@ describe('a stream', () => {
     await app.close();
   });
 
-  it('that is old asks the client to come back and tells its source to stop', async () => {
+  it('a stream at its maximum age asks the client to reconnect and aborts its source', async () => {
     let stopped = false;
     const app = await streaming(
       async function* (signal) {
@@ -134,7 +142,7 @@ describe('a stream', () => {
     await app.close();
   });
 
-  it('ends when the app closes, and does not hold the closing up', { timeout: 5_000 }, async () => {
+  it('a stream ends when the app closes, and does not delay the close', { timeout: 5_000 }, async () => {
     const app = await streaming(async function* (signal) {
       yield { data: 1 };
       await untilAborted(signal);
@@ -176,7 +184,7 @@ describe('a stream', () => {
     await app.close();
   });
 
-  it('answers HEAD with its headers alone', { timeout: 5_000 }, async () => {
+  it('HEAD is answered with the headers only', { timeout: 5_000 }, async () => {
     const app = await streaming(async function* (signal) {
       yield { data: 1 };
       await untilAborted(signal);
@@ -186,5 +194,115 @@ describe('a stream', () => {
       [answer.statusCode, answer.headers['content-type'], answer.body],
       [200, 'text/event-stream', ''],
     );
+  });
+});
+
+describe('open streams', () => {
+  /** Says one thing and stays open. */
+  const lasting: Source = async function* (signal) {
+    yield { data: 1 };
+    await untilAborted(signal);
+  };
+
+  /** An app with an issuer, streams that stay open, and people who open them. */
+  const opening = async (t: TestContext, limits: StreamLimits, source: Source = lasting) => {
+    const issuer = await startIssuer();
+    const app = await shell();
+    registerAuth(app, {
+      issuers: [
+        {
+          issuer: issuer.url,
+          audience: issuer.audience,
+          algorithms: ['ES256'],
+          userClaim: 'preferred_username',
+        },
+      ],
+      adminGroups: [],
+      teamCreators: [],
+    });
+    registerEvents(app, limits);
+    app.get('/events', (request, reply) => streamEvents(request, reply, source));
+    await app.listen({ port: 0, host: '127.0.0.1' });
+    t.after(async () => {
+      await app.close();
+      await issuer[Symbol.asyncDispose]();
+    });
+    const address = app.server.address();
+    assert.ok(typeof address === 'object' && address !== null);
+    const { port } = address;
+    return async (email: string, claims: Record<string, unknown> = {}) => {
+      const token = await issuer.token({ preferred_username: email, ...claims });
+      const headers = { authorization: `Bearer ${token}` };
+      const request = get({ port, host: '127.0.0.1', path: '/events', headers });
+      const [answer] = await once(request, 'response');
+      const response: IncomingMessage = answer;
+      response.setEncoding('utf8').on('error', () => {});
+      const read = async () => {
+        let text = '';
+        for await (const chunk of response) text += chunk;
+        return text;
+      };
+      /** Disconnects, which the server learns of a moment later. */
+      const leave = () => void request.destroy();
+      return { status: response.statusCode, retryAfter: response.headers['retry-after'], read, leave };
+    };
+  };
+
+  /** Opens until it is not refused any more. */
+  const untilOpen = async (open: () => Promise<{ readonly status: number | undefined; read(): unknown }>) => {
+    for (;;) {
+      const stream = await open();
+      if (stream.status !== 429) return stream;
+      await stream.read();
+    }
+  };
+
+  it('are limited per caller, whom the answer tells when to try again', async (t) => {
+    const open = await opening(t, { perCaller: 2, perInstance: 100 });
+    const first = await open('kari@nav.no');
+    assert.equal((await open('Kari@nav.no')).status, 200);
+    const third = await open('kari@nav.no');
+    assert.equal(third.status, 429);
+    assert.equal(third.retryAfter, '30');
+    const problem = JSON.parse(await third.read());
+    assert.equal(problem.code, 'too_many_requests');
+    assert.match(problem.detail, /^You have 2 event streams open/);
+    assert.equal((await open('ola@nav.no')).status, 200);
+    first.leave();
+    assert.equal((await untilOpen(() => open('kari@nav.no'))).status, 200);
+  });
+
+  it('are limited per instance', async (t) => {
+    const open = await opening(t, { perCaller: 2, perInstance: 2 });
+    const first = await open('kari@nav.no');
+    assert.equal((await open('ola@nav.no')).status, 200);
+    const third = await open('siv@nav.no');
+    assert.equal(third.status, 429);
+    assert.match(JSON.parse(await third.read()).detail, /^Too many event streams are open/);
+    first.leave();
+    assert.equal((await untilOpen(() => open('siv@nav.no'))).status, 200);
+  });
+
+  it('that end by themselves or with a problem are not counted any more', async (t) => {
+    const open = await opening(t, { perCaller: 1, perInstance: 1 }, three);
+    for (let n = 0; n < 5; n += 1) await (await open('kari@nav.no')).read();
+    // biome-ignore lint/correctness/useYield: it fails before it has anything to say
+    const failing: Source = async function* () {
+      throw new Problem('not_found');
+    };
+    const openFailing = await opening(t, { perCaller: 1, perInstance: 1 }, failing);
+    for (let n = 0; n < 5; n += 1) {
+      const answer = await openFailing('kari@nav.no');
+      assert.equal(answer.status, 404);
+      await answer.read();
+    }
+  });
+
+  it('end when the token does, and say so', async (t) => {
+    const open = await opening(t, { perCaller: 1, perInstance: 1 });
+    // Accepted for another second: 30 seconds after its expiry a token still is.
+    const stream = await open('kari@nav.no', { exp: Math.floor(Date.now() / 1000) - 28 });
+    assert.equal(stream.status, 200);
+    assert.equal(await stream.read(), 'data: 1\n\nevent: reconnect\ndata: {"reason":"token_expired"}\n\n');
   });
 });

@@ -3,8 +3,9 @@ import { once } from 'node:events';
 import { Agent, request as httpRequest } from 'node:http';
 import { describe, it } from 'node:test';
 import Type from 'typebox';
-import { type Issuer, registerAuth } from '../../src/http/auth.ts';
+import { registerAuth } from '../../src/http/auth.ts';
 import { registerRateLimit } from '../../src/http/guards.ts';
+import type { Issuer } from '../../src/http/issuer.ts';
 import { closed } from '../../src/lib/schema.ts';
 import { startIssuer } from './issuer.ts';
 import { shell } from './shell.ts';
@@ -48,7 +49,7 @@ describe('a path', () => {
     });
   }
 
-  it('with dots and percent signs that mean nothing special is as it says', async () => {
+  it('a path with harmless dots and percent signs is accepted', async () => {
     const app = await open();
     assert.deepEqual((await app.inject('/teams/kari..n%40nav.no/notebook?next=//x/../y%2f')).json(), {
       team: 'kari..n@nav.no',
@@ -70,7 +71,7 @@ const raw = async (app: Awaited<ReturnType<typeof open>>, path: string) => {
 };
 
 describe('a body', () => {
-  it('is taken up to 64 KiB and not one byte more', async () => {
+  it('a body of up to 64 KiB is accepted and a larger one refused', async () => {
     const app = await open();
     const size = 64 * 1024;
     const payload = (bytes: number) => JSON.stringify({ text: 'x'.repeat(bytes - '{"text":""}'.length) });
@@ -137,7 +138,7 @@ describe('a body', () => {
 });
 
 describe('answers', () => {
-  it('carry an id of our making, whatever the client calls its request', async () => {
+  it('every response has a generated request id, independent of the client’s', async () => {
     const app = await open();
     const headers = { 'x-request-id': 'theirs', 'request-id': 'theirs' };
     const [one, two] = [
@@ -148,7 +149,7 @@ describe('answers', () => {
     assert.notEqual(one.headers['x-request-id'], two.headers['x-request-id']);
   });
 
-  it('tell browsers to trust nothing, errors as well', async () => {
+  it('every response has security headers, errors included', async () => {
     const app = await open();
     for (const url of ['/teams/a/notebook', '/nowhere']) {
       const { headers } = await app.inject(url);
@@ -193,7 +194,7 @@ describe('CORS', () => {
     }
   });
 
-  it('lets a page send what it needs and read what it needs, of errors too', async () => {
+  it('CORS allows a page the headers that it needs, for errors too', async () => {
     const app = await open({}, { corsOrigins: ['https://knorten.knada.io'] });
     const { headers } = await app.inject({ method: 'OPTIONS', url: '/teams/a/notebook', headers: preflight });
     for (const name of ['authorization', 'content-type', 'if-match', 'if-none-match'])
@@ -225,7 +226,7 @@ describe('the rate limit', () => {
       });
   };
 
-  it('counts a person across addresses and tokens, and nobody else with them', async () => {
+  it('the rate limit counts a caller across addresses and tokens, separately from others', async () => {
     await using issuer = await startIssuer();
     const { audience, url } = issuer;
     const ask = await limited(3, [
@@ -248,7 +249,7 @@ describe('the rate limit', () => {
     assert.equal((await ask('/public')).statusCode, 200);
   });
 
-  it('counts an address for what is refused, not found or public alike', async () => {
+  it('the rate limit counts refused, unknown and public requests by address', async () => {
     const ask = await limited(3);
     assert.equal((await ask('/me')).statusCode, 401);
     assert.equal((await ask('/me', 'forged')).statusCode, 401);
@@ -264,7 +265,7 @@ describe('the rate limit', () => {
 });
 
 describe('closing', () => {
-  it('finishes what is on its way and hangs up on who only stays connected', { timeout: 5_000 }, async () => {
+  it('closing finishes requests in flight and closes idle connections', { timeout: 5_000 }, async () => {
     const app = await shell();
     const [started, release] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
     app.get('/', async () => {

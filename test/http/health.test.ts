@@ -19,7 +19,7 @@ const healthOf = async (ping: () => Promise<void>, revision?: string) => {
 };
 
 describe('health', () => {
-  it('is ready when the store answers, without a token', async () => {
+  it('/readyz is ok when the store answers, without a token', async () => {
     const answer = await (await healthOf(async () => {}))('/readyz');
     assert.deepEqual([answer.statusCode, answer.json()], [200, { status: 'ok' }]);
   });
@@ -39,7 +39,7 @@ describe('health', () => {
     });
   }
 
-  it('says what is deployed', async () => {
+  it('/version returns the deployed version', async () => {
     const name = 'knada-notebooks';
     const version = '1.2.3';
     const revision = 'knada-notebooks-00042-abc';

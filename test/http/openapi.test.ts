@@ -75,19 +75,19 @@ const at = (value: unknown, ...keys: string[]): unknown =>
   keys.reduce<unknown>((node, key) => Object(node)[key], value);
 
 describe('the OpenAPI document', () => {
-  it('is the same bytes whatever the order of registration', async () => {
+  it('the document is byte-identical for any order of registration', async () => {
     const [one, two] = [await declare(), await declare(true)];
     assert.equal(printedJson(await openapiDocument(one)), printedJson(await openapiDocument(two)));
   });
 
-  it('is served to everybody, as it is committed', async () => {
+  it('the document is public and served as committed', async () => {
     const app = await declare();
     const answer = await app.inject('/openapi.json');
     assert.deepEqual([answer.statusCode, answer.headers['content-type']], [200, 'application/json']);
     assert.equal(answer.body, printedJson(await openapiDocument(app)));
   });
 
-  it('keeps our own rules, and every example fits its schema', async () => {
+  it('the document follows the API’s rules, and every example matches its schema', async () => {
     const document = await openapiDocument(await declare());
     assert.deepEqual(openapiFaults(document), []);
     assert.deepEqual(exampleFaults(document), []);
@@ -151,7 +151,7 @@ describe('the OpenAPI document', () => {
     assert.equal(at(document.paths, '/v1/teams', 'get', 'responses', '200', 'headers'), undefined);
   });
 
-  it('leaves out what is hidden', async () => {
+  it('the document leaves out hidden routes', async () => {
     assert.doesNotMatch(printedJson(await openapiDocument(await declare())), /hidden|\/docs/);
   });
 });
@@ -243,7 +243,7 @@ describe('examples', () => {
 });
 
 describe('the documentation page', () => {
-  it('comes whole from us: nothing is fetched from elsewhere and no script stands in the page', async () => {
+  it('Swagger UI loads everything from this origin and has no inline script', async () => {
     const app = await declare();
     for (const url of ['/docs', '/docs/']) {
       const page = await app.inject(url);

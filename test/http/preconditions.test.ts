@@ -10,7 +10,7 @@ import {
 import { Problem } from '../../src/model/problems.ts';
 import { shell } from './shell.ts';
 
-const now = { revision: 3, statusVersion: 14 };
+const now = { id: 'team-a-3f9c', revision: 3, statusVersion: 14 };
 
 const verdict = (headers: Record<string, string>, current: typeof now | undefined) => {
   try {
@@ -25,29 +25,37 @@ const verdict = (headers: Record<string, string>, current: typeof now | undefine
 describe('a write', () => {
   for (const [headers, exists, absent] of [
     [{}, 'go on', 'go on'],
-    [{ 'if-match': '"3.14"' }, 'go on', 'revision_mismatch'],
-    [{ 'if-match': '"3.2"' }, 'go on', 'revision_mismatch'],
-    [{ 'if-match': '"3"' }, 'go on', 'revision_mismatch'],
-    [{ 'if-match': '"2.14"' }, 'revision_mismatch', 'revision_mismatch'],
-    [{ 'if-match': '"33.14"' }, 'revision_mismatch', 'revision_mismatch'],
-    [{ 'if-match': '"03.14"' }, 'revision_mismatch', 'revision_mismatch'],
+    [{ 'if-match': '"team-a-3f9c.3.14"' }, 'go on', 'revision_mismatch'],
+    [{ 'if-match': '"team-a-3f9c.3.2"' }, 'go on', 'revision_mismatch'],
+    [{ 'if-match': '"team-a-3f9c.3"' }, 'go on', 'revision_mismatch'],
+    [{ 'if-match': '"team-a-3f9c.2.14"' }, 'revision_mismatch', 'revision_mismatch'],
+    [{ 'if-match': '"team-a-3f9c.33.14"' }, 'revision_mismatch', 'revision_mismatch'],
+    [{ 'if-match': '"team-a-3f9c.03.14"' }, 'revision_mismatch', 'revision_mismatch'],
+    // Another team with the same slug, after this one was deleted, or before it was created.
+    [{ 'if-match': '"team-a-0000.3.14"' }, 'revision_mismatch', 'revision_mismatch'],
+    [{ 'if-none-match': '"team-a-0000.3.14"' }, 'go on', 'go on'],
+    [{ 'if-match': '"3.14"' }, 'revision_mismatch', 'revision_mismatch'],
     [{ 'if-match': '""' }, 'revision_mismatch', 'revision_mismatch'],
-    [{ 'if-match': 'W/"3.14"' }, 'revision_mismatch', 'revision_mismatch'],
-    [{ 'if-match': '"1.0", "3.9" , W/"2.0"' }, 'go on', 'revision_mismatch'],
+    [{ 'if-match': 'W/"team-a-3f9c.3.14"' }, 'revision_mismatch', 'revision_mismatch'],
+    [
+      { 'if-match': '"team-a-3f9c.1.0", "team-a-3f9c.3.9" , W/"team-a-3f9c.2.0"' },
+      'go on',
+      'revision_mismatch',
+    ],
     [{ 'if-match': '*' }, 'go on', 'revision_mismatch'],
     [{ 'if-none-match': '*' }, 'revision_mismatch', 'go on'],
-    [{ 'if-none-match': '"3.9"' }, 'revision_mismatch', 'go on'],
-    [{ 'if-none-match': '"2.9"' }, 'go on', 'go on'],
-    [{ 'if-match': '3.14' }, 'validation_failed', 'validation_failed'],
-    [{ 'if-match': '"3.14' }, 'validation_failed', 'validation_failed'],
-    [{ 'if-none-match': 'w/"3.14"' }, 'validation_failed', 'validation_failed'],
+    [{ 'if-none-match': '"team-a-3f9c.3.9"' }, 'revision_mismatch', 'go on'],
+    [{ 'if-none-match': '"team-a-3f9c.2.9"' }, 'go on', 'go on'],
+    [{ 'if-match': 'team-a-3f9c.3.14' }, 'validation_failed', 'validation_failed'],
+    [{ 'if-match': '"team-a-3f9c.3.14' }, 'validation_failed', 'validation_failed'],
+    [{ 'if-none-match': 'w/"team-a-3f9c.3.14"' }, 'validation_failed', 'validation_failed'],
   ] as const) {
     it(`with ${JSON.stringify(headers)}: ${exists} on revision 3, ${absent} on nothing`, () => {
       assert.deepEqual([verdict({ ...headers }, now), verdict({ ...headers }, undefined)], [exists, absent]);
     });
   }
 
-  it('that names no entity tag is told where', () => {
+  it('an invalid entity tag is a fault that names its header', () => {
     try {
       preconditionsOf({ 'if-match': 'soon' });
       assert.fail();
@@ -63,12 +71,13 @@ describe('a write', () => {
 
 describe('a read', () => {
   for (const [header, expected] of [
-    ['"3.14"', true],
-    ['W/"3.14"', true],
-    ['"1.1", "3.14"', true],
+    ['"team-a-3f9c.3.14"', true],
+    ['W/"team-a-3f9c.3.14"', true],
+    ['"team-a-3f9c.1.1", "team-a-3f9c.3.14"', true],
     ['*', true],
-    ['"3.15"', false],
-    ['"3"', false],
+    ['"team-a-3f9c.3.15"', false],
+    ['"team-a-3f9c.3"', false],
+    ['"team-a-0000.3.14"', false],
     ['', false],
   ] as const) {
     it(`of If-None-Match ${header} is ${expected ? '304' : '200'}`, () => {
@@ -85,6 +94,6 @@ describe('a read', () => {
     const first = await app.inject('/');
     assert.deepEqual([first.statusCode, first.headers.etag], [200, etagOf(now)]);
     const second = await app.inject({ url: '/', headers: { 'if-none-match': String(first.headers.etag) } });
-    assert.deepEqual([second.statusCode, second.headers.etag, second.body], [304, '"3.14"', '']);
+    assert.deepEqual([second.statusCode, second.headers.etag, second.body], [304, '"team-a-3f9c.3.14"', '']);
   });
 });

@@ -77,7 +77,7 @@ describe('problems', () => {
     ]);
   });
 
-  it('say nothing of what went wrong inside, and log it with its cause', async () => {
+  it('internal errors reveal nothing, and are logged with their cause', async () => {
     const { lines, logger } = logOf();
     const app = await shell({ logger });
     app.get('/', async () => {
@@ -91,7 +91,7 @@ describe('problems', () => {
     assert.equal(logged?.reqId, answer.headers['x-request-id']);
   });
 
-  it('make an adapter that gives no answer a 503 that says when to come back', async () => {
+  it('an unavailable adapter is a 503 with Retry-After', async () => {
     const app = await shell();
     app.get('/', async () => {
       throw new Unavailable('firestore', 'deadline exceeded at 10.0.0.7');
@@ -114,7 +114,7 @@ describe('problems', () => {
     assert.deepEqual([headers.etag, headers.location, headers['retry-after']], [undefined, undefined, '2']);
   });
 
-  it('also stand for an answer that does not fit its schema', async () => {
+  it('a response that does not match its schema is an internal error', async () => {
     const app = await shell();
     app.get(
       '/',
@@ -125,7 +125,7 @@ describe('problems', () => {
     assert.deepEqual([answer.statusCode, answer.json().code], [500, 'internal']);
   });
 
-  it('tell a path that is not there from a method that it does not take', async () => {
+  it('an unknown path is 404, and an unsupported method is 405', async () => {
     const app = await shell();
     app.get('/teams/:team/notebook', async () => ({}));
     app.put('/teams/:team/notebook', async () => ({}));

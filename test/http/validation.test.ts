@@ -71,7 +71,7 @@ describe('a body', () => {
     ]);
   });
 
-  it('is taken as it was sent: no value is coerced, filled in or dropped', async () => {
+  it('a body is accepted as sent: no value is coerced, defaulted or dropped', async () => {
     const app = await echo();
     for (const payload of [{}, { culling: {} }, { image: null }, { allowlist: { hosts: [] } }]) {
       const answer = await app.inject({ method: 'PUT', url: '/teams/team-a', payload });
@@ -96,7 +96,7 @@ describe('a body', () => {
     ]);
   });
 
-  it('with a slug of 26 characters is too long, in words a person understands', async () => {
+  it('a slug of 26 characters is too long, with a readable message', async () => {
     const app = await echo();
     const answer = await app.inject({ method: 'POST', url: '/teams', payload: { slug: 'a'.repeat(26) } });
     assert.deepEqual(answer.json().errors, [
@@ -104,7 +104,7 @@ describe('a body', () => {
     ]);
   });
 
-  it('with a misspelt field is told the field that was meant', async () => {
+  it('the fault of a misspelt field suggests the intended one', async () => {
     const app = await echo();
     for (const [sent, meant] of [
       ['ghcr_repositories', 'ghcrRepositories'],
@@ -161,7 +161,7 @@ describe('a body', () => {
     assert.equal((await app.inject({ method: 'POST', url, payload: {} })).statusCode, 200);
   });
 
-  it('answers no more faults than anybody reads', async () => {
+  it('the number of reported faults is limited', async () => {
     const app = await echo();
     const payload = Object.fromEntries(Array.from({ length: 5_000 }, (_, i) => [`x${i}`, 1]));
     const answer = await app.inject({ method: 'POST', url: '/teams', payload });
@@ -259,7 +259,7 @@ describe('faults', () => {
     });
   }
 
-  it('exist for every keyword, also one that nobody thought of', () => {
+  it('every schema keyword has a message, including unknown ones', () => {
     const fault = faultOf({
       keyword: 'contains',
       params: {},
@@ -270,7 +270,7 @@ describe('faults', () => {
     assert.deepEqual(fault, { pointer: '/x', code: 'invalid', message: 'Must contain.' });
   });
 
-  it('come as a problem for any JSON whatever, and never as an error of ours', async () => {
+  it('any invalid JSON gives a problem, never an internal error', async () => {
     const server = await echo();
     await fc.assert(
       fc.asyncProperty(fc.json(), async (payload) => {
@@ -302,7 +302,7 @@ describe('schemas', () => {
     assert.equal(compileSchemas(good), 9);
   });
 
-  it('of answers let out what they name and nothing else', async () => {
+  it('response schemas emit only the fields that they name', async () => {
     const app = await shell();
     const answer = closed({ name: Type.String() });
     app.get('/', { schema: { response: { 200: answer } } }, async () => ({ name: 'a', token: 'secret' }));

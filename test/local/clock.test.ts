@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { answerClock } from '@knada/simulators/hubs/control.ts';
 import { startChild } from '../../local/child.ts';
+import { openData } from '../../local/data.ts';
 
 describe('the sandbox’s clock', () => {
   it('moves in a child process, also for modules that kept a reference to Date.now', async (t) => {
@@ -24,6 +28,22 @@ describe('the sandbox’s clock', () => {
       assert.ok(ahead >= 61 && ahead < 62, `${ahead} minutes ahead`);
     }
     assert.equal(given, 0, 'an instant that is given stays what it is');
+  });
+
+  it('is kept with the data, and forgotten with it', async (t) => {
+    const folder = await mkdtemp(join(tmpdir(), 'clock-'));
+    t.after(() => rm(folder, { recursive: true }));
+    const open = (fresh = false) => openData(folder, { fresh });
+    const first = open();
+    assert.equal(first.clockAheadMs, 0);
+    first.keepClock(7_200_000);
+    first.close();
+    const second = open();
+    assert.equal(second.clockAheadMs, 7_200_000);
+    second.close();
+    const fresh = open(true);
+    assert.equal(fresh.clockAheadMs, 0);
+    fresh.close();
   });
 
   it('is moved forward over HTTP by a number of seconds, never back', async () => {

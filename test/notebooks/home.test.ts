@@ -11,7 +11,7 @@ const claim = (storage: unknown, phase = 'Bound') => ({
 });
 
 describe('a home volume', () => {
-  it('grows to what is ordered', () => {
+  it('a home volume grows to the ordered size', () => {
     assert.deepEqual(growth(claim('10Gi'), '20Gi'), {
       spec: { resources: { requests: { storage: '20Gi' } } },
     });
@@ -21,7 +21,7 @@ describe('a home volume', () => {
   });
 
   for (const size of ['20Gi', '20480Mi', '30Gi']) {
-    it(`stays as it is at ${size} when 20Gi are ordered`, () =>
+    it(`a home volume of ${size} is unchanged when 20Gi are ordered`, () =>
       assert.equal(growth(claim(size), '20Gi'), undefined));
   }
 
@@ -30,7 +30,7 @@ describe('a home volume', () => {
   });
 
   for (const size of ['20G', '10000000', 10, undefined]) {
-    it(`stays as it is when somebody else sized it ${size}`, () =>
+    it(`a home volume with the foreign size ${size} is unchanged`, () =>
       assert.equal(growth(claim(size), '99Gi'), undefined));
   }
 });

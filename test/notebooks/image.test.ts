@@ -56,7 +56,7 @@ const profilesOf = async (path: string): Promise<Readonly<Record<string, string>
 };
 
 describe('a team’s own image', () => {
-  it('is pinned to what its tag points to when it is ordered', async () => {
+  it('an ordered image is pinned to the digest of its tag', async () => {
     const path = await ordered({ image });
     const pinned = {
       reference: image,
@@ -79,6 +79,52 @@ describe('a team’s own image', () => {
     });
   });
 
+  it('is stored, pinned and planned in canonical form, however it was written', async () => {
+    const written = image.replace('ghcr.io', 'GHCR.io');
+    const path = await ordered({ image: written });
+    const answer = await asKari().get(path);
+    assert.equal(answer.json().spec.image, image);
+    assert.equal(imageOf(answer).reference, image);
+    assert.equal((await profilesOf(path))['own-image'], `${image}@${digestOf(newestTag)}`);
+    for (const again of [written, image, image.replace('ghcr.io', 'Ghcr.IO')]) {
+      const change = { image: again };
+      assert.deepEqual((await asKari().post(`${path}/plan`, change)).json().changes, []);
+      const before = await world.everything();
+      assert.equal((await asKari().patch(path, change)).statusCode, 200);
+      assert.equal((await asKari().put(path, change)).statusCode, 200);
+      assert.deepEqual(await world.everything(), before);
+    }
+    const [entry] = (await asKari().get(`${path.replace('/notebook', '')}/history?limit=1`)).json().items;
+    assert.equal(entry.spec.image, image);
+  });
+
+  for (const around of ['\n', ' ', '\t', '\u00a0', '\r\n', '\ufeff']) {
+    it(`is never stored with ${JSON.stringify(around)} around it`, async () => {
+      const path = `${await world.newTeam()}/notebook`;
+      const answer = await asKari().put(path, { image: `${around}${image}${around}` });
+      if (answer.statusCode === 201) assert.equal(answer.json().spec.image, image);
+      else assertProblem(answer, 'image_invalid');
+    });
+  }
+
+  it('keeps its digest, and gets its canonical form, when an earlier version stored it as it was written', async () => {
+    const path = await ordered({ image: moving });
+    const slug = path.split('/')[3] ?? '';
+    const stored = moving.replace('ghcr.io', 'GHCR.io');
+    const { digest } = imageOf(await asKari().get(path));
+    await world.store.change(slug, ({ notebook, ...team }) => {
+      assert.ok(notebook?.image);
+      const image = { ...notebook.image, reference: stored };
+      return {
+        next: { ...team, notebook: { ...notebook, spec: { ...notebook.spec, image: stored }, image } },
+      };
+    });
+    moveMain();
+    const answer = await asKari().patch(path, { culling: { timeoutSeconds: 7200 } });
+    assert.equal(answer.json().spec.image, moving);
+    assert.partialDeepStrictEqual(imageOf(answer), { reference: moving, digest });
+  });
+
   it('is gone with null, and the standard environments stay', async () => {
     const path = await ordered({ image });
     const answer = await asKari().patch(path, { image: null });
@@ -86,7 +132,7 @@ describe('a team’s own image', () => {
     assert.deepEqual(Object.keys(await profilesOf(path)), ['python-3-13', 'python-3-12', 'python-3-11']);
   });
 
-  it('is pinned anew when another one is ordered', async () => {
+  it('another ordered image is pinned to its own digest', async () => {
     const path = await ordered({ image });
     const older = `ghcr.io/${repository}:${olderTag}`;
     assert.partialDeepStrictEqual(imageOf(await asKari().patch(path, { image: older })), {
@@ -99,7 +145,7 @@ describe('a team’s own image', () => {
     const path = await ordered({});
     const answer = await world.writesNothing(() => asKari().post(`${path}/plan?manifests=true`, { image }));
     const { changes, restartsHub, runningServers, manifests } = answer.json();
-    assert.deepEqual(changes, [{ path: '/image', from: null, to: image }]);
+    assert.deepEqual(changes, [{ path: '/image', from: null, to: image, takesEffect: 'next_start' }]);
     assert.deepEqual([restartsHub, runningServers], [false, 'next_start']);
     assert.ok(JSON.stringify(manifests).includes(`${image}@${digestOf(newestTag)}`));
   });
@@ -127,8 +173,8 @@ describe('a team’s own image', () => {
   });
 });
 
-describe('while the registry is away', () => {
-  it('a change that does not touch the image works, and asks nobody', async () => {
+describe('while the registry is unavailable', () => {
+  it('a change of other fields succeeds without a request to the registry', async () => {
     const path = await ordered({ image });
     const requests = await world.requests(() =>
       world.away(async () => {
@@ -143,7 +189,7 @@ describe('while the registry is away', () => {
     assert.equal(requests, 0);
   });
 
-  it('an order of an image waits for it to come back, and says for how long', async () => {
+  it('an order of an image is refused with Retry-After', async () => {
     const path = await ordered({});
     const wanted = 'ghcr.io/navikt/attested-notebook:1.0';
     for (const attempt of [
@@ -161,7 +207,7 @@ describe('while the registry is away', () => {
 });
 
 describe('a tag that has moved', () => {
-  it('changes nothing by itself: neither a look nor another change takes it', async () => {
+  it('a newer digest is used by neither a reconcile nor another change', async () => {
     const path = await ordered({ image: moving });
     const before = imageOf(await asKari().get(path));
     const moved = moveMain();
@@ -187,7 +233,7 @@ describe('a tag that has moved', () => {
     assert.equal(imageOf(await asKari().get(path)).newerDigest, null);
   });
 
-  it('is taken by refreshImage, once, with an entry in the history', async () => {
+  it('refreshImage uses the newer digest, once, with a history entry', async () => {
     const path = await ordered({ image: moving });
     const before = imageOf(await asKari().get(path)).digest;
     const moved = moveMain();
@@ -213,7 +259,7 @@ describe('a tag that has moved', () => {
     assert.deepEqual([again.json().revision, imageOf(again).digest], [2, moved]);
   });
 
-  it('is not taken while the registry is away, when there is none, or when it cannot run', async () => {
+  it('refreshImage is refused while the registry is unavailable, without an image, or if it cannot run', async () => {
     const path = await ordered({ image: moving });
     assertProblem(
       await world.away(() => world.writesNothing(() => asKari().post(`${path}/refresh-image`))),

@@ -40,7 +40,7 @@ describe('the keys of a hub', () => {
     );
   });
 
-  it('are HKDF-SHA256 of the master key, and stay what they are', () => {
+  it('the keys are HKDF-SHA256 of the master key, and stable', () => {
     for (const name of names) {
       assert.equal(secretOf('team-a-3f9c')[name], hkdf(key.key, `knada-notebooks/v1/${name}/team-a-3f9c`));
     }
@@ -62,11 +62,11 @@ describe('the keys of a hub', () => {
     );
   });
 
-  it('have the token by which we speak to the hub', () => {
+  it('the keys include the service’s token for the hub', () => {
     assert.equal(secretOf('team-a-3f9c')[names[2]], hubToken('team-a-3f9c', key));
   });
 
-  it('come from the newest master key after a rotation, while stored login state stays readable', () => {
+  it('the keys come from the newest master key after a rotation, and stored login state stays readable', () => {
     const rotated = secretOf('team-a-3f9c', [key, older]);
     const before = secretOf('team-a-3f9c', [older]);
     const after = secretOf('team-a-3f9c', [key]);

@@ -16,7 +16,7 @@ const orderOf = (path: string, value: unknown): unknown =>
     .slice(1)
     .reduceRight((inner, name) => ({ [name]: inner }), value);
 
-describe('what a form is told of an order', () => {
+describe('limits of an order', () => {
   it('covers every field, each once, with the default that an empty order gets', () => {
     fc.assert(
       fc.property(anyLimits, (limits) => {
@@ -33,7 +33,7 @@ describe('what a form is told of an order', () => {
     );
   });
 
-  it('is what is taken: the smallest and the largest value pass, and nothing beyond them', () => {
+  it('the limits match the validation: the minimum and maximum pass, and nothing beyond them', () => {
     fc.assert(
       fc.property(anyLimits, (limits) => {
         for (const { path, minimum, maximum } of limitsView(limits).fields) {
@@ -54,13 +54,13 @@ describe('what a form is told of an order', () => {
     );
   });
 
-  it('fits its schema, and says how long an allowlist may be', () => {
+  it('the limits match their schema, and include the length of an allowlist', () => {
     const view = limitsView({ ...defaultLimits, hostsMax: 7 });
     assert.ok(Value.Check(NotebookLimits, view));
     assert.equal(view.fields.find(({ path }) => path === '/allowlist/hosts')?.maximum, 7);
   });
 
-  it('speaks in the field’s own form', () => {
+  it('the limits are in the field’s own form', () => {
     const fields = new Map(limitsView(defaultLimits).fields.map((field) => [field.path, field]));
     assert.deepEqual(fields.get('/resources/memory/limit'), {
       path: '/resources/memory/limit',

@@ -6,7 +6,7 @@ import { isPlatformContentOf, platformContent } from '../../src/notebooks/platfo
 
 const found = (values: object) => [...platformContent({ ...values })].toSorted();
 
-describe('what the hub’s values name in a team’s namespace', () => {
+describe('Secrets and ConfigMaps that the hub’s values name', () => {
   it('is the login secret and the certificate of the values that are shipped as an example', () => {
     const text = readFileSync(new URL('../../deploy/hub-values.example.yaml', import.meta.url), 'utf8');
     assert.deepEqual(found(parse(text)), ['Secret hub-login', 'Secret jupyter-knada-io-tls']);

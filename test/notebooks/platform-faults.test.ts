@@ -10,25 +10,25 @@ const guarded = (values: Values) => platformFaults(values, { allowInsecureAuth: 
 const added = (hub: Values) => guarded(helmMerge(entraValues, { hub }) as Values);
 
 const noClass =
-  'hub.config.JupyterHub.authenticator_class is missing, and the chart would take the dummy that lets anybody in.';
+  'hub.config.JupyterHub.authenticator_class is missing; the chart’s default is the dummy authenticator, which admits anyone.';
 const noClaim = (section: string) =>
-  `hub.config.${section}.username_claim is missing: members are known by what it names, such as preferred_username.`;
+  `hub.config.${section}.username_claim is missing; it names the claim that identifies a member, such as preferred_username.`;
 const open = (section: string) =>
-  `hub.config.JupyterHub.authenticator_class is ${section}, which does not know who people are.`;
+  `hub.config.JupyterHub.authenticator_class is ${section}, which does not authenticate people.`;
 const set = (path: string) =>
-  `${path} must not be set: who may log in is the team’s list of members, and nobody administers a hub.`;
-const spoken = (path: string, name: string) =>
-  `${path} must not speak of ${name}: it decides who may log in.`;
+  `${path} must not be set: only the team’s members may log in, and a hub has no administrators.`;
+const spoken = (path: string, name: string) => `${path} must not set ${name}: it decides who may log in.`;
 const needed = (path: string, name: string) =>
-  `${path} must not speak of ${name}: the notebooks’ profiles need it.`;
-const ours = (path: string) => `${path} must not be set: this product depends on its own.`;
+  `${path} must not set ${name}: the notebooks’ profiles depend on it.`;
+const ours = (path: string) => `${path} must not be set: this product sets it.`;
 
 const authenticator = (authenticator_class: unknown, sections: Values = {}): Values => ({
   hub: { config: { JupyterHub: { authenticator_class }, ...sections } },
 });
 
 describe('platform values', () => {
-  it('that know people and let in nobody else are fine', () => assert.deepEqual(guarded(entraValues), []));
+  it('values that identify users and admit only members have no faults', () =>
+    assert.deepEqual(guarded(entraValues), []));
 
   it('of the documented example are fine', () => {
     const example = new URL('../../deploy/hub-values.example.yaml', import.meta.url);
@@ -88,7 +88,7 @@ describe('platform values', () => {
       'a name that nobody registered',
       guarded(authenticator('entra')),
       [
-        'hub.config.JupyterHub.authenticator_class is "entra", which is no known name: give the path of the class.',
+        'hub.config.JupyterHub.authenticator_class is "entra", which is not a known short name; use the full path of the class.',
       ],
     ],
     ['no claim', guarded(authenticator('azuread')), [noClaim('AzureAdOAuthenticator')]],
@@ -172,7 +172,7 @@ describe('platform values', () => {
     it(`are refused with ${what}`, () => assert.deepEqual(found, expected));
   }
 
-  it('of a sandbox may let anybody in, but not break the profiles', () => {
+  it('values of a sandbox may admit anyone, but not break the profiles', () => {
     const sandbox = (values: Values) => platformFaults(values, { allowInsecureAuth: true });
     assert.deepEqual(sandbox({}), []);
     assert.deepEqual(sandbox(authenticator('dummy', { DummyAuthenticator: { allow_all: true } })), []);

@@ -331,7 +331,7 @@ describe('a plan', () => {
   const rows: readonly (readonly [Partial<NotebookSpec>, readonly string[], string])[] = [
     [{}, [], 'unaffected'],
     [{ image: 'ghcr.io/navikt/a:1' }, ['/image'], 'next_start'],
-    [{ storage: { home: '20Gi' } }, ['/storage/home'], 'next_start'],
+    [{ storage: { home: '20Gi' } }, ['/storage/home'], 'unaffected'],
     [{ pip: { userInstallByDefault: false } }, ['/pip/userInstallByDefault'], 'next_start'],
     [
       { resources: { ...base.resources, cpu: { guarantee: 1, limit: 2 } } },
@@ -361,8 +361,26 @@ describe('a plan', () => {
 
   it('of a first order names the whole configuration, and disturbs nobody', () => {
     const plan = planChange(null, base);
-    assert.deepEqual(plan.changes, [{ path: '', from: null, to: base }]);
+    assert.deepEqual(plan.changes, [{ path: '', from: null, to: base, takesEffect: 'next_start' }]);
     assert.equal(plan.runningServers, 'unaffected');
+  });
+
+  it('says for each change of a mixed patch when it takes effect', () => {
+    const { changes, runningServers } = planChange(base, {
+      ...base,
+      image: 'ghcr.io/navikt/a:1',
+      culling: { ...base.culling, timeoutSeconds: 900 },
+      storage: { home: '20Gi' },
+    });
+    assert.deepEqual(
+      changes.map(({ path, takesEffect }) => [path, takesEffect]),
+      [
+        ['/image', 'next_start'],
+        ['/culling/timeoutSeconds', 'immediately'],
+        ['/storage/home', 'new_homes'],
+      ],
+    );
+    assert.equal(runningServers, 'now');
   });
 
   it('is empty exactly when nothing differs, and leads from the one to the other', () => {
@@ -488,7 +506,7 @@ describe('ordering a notebook', () => {
     assert.equal(decision?.next.notebookRevision, 2);
   });
 
-  it('anew after an earlier one was deleted goes on counting, and has not been Ready', () => {
+  it('an order after a deletion continues the revision count, and has not been Ready', () => {
     const emptied = { ...ready, notebook: null, release: null, notebookRevision: 7 };
     const decision = orderNotebook(emptied, ordering(aSpec()), act, 'notebook_ordered');
     assert.equal(decision?.next.notebookRevision, 8);
@@ -509,7 +527,7 @@ describe('ordering a notebook', () => {
     );
   });
 
-  it('is refused while the notebook or its team goes', () => {
+  it('an order is refused while the notebook or its team is being deleted', () => {
     for (const team of [
       { ...ready, notebook: aNotebook({ deletion }) },
       { ...ready, deletion: { ...deletion, deleteSecret: false } },
@@ -585,7 +603,7 @@ describe('a new try', () => {
     assert.throws(() => retryNotebook(aRecord(), false, act), isProblem('not_found')));
 });
 
-describe('whatever is asked of a notebook, in whatever order', () => {
+describe('any sequence of requests for a notebook', () => {
   type Ask = (team: TeamRecord, now: string) => Decision | undefined;
   const anyAsk: fc.Arbitrary<Ask> = fc.oneof(
     fc
@@ -651,7 +669,7 @@ describe('a notebook as its clients see it', () => {
   const url = 'https://team-a.jupyter.knada.io';
   it('is nothing where none is ordered', () => assert.equal(notebookView(aRecord(), url), undefined));
 
-  it('shows what is ordered, and how far the cluster is', () => {
+  it('the view shows the order, and the revision that the cluster has', () => {
     assert.deepEqual(notebookView(ready, url), {
       spec: aSpec(),
       status: { phase: 'Ready', conditions: [], url, observedRevision: 1 },
@@ -667,7 +685,7 @@ describe('a notebook as its clients see it', () => {
     assert.deepEqual(notebookView(team, url)?.status.image, image('a'));
   });
 
-  it('is Deleting while it or its team goes, whatever was found out meanwhile', () => {
+  it('the view is Deleting while the notebook or its team is being deleted, at any status', () => {
     const going = { ...ready, notebook: aNotebook({ deletion }) };
     assert.equal(notebookView(going, url)?.status.phase, 'Deleting');
     const team = { ...ready, deletion: { ...deletion, deleteSecret: false } };

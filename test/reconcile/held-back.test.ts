@@ -31,9 +31,10 @@ const creates = (kind: string, name?: string): Grant => ({
   title: `the creation of ${kind} ${name ?? ''}`.trimEnd(),
   port: 'cluster',
   fits: ({ method, given: [manifest] }) => {
+    if (method !== 'apply') return false;
     // The port takes manifests.
     const { kind: actual, metadata } = manifest as { kind: string; metadata: { name: string } };
-    return method === 'apply' && actual === kind && (name === undefined || metadata.name === name);
+    return actual === kind && (name === undefined || metadata.name === name);
   },
 });
 const calls = (port: PortName, method: string): Grant => ({
@@ -206,6 +207,36 @@ describe('a call that grants or creates, held back while the order changes', () 
       });
     }
   }
+
+  it('has a row for every call of a reconcile that grants or creates', async (t) => {
+    const of = await aWorldWithGoogle(t, kubernetes);
+    const { world, ports } = of;
+    const seen: PortCall[] = [];
+    const watched = <Port extends object>(port: Port): Port =>
+      heldBack(port, (call) => {
+        seen.push(call);
+        return false;
+      }).port;
+    await world.create();
+    await world.order();
+    const outside = of.outside({
+      cluster: watched(ports.cluster),
+      hubs: watched(ports.hubs),
+      secretManager: watched(ports.secretManager),
+      serviceAccounts: watched(ports.serviceAccounts),
+    });
+    await world.reconcile(outside);
+    await world.report(reports.ready);
+    await world.reconcile(outside);
+    const harmless = ['read', 'list', 'serves', 'users', 'secret', 'policy', 'account', 'versions'];
+    const others = seen.filter(({ method }) => !harmless.includes(method));
+    assert.ok(others.length >= grants.length);
+    for (const call of others)
+      assert.ok(
+        grants.some(({ fits }) => fits(call)),
+        JSON.stringify(call),
+      );
+  });
 
   it('leaves the team due now when the order changes while what was found is recorded', async (t) => {
     const { world } = await aWorldWithGoogle(t, kubernetes);

@@ -31,24 +31,21 @@ const ordered = (spec: NotebookSpec, overrides: Partial<TeamRecord> = {}): TeamR
 const named = (objects: readonly Manifest[]) =>
   objects.map(({ kind, metadata }) => `${kind} ${metadata.name}`);
 
-const ground = ['Namespace team-team-a-3f9c', 'ServiceAccount team-a-3f9c'];
-const hub = ['ConfigMap notebook-profiles', 'Secret notebook-hub', 'HelmRelease jupyterhub'];
+const [home, account] = ['Namespace team-team-a-3f9c', 'ServiceAccount team-a-3f9c'];
+const ground = [home, account];
+const hub = [account, 'ConfigMap notebook-profiles', 'Secret notebook-hub', 'HelmRelease jupyterhub'];
 
 describe('what a team’s objects shall be', () => {
   it('is the ground alone without a notebook', () => assert.deepEqual(named(render(aRecord())), ground));
 
   it('is, in this order, the ground, the fence, what the hub mounts, the hub', () => {
-    assert.deepEqual(named(render(ordered(aSpec()))), [
-      ...ground,
-      'NetworkPolicy notebook-egress-open',
-      ...hub,
-    ]);
+    assert.deepEqual(named(render(ordered(aSpec()))), [home, 'NetworkPolicy notebook-egress-open', ...hub]);
   });
 
   it('has the baseline in place of the open policy once opted in', () => {
     const spec = aSpec({ allowlist: { enabled: true, hosts: ['pypi.org'] } });
     assert.deepEqual(named(render(ordered(spec))), [
-      ...ground,
+      home,
       'NetworkPolicy notebook-egress-baseline',
       'NetworkPolicy airflow-egress-baseline',
       ...hub,
@@ -61,7 +58,7 @@ describe('what a team’s objects shall be', () => {
     const live = { addresses: new Map([['pypi.org', ['151.101.0.223']]]), podsAlive: true, owners: [pod] };
     const objects = render(ordered(spec), live);
     assert.deepEqual(named(objects), [
-      ...ground,
+      home,
       'NetworkPolicy notebook-egress-baseline',
       'NetworkPolicy airflow-egress-baseline',
       'NetworkPolicy notebook-egress-allow',
@@ -73,7 +70,7 @@ describe('what a team’s objects shall be', () => {
       [[pod]],
     );
     assert.deepEqual(named(render(ordered(spec), { ...live, podsAlive: false })), [
-      ...ground,
+      home,
       'NetworkPolicy notebook-egress-baseline',
       'NetworkPolicy airflow-egress-baseline',
       ...hub,

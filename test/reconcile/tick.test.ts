@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import { openSqliteStore } from '../../src/adapters/sqlite.ts';
+import { policiesFingerprint } from '../../src/egress/fingerprint.ts';
 import type { TeamRecord } from '../../src/model/record.ts';
 import { platformHash, releaseSpec } from '../../src/notebooks/desired.ts';
 import type { Manifest } from '../../src/ports/cluster.ts';
@@ -33,6 +34,12 @@ const settled = (slug: string, overrides: Partial<TeamRecord> = {}): TeamRecord 
   };
 };
 
+/** As the record of a team that has opted in, with what its last reconcile left. */
+const optedIn = (policies: string) => ({
+  egressHosts: ['secretmanager.googleapis.com'],
+  status: { ...settled('team-a').status, policies },
+});
+
 const aTick = async (t: TestContext, teams: readonly TeamRecord[], overrides: Partial<TickDeps> = {}) => {
   const inner = openSqliteStore({ file: ':memory:' });
   t.after(() => inner.close());
@@ -57,7 +64,7 @@ const aTick = async (t: TestContext, teams: readonly TeamRecord[], overrides: Pa
     clock: { now: () => now },
     log: { info: note, warn: note, error: note },
     rolloutPerTick: 5,
-    cluster: { list: async () => [] },
+    cluster: { list: async () => [], serves: async () => false },
     hubs: { users: async () => [] },
     advanceOperations: async () => 0,
     platform: { hash: hashToday, releaseSpec: (team) => releaseSpec(team, today) },
@@ -82,11 +89,11 @@ const aTick = async (t: TestContext, teams: readonly TeamRecord[], overrides: Pa
 const rollOut = { hash: hashTomorrow, releaseSpec: (team: TeamRecord) => releaseSpec(team, tomorrow) };
 
 describe('a tick', () => {
-  it('asks the store twice when nothing is due, however many teams there are', async (t) => {
+  it('asks the store three times when nothing is due, however many teams there are', async (t) => {
     const teams = Array.from({ length: 40 }, (_, n) => settled(numbered(n)));
     const { run, asked, looked } = await aTick(t, teams);
     assert.deepEqual(await run(), { looked: 0, rolledOut: 0, operations: 0 });
-    assert.deepEqual(asked, ['outdated', 'due']);
+    assert.deepEqual(asked, ['outdated', 'due', 'restricted']);
     assert.deepEqual(looked, []);
   });
 
@@ -125,7 +132,7 @@ describe('a tick', () => {
       kind: 'NetworkPolicy',
       metadata: {
         name,
-        namespace: `team-${slug}`,
+        namespace: `team-${slug}-3f9c`,
         labels: { 'knada.io/team': slug, 'knada.io/allowlist': 'wanted' },
         annotations: { 'knada.io/notebooks': notebooks },
       },
@@ -133,26 +140,30 @@ describe('a tick', () => {
     const pod: Manifest = {
       apiVersion: 'v1',
       kind: 'Pod',
-      metadata: { name: 'jupyter-kari', namespace: 'team-team-a', uid: 'u1' },
+      metadata: { name: 'jupyter-kari', namespace: 'team-team-a-3f9c', uid: 'u1' },
     };
     const policies = ['team-a', 'team-b', 'team-c'].flatMap((slug) => [
       baseline(slug, slug === 'team-c' ? 'announced' : 'none:0'),
       baseline(slug, '', 'airflow-egress-baseline'),
     ]);
+    const known = (slug: string) =>
+      policiesFingerprint(policies.filter(({ metadata }) => metadata.namespace === `team-${slug}-3f9c`));
     const { run, looked } = await aTick(
       t,
       [
-        settled('team-a', { reconcile: { dueAt: aMoment, failures: 0 } }),
-        settled('team-b'),
-        settled('team-c'),
+        { ...settled('team-a', { reconcile: { dueAt: aMoment, failures: 0 } }), ...optedIn(known('team-a')) },
+        { ...settled('team-b'), ...optedIn(known('team-b')) },
+        { ...settled('team-c'), ...optedIn(known('team-c')) },
       ],
-      { cluster: { list: async ({ kind }) => (kind === 'Pod' ? [pod] : policies) } },
+      {
+        cluster: { list: async ({ kind }) => (kind === 'Pod' ? [pod] : policies), serves: async () => false },
+      },
     );
     await run();
     assert.deepEqual(looked, ['team-a', 'team-c']);
   });
 
-  it('lists no pods while no team has opted in, and goes on when the cluster cannot be listed', async (t) => {
+  it('lists nothing while no team has opted in, and goes on when the cluster cannot be listed', async (t) => {
     const listed: string[] = [];
     const team = settled('team-a', { reconcile: { dueAt: aMoment, failures: 0 } });
     const none = await aTick(t, [team], {
@@ -161,12 +172,16 @@ describe('a tick', () => {
           listed.push(kind);
           return [];
         },
+        serves: async () => false,
       },
     });
     await none.run();
-    assert.deepEqual(listed, ['NetworkPolicy']);
-    const away = await aTick(t, [team], {
-      cluster: { list: () => Promise.reject(new Unavailable('Kubernetes', 'It is away.')) },
+    assert.deepEqual(listed, []);
+    const away = await aTick(t, [{ ...team, ...optedIn('') }], {
+      cluster: {
+        list: () => Promise.reject(new Unavailable('Kubernetes', 'It is away.')),
+        serves: async () => false,
+      },
     });
     await away.run();
     assert.deepEqual(away.looked, ['team-a']);
@@ -415,7 +430,7 @@ describe('a platform roll-out', () => {
       rolloutPerTick: 0,
     });
     assert.deepEqual(await run(), { looked: 0, rolledOut: 0, operations: 0 });
-    assert.deepEqual(asked, ['due']);
+    assert.deepEqual(asked, ['due', 'restricted']);
     assert.equal(await outdated(store), 1);
   });
 });

@@ -527,6 +527,25 @@ describe('a team’s secret and identity', () => {
       assert.equal(google.account(account), undefined);
     });
 
+    it('keep no secret whose versions are all destroyed, and count one of them as holding something', async () => {
+      const { google, provision, dismantle, addVersion, secretExists } = world;
+      await provision(kari);
+      await addVersion('first');
+      await addVersion('second');
+      const destroy = (version: number) =>
+        fetch(`${google.url}/v1/projects/${project}/secrets/${id}/versions/${version}:destroy`, {
+          method: 'POST',
+          headers: { authorization: 'Bearer local', 'content-type': 'application/json' },
+          body: '{}',
+        });
+      assert.equal((await destroy(1)).status, 200);
+      assert.equal(await secretExists(), true, 'the second version is left');
+      assert.equal((await destroy(2)).status, 200);
+      assert.equal(await secretExists(), false);
+      assert.deepEqual(await dismantle(false), { state: 'gone' });
+      assert.equal(google.secret(id), undefined);
+    });
+
     it('keep no secret that never had a version: nothing is lost with it', async () => {
       const { google, provision, dismantle, secretExists } = world;
       await provision(kari);

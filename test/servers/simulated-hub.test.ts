@@ -473,7 +473,7 @@ describe('a simulated notebook server', () => {
     await stop(user);
     assert.partialDeepStrictEqual(await control('PUT', `team-a/users/${user}`, { busyKernel: true }), {
       status: 409,
-      body: { message: 'The server of played does not run.' },
+      body: { message: 'The server of played is not running.' },
     });
     assert.throws(() => simulated.hubs.setBusy('team-a', user, true), /does not run/);
   });

@@ -7,7 +7,7 @@ import type { Readable } from 'node:stream';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { at } from '@knada/simulators/kubernetes/json.ts';
+import { at, parseJson } from '@knada/simulators/kubernetes/json.ts';
 import { apiAt } from '../../local/demo/api.ts';
 import { freeBase, portOf, takenPorts, urlOf } from '../../local/ports.ts';
 import { firstSteps } from '../../local/welcome.ts';
@@ -107,11 +107,29 @@ describe('npm run local', { timeout: 120_000 }, () => {
     assert.match(sameData.text, /Another sandbox is running.*\n.*LOCAL_DIR=/);
   });
 
-  it('stops completely when interrupted, and keeps its data', async () => {
+  it('stops completely when interrupted, and keeps its data and its clock', async () => {
+    const advance = async (seconds: number): Promise<number> => {
+      const answer = await fetch(`${urlOf('hubs', port)}/_sandbox/clock`, {
+        method: 'POST',
+        body: JSON.stringify({ advanceSeconds: seconds }),
+      });
+      assert.equal(answer.status, 200);
+      return Date.parse(String(at(parseJson(await answer.text()), 'now')));
+    };
+    const minutesAhead = (time: number): number => Math.round((time - Date.now()) / 60_000);
     token = await (await fetch(`${urlOf('issuer', port)}/token?email=kari.nordmann@nav.no`)).text();
+    assert.equal(minutesAhead(await advance(1200)), 20);
     assert.equal(await stop('SIGINT'), 0);
     assert.deepEqual(await takenPorts(port), []);
-    await start();
+    const { text } = await start();
+    assert.match(text, /The clock is 20 minutes ahead/);
+    assert.equal(minutesAhead(await advance(0)), 20);
+    const made = await kari().call('POST', '/teams', { body: { slug: 'team-later' } });
+    assert.equal(
+      minutesAhead(Date.parse(String(at(made.body, 'createdAt')))),
+      20,
+      'in the API’s process too',
+    );
     const team = await kari().call('GET', '/teams/team-a');
     assert.equal(team.status, 200, 'the team and the token both outlive a restart');
     const namespaces = await (await fetch(`${urlOf('kubernetes', port)}/api/v1/namespaces`)).text();
@@ -145,6 +163,7 @@ describe('npm run local', { timeout: 120_000 }, () => {
     assert.equal((await kari().call('GET', '/teams')).status, 401, 'the old signing key is gone');
     token = await (await fetch(`${urlOf('issuer', port)}/token?email=kari.nordmann@nav.no`)).text();
     assert.deepEqual((await kari().call('GET', '/teams')).body, { items: [] });
+    assert.doesNotMatch(run?.text ?? '', /The clock is/);
     assert.equal(await stop('SIGTERM'), 0);
   });
 });

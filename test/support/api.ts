@@ -23,10 +23,15 @@ import { namesOf } from './names.ts';
 import { aMoment } from './records.ts';
 
 export type Answer = LightMyRequestResponse;
+
+/** Revision and status version in the ETag of an answer. */
+export const versionIn = ({ headers }: Answer): string | undefined =>
+  /^"[a-z][a-z0-9-]*-[0-9a-f]{4}\.([0-9]+\.[0-9]+)"$/.exec(String(headers.etag))?.[1];
+
 type Headers = Readonly<Record<string, string>>;
 type Body = object | string | Buffer;
 
-/** Somebody’s requests. Every answer is held to the OpenAPI document before it is given back. */
+/** The requests of one caller. Every response is validated against the OpenAPI document. */
 export interface Client {
   get(url: string, headers?: Headers): Promise<Answer>;
   put(url: string, body?: Body, headers?: Headers): Promise<Answer>;
@@ -36,7 +41,7 @@ export interface Client {
   send(request: InjectOptions & { readonly url: string }): Promise<Answer>;
 }
 
-/** Whatever is stored of every team, as the port tells it. */
+/** Everything that the store returns for every team. */
 type Everything = readonly { readonly team: TeamRecord; readonly history: readonly HistoryItem[] }[];
 
 /** The parts of the outside world that a test decides about; by default nothing happens and nothing is there. */
@@ -92,7 +97,7 @@ export const configFor = (issuer: { readonly url: string; readonly audience: str
     () => '{}',
   );
 
-/** Nobody answers there. */
+/** An address without a listener. */
 const unknown = async () => ({ answer: 'unknown', message: 'The registry does not answer.' }) as const;
 const noRegistries: Registries = { digest: unknown, inspect: unknown, tags: unknown, garImages: unknown };
 const noHub = () => Promise.reject(new Unavailable('hub', 'The hub does not answer.'));
@@ -296,10 +301,10 @@ export const openApi = async ({ environment = {} }: { readonly environment?: Hea
     /** The addresses of names; others do not exist. */
     dns,
     render: assembled.render,
-    /** Slugs in the order in which routes asked for a look right after a write. */
+    /** Slugs in the order in which routes requested a reconcile after a write. */
     reconciled,
     asPerson,
-    /** Requests with these headers and nobody’s token. */
+    /** Requests with these headers and without a token. */
     anonymous: (headers: Headers = {}): Client => clientWith(async () => headers),
     everything,
     advance(ms: number) {
@@ -318,13 +323,18 @@ export const openApi = async ({ environment = {} }: { readonly environment?: Hea
       assert.equal(answer.statusCode, 201, answer.body);
       return `/v1/teams/${answer.json().slug}`;
     },
+    /** A header in which every `"revision.statusVersion"` is an ETag of the team, or the notebook, at this path. */
+    async tagged(path: string, header: string): Promise<string> {
+      const { id } = await this.record(path.split('/', 4).join('/'));
+      return header.replaceAll(/"([0-9.]+)"/g, `"${id}.$1"`);
+    },
     /** What the store holds of the team at this path. */
     async record(path: string): Promise<TeamRecord> {
       const record = await store.team(path.replace('/v1/teams/', ''));
       assert.ok(record);
       return record;
     },
-    /** What a look does when it has found something out. */
+    /** Writes a status change, as a reconcile does. */
     reach: (team: TeamRecord, status: Partial<TeamRecord['status']>): Promise<TeamRecord | undefined> =>
       store.change(team.slug, (current) => ({
         next: {
@@ -333,7 +343,7 @@ export const openApi = async ({ environment = {} }: { readonly environment?: Hea
           statusVersion: current.statusVersion + 1,
         },
       })),
-    /** Runs it and fails if anything at all is stored otherwise afterwards, or a look was asked for. */
+    /** Runs it and fails if the store has changed afterwards, or a reconcile was requested. */
     async writesNothing<T>(run: () => Promise<T>): Promise<T> {
       const before = await everything();
       const looks = reconciled.length;

@@ -1,4 +1,4 @@
-/** Characters of a canary that betray it wherever they stand together. */
+/** The length of a substring that identifies a canary. */
 const sliver = 16;
 
 const urlSafe = (base64: string): string => base64.replaceAll('+', '-').replaceAll('/', '_');

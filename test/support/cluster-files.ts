@@ -9,7 +9,7 @@ import type { ClusterUnderTest } from '../contracts/cluster.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
-/** Whose name stands in deploy/rbac.yaml’s binding, as GKE names it. */
+/** The subject of the binding in deploy/rbac.yaml, by its GKE name. */
 export const deployedUser = 'knada-notebooks@knada.iam.gserviceaccount.com';
 
 export type Send = ClusterUnderTest['send'];
@@ -40,7 +40,7 @@ export const deployed = (...files: readonly string[]): readonly Named[] =>
     return object;
   });
 
-/** Applies the objects as somebody who may. */
+/** Applies the objects as an administrator. */
 export const applyAll = async (send: Send, objects: readonly Named[]): Promise<void> => {
   for (const object of objects) {
     const { apiVersion, kind, metadata } = object;

@@ -31,7 +31,7 @@ export const entries = {
 } as const satisfies Record<string, Entry>;
 export type Listed = keyof typeof entries;
 
-/** Every address that a host may answer. One is shared, and some may never be opened whatever DNS says. */
+/** Every address that a host may resolve to. One is shared, and some must never be opened. */
 export const pools = {
   'pypi.org': ['151.101.0.223', '151.101.64.223', '151.101.128.223', '10.1.2.3'],
   'api.github.com': ['140.82.121.6', '140.82.121.5', '151.101.0.223', '169.254.169.254'],
@@ -51,7 +51,7 @@ const podAt = (namespace: string, labels: Readonly<Record<string, string>>): Pod
   labels,
 });
 
-/** What nobody asked for and DNS never answers: who reaches it reaches everything. */
+/** A destination that no list has and DNS never returns: reachable only without a restriction. */
 const canary = '8.8.8.8:12345 TCP';
 
 const ports = [22, 53, 80, 443, 444, 988, 1520, 1521, 1523, 1524, 8081, 9418, 12345];
@@ -79,7 +79,7 @@ const baseline: ReadonlySet<string> = new Set([
   'hub:8081 TCP',
 ]);
 
-/** The ends of every range in these policies: whatever they open, something of it is looked at. */
+/** The ends of every range in these policies, so each range is probed. */
 const endsOf = (policies: readonly V1NetworkPolicy[]): readonly string[] =>
   policies.flatMap(({ spec }) =>
     (spec?.egress ?? []).flatMap(({ to = [] }) =>
@@ -93,7 +93,7 @@ const endsOf = (policies: readonly V1NetworkPolicy[]): readonly string[] =>
     ),
   );
 
-/** Everything that a notebook of the namespace reaches, among what is worth a look; as `<where>:<port> <protocol>`. */
+/** Every probed destination that a notebook of the namespace can reach, as `<where>:<port> <protocol>`. */
 const reached = (policies: readonly V1NetworkPolicy[], namespace: string): ReadonlySet<string> => {
   const places = [
     ...[...new Set([...probed, ...endsOf(policies)])].map((ip) => ({ name: ip, ip })),
@@ -122,7 +122,7 @@ const boundless = (policies: readonly V1NetworkPolicy[]): readonly string[] =>
     .filter(({ spec }) => spec?.egress?.some(({ to = [] }) => to.length === 0))
     .map(({ metadata }) => metadata?.name ?? '');
 
-/** What an entry opens with these addresses of its host, among what is worth a look. */
+/** The probed destinations that an entry opens with these addresses of its host. */
 const connectionsOf = (entry: Entry, addressesOf: (host: string) => readonly string[]): readonly string[] => {
   const ips = entry.isLiteral ? [entry.host] : addressesOf(entry.host).filter(isPublic);
   const within = ports.filter((port) => entry.from <= port && port <= entry.to);
@@ -149,10 +149,10 @@ const unwatchedMinutes = 20;
 export type EgressModel = ReturnType<typeof egressModel>;
 
 export const egressModel = () => {
-  /** What may hold now: from what the last look in full brought about to what was asked for last. */
+  /** The states allowed now: from the result of the last full reconcile to the last request. */
   let wishes: readonly Wish[] = [{ enabled: false, hosts: [] }];
   const sightings = new Map<string, Map<string, Sighting>>();
-  /** What the notebooks that run were last seen to reach at the end of a look in full. */
+  /** What the running notebooks could reach at the end of the last full reconcile. */
   let had: ReadonlySet<string> = new Set();
   /** Hosts that were looked at as often as those of a running notebook are, at the end of a tick in full. */
   let watched: ReadonlySet<string> = new Set();
@@ -199,7 +199,7 @@ export const egressModel = () => {
       wishes = [...wishes, wish];
     },
 
-    /** DNS answered this, to whoever asked. */
+    /** Records an answer of DNS. */
     answered(host: string, ips: readonly string[]): void {
       const seen = seenOf(host);
       for (const ip of ips) seen.set(ip, { age: 0, isConstant: true });
@@ -211,12 +211,12 @@ export const egressModel = () => {
       for (const [ip, seen] of seenOf(host)) seen.isConstant &&= isWhole && ips.includes(ip);
     },
 
-    /** Minutes in which somebody looked, as often as a look was due. */
+    /** Minutes in which every due lookup was made. */
     passed(minutes: number): void {
       for (const host of sightings.keys()) age(host, minutes);
     },
 
-    /** Minutes in which nobody looked, or that were none. */
+    /** Minutes without lookups, or a jump of the clock. */
     leapt(minutes: number): void {
       for (const host of sightings.keys())
         age(host, watched.has(host) ? Math.min(minutes, unwatchedMinutes) : minutes);
@@ -234,17 +234,17 @@ export const egressModel = () => {
       return undefined;
     },
 
-    /** `open` is gone: whoever asked for a list is not without one again. */
+    /** `open` is deleted: a team that has opted in must stay restricted. */
     closed(): void {
       if (last().enabled) wishes = wishes.filter(({ enabled }) => enabled);
     },
 
-    /** A look that nothing came in the way of has ended: what was asked for last holds. */
+    /** An undisturbed reconcile has ended: the last request is in effect. */
     looked(): void {
       wishes = wishes.slice(-1);
     },
 
-    /** A look or a tick has ended that something came in the way of. */
+    /** A disturbed reconcile or tick has ended. */
     disturbed(): void {
       watched = new Set();
     },
@@ -279,7 +279,7 @@ export const egressModel = () => {
       return isRestricted ? without(reachedNow(policies, namespace), baseline).toSorted() : [];
     },
 
-    /** Nobody runs any more, so that nobody has anything to lose. */
+    /** No notebook is running, so there is no access to lose. */
     stopped(): void {
       had = new Set();
       watched = new Set();

@@ -12,14 +12,14 @@ import { intercepted, isWrite } from './intercepted.ts';
 import { aMoment } from './records.ts';
 import { aPod, aWorld, conditionOf, type Kubernetes, signal } from './world.ts';
 
-/** A call of a look that goes wrong: the answer is lost, before (`after: false`) or after it took effect. */
+/** A failing call of a reconcile: the response is lost, before (`after: false`) or after it took effect. */
 export interface Fault {
   readonly of: 'calls' | 'writes';
   readonly index: number;
   readonly after: boolean;
 }
 
-/** What happens to a look from outside. `meanwhile`: right before one of its writes. */
+/** Interference with a reconcile. `meanwhile`: right before one of its writes. */
 export interface Weather {
   readonly faults: 'all' | readonly Fault[];
   readonly meanwhile?: { readonly write: number; readonly act: () => Promise<void> };
@@ -48,7 +48,7 @@ export const egressScene = async (
   const namespace = `team-${(await world.create()).id}`;
   const faults: string[] = [];
 
-  /** Whether something was asked for since the look began: it takes back what it made, and that may be `open`. */
+  /** Whether a change was requested since the reconcile began: it then deletes what it created, which may be `open`. */
   let isOvertaken = false;
   const policies = new Map<string, V1NetworkPolicy>();
   const client = simulator.client('kubectl');
@@ -136,7 +136,7 @@ export const egressScene = async (
   const isRunning = () => [...pods.values()].some(({ isOver }) => !isOver);
   /** Whether what is open is known to be open for pods that were seen: then it goes with them, also without us. */
   let areAdopted = true;
-  /** Whether the last look went wrong, so that the next one waits for a while. */
+  /** Whether the last reconcile failed, so the next one is delayed. */
   let isBehind = false;
 
   const look = async (weather: Weather, announced = false): Promise<void> => {
@@ -243,7 +243,7 @@ export const egressScene = async (
       if (minutes > 0) model.leapt(minutes);
     },
 
-    /** Our function is away for a while; people, DNS and Kubernetes go on. */
+    /** The function is down for a while; users, DNS and Kubernetes continue. */
     away(minutes: number): void {
       world.pass(minutes * 60);
       model.leapt(minutes);
@@ -254,7 +254,7 @@ export const egressScene = async (
 
     settle,
 
-    /** Flux says that the hub is installed, so that the team is looked at no more often than need be. */
+    /** Flux reports the hub as installed, so the team is reconciled at the regular interval. */
     installed: () =>
       world.report({
         conditions: [

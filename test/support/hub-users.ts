@@ -11,7 +11,7 @@ const running: HubServer = {
   profile: null,
 };
 
-/** A hub as reconcile meets it: users come and go, it may be away, and a server may take its time to stop. */
+/** A hub for reconcile: users are added and removed, it may be unavailable, and a server may be slow to stop. */
 export const aHub = () => {
   const users = new Set<string>();
   /** Users whose server stops slowly: removing them is to be asked for again. */

@@ -14,7 +14,7 @@ interface Person {
   /** When what is pending is over, epoch milliseconds. */
   doneAt: number;
   failsWith: string | undefined;
-  /** What the hub tells of the last start that failed. */
+  /** The hub’s message about the last failed start. */
   failed: string | undefined;
   isBusy: boolean;
   lines: SpawnProgress[];
@@ -337,9 +337,9 @@ export const scriptedHub = ({ clock, team, startMs = 2_000, stopMs = 1_000 }: Op
     team,
     hubs,
     cluster,
-    /** Every call that changes something at the hub or in the cluster, and every look at the hub, in order. */
+    /** Every call that changes the hub or the cluster, and every read of the hub, in order. */
     calls,
-    /** How often the hub was told so, for any user. */
+    /** The number of such calls, for any user. */
     told: (call: string) => calls.filter((one) => one === call || one.startsWith(`${call} `)).length,
     now: clock.now,
     settle,
@@ -387,7 +387,7 @@ export const scriptedHub = ({ clock, team, startMs = 2_000, stopMs = 1_000 }: Op
     setBusy(name: string, isBusy: boolean) {
       person(name).isBusy = isBusy;
     },
-    /** The hub has just started and looks whether this server runs. */
+    /** The hub has just started and is checking whether this server is running. */
     check(name: string) {
       person(name).state = 'check';
     },

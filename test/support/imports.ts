@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
-/** The clients of outside systems: hundreds of files each, so that a cold start must not pay for what it does not use. */
+/** The clients of outside systems: hundreds of files each, so a cold start must not load the ones that it does not use. */
 export const heavyPackages = [
   '@google-cloud/artifact-registry',
   '@google-cloud/firestore',

@@ -8,7 +8,7 @@ export interface Call {
   readonly name: string;
 }
 
-/** Picks calls of a look, by index. */
+/** Selects calls of a reconcile, by index. */
 export type Moments = (calls: readonly Call[]) => readonly number[];
 
 interface Hooks {
@@ -18,7 +18,7 @@ interface Hooks {
   after?(call: Call): Promise<void> | void;
 }
 
-/** The cluster with somebody in between. */
+/** The cluster with intercepted calls. */
 export const intercepted = (cluster: Cluster, { before, after }: Hooks): Cluster => {
   const around = async <T>(call: Call, work: () => Promise<T>): Promise<T> => {
     await before?.(call);
@@ -52,12 +52,12 @@ export const recorded = (
   return { cluster: intercepted(cluster, { before: (call) => void calls.push(call) }), calls };
 };
 
-/** `apply NetworkPolicy notebook-egress-open`, for whoever reads a list of calls. */
+/** `apply NetworkPolicy notebook-egress-open`, for lists of calls. */
 export const spoken = ({ verb, kind, name }: Call): string => `${verb} ${kind} ${name}`.trimEnd();
 
 export const isWrite = ({ verb }: Call): boolean => ['apply', 'patch', 'remove'].includes(verb);
 
-/** An instance that falls asleep right before the first call that fits, until it is told to go on. */
+/** An instance that pauses right before the first matching call, until it is resumed. */
 export const asleepBefore = (cluster: Cluster, fits: (call: Call, index: number) => boolean) => {
   const asleep = Promise.withResolvers<void>();
   const woken = Promise.withResolvers<void>();

@@ -220,7 +220,7 @@ export const startJupyterHub = async (major: 5 | 6): Promise<TestJupyterHub> => 
 
   const team = { slug: 'team-a', id: 'team-a-1234' };
   const clock = { now: Date.now };
-  // A machine that tests much else at once is slow, not away.
+  // Under load the hub is slow, not unavailable.
   const withTokens = (tokens: readonly string[]) =>
     openHubs({ urlTemplate: url, tokens: () => tokens, clock, callMs: 60_000 });
   // As the server knows its own address; what a browser would be sent to.

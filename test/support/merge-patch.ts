@@ -1,7 +1,7 @@
 const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-/** MergePatch of RFC 7396, section 2, line by line. Written apart from the product’s own, so that a fault there shows. */
+/** MergePatch of RFC 7396, section 2, line by line. Independent of the product’s implementation, to detect faults in it. */
 export const mergePatch = (target: unknown, patch: unknown): unknown => {
   if (!isObject(patch)) return patch;
   const result = new Map(isObject(target) ? Object.entries(target) : []);

@@ -68,7 +68,7 @@ export const anOrderedRecord = (overrides: Partial<TeamRecord> = {}): TeamRecord
     ...overrides,
   });
 
-/** What somebody did; by default Kari created the team. */
+/** A history event; by default Kari created the team. */
 export const anEvent = (overrides: Partial<HistoryEvent> = {}): HistoryEvent => ({
   at: aMoment,
   by: 'kari.nordmann@nav.no',

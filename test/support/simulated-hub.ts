@@ -63,7 +63,7 @@ export const startSimulatedHub = async (
 
   const hubPod = async (): Promise<KubeObject | undefined> =>
     (await client.list('pods', { namespace, labelSelector: 'component=hub' })).find(isReady);
-  /** Looks at every change of a kind in the namespace until it finds what it looks for. */
+  /** Watches the changes of a kind in the namespace until one matches. */
   const until = async <T>(plural: string, look: () => Promise<T | undefined>): Promise<T> => {
     const { promise, resolve, reject } = Promise.withResolvers<T>();
     const again = () => {
@@ -149,7 +149,7 @@ export const startSimulatedHub = async (
     hubIsUp,
     /** Has the ConfigMap hold these profiles; the hub sees them when the kubelet does. */
     mount,
-    /** Changes the hub’s pod as the product does, so that the kubelet looks at it. */
+    /** Changes the hub’s pod as the product does, so the kubelet syncs it. */
     async touchHubPod(value: string): Promise<void> {
       const pod = await hubIsUp();
       await client.patch('pods', namespace, nameOf(pod), {

@@ -2,7 +2,7 @@ import { startKubernetes } from '@knada/simulators/kubernetes/server.ts';
 import { openCluster } from '../../src/adapters/kubernetes.ts';
 import type { Send } from './cluster-files.ts';
 
-/** The simulated API server with our adapter opened on it, and a way past it for everybody else. */
+/** The simulated API server with the adapter connected to it, and direct access for other users. */
 export const openSimulator = async () => {
   const simulator = await startKubernetes();
   const cluster = openCluster({ kind: 'url', url: simulator.url });

@@ -29,7 +29,7 @@ import type { Send } from './cluster-files.ts';
 import { aHub } from './hub-users.ts';
 import { aMoment } from './records.ts';
 
-/** A running API server: our adapter, opened, and a way past it for everybody else. */
+/** A running API server: the adapter connected to it, and direct access for other users. */
 export interface Kubernetes {
   readonly cluster: Cluster;
   readonly send: Send;
@@ -48,7 +48,7 @@ const RawAnswer = Type.Object({
 });
 const RawList = Type.Object({ items: Type.Array(RawAnswer) });
 
-/** Where each kind that the tests look at is kept. */
+/** The API path of each kind that the tests read. */
 const paths: Readonly<Record<string, string>> = {
   ServiceAccount: 'api/v1/serviceaccounts',
   ConfigMap: 'api/v1/configmaps',
@@ -281,7 +281,7 @@ export const aWorld = async (t: After, { cluster, send }: Kubernetes) => {
       ]);
     },
 
-    /** What somebody who is not us does to an object, by a JSON merge patch. */
+    /** Changes an object as another user, by a JSON merge patch. */
     async edit(kind: string, name: string, patch: object): Promise<void> {
       const path = pathOf(await namespace(), kind, name);
       const { code, body } = await send('PATCH', path, patch, 'application/merge-patch+json');
@@ -319,7 +319,7 @@ export const versions = (objects: ReadonlyMap<string, Raw>): Readonly<Record<str
     [...objects].map(([name, { metadata }]) => [name, `${metadata.uid} at ${metadata.resourceVersion}`]),
   );
 
-/** What each object says, whoever made it and when. */
+/** The content of each object, without metadata about its creation. */
 export const contents = (objects: ReadonlyMap<string, Raw>): Readonly<Record<string, unknown>> =>
   Object.fromEntries(
     [...objects].map(([name, { metadata, spec, data, type }]) => {

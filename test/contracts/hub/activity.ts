@@ -46,7 +46,7 @@ export const activityContract = (open: () => Promise<HubUnderTest>): void => {
     await stopped(hub, name);
   });
 
-  it('tells a silently computing kernel from an idle one, and leaves no token behind', async () => {
+  it('distinguishes a busy kernel from an idle one, and deletes the token that it used', async () => {
     const hub = await open();
     const { hubs, team, token } = hub;
     const name = await added(hub);
@@ -70,7 +70,7 @@ export const activityContract = (open: () => Promise<HubUnderTest>): void => {
     assert.ok(!text.includes(token), 'our token reached a notebook');
   });
 
-  it('cannot tell whether a stopped server is busy', async () => {
+  it('reports no kernel activity for a stopped server', async () => {
     const hub = await open();
     const name = await added(hub);
     await assert.rejects(hub.hubs.isBusy(hub.team, name, signal()), isUnavailable);

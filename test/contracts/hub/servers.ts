@@ -137,7 +137,7 @@ export const serversContract = (open: () => Promise<HubUnderTest>): void => {
     assert.equal(await passing(hub, stop(hub, name)), 'stopped');
   });
 
-  it('has nothing to stop for a user who never started a server', async () => {
+  it('stops nothing for a user who never started a server', async () => {
     const hub = await open();
     const name = await added(hub);
     assert.equal(await passing(hub, stop(hub, name)), 'stopped');

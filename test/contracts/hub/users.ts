@@ -4,12 +4,12 @@ import { hubScopes } from '../../../src/notebooks/values.ts';
 import { added, type HubUnderTest, newUserName, passing, running, signal, until } from './hub-under-test.ts';
 
 export const usersContract = (open: () => Promise<HubUnderTest>): void => {
-  it('answers its version', async () => {
+  it('reports the hub’s version', async () => {
     const { hubs, team, major } = await open();
     assert.match(await hubs.version(team, signal()), new RegExp(`^${major}\\.[0-9]+\\.`));
   });
 
-  it('grants our service exactly the product’s scopes', async () => {
+  it('grants the service exactly the scopes that the product requests', async () => {
     const { scopes } = await open();
     assert.deepEqual(scopes.toSorted(), hubScopes.toSorted());
   });

@@ -57,7 +57,7 @@ export const applying = (open: () => Kubernetes): void => {
     assert.equal(team.status.appliedRevision, 1);
   });
 
-  it('says on every object whose it is and for which revision it was applied', async (t) => {
+  it('labels every object with its team and the applied revision', async (t) => {
     const world = await aWorld(t, open());
     const { id, slug } = await world.ordered();
     const objects = await world.objects();
@@ -103,7 +103,7 @@ export const applying = (open: () => Kubernetes): void => {
     );
   });
 
-  it('writes nothing on the second look, neither to the cluster nor to the store', async (t) => {
+  it('writes nothing on the second reconcile, neither to the cluster nor to the store', async (t) => {
     const world = await aWorld(t, open());
     await world.ordered({ allowlist: { enabled: true, hosts: ['pypi.org'] } });
     const [objects, record] = [await world.objects(), await world.record()];
@@ -113,7 +113,7 @@ export const applying = (open: () => Kubernetes): void => {
     assert.deepEqual(await world.record(), record);
   });
 
-  it('leaves alone what others rightly add, and writes nothing because of it', async (t) => {
+  it('keeps fields that other managers own, and writes nothing because of them', async (t) => {
     const world = await aWorld(t, open());
     const { id } = await world.ordered();
     const theirs = { labels: { 'cost-centre': '42' }, annotations: { 'example.com/seen': 'yes' } };
@@ -131,7 +131,7 @@ export const applying = (open: () => Kubernetes): void => {
     }
   });
 
-  it('takes any order to the cluster by profiles and policies, never by the chart', async (t) => {
+  it('applies any order through profiles and policies, never through the chart', async (t) => {
     const world = await aWorld(t, open());
     await world.ordered();
     const first = await world.raw('HelmRelease', 'jupyterhub');
@@ -251,7 +251,7 @@ export const applying = (open: () => Kubernetes): void => {
     assert.equal(new Set(seen).size, 4, 'the kubelet looks only at a pod that changed');
   });
 
-  it('stamps every object anew with a wish that leaves their content as it is', async (t) => {
+  it('updates the revision of every object when an order leaves the content unchanged', async (t) => {
     const world = await aWorld(t, open());
     await world.ordered();
     const before = await world.objects();
@@ -281,7 +281,7 @@ export const applying = (open: () => Kubernetes): void => {
       store: world.store,
       clock: world.clock,
       log,
-      cluster: { list: async () => [] },
+      cluster: { list: async () => [], serves: async () => false },
       hubs: world.hub.port,
       reconcile: (_slug, deadline) => world.look(world.cluster, deadline),
       rolloutPerTick: 5,

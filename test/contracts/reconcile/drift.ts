@@ -84,7 +84,7 @@ export const drift = (open: () => Kubernetes): void => {
   const restricted = { allowlist: { enabled: true, hosts: ['pypi.org'] } };
 
   for (const { title, kind, name, patch } of meddlings) {
-    it(`repairs it when somebody ${title}`, async (t) => {
+    it(`repairs drift when another user ${title}`, async (t) => {
       const world = await aWorld(t, open());
       await world.ordered(restricted);
       const before = contents(await world.objects());
@@ -96,7 +96,7 @@ export const drift = (open: () => Kubernetes): void => {
     });
   }
 
-  it('takes out a peer that somebody widened inside a rule of the baseline', async (t) => {
+  it('removes a peer that another user added to a rule of the baseline', async (t) => {
     const world = await aWorld(t, open());
     await world.ordered(restricted);
     const before = contents(await world.objects());
@@ -128,7 +128,7 @@ export const drift = (open: () => Kubernetes): void => {
     await settled(world);
   });
 
-  it('makes again whatever somebody deletes, one by one', async (t) => {
+  it('recreates each deleted object', async (t) => {
     const world = await aWorld(t, open());
     await world.ordered(restricted);
     const before = await world.objects();
@@ -142,7 +142,7 @@ export const drift = (open: () => Kubernetes): void => {
     await settled(world);
   });
 
-  it('waits for what is being deleted, and makes it again once it is gone', async (t) => {
+  it('waits for a terminating object, and recreates it once it is deleted', async (t) => {
     const world = await aWorld(t, open());
     await world.ordered();
     await world.edit('HelmRelease', 'jupyterhub', { metadata: { finalizers: ['finalizers.fluxcd.io'] } });
@@ -161,7 +161,7 @@ export const drift = (open: () => Kubernetes): void => {
     assert.notEqual(made?.metadata.uid, before.get('HelmRelease jupyterhub')?.metadata.uid);
   });
 
-  it('builds the namespace again when somebody deleted it', async (t) => {
+  it('recreates a deleted namespace', async (t) => {
     const world = await aWorld(t, open());
     const { id } = await world.ordered();
     const before = contents(await world.objects());
@@ -175,7 +175,7 @@ export const drift = (open: () => Kubernetes): void => {
     await settled(world);
   });
 
-  it('stops at an object of somebody else with a name of ours: untouched, and nothing after it', async (t) => {
+  it('stops at another owner’s object of the same name, and applies nothing after it', async (t) => {
     const world = await aWorld(t, open());
     const { id } = await world.create();
     await world.look();
@@ -203,7 +203,7 @@ export const drift = (open: () => Kubernetes): void => {
     assert.notEqual(await world.raw('HelmRelease', 'jupyterhub'), undefined);
   });
 
-  it('does not take a namespace that is somebody else’s', async (t) => {
+  it('does not take over a namespace of another owner', async (t) => {
     const world = await aWorld(t, open());
     const { id } = await world.create();
     await world.send('POST', '/api/v1/namespaces', { metadata: { name: `team-${id}` } });
@@ -232,7 +232,7 @@ export const drift = (open: () => Kubernetes): void => {
     );
   });
 
-  it('is Degraded when a conflict comes after it was Ready', async (t) => {
+  it('becomes Degraded when a conflict occurs after it was Ready', async (t) => {
     const world = await aWorld(t, open());
     await world.create();
     const ready = await world.look();

@@ -20,14 +20,16 @@ const writesOf = async (world: World, options = {}): Promise<readonly string[]> 
 /** What the tick finds. */
 const stray = async (world: World): Promise<readonly string[]> => {
   const namespace = await world.namespace();
-  const policies = await world.list('NetworkPolicy', namespace);
-  const followed = policies.filter(({ metadata }) => metadata.labels?.['knada.io/allowlist'] === 'wanted');
-  return findDrifted(await world.list('Pod', namespace), followed);
+  const [policies, pods] = await Promise.all([
+    world.list('NetworkPolicy', namespace),
+    world.list('Pod', namespace),
+  ]);
+  return findDrifted(await world.store.restricted(), policies, pods);
 };
 
 /** How what is allowed follows the notebooks; to be called inside a `describe` that names the API server. */
 export const liveEgress = (open: () => Kubernetes): void => {
-  it('opens the list while a notebook runs, owned by its pod, and closes it when the pod is gone', async (t) => {
+  it('opens the list while a notebook is running, owned by its pod, and closes it when the pod is deleted', async (t) => {
     const world = await aWorld(t, open());
     world.dns.set('pypi.org', ['151.101.0.223', '151.101.64.223']);
     await world.ordered(list('pypi.org'));
@@ -51,7 +53,7 @@ export const liveEgress = (open: () => Kubernetes): void => {
     assert.deepEqual(await stray(world), []);
   });
 
-  it('brings back at the next tick what somebody took away', async (t) => {
+  it('restores a deleted policy at the next tick', async (t) => {
     const world = await aWorld(t, open());
     world.dns.set('pypi.org', ['151.101.0.223']);
     await world.ordered(list('pypi.org'));
@@ -64,6 +66,72 @@ export const liveEgress = (open: () => Kubernetes): void => {
       assert.notEqual(await world.raw('NetworkPolicy', name), undefined);
       assert.deepEqual(await stray(world), []);
     }
+  });
+
+  it('finds at the next tick every change of a policy, also of an empty list and by others', async (t) => {
+    const world = await aWorld(t, open());
+    await world.ordered(list());
+    await world.put('Pod', aPod('jupyter-kari', notebook));
+    await world.look();
+    assert.deepEqual(await stray(world), []);
+    const everything = { podSelector: {}, policyTypes: ['Egress'], egress: [{}] };
+    const changes: readonly (readonly [string, () => Promise<unknown>])[] = [
+      [
+        'all policies are deleted',
+        async () => {
+          await world.delete('NetworkPolicy', 'notebook-egress-baseline');
+          await world.delete('NetworkPolicy', 'airflow-egress-baseline');
+        },
+      ],
+      [
+        'a policy of ours is edited by hand',
+        () => world.edit('NetworkPolicy', 'notebook-egress-baseline', { spec: { egress: [{}] } }),
+      ],
+      [
+        'a policy of ours loses its label',
+        () =>
+          world.edit('NetworkPolicy', 'airflow-egress-baseline', {
+            metadata: { labels: { 'knada.io/team-id': null } },
+          }),
+      ],
+      [
+        'a foreign policy is added',
+        () => world.put('NetworkPolicy', { metadata: { name: 'mine' }, spec: { podSelector: {} } }),
+      ],
+      [
+        'a foreign policy comes to open everything',
+        () => world.edit('NetworkPolicy', 'mine', { spec: everything }),
+      ],
+    ];
+    for (const [title, happens] of changes) {
+      await happens();
+      assert.deepEqual(await stray(world), [world.slug], title);
+      const team = await world.look();
+      if (title.includes('label')) {
+        // Without its label it is no longer ours: a person has to decide.
+        assert.equal(conditionOf(team, 'Applied')?.reason, 'Conflict');
+        await world.delete('NetworkPolicy', 'airflow-egress-baseline');
+        await world.look();
+      }
+      assert.deepEqual(await stray(world), [], title);
+    }
+    const baseline = await world.raw('NetworkPolicy', 'notebook-egress-baseline');
+    assert.doesNotMatch(JSON.stringify(baseline?.spec), /\{\}/);
+    assert.equal(conditionOf(await world.record(), 'EgressEffective')?.reason, 'Widened');
+    assert.deepEqual(await writesOf(world), []);
+  });
+
+  it('restricts a team that opts in although its ServiceAccount is somebody else’s', async (t) => {
+    const world = await aWorld(t, open());
+    const { id } = await world.ordered();
+    await world.put('Pod', aPod('jupyter-kari', notebook));
+    await world.edit('ServiceAccount', id, { metadata: { labels: { 'knada.io/team-id': 'another' } } });
+    await world.order(list());
+    const team = await world.look();
+    assert.equal(conditionOf(team, 'Applied')?.reason, 'Conflict');
+    assert.equal(await world.raw('NetworkPolicy', 'notebook-egress-open'), undefined);
+    assert.notEqual(await world.raw('NetworkPolicy', 'notebook-egress-baseline'), undefined);
+    assert.equal(conditionOf(team, 'EgressEffective')?.status, 'True');
   });
 
   it('opens for a start that was announced, and takes it back when nothing comes of it', async (t) => {
@@ -81,7 +149,7 @@ export const liveEgress = (open: () => Kubernetes): void => {
     assert.deepEqual(await stray(world), []);
   });
 
-  it('takes a pod that has ended for none: nobody is in it', async (t) => {
+  it('ignores a pod that has terminated', async (t) => {
     const world = await aWorld(t, open());
     world.dns.set('pypi.org', ['151.101.0.223']);
     await world.ordered(list('pypi.org'));
@@ -95,7 +163,7 @@ export const liveEgress = (open: () => Kubernetes): void => {
     assert.equal(await allow(world), undefined);
   });
 
-  it('has a changed list reach a running notebook in the same look: what was taken off goes at once', async (t) => {
+  it('applies a changed list to a running notebook in the same reconcile, removals included', async (t) => {
     const world = await aWorld(t, open());
     world.dns.set('pypi.org', ['151.101.0.223']).set('api.github.com', ['140.82.121.6']);
     await world.ordered(list('pypi.org'));
@@ -109,7 +177,7 @@ export const liveEgress = (open: () => Kubernetes): void => {
     assert.equal(await allow(world), undefined);
   });
 
-  it('looks up at once what was forgotten since nobody listed it, and is listed again', async (t) => {
+  it('resolves a host at once when it is listed again after its record expired', async (t) => {
     const world = await aWorld(t, open());
     world.dns.set('pypi.org', ['151.101.0.223']);
     await world.ordered(list('pypi.org'));
@@ -123,7 +191,7 @@ export const liveEgress = (open: () => Kubernetes): void => {
     assert.deepEqual(peersOf(await allow(world)), ['151.101.0.223/32']);
   });
 
-  it('never opens more in between, whichever way the switch goes', async (t) => {
+  it('never opens more in between when a team opts in or out', async (t) => {
     const world = await aWorld(t, open());
     world.dns.set('pypi.org', ['151.101.0.223']);
     await world.ordered();
@@ -145,7 +213,7 @@ export const liveEgress = (open: () => Kubernetes): void => {
     ]);
   });
 
-  it('takes `open` away even when the list cannot be opened', async (t) => {
+  it('removes the `open` policy even when the list cannot be opened', async (t) => {
     const world = await aWorld(t, open());
     world.dns.set('pypi.org', ['151.101.0.223']);
     await world.ordered();
@@ -160,7 +228,7 @@ export const liveEgress = (open: () => Kubernetes): void => {
     assert.equal(await world.raw('NetworkPolicy', 'notebook-egress-open'), undefined);
   });
 
-  it('remembers the names it needs, looks up new ones at once, and forgets them on opting out', async (t) => {
+  it('records the hosts of a list, resolves new ones at once, and drops them on opting out', async (t) => {
     const world = await aWorld(t, open());
     world.dns.set('pypi.org', ['151.101.0.223']);
     const { egressHosts } = await world.ordered(list('pypi.org', '140.82.121.6:443'));
@@ -173,7 +241,7 @@ export const liveEgress = (open: () => Kubernetes): void => {
     assert.equal(conditionOf(await world.record(), 'EgressEffective'), undefined);
   });
 
-  it('says that the restriction holds, and which host has no address to open', async (t) => {
+  it('reports that the restriction is enforced, and which host has no address', async (t) => {
     const world = await aWorld(t, open());
     world.dns.set('pypi.org', ['151.101.0.223']).set('private.example.com', ['10.1.2.3']);
     await world.ordered(list('pypi.org', 'private.example.com', 'missing.example.com'));
@@ -185,7 +253,7 @@ export const liveEgress = (open: () => Kubernetes): void => {
     );
   });
 
-  it('says so when a foreign policy opens more, and when Google’s APIs are not where the operator said', async (t) => {
+  it('reports a foreign policy that opens more, and Google APIs at addresses outside the configured ranges', async (t) => {
     const world = await aWorld(t, open());
     await world.ordered(list('pypi.org'));
     await world.put('NetworkPolicy', {

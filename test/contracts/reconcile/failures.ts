@@ -115,7 +115,7 @@ const survives = async (
 export const failures = (open: () => Kubernetes, moments: Moments): void => {
   for (const situation of situations) {
     for (const [title, wrap] of Object.entries(away)) {
-      it(`says so when the cluster ${title} at any moment of ${situation.title}, and completes it later`, async (t) => {
+      it(`reports it when the cluster ${title} at any moment of ${situation.title}, and completes it later`, async (t) => {
         const smooth = await aWorld(t, open());
         await situation.made(smooth);
         const { cluster, calls } = recorded(smooth.cluster);
@@ -149,7 +149,7 @@ export const failures = (open: () => Kubernetes, moments: Moments): void => {
     assert.equal(team?.reconcile.failures, 0);
   });
 
-  it('keeps what it knows of a hub that was Ready while the cluster is away, but not as the truth', async (t) => {
+  it('keeps the last known state of a Ready hub as Unknown while the cluster is unavailable', async (t) => {
     const world = await aWorld(t, open());
     await world.create();
     assert.equal((await world.look())?.status.phase, 'Ready');
@@ -161,7 +161,7 @@ export const failures = (open: () => Kubernetes, moments: Moments): void => {
     assert.equal((await world.look())?.status.phase, 'Ready');
   });
 
-  it('does not throw for what nobody thought of, and does not show it', async (t) => {
+  it('does not throw for an unexpected error, and does not show it to clients', async (t) => {
     const world = await aWorld(t, open());
     await world.create();
     const team = await world.look(

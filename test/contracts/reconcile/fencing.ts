@@ -257,7 +257,7 @@ export const fencing = (open: () => Kubernetes, moments: Moments): void => {
     await fencedThroughout(t, open(), moments, deletion, again);
   });
 
-  it('asks once more before it makes anything', async (t) => {
+  it('reads the record again before it creates an object', async (t) => {
     const world = await aWorld(t, open());
     await world.create();
     await world.order();
@@ -272,7 +272,7 @@ export const fencing = (open: () => Kubernetes, moments: Moments): void => {
     assert.deepEqual(calls.filter(isWrite).map(spoken), []);
   });
 
-  it('does not take back what it made once somebody newer has put it to use', async (t) => {
+  it('does not delete an object that it created once a newer instance uses it', async (t) => {
     const world = await aWorld(t, open());
     await world.create();
     await world.order();
@@ -295,7 +295,7 @@ export const fencing = (open: () => Kubernetes, moments: Moments): void => {
     assert.deepEqual(versions(await standing(world, namespace)), versions(objects));
   });
 
-  it('cannot put an older revision over any object of ours, whatever it believes', async (t) => {
+  it('cannot apply an older revision over any object of the product', async (t) => {
     const world = await aWorld(t, open());
     const older = await world.ordered(restricted);
     await world.order(larger);
@@ -312,7 +312,7 @@ export const fencing = (open: () => Kubernetes, moments: Moments): void => {
         'application/apply-patch+yaml',
       );
       assert.equal(code, 422, `${kind}: ${JSON.stringify(body)}`);
-      assert.match(JSON.stringify(body), /it cannot go to \\?"2\\?"/);
+      assert.match(JSON.stringify(body), /it cannot be set to \\?"2\\?"/);
     }
     assert.deepEqual(contents(await world.objects()), contents(objects));
     assert.deepEqual(versions(await world.objects()), versions(objects));

@@ -86,7 +86,7 @@ const waitSeconds: Readonly<Record<string, number>> = { Ready: 1800, Degraded: 6
 /** What Flux says of the hub reaches the team; to be called inside a `describe` that names the API server. */
 export const hubStatus = (open: () => Kubernetes): void => {
   for (const [report, status, reason, phase, message] of shown) {
-    it(`shows a hub of which Flux says ${report} as ${reason}, and its notebook as ${phase}`, async (t) => {
+    it(`shows a hub that Flux reports as ${report} with reason ${reason}, and its notebook as ${phase}`, async (t) => {
       const world = await aWorld(t, open());
       await world.ordered();
       await world.report(reports[report]);

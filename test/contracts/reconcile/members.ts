@@ -23,7 +23,7 @@ const members = (world: World, ...emails: readonly string[]) =>
 
 /** How the hub’s users are made the team’s members; to be called inside a `describe` that names the API server. */
 export const membersAtTheHub = (open: () => Kubernetes): void => {
-  it('adds the members once the hub runs, and asks nothing of a hub that is not there', async (t) => {
+  it('adds the members once the hub is running, and does not call an absent hub', async (t) => {
     const world = await aWorld(t, open());
     await world.ordered();
     assert.deepEqual(world.hub.calls, []);
@@ -35,7 +35,7 @@ export const membersAtTheHub = (open: () => Kubernetes): void => {
     assert.equal(team?.status.phase, 'Ready');
   });
 
-  it('removes who left, with a line in the history, and restarts nothing', async (t) => {
+  it('removes former members with a history entry, and restarts nothing', async (t) => {
     const world = await aWorld(t, open());
     await world.ordered();
     await installed(world);
@@ -55,7 +55,7 @@ export const membersAtTheHub = (open: () => Kubernetes): void => {
     assert.equal(after?.metadata.generation, before?.metadata.generation);
   });
 
-  it('removes whoever was let in by hand: only members may log in', async (t) => {
+  it('removes manually added hub users, since only members may log in', async (t) => {
     const world = await aWorld(t, open());
     await world.ordered();
     await installed(world);
@@ -64,7 +64,7 @@ export const membersAtTheHub = (open: () => Kubernetes): void => {
     assert.deepEqual([...world.hub.users], [kari]);
   });
 
-  it('catches up with a hub that was away, and says meanwhile who is waited for', async (t) => {
+  it('synchronizes members when an unavailable hub returns, and reports the pending ones meanwhile', async (t) => {
     const world = await aWorld(t, open());
     await world.ordered();
     await installed(world);
@@ -87,7 +87,7 @@ export const membersAtTheHub = (open: () => Kubernetes): void => {
     assert.deepEqual([...world.hub.users].toSorted(), [kari, 'per.hansen@nav.no']);
   });
 
-  it('waits for a leaver’s server to stop before the user goes', async (t) => {
+  it('waits for a former member’s server to stop before it removes the user', async (t) => {
     const world = await aWorld(t, open());
     await world.ordered();
     await installed(world);

@@ -37,7 +37,7 @@ const runTheStep = ({ store, cluster, clock }: World, slug: string) => {
 
 /** What becomes of a team whose database was restored; to be called inside a `describe` that names the API server. */
 export const restore = (open: () => Kubernetes): void => {
-  it('says that the database is older than the cluster, in a condition and in the log, and writes nothing', async (t) => {
+  it('reports a database older than the cluster in a condition and in the log, and writes nothing', async (t) => {
     const world = await aWorld(t, open());
     await restored(world);
     const before = versions(await world.objects());
@@ -69,7 +69,7 @@ export const restore = (open: () => Kubernetes): void => {
     assert.deepEqual((await runTheStep(world, world.slug)).raised, []);
   });
 
-  it('says so of a team that is being deleted, and deletes it after the operator’s step', async (t) => {
+  it('reports it for a team that is being deleted, and deletes the team after the operator’s step', async (t) => {
     const world = await aWorld(t, open());
     await restored(world);
     await world.deleteTeam();

@@ -4,7 +4,7 @@ import { aWorld, conditionOf, eventually, type Kubernetes } from '../../support/
 
 /** How Google’s side of a team is kept in order; to be called inside a `describe` that names the API server. */
 export const secretOfTheTeam = (open: () => Kubernetes): void => {
-  it('is asked for with the team, and again only when something was asked for or half an hour has passed', async (t) => {
+  it('provisions the secret with the team, and again only after a change or half an hour', async (t) => {
     const world = await aWorld(t, open());
     await world.create();
     assert.equal(conditionOf(await world.look(), 'SecretReady')?.status, 'True');
@@ -18,7 +18,7 @@ export const secretOfTheTeam = (open: () => Kubernetes): void => {
     assert.equal(world.google.asked, 3);
   });
 
-  it('is tried again with backoff while it fails, and the condition says why', async (t) => {
+  it('retries a failing secret with backoff, and gives the reason in the condition', async (t) => {
     const world = await aWorld(t, open());
     await world.create();
     const message = 'The project has no room for another service account.';
@@ -60,7 +60,7 @@ export const secretOfTheTeam = (open: () => Kubernetes): void => {
     assert.equal(world.google.asked, 2, 'the member may have come to Google meanwhile');
   });
 
-  it('goes last with the team, and a notebook that goes does not touch it', async (t) => {
+  it('deletes the secret last with the team, and not with a notebook', async (t) => {
     const world = await aWorld(t, open());
     await world.ordered();
     await world.deleteNotebook();

@@ -22,7 +22,7 @@ const gone = (world: World) =>
 
 /** How a notebook and a team go away; to be called inside a `describe` that names the API server. */
 export const teardown = (open: () => Kubernetes): void => {
-  it('takes a notebook away from its servers to its profiles, and waits for Flux in between', async (t) => {
+  it('deletes a notebook from its servers to its profiles, and waits for Flux in between', async (t) => {
     const world = await aWorld(t, open());
     const { id } = await world.ordered();
     await world.put('Pod', aPod('jupyter-kari', { component: 'singleuser-server' }));
@@ -80,7 +80,7 @@ export const teardown = (open: () => Kubernetes): void => {
     assert.notEqual(await world.raw('PersistentVolumeClaim', 'models'), undefined);
   });
 
-  it('keeps homes that came after the request to delete them', async (t) => {
+  it('keeps home volumes created after the request to delete them', async (t) => {
     const world = await aWorld(t, open());
     // The world’s clock stands long before the cluster’s: whatever is made in the cluster is made later.
     world.pass(-3600 * 24 * 365 * 10);
@@ -91,7 +91,7 @@ export const teardown = (open: () => Kubernetes): void => {
     assert.notEqual(await world.raw('PersistentVolumeClaim', 'claim-kari'), undefined);
   });
 
-  it('goes on counting when a notebook is ordered again', async (t) => {
+  it('continues the revision count when a notebook is ordered again', async (t) => {
     const world = await aWorld(t, open());
     await world.ordered();
     await world.deleteNotebook();
@@ -104,7 +104,7 @@ export const teardown = (open: () => Kubernetes): void => {
     assert.equal(release?.metadata.annotations?.['knada.io/revision'], '5');
   });
 
-  it('takes a whole team away, its namespace and its record too, and keeps its id taken', async (t) => {
+  it('deletes a whole team with its namespace and record, and keeps its id taken', async (t) => {
     const world = await aWorld(t, open());
     const { id } = await world.ordered();
     await world.deleteTeam();
@@ -116,7 +116,7 @@ export const teardown = (open: () => Kubernetes): void => {
     assert.ok(world.events.some(({ event }) => event === 'team deleted'));
   });
 
-  it('takes away a team that never got anything', async (t) => {
+  it('deletes a team that has no objects', async (t) => {
     const world = await aWorld(t, open());
     await world.create();
     await world.deleteTeam();
@@ -124,7 +124,7 @@ export const teardown = (open: () => Kubernetes): void => {
     assert.equal(await world.store.team(world.slug), undefined);
   });
 
-  it('stops at what is not ours, names it, and goes on when it has been moved away', async (t) => {
+  it('stops at foreign objects, names them, and continues once they are removed', async (t) => {
     const world = await aWorld(t, open());
     const { id } = await world.ordered();
     await world.put('ConfigMap', { metadata: { name: 'their-settings' } });
@@ -159,7 +159,7 @@ export const teardown = (open: () => Kubernetes): void => {
     assert.equal(await world.raw('Namespace', `team-${id}`, `team-${id}`), undefined);
   });
 
-  it('keeps a namespace with a home in it that nobody asked to delete', async (t) => {
+  it('keeps a namespace with a home volume that was not requested to be deleted', async (t) => {
     const world = await aWorld(t, open());
     const { id } = await world.ordered();
     await world.deleteTeam(false);
@@ -193,7 +193,7 @@ export const teardown = (open: () => Kubernetes): void => {
     assert.deepEqual(versions(await world.objects()), versions(before));
   });
 
-  it('finishes for a team whose namespace somebody deleted', async (t) => {
+  it('finishes the deletion of a team whose namespace is already deleted', async (t) => {
     const world = await aWorld(t, open());
     const { id } = await world.ordered();
     await world.send('DELETE', pathOf(`team-${id}`, 'Namespace'));
@@ -202,7 +202,7 @@ export const teardown = (open: () => Kubernetes): void => {
     assert.equal(await world.store.isTombstone(id), true);
   });
 
-  it('deletes a team’s namespace with what the platform puts into every namespace', async (t) => {
+  it('deletes a team’s namespace together with the platform’s own objects', async (t) => {
     const world = await aWorld(t, open());
     await world.ordered();
     const named = (kind: string, name: string) => ({ apiVersion: 'v1', kind, metadata: { name } });

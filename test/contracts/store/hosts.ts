@@ -39,7 +39,7 @@ export const hostContract = (opened: Opened): void => {
     assert.deepEqual(await there.hosts(['pypi.org']), new Map([['pypi.org', host]]));
   });
 
-  it('answers the hosts that are known, and nothing of the others', async (t) => {
+  it('returns only the known hosts', async (t) => {
     const { here, there } = await opened(t);
     const long = `${'a'.repeat(63)}.${'b'.repeat(63)}.${'c'.repeat(63)}.${'d'.repeat(61)}`;
     const names = [long, 'a.no', ...Array.from({ length: 60 }, (_, i) => `${i}.example.no`)];
@@ -51,7 +51,7 @@ export const hostContract = (opened: Opened): void => {
     assert.deepEqual(await there.hosts([]), new Map());
   });
 
-  it('decides about a host on what is there, and writes nothing without a decision', async (t) => {
+  it('passes the stored host to the decision, and writes nothing when it returns undefined', async (t) => {
     const { here, there } = await opened(t);
     assert.equal(await here.changeHost('nav.no', () => undefined), undefined);
     assert.deepEqual(await there.hosts(['nav.no']), new Map());
@@ -96,7 +96,7 @@ export const hostContract = (opened: Opened): void => {
     assert.deepEqual(Object.keys(host.addresses).toSorted(), addresses.toSorted());
   });
 
-  it('says which hosts are due, the longest due first, and never one that nobody lists', async (t) => {
+  it('returns the due hosts, longest due first, without hosts that no team lists', async (t) => {
     const { here, there } = await opened(t);
     await keep(
       here,
@@ -114,7 +114,7 @@ export const hostContract = (opened: Opened): void => {
     assert.deepEqual(await there.hostsDue(at(59), 10), ['c.no', 'd.no', 'a.no', 'e.no']);
   });
 
-  it('says which teams list a host, as their lists are now', async (t) => {
+  it('returns the teams that currently list a host', async (t) => {
     const { here, there } = await opened(t);
     // More than one question to Firestore has room for.
     const many = Array.from({ length: 75 }, (_, i) => `${i}.example.no`);

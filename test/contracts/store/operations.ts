@@ -41,7 +41,7 @@ export const operationContract = (opened: Opened): void => {
     assert.deepEqual(await there.operationsDue(at(0), 10), [{ slug: 'team-a', id: operation.id }]);
   });
 
-  it('knows nothing of an operation that was never opened', async (t) => {
+  it('returns undefined for an operation that was never opened', async (t) => {
     const { here, there } = await withTeams(t);
     const { id } = anOperation();
     await here.openOperation('team-b', anOperation());
@@ -60,7 +60,7 @@ export const operationContract = (opened: Opened): void => {
     assert.deepEqual(await there.openOperations('team-c'), []);
   });
 
-  it('answers the operation that is open on the same server already', async (t) => {
+  it('returns the operation that is already open on the same server', async (t) => {
     const { here, there } = await withTeams(t);
     const first = anOperation({ id: 'op-1' });
     await here.openOperation('team-a', first);
@@ -72,7 +72,7 @@ export const operationContract = (opened: Opened): void => {
     assert.deepEqual(await here.openOperations('team-a'), [further]);
   });
 
-  it('opens an operation once when many ask for it at the same time', async (t) => {
+  it('opens an operation once for concurrent requests', async (t) => {
     const { all, here, there } = await withTeams(t);
     const answers = await Promise.all(
       Array.from({ length: 32 }, (_, i) =>
@@ -89,7 +89,7 @@ export const operationContract = (opened: Opened): void => {
     );
   });
 
-  it('lets every server of every team, and every hub, have an operation of its own', async (t) => {
+  it('opens separate operations for every server of every team, and for every hub', async (t) => {
     const { all, here, there } = await withTeams(t);
     const long = 'å'.repeat(255);
     const users = [
@@ -123,7 +123,7 @@ export const operationContract = (opened: Opened): void => {
     }
   });
 
-  it('lets the next operation open once one is finished, which stays known', async (t) => {
+  it('opens the next operation once one is finished, and keeps the finished one', async (t) => {
     const { here, there } = await withTeams(t);
     const [first, second] = [anOperation({ id: 'op-1' }), anOperation({ id: 'op-2', createdAt: at(1) })];
     await here.openOperation('team-a', first);
@@ -138,7 +138,7 @@ export const operationContract = (opened: Opened): void => {
     assert.deepEqual(await there.openOperation('team-a', anOperation({ id: 'op-3' })), second);
   });
 
-  it('answers how it stands when the same operation is opened again', async (t) => {
+  it('returns the current record when the same operation is opened again', async (t) => {
     const { here, there } = await withTeams(t);
     await here.openOperation('team-a', anOperation());
     await here.changeOperation('team-a', anOperation().id, finished);
@@ -146,7 +146,7 @@ export const operationContract = (opened: Opened): void => {
     assert.deepEqual(await there.openOperations('team-a'), []);
   });
 
-  it('takes a step once, however many take it on at the same time', async (t) => {
+  it('advances a step once for concurrent attempts', async (t) => {
     const { all, here, there } = await withTeams(t);
     await here.openOperation('team-a', anOperation());
     const wins = Array.from({ length: 16 }, () => false);
@@ -180,7 +180,7 @@ export const operationContract = (opened: Opened): void => {
     );
   });
 
-  it('opens one after the other when one finishes while others ask', async (t) => {
+  it('opens operations one after the other when one finishes during other requests', async (t) => {
     const { all, here, there } = await withTeams(t);
     await here.openOperation('team-a', anOperation({ id: 'op-0' }));
     const [, ...answers] = await Promise.all([
@@ -195,7 +195,7 @@ export const operationContract = (opened: Opened): void => {
     for (const answer of next) assert.deepEqual(answer, open[0]);
   });
 
-  it('writes no operation without a decision, and passes on what a decision throws', async (t) => {
+  it('writes nothing when the decision returns undefined, and rethrows its error', async (t) => {
     const { here, there } = await withTeams(t);
     const { id } = anOperation();
     await here.openOperation('team-a', anOperation());
@@ -231,7 +231,7 @@ export const operationContract = (opened: Opened): void => {
     assert.deepEqual(await there.openOperations('team-a'), []);
   });
 
-  it('says which operations are due, of every team, the longest due first', async (t) => {
+  it('returns the due operations of every team, longest due first', async (t) => {
     const { here, there } = await withTeams(t);
     const dueAt = { 'op-1': 30, 'op-2': 10, 'op-3': 20, 'op-4': 40 };
     for (const [i, [id, minute]] of Object.entries(dueAt).entries()) {
