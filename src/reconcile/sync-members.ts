@@ -25,6 +25,12 @@ export type MembersFact =
 
 const atOnce = 8;
 
+/**
+ * One attempt adds and removes at most this many users each, which a hub does within the deadline. The rest follows at
+ * the next attempts, so any number of leavers makes progress.
+ */
+const usersPerAttempt = 240;
+
 /** Its own time: a reconcile that was held back has used up its deadline. */
 const undoMs = 5_000;
 
@@ -47,12 +53,13 @@ export const syncMembers = async (
     return { outcome: 'no_hub' };
   const signal = AbortSignal.any([context.signal, AbortSignal.timeout(deadlineMs)]);
   const known = new Set(seen ?? []);
+  let deferred = 0;
   try {
     const users = await hubs.users(team, signal);
     known.clear();
     for (const { name } of users) known.add(name);
     const { missing, leavers } = hubUsersDiff(team.members, [...known]);
-    await forEachConcurrently(missing, atOnce, async (name) => {
+    await forEachConcurrently(missing.slice(0, usersPerAttempt), atOnce, async (name) => {
       await addMember(context, name, signal);
       known.add(name);
     });
@@ -60,7 +67,10 @@ export const syncMembers = async (
       // A leaver may have become a member again since this attempt began.
       await assertSameGeneration(context);
     }
-    await forEachConcurrently(leavers, atOnce, async (name) => {
+    deferred = Math.max(0, leavers.length - usersPerAttempt);
+    const isActive = new Set(users.flatMap(({ name, server }) => (server?.stopped === false ? [name] : [])));
+    const activeFirst = leavers.toSorted((a, b) => Number(isActive.has(b)) - Number(isActive.has(a)));
+    await forEachConcurrently(activeFirst.slice(0, usersPerAttempt), atOnce, async (name) => {
       if ((await hubs.removeUser(team, name, signal)) === 'stopping') return;
       known.delete(name);
       await recordRemoval(context, name);
@@ -70,7 +80,9 @@ export const syncMembers = async (
     const message = error instanceof Unavailable ? error.message : 'The hub did not answer in time.';
     return pending(message);
   }
-  const { leavers } = hubUsersDiff(team.members, [...known]);
+  const { missing, leavers } = hubUsersDiff(team.members, [...known]);
+  if (missing.length > 0 || deferred > 0)
+    return pending('The hub adds and removes a limited number of users at a time.');
   if (leavers.length > 0) return pending('Their servers are stopping.');
   return { outcome: 'in_step', hubUsers: [...known].toSorted() };
 

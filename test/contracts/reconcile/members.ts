@@ -100,4 +100,29 @@ export const membersAtTheHub = (open: () => Kubernetes): void => {
     await world.look();
     assert.deepEqual([...world.hub.users], [kari]);
   });
+
+  it('removes 600 leavers over several attempts, each bounded, those with a running server first', async (t) => {
+    const world = await aWorld(t, open());
+    await world.ordered();
+    await installed(world);
+    await world.look();
+    for (let n = 0; n < 600; n += 1) world.hub.users.add(`leaver-${n}@nav.no`);
+    world.hub.active.add('leaver-599@nav.no');
+    const removals = () => world.hub.calls.filter((call) => call.startsWith('remove ')).length;
+    let attempts = 0;
+    for (let before = 0; world.hub.users.size > 1; attempts += 1) {
+      const team = await world.look();
+      assert.ok(removals() > before, 'every attempt makes progress');
+      assert.ok(removals() - before <= 250, 'no attempt removes more than a hub does in its deadline');
+      assert.equal(world.hub.users.has('leaver-599@nav.no'), false);
+      before = removals();
+      assert.equal(team?.status.phase, 'Ready');
+      if (world.hub.users.size === 1) break;
+      assert.match(conditionOf(team, 'MembersSynced')?.message ?? '', /limited number.*removed: leaver/);
+      world.pass(30);
+      assert.deepEqual(await world.store.due(world.act().now, 10), [world.slug]);
+    }
+    assert.ok(attempts >= 2, `${attempts}`);
+    assert.equal(conditionOf(await world.record(), 'MembersSynced')?.status, 'True');
+  });
 };
