@@ -389,7 +389,7 @@ export const clusterContract = (open: () => Promise<ClusterUnderTest>): void => 
     const second = await put(stamped('10', await put(stamped('9'))));
     assert.deepEqual(await cluster.apply(stamped('9', second), signal()), {
       outcome: 'refused',
-      message: 'This object is at knada.io/revision 10; it cannot go to "9".',
+      message: 'This object is at knada.io/revision 10; it cannot be set to "9".',
     });
     assert.deepEqual(await found(), second);
   });
