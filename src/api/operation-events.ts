@@ -20,7 +20,7 @@ interface ProgressListener {
   readonly latest: () => SpawnProgress | undefined;
   /** Listens to the hub while a start waits for its server; does nothing otherwise, or when it is listening already. */
   readonly follow: (team: TeamRecord, operation: OperationRecord) => void;
-  /** Resolves when the hub has reported something since the last call. */
+  /** Resolves when the hub reports something after this call. */
   readonly news: () => Promise<void>;
 }
 
@@ -72,13 +72,15 @@ async function* changesOf(
     for (let team = first; !signal.aborted; team = authorize(await store.team(first.slug), caller)) {
       const operation = await advancedOperation(servers, team, id, progress.latest()?.progress);
       progress.follow(team, operation);
+      // Taken before the view: what the hub reports while the event is sent is not missed.
+      const news = progress.news();
       const view = operationView(operation, progress.latest());
       const data = JSON.stringify(view);
       if (data !== sent) yield { event: 'operation', data: view };
       sent = data;
       if (operation.outcome !== null) return;
       const pause = wait(pollEveryMs, undefined, { signal }).catch(() => undefined);
-      await Promise.race([pause, progress.news()]);
+      await Promise.race([pause, news]);
     }
   } finally {
     ended.abort();
