@@ -461,7 +461,7 @@ describe('a simulated notebook server', () => {
       ['PUT', 'team-a/users/played', { busy: true }, 400, /^The body is /],
       ['PUT', 'team-a/users/played', { lastActivityAt: 'soon' }, 400, /^The body is /],
       ['PUT', 'team-a/users/played', undefined, 400, 'The body is not JSON.'],
-      ['DELETE', 'team-a/users/played', undefined, 405, 'Here are GET and PUT.'],
+      ['DELETE', 'team-a/users/played', undefined, 405, 'Use GET or PUT.'],
       ['GET', 'team-a', undefined, 404, 'Here are /_sandbox/<slug>/users/<user> and /_sandbox/clock.'],
     ] as const) {
       const answer = await control(method, path, body);
