@@ -461,8 +461,14 @@ describe('a simulated notebook server', () => {
       ['PUT', 'team-a/users/played', { busy: true }, 400, /^The body is /],
       ['PUT', 'team-a/users/played', { lastActivityAt: 'soon' }, 400, /^The body is /],
       ['PUT', 'team-a/users/played', undefined, 400, 'The body is not JSON.'],
-      ['DELETE', 'team-a/users/played', undefined, 405, 'Here are GET and PUT.'],
-      ['GET', 'team-a', undefined, 404, 'Here are /_sandbox/<slug>/users/<user> and /_sandbox/clock.'],
+      ['DELETE', 'team-a/users/played', undefined, 405, 'Use GET or PUT.'],
+      [
+        'GET',
+        'team-a',
+        undefined,
+        404,
+        'Served here: /_sandbox/<slug>/users/<user>, /_sandbox/<slug>/hub and /_sandbox/clock.',
+      ],
     ] as const) {
       const answer = await control(method, path, body);
       assert.equal(answer.status, status, path);
@@ -475,7 +481,7 @@ describe('a simulated notebook server', () => {
       status: 409,
       body: { message: 'The server of played is not running.' },
     });
-    assert.throws(() => simulated.hubs.setBusy('team-a', user, true), /does not run/);
+    assert.throws(() => simulated.hubs.setBusy('team-a', user, true), /is not running/);
   });
 
   it('simulated server: is refused when too many start at once', async () => {
