@@ -1,21 +1,21 @@
-/** How a piece of work ended: done until something changes, or to be looked at again after a while. */
+/** The result of a reconcile: done until something changes, or to be repeated after a delay. */
 export type Outcome = { readonly againMs: number } | undefined;
 
 export interface WorkQueue {
-  /** Looks at this key soon; asked for several times before that, it is looked at once. */
+  /** Queues a key; a key that is already queued is reconciled once. */
   add(key: string): void;
-  /** Ends the looks that are running, by their signal, and starts no other. */
+  /** Aborts running reconciles by their signal, and starts no others. */
   close(): Promise<void>;
 }
 
 const retryMs = 500;
 
 /**
- * Level-triggered work as a Kubernetes controller does it: never two looks at one key at a time, another one when
- * the key was added during a look, and again after a failure.
+ * A level-triggered work queue as in Kubernetes controllers: one reconcile per key at a time, another one when
+ * the key was added meanwhile, and a retry after a failure.
  */
 export const startWorkQueue = (
-  look: (key: string, signal: AbortSignal) => Promise<Outcome>,
+  reconcile: (key: string, signal: AbortSignal) => Promise<Outcome>,
   onFailure: (key: string, error: unknown) => void,
 ): WorkQueue => {
   const stop = new AbortController();
@@ -33,7 +33,7 @@ export const startWorkQueue = (
 
   const run = async (key: string): Promise<void> => {
     try {
-      const outcome = await look(key, stop.signal);
+      const outcome = await reconcile(key, stop.signal);
       if (outcome !== undefined && !stop.signal.aborted) later(key, outcome.againMs);
     } catch (error) {
       if (stop.signal.aborted) return;

@@ -70,13 +70,13 @@ const statusOf = (deployment: KubeObject, pods: readonly KubeObject[], hash: str
         available ? 'MinimumReplicasAvailable' : 'MinimumReplicasUnavailable',
         `Deployment ${available ? 'has' : 'does not have'} minimum availability.`,
       ),
-      // The deadline is over as soon as a pod crashes: nobody wants to wait ten minutes here.
+      // Simplified: the deadline is exceeded as soon as a pod crashes, instead of after ten minutes.
       conditionOf(
         deployment,
         'Progressing',
         !stuck,
         stuck ? 'ProgressDeadlineExceeded' : 'NewReplicaSetAvailable',
-        stuck ? 'The pod has not become ready in time.' : 'The pods are as asked for.',
+        stuck ? 'The pod has not become ready in time.' : 'The pods match the template.',
       ),
     ],
   };
@@ -112,7 +112,7 @@ export const startDeployments = ({
     return all.filter((pod) => ownersOf(pod).some((owner) => owner.uid === uidOf(deployment)));
   };
 
-  const look = async (key: string): Promise<undefined> => {
+  const reconcile = async (key: string): Promise<undefined> => {
     const [namespace = '', name = ''] = key.split('/');
     const deployment = await client.get('deployments', namespace, name);
     if (deployment === undefined || isBeingDeleted(deployment)) return;
@@ -142,7 +142,7 @@ export const startDeployments = ({
     if (!same) await client.patch('deployments', namespace, name, { status }, { subresource: 'status' });
   };
 
-  const queue = startWorkQueue(look, (key, error) => onFailure(`Deployment ${key}`, error));
+  const queue = startWorkQueue(reconcile, (key, error) => onFailure(`Deployment ${key}`, error));
   const stops = [
     client.watch('deployments', {}, (type, deployment) => {
       if (type !== 'DELETED') queue.add(`${namespaceOf(deployment)}/${nameOf(deployment)}`);

@@ -49,7 +49,7 @@ export const recordEvent = async (
       reportingInstance: '',
     });
   } catch (error) {
-    // A namespace that is going takes nothing new, and nobody waits for this.
+    // A terminating namespace accepts nothing new, and events are best effort.
     if (!(error instanceof ApiError) || (error.code !== 403 && error.code !== 404)) throw error;
   }
 };

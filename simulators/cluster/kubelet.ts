@@ -12,7 +12,7 @@ import { type Room, whyUnschedulable } from './scheduling.ts';
 const node = 'sandbox';
 const oldEventsEveryMs = 600_000;
 
-/** The kubelet's longest pause between two tries to pull an image. */
+/** The kubelet's longest pause between two attempts to pull an image. */
 const longestBackOffMs = 300_000;
 
 export interface KubeletOptions {
@@ -21,7 +21,7 @@ export interface KubeletOptions {
   readonly podReadyMs?: number;
   /** How long a pod takes to stop once it is deleted. */
   readonly podStopMs?: number;
-  /** Whether this image can be had; asked at every try to pull it. Every one can, when left out. */
+  /** Whether this image can be pulled; called at every attempt. Default: every image can. */
   readonly pullable?: (image: string) => boolean;
   /** The pause after the first failed pull; it doubles with each one, up to five minutes. */
   readonly pullBackOffMs?: number;
@@ -41,13 +41,13 @@ const waitsFor = (pod: KubeObject, reason: string): boolean =>
     (container) => at(container, 'state', 'waiting', 'reason') === reason,
   );
 
-/** Whether a container of it ends again and again. */
+/** Whether one of its containers is in a crash loop. */
 export const isCrashing = (pod: KubeObject): boolean =>
   !isBeingDeleted(pod) && waitsFor(pod, 'CrashLoopBackOff');
 
 /**
- * Plays the scheduler, the kubelet and the volume provisioner: pods get a node, become ready after a while and are
- * gone a while after they were deleted; volume claims are bound. What happens to a pod is told by Events as well.
+ * Simulates the scheduler, the kubelet and the volume provisioner: pods get a node, become ready after a while and are
+ * gone a while after they were deleted; volume claims are bound. Events report what happens to a pod.
  */
 export const startKubelet = ({
   client,
@@ -69,7 +69,7 @@ export const startKubelet = ({
   const pulls = new Map<string, { image: string; failures: number; nextAt: number }>();
 
   const setStatus = async (pod: KubeObject, status: JsonMap): Promise<void> => {
-    // The uid: its name may be another pod's by now.
+    // The uid, since another pod may have the name by now.
     const patch: Json = { metadata: { uid: uidOf(pod) }, status };
     await client.patch('pods', namespaceOf(pod), nameOf(pod), patch, { subresource: 'status' });
   };
@@ -166,7 +166,7 @@ export const startKubelet = ({
     return undefined;
   };
 
-  const look = async (key: string): Promise<Outcome> => {
+  const reconcile = async (key: string): Promise<Outcome> => {
     const [namespace = '', name = ''] = key.split('/');
     const pod = await client.get('pods', namespace, name);
     if (pod === undefined) return undefined;
@@ -198,7 +198,7 @@ export const startKubelet = ({
     );
   };
 
-  const queue = startWorkQueue(look, (key, error) => onFailure(`Pod ${key}`, error));
+  const queue = startWorkQueue(reconcile, (key, error) => onFailure(`Pod ${key}`, error));
   const forgetOldEvents = (): void => {
     removeOldEvents(client).catch((error: unknown) => onFailure('Old events', error));
   };

@@ -39,13 +39,13 @@ export const waitingStatus = (pod: KubeObject, why: (image: string) => JsonMap, 
   }),
 });
 
-/** An address of its own for each pod, the same at every look. */
+/** An address for each pod, always the same one. */
 const addressOf = (pod: KubeObject): string => {
   const [high = 0, low = 0] = createHash('sha256').update(uidOf(pod)).digest();
   return `10.244.${high}.${low}`;
 };
 
-/** The status of a pod whose containers have been started; they run, or end again and again. */
+/** The status of a pod whose containers have been started; they run, or are in a crash loop. */
 export const startedStatus = (pod: KubeObject, works: boolean, now: string): JsonMap => {
   const state: JsonMap = works
     ? { running: { startedAt: now } }
@@ -69,6 +69,6 @@ export const startedStatus = (pod: KubeObject, works: boolean, now: string): Jso
 export const imagesOf = (pod: KubeObject): readonly string[] =>
   asList(at(pod, 'spec', 'containers')).map((container) => asText(at(container, 'image')));
 
-/** What containerd says of an image that the registry does not have. */
+/** containerd’s message for an image that the registry does not have. */
 export const pullFault = (image: string): string =>
   `rpc error: code = NotFound desc = failed to pull and unpack image "${image}": failed to resolve reference "${image}": ${image}: not found`;

@@ -9,8 +9,8 @@ export interface Room {
 }
 
 /**
- * Why a pod does not fit onto the node, in the scheduler’s words; undefined when it does. Each pod is looked at as if
- * it were alone: what the others take is not counted.
+ * Why a pod does not fit onto the node, in the scheduler’s words; undefined when it does. Each pod is judged as if
+ * it were alone: the requests of other pods are not counted.
  */
 export const whyUnschedulable = (pod: KubeObject, room: Room): string | undefined => {
   const requested = (resource: 'cpu' | 'memory'): number =>

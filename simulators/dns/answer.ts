@@ -12,7 +12,7 @@ import type { Records } from './records.ts';
 /** RFC 1035: what a client takes over UDP that says nothing else (by EDNS, RFC 6891). */
 const plainUdpBytes = 512;
 
-/** What a server sends over UDP at most, so that nothing on the way has to cut it. */
+/** The largest answer over UDP, small enough not to be fragmented. */
 const ednsUdpBytes = 1232;
 
 const edns: NonNullable<Packet['additionals']> = [
@@ -35,7 +35,7 @@ type Rcode = keyof typeof rcodes;
 /** A chain of aliases longer than this is a circle. */
 const longestChain = 8;
 
-/** What the sandbox knows: the records of a name, and how many answers it has had. */
+/** The records of a name, and how many answers it has had. */
 export interface Zone {
   records(name: string): Records | undefined;
   /** A number one higher each time that it is asked for this name. */

@@ -1,20 +1,20 @@
-/** What the DNS of the sandbox says of a name. A name with none of these exists and has no address. */
+/** The records of a name. A name without any exists and has no address. */
 export interface Records {
   readonly a?: readonly string[];
   readonly aaaa?: readonly string[];
-  /** Another name, whose records are told along. */
+  /** Another name, whose records are part of the answer. */
   readonly cname?: string;
   /** 300 unless given. */
   readonly ttlSeconds?: number;
-  /** Of the addresses only so many in one answer, and others in the next. */
+  /** How many of the addresses one answer contains; the next one contains others. */
   readonly perAnswer?: number;
 }
 
 const google: Records = { cname: 'private.googleapis.com', ttlSeconds: 300 };
 
 /**
- * The names that exist in the sandbox. Those of example.com show one thing each that happens to names; the others
- * have addresses as they had in the world. Addresses that no name has belong to nobody here.
+ * The names at the start. Those below example.com are an example of one situation each; the others
+ * have the addresses of the public DNS.
  */
 export const seed: Readonly<Record<string, Records>> = {
   'pypi.org': { a: ['151.101.0.223', '151.101.64.223', '151.101.128.223', '151.101.192.223'] },
@@ -41,5 +41,5 @@ export const seed: Readonly<Record<string, Records>> = {
   'empty.example.com': {},
 };
 
-/** Names to which the sandbox’s DNS answers SERVFAIL from the start. */
+/** Names that are answered with SERVFAIL from the start. */
 export const broken: readonly string[] = ['broken.example.com'];

@@ -5,7 +5,7 @@ import { type DecodedPacket, decode } from 'dns-packet';
 import { answerTo, type Zone } from './answer.ts';
 import { broken, type Records, seed } from './records.ts';
 
-/** `servfail`: says that it does not know. `silent`: says nothing, so that whoever asks runs out of time. */
+/** `servfail`: answers SERVFAIL. `silent`: does not answer, so the client times out. */
 export type DnsFault = 'servfail' | 'silent';
 
 export interface Query {
@@ -16,11 +16,11 @@ export interface Query {
 
 export interface Dns {
   readonly port: number;
-  /** Gives a name other records from now on; undefined: the name does not exist. */
+  /** Changes the records of a name; undefined: the name does not exist. */
   set(name: string, records: Records | undefined): void;
-  /** Every query for this name meets the fault. Answers a way to end it. */
+  /** Every query for this name meets the fault. Returns a function that ends it. */
   fail(name: string, fault?: DnsFault): () => void;
-  /** What was asked since the start, the oldest first. */
+  /** The queries since the start, the oldest first. */
   queries(): readonly Query[];
   close(): Promise<void>;
 }
@@ -28,7 +28,7 @@ export interface Dns {
 const mostQueriesKept = 10_000;
 
 /**
- * A DNS server for the sandbox, over UDP and TCP. It forwards to nobody: a name that it has not been told of does not
+ * A DNS server over UDP and TCP. It does not forward: a name that it has not been given does not
  * exist. Throws when the port is taken.
  */
 export const startDns = async ({
@@ -53,7 +53,7 @@ export const startDns = async ({
     },
   };
 
-  /** Undefined: says nothing. */
+  /** undefined: no answer. */
   const answer = (message: Buffer, over: 'udp' | 'tcp'): Buffer | undefined => {
     const query = parsed(message);
     if (query === undefined) return undefined;
@@ -71,7 +71,7 @@ export const startDns = async ({
   tcp.on('connection', (connection) => {
     connections.add(connection);
     connection.on('close', () => connections.delete(connection));
-    // A client that went away in the middle is its own business.
+    // The client closed the connection.
     connection.on('error', () => connection.destroy());
     let received = Buffer.alloc(0);
     connection.on('data', (chunk: Buffer) => {
@@ -112,7 +112,7 @@ export const startDns = async ({
 const parsed = (message: Buffer): DecodedPacket | undefined => {
   try {
     const packet = decode(message);
-    // A response is not answered: two servers would go on for ever.
+    // A response is not answered: two servers would answer each other for ever.
     return packet.flag_qr ? undefined : packet;
   } catch {
     return undefined;

@@ -9,7 +9,7 @@ export interface GoogleCall extends Call {
   readonly json: Readonly<Record<string, unknown>>;
 }
 
-/** Whose token is good for everything in the project: the product’s own. */
+/** The principal that may do everything in the project. */
 export const owner = 'owner';
 
 const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
@@ -30,7 +30,7 @@ export const jsonOf = (call: Call): Readonly<Record<string, unknown>> => {
   );
 };
 
-/** A field that is to be an object. */
+/** A field that must be an object. */
 export const recordIn = (
   value: Readonly<Record<string, unknown>>,
   field: string,
@@ -44,7 +44,7 @@ export const textIn = (value: Readonly<Record<string, unknown>>, field: string):
   return typeof found === 'string' ? found : '';
 };
 
-/** A field that is to be a map of texts. */
+/** A field that must be a map of strings. */
 export const textsIn = (
   value: Readonly<Record<string, unknown>>,
   field: string,

@@ -15,7 +15,7 @@ const statusOf = {
 
 export type Status = keyof typeof statusOf;
 
-/** What Google answers in place of what was asked for: AIP-193’s form. */
+/** An error of Google’s APIs, in the form of AIP-193. */
 export class Refusal extends Error {
   override readonly name = 'Refusal';
   readonly status: Status;
@@ -32,7 +32,7 @@ export const refusal = ({ status, message, details }: Refusal): Answer =>
     error: { code: statusOf[status], message, status, ...(details.length > 0 && { details }) },
   });
 
-/** What Google answers to who lacks a permission, and to who asks for what does not exist and may not know. */
+/** The error for a missing permission, and for a missing resource that the caller may not know about. */
 export const denied = (permission: string, resource: string): Refusal =>
   new Refusal(
     'PERMISSION_DENIED',
@@ -47,7 +47,7 @@ export const denied = (permission: string, resource: string): Refusal =>
     ],
   );
 
-/** Requests in a minute are used up. */
+/** The quota of requests per minute is exhausted. */
 export const quotaRefusal = (service: string, metric: string): Refusal =>
   new Refusal(
     'RESOURCE_EXHAUSTED',

@@ -15,8 +15,8 @@ export interface MetadataServer {
 }
 
 /**
- * GKE’s metadata server as one pod sees it (Workload Identity): gives tokens of the pod’s Google service account, as
- * long as IAM lets its Kubernetes one have them. `token` answers that, or undefined when IAM says no.
+ * GKE’s metadata server as one pod sees it (Workload Identity): issues tokens of the pod’s Google service account, as
+ * long as IAM allows its Kubernetes service account. `token` returns one, or undefined when IAM refuses.
  */
 export const startMetadata = async (
   options: Workload & {

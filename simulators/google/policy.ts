@@ -2,9 +2,9 @@ import { createHash } from 'node:crypto';
 import { Refusal } from './errors.ts';
 import type { Binding, Policy } from './state.ts';
 
-/** Who exists, as far as a policy may name them. */
+/** The principals that a policy may name. */
 export interface Principals {
-  /** Why Google refuses this member, as it says it; undefined when it takes it. */
+  /** Google’s message that refuses this member; undefined when it is accepted. */
   refusalOf(member: string): Refusal | undefined;
 }
 
@@ -101,7 +101,7 @@ export const replaced = (
   return { bindings, etag: newEtag(), ...(auditConfigs.length > 0 && { auditConfigs }) };
 };
 
-/** A policy as `getIamPolicy` shows it: who asks for an older version sees names in place of conditions. */
+/** A policy as `getIamPolicy` shows it: older versions contain names in place of conditions. */
 export const shown = (policy: Policy, requestedVersion: number): object => {
   const isConditional = policy.bindings.some(({ condition }) => condition !== undefined);
   if (!isConditional) return { version: 1, ...policy };
@@ -137,7 +137,7 @@ const permissions: Readonly<Record<string, readonly string[]>> = {
   'roles/iam.serviceAccountTokenCreator': ['iam.serviceAccounts.getAccessToken'],
 };
 
-/** Whether the policy gives the permission. Conditions are not evaluated: a conditional binding gives nothing here. */
+/** Whether the policy grants the permission. Conditions are not evaluated: a conditional binding grants nothing. */
 export const allows = (policy: Policy, principal: string, permission: string): boolean =>
   policy.bindings.some(
     ({ role, members, condition }) =>

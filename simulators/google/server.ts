@@ -11,8 +11,8 @@ import { secretManager } from './secret-manager.ts';
 import { type Account, type Policy, type Secret, State } from './state.ts';
 
 /**
- * What happens in place of an answer. `hang`: none comes. `reset`: the connection ends and nothing was done. `lost`:
- * it is done, and then the connection ends. `garbage`: 200 with a page of HTML. `quota`: too many requests.
+ * What happens instead of an answer. `hang`: none comes. `reset`: the connection ends and nothing was done. `lost`:
+ * the request takes effect, then the connection ends. `garbage`: 200 with a page of HTML. `quota`: too many requests.
  */
 export type Fault =
   | 'hang'
@@ -25,7 +25,7 @@ export type Fault =
 export interface GoogleRequest {
   readonly method: string;
   readonly path: string;
-  /** `owner`, a principal, or undefined for nobody. */
+  /** `owner`, a principal, or undefined for an anonymous caller. */
   readonly caller: string | undefined;
 }
 
@@ -37,38 +37,38 @@ export interface Google {
   calls(): readonly GoogleRequest[];
   /**
    * From now on requests whose `METHOD path` matches meet the fault: the first `after` of them do not, then at most
-   * `times`. Answers a way to end it.
+   * `times`. Returns a function that ends it.
    */
   fault(
     request: RegExp,
     fault: Fault,
     options?: { readonly after?: number; readonly times?: number },
   ): () => void;
-  /** Runs right before such a request is answered, once: what somebody else does in that moment. */
+  /** Runs once, right before such a request is answered: a concurrent change. */
   before(request: RegExp, act: () => void): void;
   readonly policies: {
     secret(id: string): Policy | undefined;
     account(email: string): Policy | undefined;
-    /** Somebody else changes a policy in between. */
+    /** A concurrent change of a policy. */
     changeSecret(id: string, change: (bindings: Policy['bindings']) => Policy['bindings']): void;
     changeAccount(email: string, change: (bindings: Policy['bindings']) => Policy['bindings']): void;
   };
   readonly principals: {
-    /** Google knows no such address. */
+    /** The address does not exist at Google. */
     unknown(address: string): void;
-    /** The organisation’s policy does not let it in. */
+    /** The organisation’s policy refuses the address. */
     forbid(address: string): void;
     known(address: string): void;
-    /** From now on accounts are known to policies only from the n-th time on that they are named. */
+    /** Policies know a new account only from the n-th time that it is named: eventual consistency. */
     spreadSlowly(times: number): void;
   };
   readonly quotas: { serviceAccounts: number };
   secret(id: string): Secret | undefined;
   account(email: string): Account | undefined;
-  /** What somebody else has made. */
+  /** Creates something from outside. */
   putSecret(id: string, labels: Readonly<Record<string, string>>): void;
   putAccount(email: string, description: string): void;
-  /** A token of this account or person, as if they had signed in. */
+  /** A token of this account or user, as after signing in. */
   tokenFor(email: string): string;
   /** A pod’s metadata server. Closed with this one. */
   metadataFor(workload: Workload): Promise<MetadataServer>;
@@ -77,13 +77,13 @@ export interface Google {
 
 const page = '<!doctype html><title>Sorry</title>';
 
-/** The token that our own adapters show a simulator; it may do everything. */
+/** The token of the project’s owner, which may do everything. */
 const ownToken = 'local';
 const tokenSeconds = 3600;
 
 /**
- * Plays Secret Manager, IAM and IAM credentials of one Google Cloud project at one address: their paths do not
- * overlap. Policies decide who may do what; what is there is kept in `file`. A service account’s token is answered, as
+ * Simulates Secret Manager, IAM and IAM credentials of one Google Cloud project at one address: their paths do not
+ * overlap. Policies decide about access; the state is kept in `file`. A service account’s token is answered, as
  * by a metadata server, at `/computeMetadata/v1/instance/service-accounts/<e-mail>/token`.
  */
 export const startGoogle = async (
@@ -333,6 +333,6 @@ export const startGoogle = async (
   };
 };
 
-/** JSON: the hosts that are played, each with the address of the simulator. */
+/** JSON: the simulated hosts, each with the address of the simulator. */
 export const googleEndpoints = (url: string): string =>
   JSON.stringify({ 'secretmanager.googleapis.com': url, 'iam.googleapis.com': url });

@@ -8,7 +8,7 @@ export interface Release {
   readonly namespace: string;
   readonly chartVersion: string;
   readonly values: JsonMap;
-  /** Tokens that the chart makes once and then keeps, by key of Secret `hub`; base64. */
+  /** Tokens that the chart generates once and then keeps, by key of Secret `hub`; base64. */
   readonly kept: JsonMap;
 }
 
@@ -19,7 +19,7 @@ const digest = (value: Json): string => createHash('sha256').update(JSON.stringi
 const base64 = (text: string): string => Buffer.from(text).toString('base64');
 
 /**
- * What Zero to JupyterHub 4.4 puts into the namespace, as far as anything outside the hub looks at it: its names,
+ * The objects of Zero to JupyterHub 4.4 as far as anything outside the hub depends on them: names,
  * labels, mounts, policies, and the checksums by which every change of a value restarts the hub.
  */
 export const renderChart = (release: Release): KubeObject[] => {
@@ -219,7 +219,7 @@ const dnsPorts: JsonMap[] = [
 
 const privateRanges = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16'];
 
-/** The chart’s own policies. What they let out is added to what ours let out: policies only ever open. */
+/** The chart’s own policies. Policies are additive, so their allowed egress is added to that of others. */
 const networkPolicies = (
   values: JsonMap,
   object: MakeObject,
@@ -284,7 +284,7 @@ const networkPolicies = (
   ];
 };
 
-/** `egressAllowRules`: each is on unless it is switched off. */
+/** `egressAllowRules`: each is enabled unless the values disable it. */
 const allowed = (settings: JsonMap): JsonMap[] => {
   const rules = asMap(settings.egressAllowRules);
   const isOn = (rule: string): boolean => rules[rule] !== false;

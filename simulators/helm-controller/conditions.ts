@@ -7,7 +7,7 @@ export interface Verdict {
   readonly message: string;
 }
 
-/** The conditions of a HelmRelease while it is worked on; each mark is made for one generation. */
+/** The conditions of a HelmRelease during a reconcile, for one generation. */
 export class Conditions {
   readonly #list: JsonMap[];
   readonly #generation: number;

@@ -40,7 +40,7 @@ export interface HelmControllerOptions {
   readonly onFailure?: (what: string, error: unknown) => void;
 }
 
-/** One HelmRelease under work: what was read, and the status as it shall be written. */
+/** A HelmRelease during a reconcile: what was read, and the status to write. */
 interface Work {
   readonly object: KubeObject;
   readonly wish: Wish;
@@ -51,8 +51,8 @@ interface Work {
 }
 
 /**
- * Plays Flux’s helm-controller and Helm: installs, upgrades, rolls back and uninstalls the
- * chart that a HelmRelease names, and says so by its conditions. A change of metadata alone does nothing.
+ * Simulates Flux’s helm-controller and Helm: installs, upgrades, rolls back and uninstalls the
+ * chart that a HelmRelease names, and reports it in its conditions. A change of metadata alone does nothing.
  */
 export const startHelmController = ({
   client,
@@ -73,7 +73,7 @@ export const startHelmController = ({
     );
   };
 
-  /** Until the release’s deployments serve; answers the ones that do not when there is no hope or no time left. */
+  /** Waits until the release’s deployments are available; returns those that are not when they have failed or time is up. */
   const waitForPods = async ({ owner, wish, signal }: Work): Promise<readonly string[]> => {
     const deadline = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
     for (;;) {
@@ -92,7 +92,7 @@ export const startHelmController = ({
     }
   };
 
-  /** One Helm action; answers why it failed, undefined when it did not. */
+  /** One Helm action; returns why it failed, undefined when it succeeded. */
   const helm = async (work: Work, action: string, release: StoredRelease): Promise<string | undefined> => {
     const { object, owner, wish, signal } = work;
     await sleep(actionMs, undefined, { signal });
@@ -217,7 +217,7 @@ export const startHelmController = ({
     const timeout = asText(at(work.object, 'spec', 'timeout')) || '5m0s';
     const message = `Running '${step.run}' action with timeout of ${timeout}`;
     work.conditions.reconciling('Progressing', message);
-    // Only a new try is news about readiness; a remediation leaves the failure in view.
+    // Only a new attempt changes readiness; a remediation keeps the failure visible.
     const isTry = step.run === 'install' || step.run === 'upgrade';
     if (isTry) work.conditions.set('Ready', { status: 'Unknown', reason: 'Progressing', message });
     await write(work);
@@ -246,7 +246,7 @@ export const startHelmController = ({
     });
   };
 
-  const look = async (key: string, signal: AbortSignal): Promise<Outcome> => {
+  const reconcile = async (key: string, signal: AbortSignal): Promise<Outcome> => {
     const [namespace = '', name = ''] = key.split('/');
     const object = await client.get('helmreleases', namespace, name);
     if (object === undefined) return undefined;
@@ -317,7 +317,7 @@ export const startHelmController = ({
     return { againMs: 0 };
   };
 
-  /** What a rollback left is what is wanted now: the release counts as upgraded. */
+  /** The rollback’s result is the desired state now, so the release counts as upgraded. */
   const released = ({ wish, status, conditions }: Work): void => {
     const [latest] = historyOf(status);
     conditions.delete('Remediated');
@@ -328,7 +328,7 @@ export const startHelmController = ({
     });
   };
 
-  const queue = startWorkQueue(look, (key, error) => onFailure(`HelmRelease ${key}`, error));
+  const queue = startWorkQueue(reconcile, (key, error) => onFailure(`HelmRelease ${key}`, error));
   const stops = [
     client.watch('helmreleases', {}, (type, object) => {
       if (type !== 'DELETED') queue.add(`${namespaceOf(object)}/${nameOf(object)}`);

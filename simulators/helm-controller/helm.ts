@@ -6,13 +6,13 @@ import { isBeingDeleted, type KubeObject, nameOf, withMetadata } from '../kubern
 import { renderChart } from './chart.ts';
 import type { Wish } from './release.ts';
 
-/** Whose objects they are: Flux marks what a HelmRelease has installed. */
+/** The HelmRelease that owns objects: Flux labels what it has installed. */
 export interface Owner {
   readonly name: string;
   readonly namespace: string;
 }
 
-/** What the chart is made of, in the order in which Helm takes it away. */
+/** The chart’s kinds, in the order in which Helm deletes them. */
 const chartKinds = [
   'ingresses',
   'deployments',
@@ -31,7 +31,7 @@ interface Part {
   readonly object: KubeObject;
 }
 
-/** What a release version was made of: enough to roll back to it. */
+/** The content of a release version: enough to roll back to it. */
 export interface StoredRelease {
   readonly chartVersion: string;
   readonly values: JsonMap;
@@ -110,7 +110,7 @@ const installed = async (client: Client, owner: Owner, namespace: string): Promi
 
 const hex64 = (): string => Buffer.from(randomBytes(32).toString('hex')).toString('base64');
 
-/** Tokens that the chart makes at the first install and looks up ever after. */
+/** Tokens that the chart generates at the first install and looks up afterwards. */
 const keptTokens = async (client: Client, namespace: string, values: JsonMap): Promise<JsonMap> => {
   const secret = await client.get('secrets', namespace, 'hub');
   const before = asMap(at(secret, 'data'));
@@ -124,7 +124,7 @@ const keptTokens = async (client: Client, namespace: string, values: JsonMap): P
   return Object.fromEntries(keys.map((key) => [key, before[key] ?? hex64()]));
 };
 
-/** Makes the release’s objects as the values say, and takes away what an earlier version had and this has not. */
+/** Applies the release’s objects, and deletes those of an earlier version that this one lacks. */
 export const applyRelease = async (
   client: Client,
   owner: Owner,
@@ -158,7 +158,7 @@ const withPodAnnotations = (values: JsonMap, annotations: JsonMap): JsonMap => {
   return { ...values, hub: { ...hub, annotations: { ...asMap(hub.annotations), ...annotations } } };
 };
 
-/** Removes the release’s objects and Helm’s records of it. What KubeSpawner made is not Helm’s, so it stays. */
+/** Removes the release’s objects and Helm’s records of it. What KubeSpawner created is not Helm’s, so it stays. */
 export const uninstallRelease = async (
   client: Client,
   owner: Owner,
@@ -175,13 +175,13 @@ export const uninstallRelease = async (
 };
 
 export interface Wait {
-  /** The deployments that do not serve yet, as Helm's wait words it. */
+  /** The deployments that are not available yet, as Helm's wait words it. */
   readonly missing: readonly string[];
-  /** One of them never will. */
+  /** One of them has failed. */
   readonly hopeless: boolean;
 }
 
-/** Where the release's deployments stand. */
+/** The state of the release's deployments. */
 export const lookAtPods = async (client: Client, owner: Owner, namespace: string): Promise<Wait> => {
   const labelSelector = selector(ownerLabels(owner));
   const deployments = await client.list('deployments', { namespace, labelSelector });

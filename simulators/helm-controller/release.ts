@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { asList, asMap, asText, at, isMap, type Json, type JsonMap } from '../kubernetes/json.ts';
 import { type KubeObject, nameOf, namespaceOf } from '../kubernetes/object.ts';
 
-/** What a HelmRelease asks for, as far as it decides what happens. */
+/** The part of a HelmRelease that decides what happens. */
 export interface Wish {
   readonly release: string;
   readonly namespace: string;
@@ -94,7 +94,7 @@ const remediationOf = (object: KubeObject, status: JsonMap, action: 'install' | 
   };
 };
 
-/** Retries below zero are without end. */
+/** Negative retries are unlimited. */
 const isExhausted = ({ retries, failures }: Remediation): boolean => retries >= 0 && failures > retries;
 
 const givenUp = (status: JsonMap, failures: number): Step => ({
@@ -104,8 +104,8 @@ const givenUp = (status: JsonMap, failures: number): Step => ({
 });
 
 /**
- * Decides as helm-controller’s atomic release does: from what is installed and what was tried, the next action.
- * `forced`: a force request that was not handled yet.
+ * Decides the next action as helm-controller’s atomic release: from what is installed and what was attempted.
+ * `forced`: a force request that has not been handled.
  */
 export const nextStep = (object: KubeObject, status: JsonMap, forced: boolean): Step => {
   const wish = wishOf(object);
@@ -121,7 +121,7 @@ export const nextStep = (object: KubeObject, status: JsonMap, forced: boolean): 
   if (latest.status === 'failed') {
     const action = status.lastAttemptedReleaseAction === 'install' ? 'install' : 'upgrade';
     const remediation = remediationOf(object, status, action);
-    // No failure on the books: what was asked for has changed since.
+    // No failure is counted: the desired state has changed since.
     if (remediation.failures === 0) return { run: 'upgrade' };
     if (isExhausted(remediation) && !remediation.remediateLast) {
       return forced ? { run: 'upgrade' } : givenUp(status, remediation.failures);
@@ -150,7 +150,7 @@ const annotations = {
   reset: 'reconcile.fluxcd.io/resetAt',
 } as const;
 
-/** What somebody asks of Flux by annotations: each is heard once, force and reset only with requestedAt’s token. */
+/** Requests by annotation: each is handled once, force and reset only with the token of requestedAt. */
 export const requestsOf = (object: KubeObject, status: JsonMap) => {
   const marks = asMap(object.metadata.annotations);
   const token = asText(marks[annotations.reconcile]);
@@ -165,7 +165,7 @@ export const requestsOf = (object: KubeObject, status: JsonMap) => {
   };
 };
 
-/** Failures count against what was asked for then: another wish, or a reset, starts at none. */
+/** Failures count for one desired state: a change of it, or a reset, starts at zero. */
 export const mustForgetFailures = (object: KubeObject, status: JsonMap, reset: boolean): boolean => {
   const wish = wishOf(object);
   return (

@@ -7,7 +7,7 @@ const form = 'servers must be a dict of the form {server_name: {last_activity: t
 const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-/** An instant as people report it; without a zone it is UTC. Throws Refused. */
+/** A reported instant; without a time zone it is UTC. Throws Refused. */
 const instantOf = (value: unknown, now: number): string => {
   const text = typeof value === 'string' ? value : '';
   const time = Date.parse(/(?:Z|[+-]\d{2}:?\d{2})$/i.test(text) ? text : `${text}Z`);
@@ -22,7 +22,7 @@ const instantOf = (value: unknown, now: number): string => {
 const isLater = (instant: string, than: string | null): boolean =>
   than === null || Date.parse(instant) > Date.parse(than);
 
-/** Takes a report of activity, which moves forward only. */
+/** Records reported activity, which only moves forward. */
 export const reportActivity = (call: Call, name: string): Answer => {
   needs(call, ['users:activity'], name);
   const { database, now } = call.hub;

@@ -1,9 +1,9 @@
-/** What a hub answers to a request of its REST API. */
+/** An answer of a hub. */
 export interface Answer {
   readonly status: number;
   readonly body?: unknown;
   readonly headers?: Readonly<Record<string, string>>;
-  /** Sent as it comes, in place of a body. */
+  /** Sent part by part, instead of a body. */
   readonly stream?: (signal: AbortSignal) => AsyncIterable<string>;
 }
 
@@ -35,7 +35,7 @@ async function* once(part: string): AsyncGenerator<string> {
   yield part;
 }
 
-/** Plain text, or another kind of text. */
+/** Text of any media type. */
 export const text = (status: number, content: string, type = 'text/plain; charset=utf-8'): Answer => ({
   status,
   headers: { 'content-type': type },

@@ -20,7 +20,7 @@ export interface Call {
   readonly query: URLSearchParams;
   readonly accept: string;
   readonly body: string;
-  /** What the client called this hub. */
+  /** The origin that the client used. */
   readonly origin: string;
   readonly caller: Caller | undefined;
 }
@@ -28,7 +28,7 @@ export interface Call {
 export const isExpired = ({ expiresAt }: TokenRow, now: number): boolean =>
   expiresAt !== null && Date.parse(expiresAt) <= now;
 
-/** Whose token this is; undefined when it is nobody’s, or has expired. */
+/** The owner of the token; undefined for an unknown or expired one. */
 export const callerOf = (hub: HubProcess, authorization: string | undefined): Caller | undefined => {
   const [, token = ''] = /^(?:token|bearer)\s+(\S+)$/i.exec(authorization ?? '') ?? [];
   const service = hub.services.find((one) => one.token === token);
@@ -39,8 +39,8 @@ export const callerOf = (hub: HubProcess, authorization: string | undefined): Ca
 };
 
 /**
- * JupyterHub’s `needs_scope`: one of these scopes, for this user where there is one. Throws Refused. Whoever holds one
- * of them for somebody else is not told whether this user exists.
+ * JupyterHub’s `needs_scope`: one of these scopes, on this user if given. Throws Refused. A caller with the scope on
+ * another user gets 404, which does not reveal whether this user exists.
  */
 export const needs = ({ caller }: Pick<Call, 'caller'>, anyOf: readonly string[], user?: string): Caller => {
   if (caller === undefined) throw new Refused(403, 'Missing or invalid credentials.');

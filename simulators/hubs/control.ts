@@ -4,7 +4,7 @@ import type { Answer } from './answer.ts';
 import type { Notebooks } from './notebooks.ts';
 import type { HubProcess } from './process.ts';
 
-/** There is no such hub, user or running server; the message says which. */
+/** The hub, user or running server does not exist; the message names it. */
 export class NotThere extends Error {
   readonly status: 404 | 409;
   constructor(status: 404 | 409, message: string) {
@@ -15,11 +15,11 @@ export class NotThere extends Error {
 
 /** What can be set of a user’s server. Instants are ISO 8601. */
 export interface ServerSettings {
-  /** When it was last used; unlike a report to the hub it may move back. */
+  /** When it was last used; unlike a report to the hub, this may move back. */
   readonly lastActivityAt?: string;
-  /** When it was started; it has to run. */
+  /** When it was started; the server must be running. */
   readonly startedAt?: string;
-  /** Whether a kernel of it computes; it has to run. */
+  /** Whether its kernel is busy; the server must be running. */
   readonly busyKernel?: boolean;
 }
 
@@ -34,7 +34,7 @@ const Body = Type.Object(
   { additionalProperties: false, minProperties: 1 },
 );
 
-/** Sets what a user’s server is said to be doing. Throws NotThere. */
+/** Sets the activity of a user’s server. Throws NotThere. */
 export const setServer = (
   hub: HubProcess,
   notebooks: Notebooks,
@@ -49,7 +49,7 @@ export const setServer = (
   if (busyKernel !== undefined) notebooks.setBusy(hub.slug, user, busyKernel);
   if (startedAt !== undefined) hub.database.change(user, { server: { started: startedAt } });
   if (lastActivityAt === undefined) return;
-  // What the proxy has seen already is not to come on top.
+  // Discard what the proxy has seen, or the hub would collect it later.
   notebooks.takeActivity(hub.slug, user);
   hub.database.change(user, { lastActivity: lastActivityAt, server: { lastActivity: lastActivityAt } });
 };
@@ -57,12 +57,12 @@ export const setServer = (
 const refusal = (status: number, message: string): Answer => ({ status, body: { message } });
 
 /**
- * What people in the sandbox play with, besides what a hub has:
+ * Controls a user’s server by hand, which a real hub does not offer:
  *
  *     curl -X PUT localhost:8082/_sandbox/team-a/users/kari@example.com -d '{"busyKernel": true}'
  *
- * sets any of `lastActivityAt`, `startedAt` and `busyKernel` of a user’s server and answers what holds then, as GET
- * does. 400, 404 and 409 say in a sentence what is wrong.
+ * sets any of `lastActivityAt`, `startedAt` and `busyKernel` and answers the resulting state, as GET does. 400, 404 and
+ * 409 come with a message.
  */
 export const answerControl = (
   hub: HubProcess | undefined,
@@ -147,7 +147,7 @@ const parsed = (text: string): unknown => {
 /**
  *     curl localhost:8082/_sandbox/clock -d '{"advanceSeconds": 7200}'
  *
- * moves the clock of the whole sandbox forward, and answers what time it is then. Tokens age with it.
+ * moves the clock of all simulators forward and answers the new time. Tokens age too.
  */
 export const answerClock = async (
   { method, body }: { readonly method: string; readonly body: string },

@@ -1,6 +1,6 @@
-/** How a platform’s hubs differ from plain Zero to JupyterHub ones. Left out: they do not. */
+/** How a platform’s hubs differ from a plain Zero to JupyterHub installation. Each option left out means no difference. */
 export interface HubConventions {
-  /** The label of a namespace that says below which path its hub is served. Default: below the namespace’s name. */
+  /** The namespace label whose value is the path of the hub. Default: the path is the namespace’s name. */
   readonly slugLabel?: string;
   /** The hubs read KubeSpawner profiles from files. Default: every start uses the chart’s values alone. */
   readonly profiles?: ProfileConvention;

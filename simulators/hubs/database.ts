@@ -2,16 +2,16 @@ import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import type { Json } from '../kubernetes/json.ts';
 
-/** What the hub knows of a user’s default server whether it runs or not. Instants are ISO 8601 UTC. */
+/** A user’s default server, running or not. Instants are ISO 8601 UTC. */
 export interface ServerRow {
-  /** What the last start was asked for; null before the first one. */
+  /** The options of the last start; null before the first one. */
   readonly options: Json;
   readonly lastActivity: string | null;
-  /** null while it does not run. */
+  /** null while it is stopped. */
   readonly started: string | null;
-  /** It runs, or is on its way up or down. */
+  /** It is running, starting or stopping. */
   readonly active: boolean;
-  /** Of the token that the server itself has; null while it does not run. */
+  /** The id of the server’s own token; null while it is stopped. */
   readonly token: number | null;
 }
 
@@ -26,7 +26,7 @@ export interface UserRow {
 export interface TokenRow {
   readonly id: number;
   readonly user: string;
-  /** The hub cannot tell a token again. */
+  /** Only the hash is stored, so a token cannot be shown again. */
   readonly sha256: string;
   readonly scopes: readonly string[];
   readonly note: string;
@@ -64,7 +64,7 @@ export class HubDatabase {
     for (const token of stored.tokens ?? []) this.#tokens.set(token.sha256, token);
   }
 
-  /** In the order in which they were made. */
+  /** In order of creation. */
   get users(): readonly UserRow[] {
     return [...this.#users.values()];
   }
@@ -130,8 +130,8 @@ export class HubDatabase {
 }
 
 /**
- * The hubs’ databases. Each lives on a volume claim and goes with it, so it is known by the claim’s uid and
- * survives restarts of the hub and of the sandbox.
+ * The hubs’ databases. Each is stored on a volume claim and deleted with it, so its key is the claim’s uid, and it
+ * survives restarts of the hub and of the simulator.
  */
 export class HubDatabases {
   readonly #file: string | undefined;
@@ -145,7 +145,7 @@ export class HubDatabases {
     for (const [claim, tables] of Object.entries(stored)) this.#open(claim, tables);
   }
 
-  /** The database on this claim, which is empty at first. */
+  /** The database on this claim; a new one is empty. */
   of(claim: string): HubDatabase {
     return this.#databases.get(claim) ?? this.#open(claim, {});
   }
@@ -154,7 +154,7 @@ export class HubDatabases {
     if (this.#databases.delete(claim)) this.#saveSoon();
   }
 
-  /** Writes what is still to be written. */
+  /** Writes pending changes. */
   close(): void {
     if (this.#isSaving) this.#save();
   }
@@ -165,7 +165,7 @@ export class HubDatabases {
     return database;
   }
 
-  /** Many changes of one moment are one write. */
+  /** Changes of one turn of the event loop are one write. */
   #saveSoon(): void {
     if (this.#isSaving || this.#file === undefined) return;
     this.#isSaving = true;

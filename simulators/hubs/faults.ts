@@ -1,22 +1,22 @@
-/** What somebody who plays with a hub has asked for, by team and user. */
+/** Failures and delays that a test or a person has requested, by hub and user. */
 export class Faults {
   readonly #failures = new Map<string, string>();
   readonly #limits = new Map<string, number>();
   readonly #holds = new Map<string, PromiseWithResolvers<void>>();
 
-  /** The next start of this server fails with this sentence. */
+  /** The next start of this server fails with this message. */
   failNextSpawn(slug: string, user: string, message: string): void {
     this.#failures.set(`${slug}/${user}`, message);
   }
 
-  /** Why the start that begins now fails; asked once for each. */
+  /** Why the start that begins now fails; each failure is answered once. */
   takeFailure(slug: string, user: string): string | undefined {
     const message = this.#failures.get(`${slug}/${user}`);
     this.#failures.delete(`${slug}/${user}`);
     return message;
   }
 
-  /** How many servers of this hub may be starting at once, in place of what its values say. */
+  /** How many servers of this hub may start at once, instead of the limit in its values. */
   limitSpawns(slug: string, limit: number): void {
     this.#limits.set(slug, limit);
   }
@@ -25,7 +25,7 @@ export class Faults {
     return this.#limits.get(slug);
   }
 
-  /** Starts, or stops, of this server stay pending from now on; the answer ends that. */
+  /** Starts, or stops, of this server stay pending until the returned function is called. */
   hold(slug: string, user: string, what: 'start' | 'stop'): () => void {
     const key = `${slug}/${user}/${what}`;
     const hold = this.#holds.get(key) ?? Promise.withResolvers<void>();
@@ -36,7 +36,7 @@ export class Faults {
     };
   }
 
-  /** Resolves when nothing holds it; rejects when the signal comes first. */
+  /** Resolves when nothing holds the server; rejects when the signal aborts first. */
   async free(slug: string, user: string, what: 'start' | 'stop', signal: AbortSignal): Promise<void> {
     const hold = this.#holds.get(`${slug}/${user}/${what}`);
     if (hold === undefined) return;

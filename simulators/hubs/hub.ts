@@ -7,9 +7,9 @@ import type { HubConventions } from './conventions.ts';
 import { expandScopes } from './scopes.ts';
 import { type HubSettings, settingsOf } from './settings.ts';
 
-/** What a hub read when it started. A token that changes afterwards means nothing to it. */
+/** What a hub read when it started. Later changes of a token have no effect. */
 export interface HubConfiguration {
-  /** The volume claim that its database lives on, by uid. */
+  /** The uid of the volume claim with its database. */
   readonly claim: string;
   readonly services: readonly Service[];
   readonly settings: HubSettings;

@@ -50,7 +50,7 @@ const bytes = (value: Json | undefined): number | undefined => {
 /** As Python prints a float. */
 const pythonFloat = (value: number): string => (Number.isInteger(value) ? `${value}.0` : String(value));
 
-/** What a notebook is told of its size. */
+/** The environment variables with the size of a notebook. */
 const sizes = (traits: JsonMap): JsonMap => {
   const cpu = (['guarantee', 'limit'] as const).flatMap((what) => {
     const value = traits[`cpu_${what}`];
@@ -71,7 +71,7 @@ const amounts = (cpu: Json | undefined, memory: Json | undefined): JsonMap => {
   };
 };
 
-/** What JupyterHub tells a notebook server about itself and its hub. */
+/** The environment that JupyterHub gives a notebook server. */
 const environmentOf = ({ user }: Spawn, traits: JsonMap, token: string): JsonMap => {
   const prefix = `/user/${escapePath(user)}/`;
   const hubApi = 'http://hub:8081/hub/api';
@@ -95,7 +95,7 @@ const environmentOf = ({ user }: Spawn, traits: JsonMap, token: string): JsonMap
   };
 };
 
-/** The traits as a profile leaves them. */
+/** The traits with a profile’s overrides applied. */
 export const withProfile = ({ settings }: Spawn, override: JsonMap): JsonMap => {
   const traits: JsonMap = { ...settings.traits };
   for (const [name, value] of Object.entries(override)) {

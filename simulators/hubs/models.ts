@@ -44,7 +44,7 @@ export const serverModel = ({ hub, caller }: Seen, { name, server }: UserRow): M
   };
 };
 
-/** What each scope lets one see of a user. */
+/** The fields of a user that each scope shows. */
 const fieldsBy: Readonly<Record<string, readonly string[]>> = {
   'read:users': ['admin', 'roles', 'groups', 'server', 'pending', 'created', 'last_activity'],
   'read:users:name': ['admin', 'user_info'],

@@ -12,8 +12,8 @@ const configMapAt = (pod: KubeObject, folder: string): string | undefined => {
 };
 
 /**
- * A ConfigMap as a pod has it mounted, which is not as it is: the kubelet writes the files when the pod starts, when
- * it sees the pod changed, and otherwise when a while has passed.
+ * A mounted ConfigMap, which lags behind the object: the kubelet writes the files when the pod starts, when
+ * the pod changes, and at intervals.
  */
 export class Mount {
   readonly #client: Client;

@@ -1,7 +1,7 @@
 import type { Client } from '../kubernetes/client.ts';
 import { type KubeObject, nameOf, namespaceOf } from '../kubernetes/object.ts';
 
-/** Waits for pods, as KubeSpawner’s reflector does: woken by their changes, decided by what is there. */
+/** Waits for pods, as KubeSpawner’s reflector: changes wake it, the current state decides. */
 export class Pods {
   readonly #client: Client;
   readonly #waiting = new Map<string, Set<() => void>>();
@@ -18,7 +18,7 @@ export class Pods {
     return this.#client.get('pods', namespace, name);
   }
 
-  /** The pod once it is as wanted; rejects with the signal’s reason when that comes first. */
+  /** The pod once it matches; rejects with the signal’s reason when that aborts first. */
   async until(
     namespace: string,
     name: string,

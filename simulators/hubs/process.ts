@@ -27,8 +27,8 @@ interface HubOptions {
 }
 
 /**
- * A hub while its pod lives: the configuration that it read at its start, its database, and its users’ servers.
- * It ends as abruptly as a process does; servers outlive it.
+ * A running hub: the configuration that it read at its start, its database, and its users’ servers.
+ * It ends as abruptly as a process; servers outlive it.
  */
 export class HubProcess {
   readonly slug: string;
@@ -41,14 +41,14 @@ export class HubProcess {
   readonly client: Client;
   readonly timings: Timings;
   readonly now: () => number;
-  /** Ends with the process; when it is frozen, too. */
+  /** Aborts when the process ends or is frozen. */
   readonly #end = new AbortController();
-  /** Ends with the process alone. */
+  /** Aborts when the process ends. */
   readonly #gone = new AbortController();
   readonly #options: HubOptions;
   readonly #mount: Mount | undefined;
   readonly #surroundings: Surroundings;
-  /** JupyterHub’s `user.spawners`: those that this process has had to do with and not forgotten. */
+  /** JupyterHub’s `user.spawners`: the servers that this process keeps in memory. */
   readonly #servers = new Map<string, UserServer>();
   readonly #timers: NodeJS.Timeout[] = [];
 
@@ -106,12 +106,12 @@ export class HubProcess {
     return Number.parseInt(this.version, 10);
   }
 
-  /** How many servers may be starting at once; 0: any number. */
+  /** How many servers may start at once; 0: no limit. */
   get spawnLimit(): number {
     return this.#options.faults.spawnLimit(this.slug) ?? this.settings.concurrentSpawnLimit;
   }
 
-  /** Ends with the process. */
+  /** Aborts when the process ends. */
   get gone(): AbortSignal {
     return this.#gone.signal;
   }
@@ -120,7 +120,7 @@ export class HubProcess {
     return this.#end.signal.aborted && !this.#gone.signal.aborted;
   }
 
-  /** The user’s server, if this process has had to do with it. */
+  /** The user’s server, if this process keeps it in memory. */
   known(user: string): UserServer | undefined {
     return this.#servers.get(user);
   }
@@ -138,7 +138,7 @@ export class HubProcess {
     return [...this.#servers.values()];
   }
 
-  /** Removes the user and, where the values say so, the home. */
+  /** Removes the user and, depending on the values, the home. */
   async removeUser({ name }: UserRow, claim: string): Promise<void> {
     if (this.settings.deleteClaims) {
       await this.client.delete('persistentvolumeclaims', this.settings.spawner.namespace, claim);
@@ -147,12 +147,12 @@ export class HubProcess {
     this.database.remove(name);
   }
 
-  /** The kubelet has looked at the pod. */
+  /** The kubelet has synchronised the pod. */
   podChanged(): void {
     if (this.#mount !== undefined) this.#keep('mount', this.#mount.sync());
   }
 
-  /** From now on it does nothing and answers nothing, until its pod is gone. */
+  /** It stops working and answering until it ends. */
   freeze(): void {
     this.#end.abort();
     for (const timer of this.#timers) clearInterval(timer);
@@ -185,7 +185,7 @@ export class HubProcess {
     this.#timers.push(timer);
   }
 
-  /** Reports what fails, unless it fails because the process has ended. */
+  /** Reports a failure, unless the end of the process caused it. */
   #keep(what: string, work: Promise<void>): void {
     work.catch((error: unknown) => {
       if (!this.#end.signal.aborted) this.#options.onFailure(`Hub of ${this.slug}, ${what}`, error);

@@ -38,8 +38,8 @@ interface List {
 }
 
 /**
- * KubeSpawner profiles that a hub reads from mounted files at every start: as they were last read without a fault, and
- * the refusal of a start that they do not allow.
+ * KubeSpawner profiles that a hub reads from mounted files at every start: the last valid list, and
+ * the refusal of a start that the list does not allow.
  */
 export class NotebookProfiles {
   readonly #files: () => Readonly<Record<string, string>>;

@@ -59,14 +59,14 @@ async function* eventsOf(hub: HubProcess, name: string, attempt: Attempt): Async
 }
 
 async function* follow(hub: HubProcess, server: UserServer, attempt: Attempt): AsyncGenerator<Event> {
-  // A start that failed before is not told anew.
+  // The events of an earlier failed start are not repeated.
   if (attempt.end === undefined) yield* eventsOf(hub, server.user, attempt);
   const end = await attempt.done;
-  // Of a start that was cancelled JupyterHub says this too, until the server is being stopped a second later.
+  // JupyterHub also reports a cancelled start as failed, until the server is being stopped a second later.
   yield server.ready ? readyEvent(server.user) : failedEvent(end);
 }
 
-/** The lines of the stream, with a blank one first and whenever nothing was to be told for a while. */
+/** The lines of the stream: a blank one first, and one after each silence. */
 async function* lines(hub: HubProcess, events: AsyncIterator<Event>, signal: AbortSignal) {
   yield '\n\n';
   const ended = Promise.withResolvers<'ended'>();
@@ -88,7 +88,7 @@ async function* once(event: Event): AsyncGenerator<Event> {
   yield event;
 }
 
-/** Tells how a start goes on, as server-sent events. */
+/** Reports the progress of a start as server-sent events. */
 export const showProgress = (call: Call, name: string, serverName: string): Answer => {
   needs(call, ['read:servers'], name);
   const { hub } = call;

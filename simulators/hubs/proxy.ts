@@ -16,7 +16,7 @@ export interface UserRequest {
   readonly rest: string;
   readonly path: string;
   readonly headers: IncomingHttpHeaders;
-  /** What the client called this hub. */
+  /** The origin that the client used. */
   readonly origin: string;
 }
 

@@ -1,4 +1,4 @@
-/** What a scope brings along in JupyterHub (jupyterhub/scopes.py), as far as the simulated API checks it. */
+/** The scopes that a scope implies (jupyterhub/scopes.py), as far as the simulated API checks them. */
 const implied: Readonly<Record<string, readonly string[]>> = {
   'admin:users': ['admin:auth_state', 'users', 'read:roles:users', 'delete:users'],
   users: ['read:users', 'list:users', 'users:activity'],
@@ -6,7 +6,7 @@ const implied: Readonly<Record<string, readonly string[]>> = {
   'list:users': ['read:users:name'],
   'users:activity': ['read:users:activity'],
   'admin:servers': ['admin:server_state', 'servers'],
-  // start:servers is new in 6. In 5 nothing asks for it.
+  // start:servers is new in version 6. Version 5 does not check it.
   servers: ['read:servers', 'start:servers', 'delete:servers'],
   'read:servers': ['read:users:name'],
   tokens: ['read:tokens'],
@@ -21,7 +21,7 @@ const known = new Set([
   'access:servers',
 ]);
 
-/** Every scope that the given ones amount to. A filter (`!user=kari`) goes with what its scope brings along. */
+/** The given scopes and all that they imply. A filter (`!user=kari`) applies to the implied scopes too. */
 export const expandScopes = (scopes: readonly string[]): ReadonlySet<string> => {
   const all = new Set<string>();
   const waiting = [...scopes];
@@ -35,13 +35,13 @@ export const expandScopes = (scopes: readonly string[]): ReadonlySet<string> => 
   return all;
 };
 
-/** What every user may do: to what is their own. */
+/** The scopes of every user, on the user’s own resources. */
 const selfScopes = ['read:users', 'users:activity', 'servers', 'tokens', 'access:servers'];
 
 const scopesOfUser = (user: string): ReadonlySet<string> =>
   expandScopes(selfScopes.map((scope) => `${scope}!user=${user}`));
 
-/** Whether scopes let one do this; with a user: to this user and the user’s server. */
+/** Whether the scopes allow this; with a user, on this user and the user’s server. */
 export const allows = (scopes: ReadonlySet<string>, scope: string, user?: string): boolean =>
   scopes.has(scope) ||
   (user !== undefined && (scopes.has(`${scope}!user=${user}`) || scopes.has(`${scope}!server=${user}/`)));
@@ -61,7 +61,7 @@ export const scopeFault = (scopes: readonly string[], user: string): string | un
     : `Not assigning requested scopes ${excess.join(',')} not held by User ${user}`;
 };
 
-/** What a user’s token may do. */
+/** The scopes of a user’s token. */
 export const resolveScopes = (scopes: readonly string[], user: string): ReadonlySet<string> =>
   expandScopes(
     scopes.flatMap((scope) => {

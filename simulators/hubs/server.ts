@@ -31,19 +31,19 @@ export interface Hubs {
   setActivity(slug: string, user: string, at: string): void;
   /** When a running server was started. Throws NotThere. */
   setStarted(slug: string, user: string, at: string): void;
-  /** Whether a kernel of a running server computes. Throws NotThere. */
+  /** Whether the kernel of a running server is busy. Throws NotThere. */
   setBusy(slug: string, user: string, busy: boolean): void;
-  /** The next start of this server fails with this sentence. */
+  /** The next start of this server fails with this message. */
   failNextSpawn(slug: string, user: string, message: string): void;
-  /** Starts, or stops, of this server stay pending until the answer is called. */
+  /** Starts, or stops, of this server stay pending until the returned function is called. */
   hold(slug: string, user: string, what: 'start' | 'stop'): () => void;
-  /** How many servers of a hub may be starting at once, in place of what its values say. */
+  /** How many servers of a hub may start at once, instead of the limit in its values. */
   limitSpawns(slug: string, limit: number): void;
   /** The hub accepts connections and never answers, until it is thawed or its pod is replaced. Throws NotThere. */
   freeze(slug: string): void;
-  /** A frozen hub ends, and starts again in its pod; what it had begun is lost. Throws NotThere. */
+  /** A frozen hub ends and starts again in its pod; operations in progress are lost. Throws NotThere. */
   thaw(slug: string): Promise<void>;
-  /** What reached the notebook servers, the oldest first. */
+  /** The requests that reached the notebook servers, the oldest first. */
   serverRequests(): readonly ServerRequest[];
   close(): Promise<void>;
 }
@@ -52,15 +52,15 @@ export interface HubsOptions {
   readonly port: number;
   readonly host?: string;
   readonly client: Client;
-  /** Where the hubs’ databases are kept; without it they are forgotten. */
+  /** The file with the hubs’ databases; without it they are kept in memory only. */
   readonly file?: string;
-  /** JupyterHub’s version: the chart’s 5.5.0, or one of the 6 that has its bodies. */
+  /** JupyterHub’s version, 5 or 6. Default: 5.5.0, that of the chart. */
   readonly hubVersion?: string;
-  /** Epoch milliseconds: what the hubs take for the time. What takes a while takes it in real time. */
+  /** Epoch milliseconds: the hubs’ clock. Durations are real time. */
   readonly now?: () => number;
   readonly conventions?: HubConventions;
   readonly timings?: Partial<Timings>;
-  /** Moves everybody’s clock forward, for `/_sandbox/clock`. */
+  /** Moves the clock of all processes forward, for `/_sandbox/clock`. */
   readonly moveClock?: (seconds: number) => Promise<void>;
   readonly onFailure?: (what: string, error: unknown) => void;
 }
@@ -101,9 +101,9 @@ const refusalOf = (error: unknown): Answer | undefined =>
   error instanceof Refused ? error.answer : undefined;
 
 /**
- * Plays every team’s JupyterHub, each below `/<slug>`, with its proxy and notebook servers. A hub answers while its
- * pod is ready in the simulated cluster, knows the tokens that it read when that pod started, and keeps its users as
- * long as its volume claim. What a hub does not have is below `/_sandbox` (control.ts).
+ * Simulates the JupyterHubs of a cluster, each below `/<slug>`, with its proxy and notebook servers. A hub answers while its
+ * pod is ready in the simulated cluster, knows the tokens that it read when the pod started, and keeps its users as
+ * long as its volume claim. `/_sandbox` (control.ts) has what a real hub does not offer.
  */
 export const startHubs = async (options: HubsOptions): Promise<Hubs> => {
   const { client, hubVersion = '5.5.0', now = Date.now, onFailure = () => {} } = options;
@@ -113,9 +113,9 @@ export const startHubs = async (options: HubsOptions): Promise<Hubs> => {
   const pods = new Pods(client);
   const notebooks = new Notebooks(now);
   const faults = new Faults();
-  /** By the uid of their pods. */
+  /** By the uid of the pod. */
   const processes = new Map<string, Promise<HubProcess>>();
-  /** The last one of each team; it may be gone. */
+  /** The last process of each hub; it may have ended. */
   const latest = new Map<string, HubProcess>();
   const goneEarly = new Set<string>();
 
@@ -146,7 +146,7 @@ export const startHubs = async (options: HubsOptions): Promise<Hubs> => {
     if (known !== undefined) return known;
     const started = begin(slug, pod);
     processes.set(uid, started);
-    // Asked again, it may start.
+    // The next request tries again.
     started.catch(() => processes.delete(uid));
     return started;
   };
@@ -191,7 +191,7 @@ export const startHubs = async (options: HubsOptions): Promise<Hubs> => {
     const body = await bodyOf(request);
     const hub = await hubOf(slug);
     if (hub === undefined) return unavailable;
-    // Whoever asked first is let go when the process ends.
+    // The request is answered when the process ends.
     if (hub.isFrozen) return hub;
     const version = { 'x-jupyterhub-version': hub.version };
     const answered = ({ headers, ...answer }: Answer): Answer => ({
@@ -225,7 +225,7 @@ export const startHubs = async (options: HubsOptions): Promise<Hubs> => {
       );
     } catch (error) {
       const refusal = refusalOf(error);
-      // The process ended in the middle of it.
+      // The process ended during the request.
       if (refusal === undefined && hub.gone.aborted) return hub;
       if (refusal === undefined) onFailure(`${request.method} ${url.pathname}`, error);
       return answered(refusal ?? new Refused(500, 'Internal Server Error').answer);
@@ -258,7 +258,7 @@ export const startHubs = async (options: HubsOptions): Promise<Hubs> => {
     );
   };
 
-  /** An answer, or a hub that gives none before it is gone. */
+  /** An answer, or a frozen hub, which gives none before it ends. */
   const answerTo = async (request: IncomingMessage): Promise<Answer | HubProcess> => {
     const url = new URL(request.url ?? '/', 'http://localhost');
     const [, slug = '', what = '', ...below] = url.pathname.split('/');

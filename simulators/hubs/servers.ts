@@ -14,14 +14,14 @@ const onlyDefault = (server: string): void => {
   if (server !== '') throw new Refused(400, 'Named servers are not enabled.');
 };
 
-/** JupyterHub’s `stop_single_user`: returns when the server has stopped, or is slow. Throws while something is under way. */
+/** JupyterHub’s `stop_single_user`: returns when the server has stopped, or is slow to stop. Throws while something is pending. */
 export const stopServer = async (hub: HubProcess, server: UserServer): Promise<void> => {
   if (server.pending !== null) throw new Error(`${server.user} pending ${server.pending}`);
   const stopping = server.stop().catch(() => undefined);
   await Promise.race([stopping, sleep(hub.timings.slowStopMs, undefined, { ref: false })]);
 };
 
-/** What a start is asked for; undefined: what the last one was. JupyterHub 5 takes the whole body. */
+/** The options of a start; undefined: those of the last one. JupyterHub 5 takes the whole body. */
 const optionsOf = (call: Call): Json | undefined => {
   const body = jsonOf(call);
   if (call.hub.major < 6) return body ?? undefined;
@@ -38,7 +38,7 @@ const optionsOf = (call: Call): Json | undefined => {
   return body;
 };
 
-/** Suggests a while between 30 and 60 seconds, and says it in tens. */
+/** Suggests 30 to 60 seconds; the message rounds up to tens. */
 const throttled = (): Refused => {
   const seconds = 30 + Math.floor(Math.random() * 30);
   const tens = Math.ceil(seconds / 10);
@@ -57,13 +57,13 @@ const checkRoom = ({ servers, settings, spawnLimit }: HubProcess): void => {
   }
 };
 
-/** Starts a server. The chart sets slow_spawn_timeout to 0, so the answer is always that it is on its way. */
+/** Starts a server. The chart sets slow_spawn_timeout to 0, so the answer is always 202. */
 export const startServer = async (call: Call, name: string, serverName: string): Promise<Answer> => {
   const { hub } = call;
   needs(call, [hub.major < 6 ? 'servers' : 'start:servers'], name);
   userOf(call, name);
   onlyDefault(serverName);
-  // Version 6 looks at the body first.
+  // Version 6 validates the body first.
   const early = hub.major < 6 ? undefined : optionsOf(call);
   const { pending } = hub.server(name);
   if (pending === 'spawn') return { status: 202, headers: plain };
@@ -73,7 +73,7 @@ export const startServer = async (call: Call, name: string, serverName: string):
   }
   const options = hub.major < 6 ? optionsOf(call) : early;
   const server = hub.server(name);
-  // Somebody else was faster.
+  // A concurrent request was faster.
   if (server.pending !== null) throw new Error(`${name} pending ${server.pending}`);
   checkRoom(hub);
   server.start(options);

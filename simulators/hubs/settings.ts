@@ -2,7 +2,7 @@ import { asMap, asText, asTexts, at, isMap, type Json, type JsonMap } from '../k
 import { type KubeObject, labelsOf, namespaceOf } from '../kubernetes/object.ts';
 import type { ProfileConvention } from './conventions.ts';
 
-/** What the chart’s own values.yaml says, as far as the simulated hub reads it (4.4.0). */
+/** The defaults of the chart (4.4.0) that the simulated hub reads. */
 const chartDefaults: JsonMap = {
   hub: { concurrentSpawnLimit: 64, config: {}, extraConfig: {} },
   singleuser: {
@@ -70,7 +70,7 @@ export interface HubSettings {
   /** Removing a user removes the home as well: KubeSpawner’s default, unless the values switch it off. */
   readonly deleteClaims: boolean;
   readonly concurrentSpawnLimit: number;
-  /** 0: as many as there are users. */
+  /** 0: no limit. */
   readonly activeServerLimit: number;
   /** How the hub reads profiles; undefined when it reads none. */
   readonly profiles: ProfileConvention | undefined;

@@ -1,6 +1,6 @@
-/** How long things take at a hub, in milliseconds; JupyterHub’s and the chart’s own, where they have one. */
+/** Durations of a hub in milliseconds, with the name of JupyterHub’s own setting where there is one. */
 export interface Timings {
-  /** A server that is not up by then has failed: `start_timeout`, 300 s in the chart. */
+  /** A start that takes longer has failed: `start_timeout`, 300 s in the chart. */
   readonly startMs: number;
   /** A stop is answered 202 when it takes longer: `slow_stop_timeout`. */
   readonly slowStopMs: number;
@@ -10,18 +10,18 @@ export interface Timings {
   readonly checkMs: number;
   /** How long a checked server may take to answer: `http_timeout`. */
   readonly answerMs: number;
-  /** How soon a server whose pod is gone is known to be stopped: `poll_interval`, 30 s at a real hub. */
+  /** How often the hub checks whether a server’s pod still exists: `poll_interval`, 30 s at a real hub. */
   readonly pollMs: number;
-  /** How soon the hub knows what the proxy saw: `last_activity_interval`. */
+  /** How often the hub collects activity from the proxy: `last_activity_interval`. */
   readonly activityMs: number;
-  /** Between two looks at a pod’s events while somebody follows its start. */
+  /** Between two reads of a pod’s events while a client follows its start. */
   readonly progressMs: number;
-  /** Between two blank lines of the same: `keepalive_interval`. */
+  /** Between two blank lines of that stream: `keepalive_interval`. */
   readonly keepAliveMs: number;
-  /** How long a start waits for the revision of the profiles that it names, and how often it looks. */
+  /** How long a start waits for the revision of the profiles that it names, and how often it checks. */
   readonly profilesMs: number;
   readonly profilesPollMs: number;
-  /** Until the kubelet sees by itself that a mounted ConfigMap has changed. */
+  /** How often the kubelet synchronises mounted ConfigMaps. */
   readonly syncMs: number;
 }
 

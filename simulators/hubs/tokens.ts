@@ -5,7 +5,7 @@ import type { TokenRow } from './database.ts';
 import { tokenModel } from './models.ts';
 import { allows, scopeFault } from './scopes.ts';
 
-/** The role `token`: whatever its owner may do. */
+/** The role `token`: all scopes of its owner. */
 const usualScopes = ['inherit'];
 
 const known = (call: Call, name: string): void => {
@@ -46,7 +46,7 @@ export const deleteToken = (call: Call, name: string, id: string): Answer => {
 const isTexts = (value: unknown): value is readonly string[] =>
   Array.isArray(value) && value.every((item) => typeof item === 'string');
 
-/** Makes a token of a user’s. Only this answer tells it. */
+/** Creates a token for a user. Only this answer contains it. */
 export const addToken = (call: Call, name: string): Answer => {
   const { hub, caller } = call;
   const body = jsonOf(call) ?? {};

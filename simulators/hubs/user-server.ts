@@ -28,9 +28,9 @@ export interface Surroundings {
   readonly faults: Faults;
   readonly timings: Timings;
   readonly now: () => number;
-  /** Ends with the hub’s process; from then on nothing is done and nothing is written. */
+  /** Aborts when the hub ends or is frozen; nothing is done or written afterwards. */
   readonly ended: AbortSignal;
-  /** Called when a server has stopped; `forget`: its next start makes a new one. */
+  /** Called when a server has stopped; with `forget`, the next start creates a new one. */
   readonly stopped: (user: string, forget: boolean) => void;
   readonly onFailure: (what: string, error: unknown) => void;
 }
@@ -43,9 +43,9 @@ export type SpawnEnd =
 /** One start of a server: JupyterHub’s `_spawn_future`. */
 export interface Attempt {
   readonly done: Promise<SpawnEnd>;
-  /** undefined while it is under way. */
+  /** undefined while it is in progress. */
   readonly end: SpawnEnd | undefined;
-  /** Events that were there before its pod, by uid; undefined while it has come to none. */
+  /** The uids of events older than its pod; undefined before the pod is created. */
   readonly formerEvents: ReadonlySet<string> | undefined;
 }
 
@@ -92,7 +92,7 @@ export class UserServer {
     return this.#isChecking ? 'check' : null;
   }
 
-  /** It runs and nothing is under way. */
+  /** It is running and nothing is pending. */
   get ready(): boolean {
     return this.pending === null && this.#row?.active === true;
   }
@@ -101,7 +101,7 @@ export class UserServer {
     return this.pending !== null || this.ready;
   }
 
-  /** The start that is under way, or the last one if it failed. */
+  /** The start in progress, or the last one if it failed. */
   get attempt(): Attempt | undefined {
     return this.#attempt;
   }
@@ -110,7 +110,7 @@ export class UserServer {
     return podNameOf(this.user);
   }
 
-  /** Begins to start it. undefined: with what the last start was asked for. */
+  /** Begins a start. undefined: with the options of the last one. */
   start(options: Json | undefined): void {
     const asked = options ?? this.#row?.options ?? {};
     const cancel = new AbortController();
@@ -130,7 +130,7 @@ export class UserServer {
     });
   }
 
-  /** Ends a start that is under way; what it has made stays. */
+  /** Cancels a start in progress; what it has created stays. */
   async cancel(): Promise<void> {
     const attempt = this.#attempt;
     attempt?.cancel.abort();
@@ -142,7 +142,7 @@ export class UserServer {
     return (await this.#hub.pods.get(this.#namespace, this.podName)) !== undefined;
   }
 
-  /** JupyterHub’s `user.stop`: takes the pod away, and notes that the server does not run. */
+  /** JupyterHub’s `user.stop`: deletes the pod and records that the server is stopped. */
   async stop(): Promise<void> {
     const { pods, client, faults, timings, ended, slug } = this.#hub;
     this.#isSpawning = false;
@@ -163,7 +163,7 @@ export class UserServer {
     }
   }
 
-  /** After a start of the hub: whether the server that ran still does. */
+  /** After a start of the hub: checks whether the server is still running. */
   async check(): Promise<void> {
     const { timings, ended, pods } = this.#hub;
     this.#isChecking = true;
@@ -182,7 +182,7 @@ export class UserServer {
     this.#isChecking = false;
   }
 
-  /** Notes that it has stopped when its pod is gone. Answers whether it runs. */
+  /** Records that it has stopped when its pod is gone. Returns whether it is running. */
   async poll(): Promise<boolean> {
     if (await this.exists()) return true;
     if (this.ready) await this.stop();
@@ -280,13 +280,13 @@ export class UserServer {
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       if (error.code === 409) return;
-      // A quota is checked before it is known that the claim exists.
+      // The quota is checked before the name, so an existing claim may answer 403.
       const claim = await client.get('persistentvolumeclaims', this.#namespace, claimNameOf(this.#spawn));
       if (error.code !== 403 || claim === undefined) throw error;
     }
   }
 
-  /** A pod of this name that is there already is taken away first. */
+  /** An existing pod of this name is deleted first. */
   async #createPod(pod: JsonMap, signal: AbortSignal): Promise<void> {
     const { client, pods } = this.#hub;
     for (;;) {

@@ -19,7 +19,7 @@ const whole = (text: string | null, fallback: number): number => {
   return Math.abs(Number(text));
 };
 
-/** Users whose server is as the filter says; `ready` is sorted out later, page by page. */
+/** Users whose server is in this state; `ready` is filtered later, page by page. */
 const filtered = (users: readonly UserRow[], state: string | null): readonly UserRow[] => {
   switch (state) {
     case null:
@@ -102,7 +102,7 @@ const isValidName = (name: string): boolean => name !== '' && !name.includes('/'
 const add = ({ hub }: Call, name: string): UserRow =>
   hub.database.add(name, new Date(hub.now()).toISOString());
 
-/** The name is taken as it comes: only logging in, and a list of new users, makes it lower case. */
+/** The name is stored unchanged: only login, and a list of new users, convert it to lower case. */
 export const addUser = (call: Call, name: string): Answer => {
   needs(call, ['admin:users'], name);
   if (call.hub.database.user(name) !== undefined) throw new Refused(409, `User ${name} already exists`);
@@ -139,7 +139,7 @@ export const removeUser = async (call: Call, name: string): Promise<Answer> => {
   if (isStopping()) refuse();
   if (server.ready) await stopServer(hub, server);
   if (isStopping()) refuse();
-  // JupyterHub fails here: a start, or a check, that is under way cannot be deleted.
+  // JupyterHub fails here: a server that is starting or being checked cannot be deleted.
   if (hub.known(name)?.active === true) throw new Error(`Spawner ${name} is active and cannot be deleted.`);
   const spawn = { settings: hub.settings.spawner, user: name, hubVersion: hub.version };
   await hub.removeUser(user, claimNameOf(spawn));

@@ -39,7 +39,7 @@ const requestOf = (query: AugmentedRequest['query']): TokenRequest | undefined =
   return { email, groups, expiresIn, ...(named === undefined ? {} : { audience: named }) };
 };
 
-/** The signing key is made once and kept, so that tokens outlive a restart. */
+/** The signing key is generated once and kept, so tokens survive a restart. */
 const loadKey = async (server: OAuth2Server, file: string | undefined): Promise<void> => {
   if (file !== undefined && existsSync(file)) {
     const key: Record<string, unknown> = JSON.parse(readFileSync(file, 'utf8'));
@@ -51,7 +51,7 @@ const loadKey = async (server: OAuth2Server, file: string | undefined): Promise<
 };
 
 /**
- * Plays Entra ID: discovery, JWKS, and `GET /token`, which signs in the user that the query names. Its tokens have the
+ * Simulates Entra ID: discovery, JWKS, and `GET /token`, which signs in the user that the query names. Its tokens have the
  * claims of an Entra ID access token, version 2.0. `keyFile`: where the signing key is kept; without it, each start
  * makes a new one.
  */

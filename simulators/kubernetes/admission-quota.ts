@@ -45,7 +45,7 @@ const taken = (object: KubeObject, resource: string): number | undefined => {
   return counted[resource] === object.kind ? 1000 : undefined;
 };
 
-/** Containers that leave out what a quota limits: such a pod is refused, since it might take anything. */
+/** Containers that leave out what a quota limits: such a pod is refused. */
 const silent = (object: KubeObject, resource: string): readonly string[] => {
   const place = ofPods[resource];
   if (place === undefined || object.kind !== 'Pod') return [];
@@ -66,7 +66,7 @@ const quantity = (resource: string, amount: number): string => {
 
 /**
  * Refuses pods and volume claims that would take more than a ResourceQuota of their namespace leaves. What is taken is
- * counted at each request: a quota’s status is not kept, and its scopes are not heeded.
+ * counted at each request: a quota’s status is not kept, and its scopes are ignored.
  */
 export const admissionQuota = (registry: Registry, resources: readonly Resource[]): Admit => {
   const quotas = resources.find((one) => one.kind === 'ResourceQuota');

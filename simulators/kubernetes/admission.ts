@@ -24,10 +24,10 @@ export interface AdmissionRequest {
   readonly dryRun: boolean;
 }
 
-/** Refuses by throwing an ApiError; answers warnings for the client. */
+/** Refuses by throwing an ApiError; returns warnings for the client. */
 export type Admit = (request: AdmissionRequest) => Promise<readonly string[]>;
 
-/** Asks one check after the other; the first refusal stands. */
+/** Runs the checks in order; the first refusal wins. */
 export function inOrder(...checks: readonly Admit[]): Admit {
   return async (request) => {
     const warnings: string[] = [];
@@ -36,7 +36,7 @@ export function inOrder(...checks: readonly Admit[]): Admit {
   };
 }
 
-/** Configuration of admission is never subject to admission, so that nobody can lock everybody out. */
+/** Configuration of admission is never subject to admission, so a policy cannot lock out the whole cluster. */
 export const isExempt = (request: AdmissionRequest): boolean =>
   request.resource.group === 'admissionregistration.k8s.io';
 

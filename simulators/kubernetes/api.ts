@@ -55,7 +55,7 @@ export class Api {
     }
   }
 
-  /** What the server says about itself. */
+  /** Discovery, version and health. */
   #describe(request: ApiRequest): ApiResponse | undefined {
     if (request.method !== 'GET') return undefined;
     const path = request.path.replace(/\/$/, '');
@@ -203,7 +203,7 @@ export class Api {
     for (const object of listed.items) {
       const one: Target = { ...target, name: nameOf(object), namespace: namespaceOf(object) };
       await this.#objects.delete(one, body, request.query, options(request)).catch((error: unknown) => {
-        // Somebody else was faster: gone is gone.
+        // A concurrent deletion: the object is gone either way.
         if (!(error instanceof ApiError && error.code === 404)) throw error;
       });
     }

@@ -21,7 +21,7 @@ export interface DeleteOptions {
 export type PatchType = 'merge' | 'strategic' | 'json';
 
 /**
- * A client for controllers in this process. Requests take the same way as over HTTP, with admission and field
+ * A client for controllers in this process. Requests are handled as over HTTP, with admission and field
  * ownership; refusals are thrown as ApiError. Kinds are named by their plural, such as 'helmreleases'; namespace
  * is '' for kinds outside namespaces.
  */
@@ -48,7 +48,7 @@ export interface Client {
   delete(plural: string, namespace: string, name: string, options?: DeleteOptions): Promise<boolean>;
   /** Assigns a pod to a node. */
   bind(namespace: string, pod: string, node: string): Promise<void>;
-  /** Hears what is there as ADDED, then every change; returns how to stop. */
+  /** Receives existing objects as ADDED, then every change; returns a function that stops it. */
   watch(plural: string, selection: Selection, listener: WatchListener): () => void;
 }
 

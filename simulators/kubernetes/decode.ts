@@ -51,14 +51,14 @@ export function parsePatch(text: string): Json {
 /** An object as it was sent, in the forms that the server needs. */
 export interface Decoded {
   readonly object: KubeObject;
-  /** The same with what is empty inside atomic lists: it counts when it is recorded what a writer changed. */
+  /** The same with empty values inside atomic lists, which count when changes are recorded. */
   readonly full: KubeObject;
   readonly warnings: readonly string[];
-  /** Lists or maps were sent that hold nothing; they are not stored. */
+  /** Empty lists or maps were sent; they are not stored. */
   readonly hasEmpties: boolean;
 }
 
-/** Turns what was sent into the object as the server holds it; unknown fields are dropped and told. */
+/** Turns what was sent into the object as the server holds it; unknown fields are dropped and reported. */
 export function decode(target: Target, body: Json, fieldValidation: string): Decoded {
   const { resource } = target;
   if (!isMap(body))

@@ -116,7 +116,7 @@ export function collectGarbage(
     await removeFinalizer(item, ORPHAN);
   };
 
-  /** Somebody wrote in between or was faster: look again. */
+  /** A concurrent write: check again. */
   const later = (what: string, item: Item, work: (item: Item) => Promise<void>): void =>
     background.add(`${what} ${item.object.kind} ${nameOf(item.object)}`, () =>
       work(item).catch((error: unknown) => {
@@ -141,7 +141,7 @@ export function collectGarbage(
     if (finalizersOf(change.object).includes(ORPHAN)) later('orphan', item, orphanDependents);
   };
 
-  // What happened while nobody looked, before a restart.
+  // What happened before a restart.
   for (const item of all()) follow({ ...item, type: 'MODIFIED', version: 0, previous: undefined });
   registry.subscribe(follow);
 }

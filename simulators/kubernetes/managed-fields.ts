@@ -5,12 +5,12 @@ import type { Schema } from './schema.ts';
 import { ApiError, type Cause } from './status.ts';
 import { compare, fieldSetOf, merge, remove } from './structured-merge.ts';
 
-/** Who writes, and by which door. */
+/** The writer, and the subresource it writes through. */
 export interface Writer {
   readonly manager: string;
   readonly apiVersion: string;
   readonly subresource: string;
-  /** Fields that this door does not write, such as status on the main one: they are never owned through it. */
+  /** Fields that are not written through this subresource and so never owned through it, such as status without one. */
   readonly ignored: FieldSet;
 }
 
@@ -38,7 +38,7 @@ const idOf = (owner: Pick<Owner, 'manager' | 'operation' | 'apiVersion' | 'subre
     owner.subresource,
   ]);
 
-/** Never owned by anybody: the identity of an object and what the server sets. */
+/** Never owned: the identity of an object and what the server sets. */
 const NEVER_OWNED = FieldSet.of(
   ['f:apiVersion'],
   ['f:kind'],
@@ -102,7 +102,7 @@ const withOwners = (object: KubeObject, owners: Owners): KubeObject =>
 const bare = (object: KubeObject): KubeObject => withMetadata(object, { managedFields: undefined });
 
 /**
- * Records a create, an update or a patch other than apply: the writer owns what it changed, everybody loses what
+ * Records a create, an update or a patch other than apply: the writer owns what it changed, every manager loses what
  * it removed or changed. `live` is undefined when the object is created.
  *
  * managedFields in `next` replace the live ones, `[]` or `[{}]` forgets them all, none keeps the live ones.
@@ -237,7 +237,7 @@ function capped(owners: Owners): Owners {
 
 /**
  * Server-side apply: merges what is applied into the live object, removes what this applier applied before and
- * nobody else owns, and records ownership. Throws 409 with one cause per field that another manager owns with
+ * no other manager owns, and records ownership. Throws 409 with one cause per field that another manager owns with
  * another value, unless forced. The result is the live object itself when nothing but ownership changed.
  */
 export function apply(
@@ -281,7 +281,7 @@ export function apply(
   return withOwners(next, after);
 }
 
-/** Removes what was applied last time, is not applied now and is owned by nobody else. */
+/** Removes what was applied last time, is not applied now and has no other owner. */
 function prune(schema: Schema, merged: Json, last: FieldSet, owners: Owners): Json {
   const owned = [...owners.values()]
     .reduce((all, owner) => all.union(owner.fields), new FieldSet())

@@ -9,7 +9,7 @@ import { ApiError } from './status.ts';
 const CLAIM_FINALIZER = 'kubernetes.io/pvc-protection';
 
 /**
- * What kube-controller-manager does about namespaces: a new one gets its default ServiceAccount and the cluster's
+ * What kube-controller-manager does for namespaces: a new one gets its default ServiceAccount and the cluster's
  * CA, one that is deleted is emptied first, and a volume claim stays while a pod uses it.
  */
 export function keepNamespaces(

@@ -35,7 +35,7 @@ export function normalizeBuiltIn(
   return isEmpty && empties !== 'keep' ? undefined : result;
 }
 
-/** Fields that are no pointers: their zero is the same as nothing. OpenAPI does not tell, so the common ones are listed. */
+/** Fields that are no pointers: their zero is the same as nothing. OpenAPI does not show this, so the common ones are listed. */
 const ZEROS_NOT_WRITTEN: Readonly<Record<string, Json>> = {
   hostIPC: false,
   hostNetwork: false,

@@ -224,7 +224,7 @@ export class Objects {
     });
   }
 
-  /** The update as it is recorded in managedFields, before what this door may not change is put back. */
+  /** The update as it is recorded in managedFields, before fields outside of the subresource are restored. */
   #recorded(target: Target, live: KubeObject, sent: Decoded, options: WriteOptions): KubeObject {
     const complete = (one: KubeObject): KubeObject => {
       const kept = withMetadata(one, {
@@ -286,7 +286,7 @@ export class Objects {
     return { status: 201, body: stored, warnings: [...warnings, ...warningsOf(stored), ...said] };
   }
 
-  /** Reads, changes and writes until nobody else wrote in between. */
+  /** Reads, changes and writes, and repeats that after a concurrent write. */
   async #change(
     target: Target,
     options: WriteOptions,
@@ -329,7 +329,7 @@ export class Objects {
     return this.#registry.put(resource, next);
   }
 
-  /** Each door writes its part: /status only the status, /finalize a namespace's finalizers, the rest everything else. */
+  /** Each subresource writes its part: /status the status, /finalize a namespace's finalizers, none everything else. */
   #throughDoor(target: Target, { object, hasEmpties }: Decoded, live: KubeObject): KubeObject {
     const { resource, subresource } = target;
     const managedFields = object.metadata.managedFields;

@@ -4,7 +4,7 @@ import { subjectOf, type Target } from './request.ts';
 import type { Resource } from './resources.ts';
 import { badRequest, conflict } from './status.ts';
 
-/** Kinds that are only replaced by who names the version that is replaced. */
+/** Kinds whose update must name the resourceVersion that it replaces. */
 export const mustNameVersion = (resource: Resource): boolean =>
   resource.custom ||
   ['admissionregistration.k8s.io', 'apiextensions.k8s.io', 'coordination.k8s.io', 'policy'].includes(

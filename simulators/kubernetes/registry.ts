@@ -18,7 +18,7 @@ const objectKey = (namespace: string, name: string): string => `${namespace}/${n
 
 /**
  * The stored objects, one counter for all resource versions, and the latest changes for watches to start from.
- * Objects are never changed in place, so whoever holds one may keep it. With a file every write is in SQLite
+ * Objects are never changed in place, so a reference stays valid. With a file every write is in SQLite
  * before it is announced; the log of changes is not kept, so older watches get 410 after a restart.
  */
 export class Registry {
@@ -89,7 +89,7 @@ export class Registry {
     return this.#log.filter((change) => change.version > version);
   }
 
-  /** Hears every change until the returned function is called. */
+  /** Receives every change until the returned function is called. */
   subscribe(listener: (change: Change) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
@@ -110,7 +110,7 @@ export class Registry {
     this.#log.push(change);
     while (this.#log.length > this.#keep) this.#forgotten = this.#log.shift()?.version ?? this.#forgotten;
     this.#waiting.push(change);
-    // A listener that writes must not make others hear the later change first.
+    // A listener that writes must not deliver the later change to others first.
     if (this.#announcing) return;
     this.#announcing = true;
     try {

@@ -26,7 +26,7 @@ export type ApiResponse =
     }
   | { readonly status: 200; readonly watch: Watching };
 
-/** Starts sending events; returns how to stop. `end` is called when the server ends the stream itself. */
+/** Starts sending events; returns a function that stops it. `end` is called when the server ends the stream itself. */
 export type Watching = (send: (event: JsonMap) => void, end: () => void) => () => void;
 
 /** The part of the API that a path names. */
@@ -74,7 +74,7 @@ export function pathOf(target: Target): string {
   return `/${parts.map(encodeURIComponent).join('/')}`;
 }
 
-/** What an error about a target is about. */
+/** The subject of an error about a target. */
 export function subjectOf(target: Pick<Target, 'resource' | 'name'>, name = target.name): Subject {
   const { group, plural, kind } = target.resource;
   return { group, plural, kind, name };

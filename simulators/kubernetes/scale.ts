@@ -109,7 +109,7 @@ export const writeScale = async (
       `Precondition failed: UID in precondition: ${uidOf(sent)}, UID in object meta: ${uidOf(live)}`,
     );
   }
-  // A patch was made of the version that is there; a PUT names the one it is about.
+  // A patch is based on the current version; a PUT names its own.
   if (versionOf(sent) !== '' && versionOf(sent) !== versionOf(live)) throw modified(about);
   if (sameJson(replicas, at(live, 'spec', 'replicas') ?? 1))
     return { status: 200, body: current, warnings: [] };

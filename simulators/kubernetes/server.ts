@@ -40,7 +40,7 @@ export interface KubernetesOptions {
   readonly file?: string;
   readonly now?: () => number;
   readonly log?: (message: string, error?: unknown) => void;
-  /** Who a bearer token stands for; by default the token is the user's name. */
+  /** The user of a bearer token; by default the token is the user's name. */
   readonly identify?: (token: string) => User;
   /** Serves Google's FQDNNetworkPolicy in one of its two versions. */
   readonly fqdnPolicies?: 'v1alpha1' | 'v1alpha3';
@@ -81,7 +81,7 @@ export interface Kubernetes {
   readonly url: string;
   client(manager: string, user?: User): Client;
   readonly faults: { set(fault: ((request: ApiRequest) => Fault | undefined) | undefined): void };
-  /** Hears of each request; returns how to stop. */
+  /** Receives each request; returns a function that stops it. */
   onRequest(listener: (entry: RequestLog) => void): () => void;
   /** Forgets past changes: watches and pages that lag behind get 410. */
   compact(): void;

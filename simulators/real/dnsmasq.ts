@@ -19,11 +19,11 @@ export interface Dnsmasq {
 
 interface DnsmasqOptions {
   readonly records: Readonly<Record<string, Records>>;
-  /** Names below this domain are asked of another server, on the loopback; nobody else is ever asked. */
+  /** Names below this domain are asked of another server, on the loopback; no other server is queried. */
   readonly forward?: readonly { readonly domain: string; readonly to: Pick<Dns, 'port'> }[];
 }
 
-/** Debian keeps it where the PATH of people who are not root does not lead. */
+/** Debian installs it in /usr/sbin, which is not in every user’s PATH. */
 const programs = ['dnsmasq', '/usr/sbin/dnsmasq'];
 const startTimeoutMs = 15_000;
 
@@ -97,7 +97,7 @@ export const startDnsmasq = async ({ records, forward = [] }: DnsmasqOptions): P
   const kill = (): void => void child.kill('SIGKILL');
   process.once('exit', kill);
   const log: string[] = [];
-  /** Those who wait for it to say that it has read its hosts file. */
+  /** Callers that wait until it has read its hosts file. */
   const waiting: (() => void)[] = [];
   createInterface(child.stderr).on('line', (line) => {
     log.push(line);

@@ -54,7 +54,7 @@ export const absent = (): string | false => {
   return isAbsent('docker-registry', `apt-get install ${missing.join(' ')} installs what is missing`);
 };
 
-/** Pushes an image to a registry on the loopback as people do; `login` is user:password. */
+/** Pushes an image to a registry on the loopback; `login` is user:password. */
 export const skopeoPush = async (
   url: string,
   path: string,

@@ -16,11 +16,11 @@ const report = (line: Record<string, string>): void => {
   if (file !== undefined) appendFileSync(file, `${JSON.stringify(line)}\n`);
 };
 
-/** Says that a suite runs against the real thing. Call it once the thing has answered. */
+/** Records that a suite runs against the real system. Call it once that has answered. */
 export const tookPart = (part: RealPart, version: string): void => report({ part, version });
 
 /**
- * Says why the real thing is not there; the suite then skips with this reason. In CI a missing part is a failure,
+ * Why the real system is missing; the suite skips with this reason. In CI a missing part is a failure,
  * so there it throws.
  */
 export const isAbsent = (part: RealPart, absent: string): string => {

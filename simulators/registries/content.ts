@@ -1,7 +1,7 @@
 import type { Content, Image } from './image.ts';
 
 export interface Repository {
-  /** GHCR: whether anybody may pull. In Artifact Registry access follows from the token. */
+  /** GHCR: whether anonymous clients may pull. In Artifact Registry the token decides. */
   visibility: 'public' | 'private';
   /** In the order in which they were first pushed, as GHCR lists them. */
   readonly tags: Map<string, string>;
@@ -32,7 +32,7 @@ export class RegistryContent {
     return [...this.#repositories.keys()].filter((path) => path.startsWith(prefix)).toSorted();
   }
 
-  /** A repository of its own at its first push: private, as GHCR does it. */
+  /** Creates a repository at its first push: private, as in GHCR. */
   ensure(path: string): Repository {
     const known = this.#repositories.get(path);
     if (known !== undefined) return known;

@@ -3,7 +3,7 @@ import type { RegistryContent, Repository } from './content.ts';
 import { type Answer, basicOf, bearerOf, type Call, json } from './http.ts';
 import { type Content, digestOf, types } from './image.ts';
 
-/** Tokens as ghcr.io/token gives them out, and who may do what with them. */
+/** Tokens as ghcr.io/token issues them, with their access. */
 export class Tokens {
   readonly #scopes = new Map<string, ReadonlySet<string>>();
 
@@ -27,7 +27,7 @@ export interface DockerOptions {
   readonly tokens: Tokens;
   /** Paths of Artifact Registry begin with its project. */
   readonly garProject: string;
-  /** Google’s token that has run out. Any other is taken. */
+  /** The expired Google token. Every other token is accepted. */
   readonly expiredGoogleToken: string;
 }
 
@@ -40,10 +40,10 @@ const refusal = (
   headers: Readonly<Record<string, string>> = {},
 ): Answer => json(status, { errors: [{ code, message }] }, headers);
 
-/** GHCR’s own wording, the same for what is private and for what is not there. */
+/** GHCR’s message, the same for private and for missing repositories. */
 const denied = () => refusal(403, 'DENIED', 'requested access to the resource is denied');
 
-/** `GET /token?service=ghcr.io&scope=repository:<name>:pull`: anybody for what is public, with a login for the rest. */
+/** `GET /token?service=ghcr.io&scope=repository:<name>:pull`: anonymous for public repositories, with a login for others. */
 export const issueToken = ({ url, headers }: Call, { content, tokens }: DockerOptions): Answer => {
   const [kind, path = '', actions = ''] = (url.searchParams.get('scope') ?? '').split(':');
   if (kind !== 'repository' || path === '') return refusal(400, 'UNSUPPORTED', 'scope is missing');
@@ -60,14 +60,14 @@ const isGoogle = (call: Call, { expiredGoogleToken }: DockerOptions): boolean =>
   return token !== '' && token !== expiredGoogleToken;
 };
 
-/** What stands in the way of a call; undefined when nothing does. */
+/** Why a call is refused; undefined when it is allowed. */
 const guard = (call: Call, path: string, options: DockerOptions): Answer | undefined => {
   const action = call.method === 'GET' || call.method === 'HEAD' ? 'pull' : 'push';
   const origin = call.url.origin;
   if (path.startsWith(`${options.garProject}/`)) {
     if (isGoogle(call, options)) {
       const [project = '', team = ''] = path.split('/');
-      // Nobody makes a repository by pushing to it: a team gets its own in Nais Console.
+      // A push does not create a repository in Artifact Registry.
       if (options.content.below(`${project}/${team}/`).length > 0) return undefined;
       return refusal(
         403,
@@ -120,7 +120,7 @@ const getManifest = (call: Call, repository: Repository, reference: string): Ans
   return send(call, manifest);
 };
 
-/** GHCR keeps its blobs elsewhere and sends whoever asks there. */
+/** GHCR stores blobs elsewhere and redirects clients there. */
 const getBlob = (call: Call, path: string, repository: Repository, digest: string): Answer => {
   const blob = repository.blobs.get(digest);
   if (blob === undefined) return refusal(404, 'BLOB_UNKNOWN', 'blob unknown to registry');

@@ -23,7 +23,7 @@ const route =
 /** The view that has the tags of a version; the client sends enums as numbers. */
 const full = new Set(['2', 'FULL']);
 
-/** Artifact Registry’s REST API: what its Node client asks when it lists packages, versions and tags. */
+/** Artifact Registry’s REST API: the requests of its Node client that list packages, versions and tags. */
 export const google = (
   call: Call,
   options: { readonly content: RegistryContent; readonly expiredGoogleToken: string },

@@ -14,7 +14,7 @@ export interface Content {
   readonly bytes: Buffer;
 }
 
-/** An image as a registry keeps it: what a tag names, what that consists of. The same input, the same digests. */
+/** An image as a registry stores it: the manifest that a tag names, and its parts. The same input gives the same digests. */
 export interface Image {
   readonly top: Content;
   /** Manifests below an index. */
@@ -27,7 +27,7 @@ export interface Build {
   readonly platforms: readonly string[];
   /** ISO 8601; null for a build that hides its time. */
   readonly created: string | null;
-  /** What is in the image; another text is another image. */
+  /** The content of the image; another text gives another image. */
   readonly text: string;
   readonly labels?: Readonly<Record<string, string>>;
   /** An index with BuildKit’s provenance in it, whose platform is unknown/unknown. */

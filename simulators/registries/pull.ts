@@ -3,8 +3,8 @@ import type { RegistryContent } from './content.ts';
 const played = /^(ghcr\.io|[a-z0-9-]+-docker\.pkg\.dev)\/([^:@]+)(?::([^@]+))?(?:@(sha256:[0-9a-f]{64}))?$/;
 
 /**
- * Whether a node can pull this image. A digest decides over the tag beside it; GHCR hands out what is public, and the
- * nodes may read Artifact Registry. Of registries that are not played here, every image is there.
+ * Whether a node can pull this image. A digest takes precedence over a tag; GHCR serves public images, and
+ * nodes may read Artifact Registry. Images of registries that are not simulated can always be pulled.
  */
 export const isPullable = (content: RegistryContent, image: string): boolean => {
   const [, host, path = '', tag = 'latest', digest] = played.exec(image) ?? [];

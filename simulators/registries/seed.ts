@@ -5,7 +5,7 @@ import { lastMonday } from './releases.ts';
 const amd64 = ['linux/amd64'];
 const dayMs = 24 * 3600 * 1000;
 
-/** Tags of the standard image in the three formats that it has had, old to new, and what got in by accident. */
+/** Tags of the standard image in three formats, the oldest first, with some that fit none. */
 const standardTags = [
   '2023-06-16-738148c-3.9',
   '2023-06-16-738148c-3.10',
@@ -36,7 +36,7 @@ export interface SeedNames {
   readonly standardRepository: string;
 }
 
-/** The repositories at the start; each shows one thing that happens to images. */
+/** The repositories at the start; each is an example of one situation. */
 export const seed = (
   content: RegistryContent,
   { garProject, owner, standardRepository }: SeedNames,
@@ -73,7 +73,7 @@ export const seed = (
 
   push(`${owner}/private-notebook`, '1.0', '2026-10-01T09:00:00.000Z');
 
-  // A clean-up of untagged versions took the manifest below the index.
+  // A clean-up of untagged versions has deleted the manifests of the index.
   const broken = `${owner}/broken-notebook`;
   publish(broken);
   const whole = buildImage({

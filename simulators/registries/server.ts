@@ -9,7 +9,7 @@ import { isPullable } from './pull.ts';
 import { quayTags, releaseCycle } from './releases.ts';
 import { seed } from './seed.ts';
 
-/** What a registry does instead of answering. `reset` ends the connection; `garbage` is 200 with a page of HTML. */
+/** What happens instead of an answer. `reset` ends the connection; `garbage` is 200 with a page of HTML. */
 export type Fault =
   | 'hang'
   | 'reset'
@@ -23,31 +23,31 @@ export interface Registries {
   readonly requests: readonly { readonly method: string; readonly path: string }[];
   /** How many connections were opened. */
   readonly connections: number;
-  /** Puts an image into a repository, which is private when it is new in GHCR. Answers its digest. */
+  /** Pushes an image; a new repository in GHCR is private. Returns the digest. */
   push(path: string, image: Image, options?: PushOptions): string;
-  /** What a tag points to. Throws when there is none. */
+  /** The digest of a tag. Throws when the tag does not exist. */
   digest(path: string, tag: string): string;
   /** Whether a node of the cluster can pull an image, given with its host. */
   pullable(image: string): boolean;
   /** Points a tag elsewhere. */
   moveTag(path: string, tag: string, digest: string): void;
-  /** Takes a tag, or a manifest by its digest, away. */
+  /** Removes a tag, or a manifest by its digest. */
   remove(path: string, reference: string): void;
   setVisibility(path: string, visibility: 'public' | 'private'): void;
-  /** Tokens that were given out are not taken any more. */
+  /** Issued tokens are no longer accepted. */
   revokeTokens(): void;
-  /** From now on requests whose path matches meet the fault, at most `times`. Answers a way to end it. */
+  /** Requests whose path matches meet the fault, at most `times`. Returns a function that ends it. */
   fault(path: RegExp, fault: Fault, times?: number): () => void;
   close(): Promise<void>;
 }
 
-/** Google’s token that the simulator refuses; any other is as good as a real one. */
+/** The Google token that the simulator refuses; it accepts every other one. */
 export const expiredGoogleToken = 'expired';
 
 const page = '<!doctype html><title>Sign in</title>';
 
 /**
- * Plays ghcr.io, Google Artifact Registry (Docker’s protocol and its own API), quay.io and peps.python.org at one
+ * Simulates ghcr.io, Google Artifact Registry (Docker’s protocol and its own API), quay.io and peps.python.org at one
  * address: their paths do not overlap. `docker push` and `skopeo copy` work against it.
  */
 export const startRegistries = async (
@@ -59,7 +59,7 @@ export const startRegistries = async (
     readonly garProject?: string;
     /** The owner of the repositories in GHCR. */
     readonly owner?: string;
-    /** The owner’s repository with many tags over the years, of which the newest is built weekly. */
+    /** The owner’s repository with years of tags, the newest of them built weekly. */
     readonly standardRepository?: string;
   } = {},
 ): Promise<Registries> => {
@@ -166,7 +166,7 @@ export const startRegistries = async (
   };
 };
 
-/** JSON: the hosts that are played, each with the address of the simulator. */
+/** JSON: the simulated hosts, each with the address of the simulator. */
 export const registryEndpoints = (url: string, garRegion = 'europe-north1'): string =>
   JSON.stringify(
     Object.fromEntries(

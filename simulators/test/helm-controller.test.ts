@@ -106,7 +106,7 @@ describe('the simulated helm-controller', () => {
     await untilGone('persistentvolumeclaims');
   });
 
-  it('installs in steps that its conditions show, and is ready when the hub is', async () => {
+  it('helm-controller: installs with the conditions of each step, and is ready when the hub is', async () => {
     await client.create(release());
     const states = await statesUntil(isReady);
     const seen = states.map(
@@ -134,7 +134,7 @@ describe('the simulated helm-controller', () => {
     assert.equal(at(pod, 'status', 'phase'), 'Running');
   });
 
-  it('installs what the chart would, under Helm’s labels, by the values', async () => {
+  it('helm-controller: installs the chart’s objects with Helm’s labels, as the values say', async () => {
     await client.create(
       release({
         hub: { extraVolumes: [{ name: 'notebook-profiles', configMap: { name: 'notebook-profiles' } }] },
@@ -169,7 +169,7 @@ describe('the simulated helm-controller', () => {
     );
   });
 
-  it('does nothing about a change of metadata', async () => {
+  it('helm-controller: ignores a change of metadata', async () => {
     await client.create(release());
     const ready = await until(isReady);
     const [pod] = await hubPods();
@@ -197,7 +197,7 @@ describe('the simulated helm-controller', () => {
     await client.delete('helmreleases', namespace, 'later');
   });
 
-  it('replaces the hub’s pod, and not the proxy’s, when a value changes', async () => {
+  it('helm-controller: replaces the hub’s pod, not the proxy’s, when a value changes', async () => {
     await client.create(release({ cull: { timeout: 3600 } }));
     await until(isReady);
     const uids = async (component: string) =>
@@ -215,7 +215,7 @@ describe('the simulated helm-controller', () => {
     assert.deepEqual(after.proxy, before.proxy);
   });
 
-  it('rolls back an upgrade that fails, and gives up when its retries are spent', async () => {
+  it('helm-controller: rolls back a failed upgrade, and stalls when its retries are exhausted', async () => {
     await client.create(release({ debug: { enabled: false } }));
     await until(isReady);
     await client.patch('helmreleases', namespace, 'jupyterhub', {
@@ -242,7 +242,7 @@ describe('the simulated helm-controller', () => {
     assert.equal(asMap(pod?.metadata.annotations)[brokenAnnotation], undefined, 'the old hub is back');
   });
 
-  it('tries again when asked to with a reset, and succeeds once the cause is gone', async () => {
+  it('helm-controller: retries after a reset, and succeeds once the cause is gone', async () => {
     await client.create(release({}, { install: { remediation: { retries: 0 } } }));
     await client.patch('helmreleases', namespace, 'jupyterhub', {
       metadata: { annotations: { [failAnnotation]: 'install' } },
@@ -271,7 +271,7 @@ describe('the simulated helm-controller', () => {
     assert.deepEqual(condition(ready, 'Stalled'), {});
   });
 
-  it('installs again between failures, after taking the failed install away', async () => {
+  it('helm-controller: uninstalls a failed install before it retries', async () => {
     await client.create(release({}, { install: { remediation: { retries: 1 } } }));
     await client.patch('helmreleases', namespace, 'jupyterhub', {
       metadata: { annotations: { [failAnnotation]: 'install' } },
@@ -282,7 +282,7 @@ describe('the simulated helm-controller', () => {
     assert.equal(at(states.at(-1), 'status', 'installFailures'), 2);
   });
 
-  it('takes away what it installed and nothing else when it is deleted', async () => {
+  it('helm-controller: uninstalls its own objects and no others on deletion', async () => {
     await client.create(release());
     await until(isReady);
     await client.create({
@@ -302,7 +302,7 @@ describe('the simulated helm-controller', () => {
     await client.delete('persistentvolumeclaims', namespace, 'claim-kari');
   });
 
-  it('leaves a suspended release alone', async () => {
+  it('helm-controller: ignores a suspended release', async () => {
     await client.create(release({}, { suspend: true }));
     await client.create({ ...release(), metadata: { name: 'other', namespace } });
     const other = await until((object) => nameOf(object) === 'other' && isReady(object));

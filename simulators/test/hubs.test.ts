@@ -110,7 +110,7 @@ describe('the simulated hubs', () => {
     await rm(folder, { recursive: true });
   });
 
-  it('do not answer before the hub’s pod is ready', async () => {
+  it('hub: answers 503 until its pod is ready', async () => {
     assert.equal((await api('/')).status, 503);
     await applyRelease(client, owner, wish, { chartVersion: '4.4.0', values });
     await untilHub('ready');
@@ -124,7 +124,7 @@ describe('the simulated hubs', () => {
     assert.equal((await call('/team-b/hub/api/')).status, 503, 'a team without a hub');
   });
 
-  it('know the service by its token, and let it do what its role says', async () => {
+  it('hub: knows a service by its token, and allows what its role allows', async () => {
     assert.partialDeepStrictEqual(await api('/info'), { status: 200, body: { version: '5.5.0' } });
     for (const stranger of ['', 'b'.repeat(64)]) {
       const refused = await api('/info', { token: stranger });
@@ -142,7 +142,7 @@ describe('the simulated hubs', () => {
     assert.equal((await api('/users/kari', { token: reader, method: 'POST' })).status, 403);
   });
 
-  it('make, show and remove users, by names as they come', async () => {
+  it('hub: creates, shows and removes users, with names unchanged', async () => {
     assert.partialDeepStrictEqual(await api('/users/kari%40example.com', { method: 'POST' }), {
       status: 201,
       body: { kind: 'user', name: 'kari@example.com', servers: {}, pending: null },
@@ -165,7 +165,7 @@ describe('the simulated hubs', () => {
     assert.equal((await api('/users/kari@example.com', { method: 'DELETE' })).status, 404);
   });
 
-  it('show a page at home and at login, for people without a token', async () => {
+  it('hub: answers readable pages at home and login without a token', async () => {
     await api('/users/page%40example.com', { method: 'POST' });
     const page = async (path: string) => {
       const response = await fetch(`http://127.0.0.1:${hubs.port}/team-a/hub${path}`, { redirect: 'manual' });
@@ -196,7 +196,7 @@ describe('the simulated hubs', () => {
     assert.equal((await page('/nowhere')).status, 404);
   });
 
-  it('freeze by hand, and start again when they are thawed, with their users', async () => {
+  it('hub: hangs while it is frozen, and starts again with its users when it is thawed', async () => {
     const freeze = (body: string, method = 'PUT', slug = 'team-a') =>
       call(`/_sandbox/${slug}/hub`, { method, ...(method === 'PUT' ? { body } : {}), token: '' });
     const before = await api('/users');
@@ -212,7 +212,7 @@ describe('the simulated hubs', () => {
     assert.equal((await freeze('{"frozen": true}', 'PUT', 'team-z')).status, 404);
   });
 
-  it('page their users when asked to, and cut the list at 200 when not', async () => {
+  it('hub: pages users on request, and limits a plain list to 200', async () => {
     for (let n = 0; n < 205; n++) await api(`/users/user-${n}`, { method: 'POST' });
     const plain = await api('/users');
     assert.equal(Array.isArray(plain.body) && plain.body.length, 200);
@@ -239,7 +239,7 @@ describe('the simulated hubs', () => {
     assert.equal((await api('/users?sort=age')).status, 400);
   });
 
-  it('keep their users over a restart, and read a new token only then', async () => {
+  it('hub: keeps its users over a restart, and reads a new token only then', async () => {
     const rotated = 'c'.repeat(64);
     await writeToken(rotated);
     assert.equal((await api('/info', { token: rotated })).status, 403);
@@ -253,7 +253,7 @@ describe('the simulated hubs', () => {
     assert.equal((await api('/users/user-7')).status, 403);
   });
 
-  it('lose their users with the volume of the hub', async () => {
+  it('hub: loses its users with its volume', async () => {
     await uninstallRelease(client, owner, wish.release, namespace);
     await untilHub('gone');
     assert.equal((await api('/')).status, 503);

@@ -35,7 +35,7 @@ describe('the token issuer', () => {
     await rm(folder, { recursive: true });
   });
 
-  it('answers a token as plain text, signed with the key that it publishes', async () => {
+  it('issuer: answers a token as plain text, signed with its published key', async () => {
     const { status, type, text } = await get('?email=kari@example.com&groups=a,b');
     assert.equal(status, 200);
     assert.match(type ?? '', /^text\/plain/);
@@ -45,18 +45,18 @@ describe('the token issuer', () => {
     assert.equal(payload.tid, tenantId);
   });
 
-  it('leaves the groups out when there are none, as Entra does', async () => {
+  it('issuer: leaves out empty groups, as Entra ID does', async () => {
     const { payload } = await verify((await get('?email=kari@example.com')).text);
     assert.equal('groups' in payload, false);
   });
 
-  it('is found by discovery under the name that its tokens carry', async () => {
+  it('issuer: is discoverable under the issuer of its tokens', async () => {
     const response = await fetch(`${issuer.url}/.well-known/openid-configuration`);
     const document: unknown = await response.json();
     assert.partialDeepStrictEqual(document, { issuer: issuer.url, jwks_uri: `${issuer.url}/jwks` });
   });
 
-  it('makes tokens that have expired, and tokens for somebody else', async () => {
+  it('issuer: issues expired tokens and tokens of another audience on request', async () => {
     const expired = (await get('?email=kari@example.com&expiresIn=-60')).text;
     await assert.rejects(verify(expired), errors.JWTExpired);
     const foreign = (await get('?email=kari@example.com&audience=other')).text;
@@ -64,7 +64,7 @@ describe('the token issuer', () => {
     await verify(foreign, { audience: 'other' });
   });
 
-  it('says how to ask when nobody is named', async () => {
+  it('issuer: answers its usage when no user is named', async () => {
     for (const query of ['', '?email=', '?email=kari', '?email=kari@example.com&expiresIn=soon']) {
       const { status, text } = await get(query);
       assert.equal(status, 400, query);
@@ -72,7 +72,7 @@ describe('the token issuer', () => {
     }
   });
 
-  it('keeps its key, so that a token outlives a restart', async () => {
+  it('issuer: keeps its key, so a token survives a restart', async () => {
     const { text } = await get('?email=kari@example.com');
     const before = issuer.url;
     await issuer.close();

@@ -83,7 +83,7 @@ function kubectlSuite(open: () => Promise<Cluster>): void {
   const text = (objects: unknown): string =>
     (Array.isArray(objects) ? objects : [objects]).map((one) => stringify(one)).join('---\n');
 
-  it('applies on the server, twice the same', async () => {
+  it('kubectl apply --server-side: is idempotent', async () => {
     const first = await kubectl('apply --server-side -f -', MANIFESTS);
     assert.equal(first.stdout.trim().split('\n').length, MANIFESTS.length);
     for (const line of first.stdout.trim().split('\n')) assert.match(line, / serverside-applied$/);
@@ -92,7 +92,7 @@ function kubectlSuite(open: () => Promise<Cluster>): void {
     assert.deepEqual(await kubectl('get configmap one -n team-a -o yaml'), before);
   });
 
-  it('applies on the client too', async () => {
+  it('kubectl apply: creates, leaves and changes an object', async () => {
     const map = {
       apiVersion: 'v1',
       kind: 'ConfigMap',
@@ -109,7 +109,7 @@ function kubectlSuite(open: () => Promise<Cluster>): void {
     assert.deepEqual(JSON.parse(stdout), { a: '2' });
   });
 
-  it('creates objects with the generators, which send protobuf', async () => {
+  it('kubectl create: creates objects of each kind, sent as protobuf', async () => {
     const created = [
       'create configmap made -n team-a --from-literal=a=1',
       'create secret generic made -n team-a --from-literal=a=1',
@@ -148,7 +148,7 @@ function kubectlSuite(open: () => Promise<Cluster>): void {
     );
   });
 
-  it('scales a Deployment', async () => {
+  it('kubectl scale: scales a Deployment, under a precondition too', async () => {
     const replicas = async () =>
       (await kubectl('get deployment made -n team-a -o jsonpath={.spec.replicas}')).stdout;
     assert.match((await kubectl('scale deployment made -n team-a --replicas=3')).stdout, /made scaled/);
@@ -183,18 +183,18 @@ function kubectlSuite(open: () => Promise<Cluster>): void {
     );
   });
 
-  it('tells conflicts by manager and field', async () => {
+  it('kubectl apply --server-side: reports conflicts by manager and field', async () => {
     await assert.rejects(
       kubectl('apply --server-side --field-manager=other -f -', { ...MANIFESTS[1], data: { a: '2' } }),
       /Apply failed with 1 conflict: conflict with "kubectl": \.data\.a/,
     );
   });
 
-  it('refuses a typing error before it does harm', async () => {
+  it('kubectl apply: refuses an unknown field', async () => {
     await assert.rejects(kubectl('apply -f -', { ...MANIFESTS[1], dato: {} }), /unknown field "dato"/);
   });
 
-  it('gets objects as YAML and as a table', async () => {
+  it('kubectl get: prints YAML and tables', async () => {
     const policy: unknown = parse((await kubectl('get networkpolicy allow -n team-a -o yaml')).stdout);
     assert.deepEqual((policy as { spec: unknown }).spec, MANIFESTS[3]?.spec);
     const table = (await kubectl('get configmap one -n team-a')).stdout.trim().split('\n');
@@ -211,7 +211,7 @@ function kubectlSuite(open: () => Promise<Cluster>): void {
     }
   });
 
-  it('waits until a Helm release is ready', async () => {
+  it('kubectl wait: waits until a HelmRelease is ready', async () => {
     const waiting = kubectl('wait --for=condition=Ready helmrelease/jupyterhub -n team-a --timeout=20s');
     await cluster.becomeReady('team-a', 'jupyterhub');
     assert.match((await waiting).stdout, /helmrelease\.helm\.toolkit\.fluxcd\.io\/jupyterhub condition met/);
@@ -220,7 +220,7 @@ function kubectlSuite(open: () => Promise<Cluster>): void {
     assert.match(table, /jupyterhub.*True.*Helm install succeeded/);
   });
 
-  it('watches', async () => {
+  it('kubectl get -w: prints changes', async () => {
     const watching = spawn('kubectl', [...flags(), 'get', 'configmaps', '-n', 'team-a', '-w', '-o', 'name'], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
@@ -245,7 +245,7 @@ function kubectlSuite(open: () => Promise<Cluster>): void {
     }
   });
 
-  it('labels, annotates and patches', async () => {
+  it('kubectl label, annotate and patch: change an object', async () => {
     await kubectl('label configmap one -n team-a colour=red');
     await kubectl('annotate configmap one -n team-a note=x');
     await kubectl('patch configmap one -n team-a --type=merge -p {"data":{"b":"2"}}');
@@ -255,14 +255,14 @@ function kubectlSuite(open: () => Promise<Cluster>): void {
     assert.equal(stdout, '2x');
   });
 
-  it('describes and explains nothing it cannot', async () => {
+  it('kubectl describe: shows a NetworkPolicy', async () => {
     assert.match(
       (await kubectl('describe networkpolicy allow -n team-a')).stdout,
       /To:\s+IPBlock:\s+CIDR: 1\.2\.3\.4\/32/,
     );
   });
 
-  it('deletes, and a namespace with all that is in it', async () => {
+  it('kubectl delete: deletes an object, and a namespace with its content', async () => {
     assert.match((await kubectl('delete configmap one -n team-a')).stdout, /configmap "one" deleted/);
     await kubectl('delete namespace team-a --timeout=25s');
     await assert.rejects(kubectl('get namespace team-a'), /namespaces "team-a" not found/);
@@ -322,7 +322,7 @@ describe('kubectl on the real server', { skip: noKubectl || (await absent()) }, 
 });
 
 describe('kubectl create', { skip: noKubectl || (await absent()) }, () => {
-  it('leaves the same objects on the simulator as on the real server', () => {
+  it('kubectl create: leaves the same objects on the simulator as on the real server', () => {
     const [simulated, real] = contents;
     assert.equal(contents.length, 2);
     assert.deepEqual(simulated, real);

@@ -199,7 +199,7 @@ const objects: readonly (readonly [path: string, object: JsonMap])[] = [
 const skip = await absent();
 
 describe('the protobuf encoding', () => {
-  it('is read as the real server writes it', { skip }, async () => {
+  it('protobuf: decodes what the real server encodes, for each kind', { skip }, async () => {
     const server = await startApiServer();
     const post = (path: string, object: JsonMap) =>
       server.fetch(path, {
@@ -224,7 +224,7 @@ describe('the protobuf encoding', () => {
     }
   });
 
-  it('is refused where it is cut off, or is none', async () => {
+  it('protobuf: refuses a truncated or foreign message', async () => {
     const kubernetes = await startKubernetes();
     try {
       const message = Buffer.from(

@@ -108,7 +108,7 @@ const simulated = async (): Promise<readonly string[]> => {
 const skip = await absent();
 
 describe('a quota of the simulated cluster', () => {
-  it('refuses what would take more than it leaves, and says how much that is', async () => {
+  it('quota: refuses objects beyond it, and names the amounts', async () => {
     const [first, second, third, fourth] = await simulated();
     const exceeded = 'pods "two" is forbidden: exceeded quota: compute,';
     assert.equal(
@@ -123,7 +123,7 @@ describe('a quota of the simulated cluster', () => {
     assert.equal(fourth, '');
   });
 
-  it('says the same as that of a real API server', { skip }, async () => {
+  it('quota: answers as the real server', { skip }, async () => {
     const server = await startApiServer({ definitions });
     try {
       const real = await said(async (method, path, body, type = 'application/json') => {

@@ -25,7 +25,7 @@ async function published(server: ApiServer, path: string): Promise<Response> {
 }
 
 describe('the simulator’s schemas', { skip: await absent() }, () => {
-  it('are what the real server publishes (WRITE_SCHEMAS=1 writes them)', async () => {
+  it('schemas.txt: equals what the real server publishes (WRITE_SCHEMAS=1 writes it)', async () => {
     const server = await startApiServer({ definitions });
     try {
       const components = new Map<string, JsonMap>();

@@ -47,7 +47,7 @@ const post = async (
 };
 
 describe('the simulated cluster: controllers in its process', () => {
-  it('read and write as over HTTP, under their own name', async (t) => {
+  it('client: reads and writes as over HTTP, under its own manager', async (t) => {
     const kubernetes = await start(t);
     const client = kubernetes.client('helm-controller');
     const created = await client.create(map('one', { a: '1' }));
@@ -70,7 +70,7 @@ describe('the simulated cluster: controllers in its process', () => {
     assert.equal(await client.get('configmaps', 'default', 'one'), undefined);
   });
 
-  it('are refused in the same words', async (t) => {
+  it('client: is refused with the same messages as over HTTP', async (t) => {
     const client = (await start(t)).client('it');
     await client.create(map('one'));
     await assert.rejects(client.create(map('one')), (error) => {
@@ -83,7 +83,7 @@ describe('the simulated cluster: controllers in its process', () => {
     });
   });
 
-  it('watch what is there and what comes, and may write while they listen', async (t) => {
+  it('client: watches existing and new objects, and may write from a listener', async (t) => {
     const kubernetes = await start(t);
     const client = kubernetes.client('it');
     await client.create(map('one', {}, { labels: { app: 'x' } }));
@@ -105,7 +105,7 @@ describe('the simulated cluster: controllers in its process', () => {
     assert.deepEqual(heard, ['ADDED one ', 'MODIFIED one ADDED']);
   });
 
-  it('see a namespace emptied and owners collected once all has settled', async (t) => {
+  it('client: sees namespaces emptied and garbage collected once the server has settled', async (t) => {
     const kubernetes = await start(t);
     const client = kubernetes.client('it');
     await client.create({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'team' } });
@@ -124,7 +124,7 @@ describe('the simulated cluster: controllers in its process', () => {
     assert.equal(await client.get('namespaces', '', 'team'), undefined);
   });
 
-  it('bind pods, and end them as a kubelet does', async (t) => {
+  it('client: binds and ends pods as scheduler and kubelet do', async (t) => {
     const kubernetes = await start(t);
     const client = kubernetes.client('kubelet');
     const pod = {
@@ -168,7 +168,7 @@ describe('the simulated cluster: the official client', () => {
     return config;
   };
 
-  it('creates, lists and watches', async (t) => {
+  it('official client: creates, lists and watches', async (t) => {
     const kubernetes = await start(t);
     const config = configOf(kubernetes);
     const core = config.makeApiClient(CoreV1Api);
@@ -191,7 +191,7 @@ describe('the simulated cluster: the official client', () => {
     watching.abort();
   });
 
-  it('reads custom resources and says what is missing', async (t) => {
+  it('official client: reads custom resources and reports missing ones', async (t) => {
     const custom = configOf(await start(t)).makeApiClient(CustomObjectsApi);
     const kind = {
       group: 'helm.toolkit.fluxcd.io',
@@ -206,7 +206,7 @@ describe('the simulated cluster: the official client', () => {
 });
 
 describe('the simulated cluster: faults', () => {
-  it('are answered in place of the server, and only over HTTP', async (t) => {
+  it('faults: replace answers over HTTP only', async (t) => {
     const kubernetes = await start(t);
     kubernetes.faults.set((request) =>
       request.method === 'POST' ? { status: 503, headers: { 'retry-after': '1' } } : undefined,
@@ -219,7 +219,7 @@ describe('the simulated cluster: faults', () => {
     assert.equal((await post(kubernetes, maps, map('two'))).status, 201);
   });
 
-  it('delay, hang or cut a request', async (t) => {
+  it('faults: delay, hang or cut a request', async (t) => {
     const kubernetes = await start(t);
     kubernetes.faults.set(() => ({ delayMs: 20 }));
     assert.equal((await fetch(`${kubernetes.url}/version`)).status, 200);
@@ -231,7 +231,7 @@ describe('the simulated cluster: faults', () => {
     });
   });
 
-  it('count every request, with who sent it', async (t) => {
+  it('request log: records every request with its sender', async (t) => {
     const kubernetes = await start(t, {
       identify: (token) => ({ username: `user of ${token}`, groups: [] }),
     });
@@ -261,7 +261,7 @@ describe('the simulated cluster: faults', () => {
 });
 
 describe('the simulated cluster: time', () => {
-  it('keeps its objects between runs, and goes on counting', async (t) => {
+  it('storage: keeps objects and the resourceVersion between runs', async (t) => {
     const folder = await mkdtemp(join(tmpdir(), 'kubernetes-'));
     t.after(() => rm(folder, { recursive: true }));
     const file = join(folder, 'cluster.sqlite');
@@ -279,7 +279,7 @@ describe('the simulated cluster: time', () => {
     assert.ok(Number(versionOf(next)) > Number(versionOf(created)));
   });
 
-  it('tells watches and pages that lag too far behind to start anew', async (t) => {
+  it('storage: answers 410 to watches and pages that lag too far behind', async (t) => {
     const kubernetes = await start(t);
     for (const name of ['a', 'b', 'c']) await kubernetes.client('it').create(map(name));
     const page = asMap(parseJson(await (await fetch(`${kubernetes.url}${maps}?limit=1`)).text()));
@@ -299,7 +299,7 @@ describe('the simulated cluster: time', () => {
     assert.equal(next.status, 410);
   });
 
-  it('ends open watches when it closes', async () => {
+  it('server: ends open watches when it closes', async () => {
     const kubernetes = await startKubernetes();
     const answer = await fetch(`${kubernetes.url}${maps}?watch=true`);
     const reading = answer.text().catch(() => 'cut');
@@ -307,7 +307,7 @@ describe('the simulated cluster: time', () => {
     await reading;
   });
 
-  it('stamps objects by the clock it is given', async (t) => {
+  it('server: stamps objects with the given clock', async (t) => {
     const kubernetes = await start(t, { now: () => Date.parse('2030-01-02T03:04:05Z') });
     const created = await kubernetes.client('it').create(map('one'));
     assert.equal(created.metadata.creationTimestamp, '2030-01-02T03:04:05Z');
@@ -371,7 +371,7 @@ describe('the simulated cluster: admission webhooks', () => {
   });
   const pods = '/api/v1/namespaces/default/pods';
 
-  it('hear of what they asked for, and may refuse it or warn', async (t) => {
+  it('webhook: receives what it registered for, and may refuse or warn', async (t) => {
     const kubernetes = await start(t);
     const { url, reviews } = await webhook(t, (request) =>
       request.name === 'bad'
@@ -404,7 +404,7 @@ describe('the simulated cluster: admission webhooks', () => {
     assert.equal(at(reviews[0], 'object', 'status', 'phase'), 'Pending');
   });
 
-  it('are told of a dry run, unless they have side effects', async (t) => {
+  it('webhook: is called in a dry run unless it has side effects', async (t) => {
     const kubernetes = await start(t);
     const { url, reviews } = await webhook(t, () => ({ allowed: true }));
     await kubernetes.client('it').create(configuration(url));
@@ -417,7 +417,7 @@ describe('the simulated cluster: admission webhooks', () => {
     assert.equal(reviews.length, 1);
   });
 
-  it('that hang or are away are ignored or not, as they said', async (t) => {
+  it('webhook: is ignored or fails the request when it is unreachable, as its failurePolicy says', async (t) => {
     const kubernetes = await start(t);
     const { url } = await webhook(t, () => undefined);
     const client = kubernetes.client('it');
@@ -444,7 +444,7 @@ describe('the simulated cluster: admission webhooks', () => {
     assert.equal((await post(kubernetes, pods, pod('two'))).status, 500);
   });
 
-  it('are asked only when selectors and conditions match', async (t) => {
+  it('webhook: is called only when its selectors and conditions match', async (t) => {
     const kubernetes = await start(t);
     const { url, reviews } = await webhook(t, () => ({ allowed: true }));
     await kubernetes.client('it').create(
@@ -468,7 +468,7 @@ describe('the simulated cluster: admission webhooks', () => {
     );
   });
 
-  it('do not let a write be lost that happens while they think', async (t) => {
+  it('webhook: causes no lost update while it is called', async (t) => {
     const kubernetes = await start(t);
     const client = kubernetes.client('it');
     await client.create(map('one'));

@@ -129,7 +129,7 @@ describe('the real KubeSpawner with our values and profiles', { skip }, () => {
   const refusal = async (hub: TestHub, options: Readonly<Record<string, unknown>>) =>
     (await hub.ask('start', { user_options: options }, Refused)).refused;
 
-  it('builds the promised pod for every profile, and for a changed file without a restart', async () => {
+  it('KubeSpawner: builds the expected pod for every profile, and for a changed file without a restart', async () => {
     const hub = patient;
     hub.mount(configMapOf(ordered(3, small)));
     const { jupyterhub, kubespawner } = await hub.ask('versions', {}, Versions);
@@ -181,7 +181,7 @@ describe('the real KubeSpawner with our values and profiles', { skip }, () => {
     }
   });
 
-  it('takes the own image when nobody chose, and the default environment without one', async () => {
+  it('KubeSpawner: uses the team’s own image when no profile is chosen, else the default environment', async () => {
     const hub = patient;
     hub.mount(configMapOf(ordered(3, {})));
     assert.equal((await start(hub, {})).container.image, `${reference}@${digest('a')}`);
@@ -194,7 +194,7 @@ describe('the real KubeSpawner with our values and profiles', { skip }, () => {
     );
   });
 
-  it('goes on with the last good list when the file is broken, and says why in its log', async () => {
+  it('KubeSpawner: keeps the last valid list when the file is broken, and logs why', async () => {
     const hub = hubWith('broken', 30, configMapOf(ordered(3, small)));
     // Up and running: what it falls back on at first is what it read at its own start.
     await hub.ask('versions', {}, Versions);
@@ -217,7 +217,7 @@ describe('the real KubeSpawner with our values and profiles', { skip }, () => {
     assert.equal(faults?.length, 4, hub.log());
   });
 
-  it('keeps a start that names a revision until it is there, and answers others meanwhile', async () => {
+  it('KubeSpawner: holds a start that names a revision until it is mounted, and serves others meanwhile', async () => {
     const hub = patient;
     hub.mount(configMapOf(ordered(3, small)));
     let isReady = false;
@@ -233,7 +233,7 @@ describe('the real KubeSpawner with our values and profiles', { skip }, () => {
     assert.equal((await waiting).container.resources.limits.cpu, 16);
   });
 
-  it('refuses a start whose revision does not come in time, and one that names none properly', async () => {
+  it('KubeSpawner: refuses a start whose revision is late or invalid', async () => {
     const hub = hasty;
     hub.mount(configMapOf(ordered(3, small)));
     assert.match(
@@ -249,7 +249,7 @@ describe('the real KubeSpawner with our values and profiles', { skip }, () => {
     assert.match(await refusal(hub, { knada_revision: true }), /^invalid_revision: /);
   });
 
-  it('refuses with a sentence when there is nothing to start', async () => {
+  it('KubeSpawner: refuses with a message when there is nothing to start', async () => {
     const hub = hubWith('nothing', 0.05);
     assert.match(await refusal(hub, {}), /^profiles_not_synced: .* not been able to read .*No such file/);
     hub.mount(configMapOf(anOrderedRecord({ notebook: aNotebook() }), []));
@@ -261,7 +261,7 @@ describe('the real KubeSpawner with our values and profiles', { skip }, () => {
     );
   });
 
-  it('shows the choice at login, and nothing in it is taken for HTML or a template', async () => {
+  it('KubeSpawner: escapes HTML and templates in the profile form', async () => {
     const hostile: ProfileEnvironment = {
       python: '3.11',
       image: 'ghcr.io/navikt/x:1',
@@ -277,7 +277,7 @@ describe('the real KubeSpawner with our values and profiles', { skip }, () => {
     assert.doesNotMatch(html, /<b>Oracle|\{\{ 7/);
   });
 
-  it('knows every trait and scope that we name, takes our keys, and lets in hub users alone', async () => {
+  it('KubeSpawner: knows every trait and scope of the values, accepts the keys, and admits hub users only', async () => {
     const hub = patient;
     const [profile] = profilesIn(ordered(3, {}));
     assert.ok(profile);

@@ -99,7 +99,7 @@ describe('the simulated KubeSpawner, held against the real one', { skip }, () =>
   const simulated = ({ data = {} }: ReturnType<typeof mounts>) =>
     new NotebookProfiles({ files: () => data, folder, revisionOption, waitMs: 50, pollMs: 5 });
 
-  it('makes the same pod and the same claim', async () => {
+  it('simulated KubeSpawner: makes the same pod and claim as the real one', async () => {
     const { jupyterhub, kubespawner } = await hub.ask('versions', {}, Versions);
     tookPart('KubeSpawner', `${kubespawner} with JupyterHub ${jupyterhub}`);
     const large: Partial<NotebookSpec> = {
@@ -125,7 +125,7 @@ describe('the simulated KubeSpawner, held against the real one', { skip }, () =>
     }
   });
 
-  it('refuses in the same words', async () => {
+  it('simulated KubeSpawner: refuses with the same messages as the real one', async () => {
     for (const [map, broken, options] of [
       [mounts(3), {}, { knada_revision: 4 }],
       [mounts(3), {}, { knada_revision: '4' }],
@@ -163,7 +163,7 @@ describe('the simulated KubeSpawner, held against the real one', { skip }, () =>
 });
 
 describe('the simulated KubeSpawner', () => {
-  it('names pods and labels as KubeSpawner 7 does', () => {
+  it('simulated KubeSpawner: names pods and labels as KubeSpawner 7', () => {
     // From kubespawner/slugs.py of 7.0.0: safe_slug(name, max_length=48) and safe_slug(name, is_valid_label).
     for (const [name, object, label] of [
       ['kari', 'kari', 'kari'],

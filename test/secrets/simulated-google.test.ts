@@ -14,7 +14,7 @@ const signal = () => AbortSignal.timeout(10_000);
 const asOwner = { authorization: 'Bearer local' };
 
 describe('the simulated Google', () => {
-  it('has after a restart what it had before, in a file that is for nobody else', async () => {
+  it('simulated Google: keeps its state over a restart, in a private file', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'google-'));
     const file = join(folder, 'google.json');
     try {
@@ -46,7 +46,7 @@ describe('the simulated Google', () => {
     }
   });
 
-  it('hides conditions behind names from who asks for an older version, and takes no such policy back', async () => {
+  it('simulated Google: hides conditions in older policy versions, and refuses to write those back', async () => {
     const google = await startGoogle({ project });
     try {
       google.putSecret(id, {});
@@ -73,7 +73,7 @@ describe('the simulated Google', () => {
     }
   });
 
-  it('gives a service account’s token as a metadata server does, and to no browser', async () => {
+  it('simulated Google: answers service account tokens as a metadata server, and refuses browsers', async () => {
     const google = await startGoogle({ project });
     try {
       google.putAccount(email, '');

@@ -125,7 +125,7 @@ describe('a simulated notebook server', () => {
     assert.deepEqual(simulated.failures, []);
   });
 
-  it('has the pod that the product looks for, and a home that stays when it stops', async () => {
+  it('simulated server: has the expected pod, and a home that outlives it', async () => {
     const user = await run('pod');
     const pod = await podOf(user);
     assert.ok(pod);
@@ -164,7 +164,7 @@ describe('a simulated notebook server', () => {
     assert.equal(status, 403, 'the token went with the server');
   });
 
-  it('answers each request in each state as JupyterHub does', async () => {
+  it('simulated server: answers each request in each state as JupyterHub', async () => {
     const user = await add('states');
     assert.deepEqual(await api('GET', `/users/${user}/server/progress`).then(({ status }) => status), 404);
     assert.equal((await stop(user)).status, 204, 'stopped already');
@@ -215,7 +215,7 @@ describe('a simulated notebook server', () => {
     assert.equal((await stop(user)).status, 204);
   });
 
-  it('is listed by its state', async () => {
+  it('simulated server: is listed by state', async () => {
     const [up, idle] = [await run('listed'), await add('unlisted')];
     const listed = async (query: string) =>
       asList((await api('GET', `/users?${query}`)).body).map((user) => asText(at(user, 'name')));
@@ -231,7 +231,7 @@ describe('a simulated notebook server', () => {
     await stop(up);
   });
 
-  it('is started with what was asked for last when nothing is said', async () => {
+  it('simulated server: starts with the last options when none are given', async () => {
     const user = await add('options');
     const options = async (body?: unknown) => {
       await api('POST', `/users/${user}/server`, body);
@@ -245,7 +245,7 @@ describe('a simulated notebook server', () => {
     assert.deepEqual(await options(), {});
   });
 
-  it('tells how it starts by its pod’s events, ever closer to 90 %', async () => {
+  it('simulated server: reports its pod’s events as progress towards 90 %', async () => {
     const user = await add('progress');
     /** All that is told of a start, from before its pod is up. */
     const followed = async () => {
@@ -279,7 +279,7 @@ describe('a simulated notebook server', () => {
     await stop(user);
   });
 
-  it('keeps a stream of progress open with blank lines while nothing happens', async () => {
+  it('simulated server: keeps a progress stream open with blank lines', async () => {
     const user = await add('silent');
     const letStart = simulated.hubs.hold(simulated.team.slug, user, 'start');
     await start(user);
@@ -294,7 +294,7 @@ describe('a simulated notebook server', () => {
     await stop(user);
   });
 
-  it('is known to have stopped soon after somebody else has deleted its pod', async () => {
+  it('simulated server: is stopped soon after its pod is deleted from outside', async () => {
     const user = await run('forced');
     const pod = await podOf(user);
     await simulated.client.delete('pods', simulated.namespace, nameOf(pod ?? assert.fail()), {
@@ -307,7 +307,7 @@ describe('a simulated notebook server', () => {
     await stop(user);
   });
 
-  it('waits for the revision of the profiles that a start names, until the kubelet has seen it', async () => {
+  it('simulated server: waits until the kubelet has mounted the revision that a start names', async () => {
     const user = await add('revisions');
     await simulated.mount(8);
     await start(user, { ...offered, knada_revision: 8 });
@@ -324,7 +324,7 @@ describe('a simulated notebook server', () => {
     await stop(user);
   });
 
-  it('is refused with the sentences of the product, which whoever asks later is told too', async () => {
+  it('simulated server: is refused with the profiles’ messages, which later progress requests receive too', async () => {
     const user = await add('refused');
     await start(user, { profile: 'own-image' });
     const refused =
@@ -336,7 +336,7 @@ describe('a simulated notebook server', () => {
     await stop(user);
   });
 
-  it('says what the API server said when its pod cannot be made', async () => {
+  it('simulated server: fails with the API server’s message when its pod is refused', async () => {
     const user = await add('unmade');
     const account = simulated.team.id;
     await simulated.client.delete('serviceaccounts', simulated.namespace, account);
@@ -364,7 +364,7 @@ describe('a simulated notebook server', () => {
     await simulated.client.delete('resourcequotas', simulated.namespace, 'compute');
   });
 
-  it('is told apart by tokens: its own user’s, not expired, not deleted, and never the service’s', async () => {
+  it('simulated server: accepts its user’s valid tokens only, not the service’s', async () => {
     const [user, other] = [await run('tokens'), await add('others')];
     const kernels = (bearer: string) => call('GET', `/user/${user}/api/kernels`, undefined, bearer);
     const mint = async (body: unknown, of = user) => {
@@ -417,7 +417,7 @@ describe('a simulated notebook server', () => {
     assert.equal(gone.status, 424, 'the hub answers for a server that does not run');
   });
 
-  it('counts what comes through the proxy as activity, and can be given any hour', async () => {
+  it('simulated server: counts proxied requests as activity, which can be set to any time', async () => {
     const { slug } = simulated.team;
     const user = await run('active');
     const lastActivity = async () => Date.parse(asText(at(await model(user), 'last_activity')));
@@ -440,7 +440,7 @@ describe('a simulated notebook server', () => {
     await stop(user);
   });
 
-  it('is played with over HTTP, with a sentence for what is not there', async () => {
+  it('simulated server: is controlled over HTTP, with a message for what is missing', async () => {
     const { port } = simulated.hubs;
     const control = async (method: string, path: string, body?: unknown) => {
       const response = await fetch(`http://127.0.0.1:${port}/_sandbox/${path}`, {
@@ -462,7 +462,13 @@ describe('a simulated notebook server', () => {
       ['PUT', 'team-a/users/played', { lastActivityAt: 'soon' }, 400, /^The body is /],
       ['PUT', 'team-a/users/played', undefined, 400, 'The body is not JSON.'],
       ['DELETE', 'team-a/users/played', undefined, 405, 'Use GET or PUT.'],
-      ['GET', 'team-a', undefined, 404, 'Here are /_sandbox/<slug>/users/<user> and /_sandbox/clock.'],
+      [
+        'GET',
+        'team-a',
+        undefined,
+        404,
+        'Served here: /_sandbox/<slug>/users/<user>, /_sandbox/<slug>/hub and /_sandbox/clock.',
+      ],
     ] as const) {
       const answer = await control(method, path, body);
       assert.equal(answer.status, status, path);
@@ -475,10 +481,10 @@ describe('a simulated notebook server', () => {
       status: 409,
       body: { message: 'The server of played is not running.' },
     });
-    assert.throws(() => simulated.hubs.setBusy('team-a', user, true), /does not run/);
+    assert.throws(() => simulated.hubs.setBusy('team-a', user, true), /is not running/);
   });
 
-  it('is refused when too many start at once', async () => {
+  it('simulated server: is refused when too many start at once', async () => {
     const [first, second] = [await add('first'), await add('second')];
     simulated.hubs.limitSpawns(simulated.team.slug, 1);
     const letStart = simulated.hubs.hold(simulated.team.slug, first, 'start');
@@ -497,7 +503,7 @@ describe('a simulated notebook server', () => {
     for (const user of [first, second]) await stop(user);
   });
 
-  it('goes with its user, whose tokens go too; the home stays', async () => {
+  it('simulated server: is removed with its user and tokens; the home stays', async () => {
     const user = await run('leaver');
     const minted = await api('POST', `/users/${user}/tokens`, {});
     const token = asText(at(minted.body, 'token'));
@@ -516,7 +522,7 @@ describe('a simulated notebook server', () => {
     );
   });
 
-  it('is checked after a restart of the hub: it runs on, or has stopped while nobody looked', async () => {
+  it('simulated server: is checked after a restart of the hub, running or stopped meanwhile', async () => {
     const [stays, goes, starts] = [await run('stays'), await run('goes'), await add('starts')];
     const letStart = simulated.hubs.hold(simulated.team.slug, starts, 'start');
     await start(starts);
@@ -538,7 +544,7 @@ describe('a simulated notebook server', () => {
     for (const user of [stays, starts]) await stop(user);
   });
 
-  it('is answered for by nobody while the hub is frozen, until its pod is another one', async () => {
+  it('simulated server: keeps running while its hub is frozen, until the hub’s pod is replaced', async () => {
     const user = await run('frozen');
     const pod = uidOf((await podOf(user)) ?? assert.fail());
     simulated.hubs.freeze(simulated.team.slug);
@@ -580,7 +586,7 @@ describe('a simulated notebook server in a cluster that cannot run it', () => {
     return at(container, 'state', 'waiting') ?? null;
   };
 
-  it('fails after a while when its image cannot be pulled, having said why', async () => {
+  it('simulated server: fails when its image cannot be pulled, with the reason', async () => {
     const user = await add('pulls');
     missing.add(image);
     await start(user);
@@ -599,7 +605,7 @@ describe('a simulated notebook server in a cluster that cannot run it', () => {
     assert.equal(await podOf(user), undefined);
   });
 
-  it('starts after all when the image turns up in time', async () => {
+  it('simulated server: starts when the image becomes available in time', async () => {
     const user = await add('patient');
     missing.add(image);
     await start(user);
@@ -611,7 +617,7 @@ describe('a simulated notebook server in a cluster that cannot run it', () => {
     assert.equal((await api('DELETE', `/users/${user}/server`)).status, 204);
   });
 
-  it('gives way when its start is interrupted, though nothing of it works', async () => {
+  it('simulated server: stops a start that cannot succeed', async () => {
     const user = await add('gives-up');
     missing.add(image);
     await start(user);
@@ -621,7 +627,7 @@ describe('a simulated notebook server in a cluster that cannot run it', () => {
     missing.clear();
   });
 
-  it('stays unscheduled when it asks for more than the node has', async () => {
+  it('simulated server: stays unscheduled when it requests more than the node has', async () => {
     const user = await add('large');
     const cpu = { guarantee: 5, limit: 5 };
     await simulated.mount(8, { resources: { cpu, memory: { guarantee: '1Gi', limit: '1Gi' } } });
@@ -640,7 +646,7 @@ describe('a simulated notebook server in a cluster that cannot run it', () => {
 });
 
 describe('the simulated hubs’ database', () => {
-  it('outlives the simulator, with users, tokens, options and servers that run', async () => {
+  it('hub database: keeps users, tokens, options and running servers over a restart of the simulator', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'hubs-'));
     const simulated = await startSimulatedHub({ timings, file: join(folder, 'hubs.json') });
     const { api, becomes, isReady, run } = speaking(() => simulated);
@@ -666,7 +672,7 @@ describe('the simulated JupyterHub 6', () => {
   });
   after(() => simulated.close());
 
-  it('takes options in a field of their own, or as before, and none from an empty body', async () => {
+  it('JupyterHub 6: accepts user_options as a field or as the whole body, and none from an empty body', async () => {
     const user = await add('kari');
     const options = async (body?: unknown) => {
       const { status, headers } = await api('POST', `/users/${user}/server`, body);

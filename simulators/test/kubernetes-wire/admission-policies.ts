@@ -46,7 +46,7 @@ export const admissionPolicies = (client: WireClient): void => {
       return namespace;
     };
 
-    it('refuse a revision that goes back, in words', async () => {
+    it('admission policy: refuses a decreasing revision with its message', async () => {
       const name = `revision-${randomUUID().slice(0, 8)}`;
       const namespace = await fenced(name);
       const maps = mapsIn(namespace);
@@ -95,7 +95,7 @@ export const admissionPolicies = (client: WireClient): void => {
       assert.equal((await post(mapsIn(await newNamespace()), revision('1'))).status, 201);
     });
 
-    it('know who asks, the namespace, and the reason to give', async () => {
+    it('admission policy: sees the user and the namespace, and sets the reason', async () => {
       const name = `identity-${randomUUID().slice(0, 8)}`;
       const maps = mapsIn(await fenced(name));
       await enforce(
@@ -124,7 +124,7 @@ export const admissionPolicies = (client: WireClient): void => {
       );
     });
 
-    it('let pass what they do not match, and fail closed on errors', async () => {
+    it('admission policy: ignores what it does not match, and fails closed on errors', async () => {
       const name = `errors-${randomUUID().slice(0, 8)}`;
       const maps = mapsIn(await fenced(name));
       await enforce(

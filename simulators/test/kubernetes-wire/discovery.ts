@@ -6,13 +6,13 @@ export const discovery = (client: WireClient): void => {
   const { send, get } = client;
 
   describe('discovery', () => {
-    it('names its version', async () => {
+    it('discovery: answers the version', async () => {
       const { status, body } = await get('/version');
       assert.equal(status, 200);
       assert.equal(body.major, '1');
     });
 
-    it('lists the core kinds', async () => {
+    it('discovery: lists the core kinds', async () => {
       const { body } = await get('/api/v1');
       assert.equal(body.kind, 'APIResourceList');
       const found = list(body.resources).find((one) => one.name === 'configmaps');
@@ -31,14 +31,14 @@ export const discovery = (client: WireClient): void => {
       ]);
     });
 
-    it('lists groups, versions and custom resources with their status', async () => {
+    it('discovery: lists groups, versions and custom resources with their status', async () => {
       const { body } = await get('/apis');
       assert.ok(list(body.groups).some((group) => group.name === 'networking.k8s.io'));
       const kinds = await get('/apis/source.toolkit.fluxcd.io/v1');
       assert.ok(list(kinds.body.resources).some((one) => one.name === 'helmrepositories/status'));
     });
 
-    it('gives everything at once to clients that ask so', async () => {
+    it('discovery: answers the aggregated form on request', async () => {
       const answer = await send('GET', '/apis', undefined, {
         accept: 'application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList',
       });
@@ -49,7 +49,7 @@ export const discovery = (client: WireClient): void => {
       );
     });
 
-    it('knows no other group, kind or subresource', async () => {
+    it('discovery: answers 404 for unknown groups, kinds and subresources', async () => {
       assert.equal((await get('/apis/nothing.example/v1/things')).status, 404);
       const unknown = await get('/api/v1/things');
       assert.equal(unknown.status, 404);

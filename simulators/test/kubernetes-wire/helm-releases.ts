@@ -18,7 +18,7 @@ export const helmReleases = (client: WireClient): void => {
       },
     });
 
-    it('is applied with defaults that nobody owns', async (t) => {
+    it('HelmRelease: gets defaults that no manager owns', async (t) => {
       if (!server().customResources.includes('helmreleases'))
         return t.skip('its definition is not installed');
       const releases = releasesIn(await newNamespace());
@@ -45,7 +45,7 @@ export const helmReleases = (client: WireClient): void => {
       assert.deepEqual(at(owners(posted.body)[0]?.fields, 'f:spec', 'f:chart', 'f:spec', '.'), {});
     });
 
-    it('is checked against its definition', async (t) => {
+    it('HelmRelease: is validated against its definition', async (t) => {
       if (!server().customResources.includes('helmreleases'))
         return t.skip('its definition is not installed');
       const releases = releasesIn(await newNamespace());
@@ -63,7 +63,7 @@ export const helmReleases = (client: WireClient): void => {
       assert.equal((await post(releases, { metadata: { name: 'two' } })).status, 400);
     });
 
-    it('takes a status from its controller and keeps its generation', async (t) => {
+    it('HelmRelease: accepts a status without a new generation', async (t) => {
       if (!server().customResources.includes('helmreleases'))
         return t.skip('its definition is not installed');
       const releases = releasesIn(await newNamespace());

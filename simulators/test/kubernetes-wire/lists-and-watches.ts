@@ -17,7 +17,7 @@ export const listsAndWatches = (client: WireClient): void => {
   const { get, post, patch, remove, newNamespace, mapsIn, repositoriesIn, map, repository, server } = client;
 
   describe('lists', () => {
-    it('are sorted by name and carry the version they were read at', async () => {
+    it('list: sorts by name and carries its resourceVersion', async () => {
       const namespace = await newNamespace();
       for (const name of ['c', 'a', 'b']) await post(mapsIn(namespace), map(name));
       const { body } = await get(`${mapsIn(namespace)}?labelSelector=!none`);
@@ -26,7 +26,7 @@ export const listsAndWatches = (client: WireClient): void => {
       assert.deepEqual(names(body).filter(isShort), ['a', 'b', 'c']);
     });
 
-    it('are selected by label', async () => {
+    it('list: selects by label', async () => {
       const namespace = await newNamespace();
       const maps = mapsIn(namespace);
       await post(maps, map('a', {}, { labels: { app: 'x', tier: 'front' } }));
@@ -45,7 +45,7 @@ export const listsAndWatches = (client: WireClient): void => {
       assert.equal((await get(`${maps}?labelSelector=${encodeURIComponent('a=b=c')}`)).status, 400);
     });
 
-    it('are selected by field', async () => {
+    it('list: selects by field', async () => {
       const namespace = await newNamespace();
       await post(mapsIn(namespace), map('a'));
       await post(mapsIn(namespace), map('b'));
@@ -57,7 +57,7 @@ export const listsAndWatches = (client: WireClient): void => {
       assert.equal((await get(`${mapsIn(namespace)}?fieldSelector=data.a=1`)).status, 400);
     });
 
-    it('come in pages that show one state, whatever is written meanwhile', async () => {
+    it('list: pages show one state despite writes in between', async () => {
       const namespace = await newNamespace();
       const secrets = `/api/v1/namespaces/${namespace}/secrets`;
       for (const name of ['a', 'b', 'c', 'd', 'e']) await post(secrets, { metadata: { name } });
@@ -80,7 +80,7 @@ export const listsAndWatches = (client: WireClient): void => {
       assert.equal((await get(`${secrets}?limit=2&continue=nonsense`)).status, 400);
     });
 
-    it('are deleted as a whole, by selector', async () => {
+    it('deletecollection: deletes by selector', async () => {
       const namespace = await newNamespace();
       const maps = mapsIn(namespace);
       await post(maps, map('a', {}, { labels: { app: 'x' } }));
@@ -116,7 +116,7 @@ export const listsAndWatches = (client: WireClient): void => {
     };
     const told = (event: Event): unknown[] => [event.type, metadata(event.object).name];
 
-    it('tell what happens after the version they start at', async () => {
+    it('watch: sends the changes after its resourceVersion', async () => {
       const maps = mapsIn(await newNamespace());
       await post(maps, map('before'));
       const since = at((await get(maps)).body, 'metadata', 'resourceVersion');
@@ -138,7 +138,7 @@ export const listsAndWatches = (client: WireClient): void => {
       await watching.stop();
     });
 
-    it('tell what is there first when they start at no version', async () => {
+    it('watch: sends existing objects first without a resourceVersion', async () => {
       const maps = mapsIn(await newNamespace());
       await post(maps, map('one'));
       const watching = await watch(`${maps}?watch=1&fieldSelector=metadata.name!=kube-root-ca.crt`);
@@ -148,7 +148,7 @@ export const listsAndWatches = (client: WireClient): void => {
       await watching.stop();
     });
 
-    it('see objects come and go as their labels start and stop to match', async () => {
+    it('watch: sends ADDED and DELETED as labels start and stop matching', async () => {
       const maps = mapsIn(await newNamespace());
       const since = at((await get(maps)).body, 'metadata', 'resourceVersion');
       const watching = await watch(`${maps}?watch=true&resourceVersion=${since}&labelSelector=app=x`);
@@ -165,7 +165,7 @@ export const listsAndWatches = (client: WireClient): void => {
       await watching.stop();
     });
 
-    it('end after timeoutSeconds', async () => {
+    it('watch: ends after timeoutSeconds', async () => {
       const maps = mapsIn(await newNamespace());
       const answer = await server().fetch(
         `${maps}?watch=true&resourceVersion=0&timeoutSeconds=1&labelSelector=none`,
@@ -173,7 +173,7 @@ export const listsAndWatches = (client: WireClient): void => {
       assert.equal(await answer.text(), '');
     });
 
-    it('mark the end of what was there for clients that stream lists', async () => {
+    it('watch: marks the end of the initial events for streaming lists', async () => {
       const maps = mapsIn(await newNamespace());
       await post(maps, map('one'));
       const query =
@@ -186,7 +186,7 @@ export const listsAndWatches = (client: WireClient): void => {
       await watching.stop();
     });
 
-    it('follow one object', async () => {
+    it('watch: follows a single object', async () => {
       const namespace = await newNamespace();
       await post(repositoriesIn(namespace), repository('one', { url: 'https://a.example' }));
       const watching = await watch(`${repositoriesIn(namespace)}?watch=true&fieldSelector=metadata.name=one`);

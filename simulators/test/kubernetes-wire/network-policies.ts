@@ -24,7 +24,7 @@ export const networkPolicies = (client: WireClient): void => {
     const port = (one: Body): unknown => [{ ports: [one] }];
     const peer = (one: Body): unknown => [{ to: [one] }];
 
-    it('has ports in range, with names only alone', async () => {
+    it('NetworkPolicy: refuses ports out of range, and a range of a named port', async () => {
       const range = 'must be between 1 and 65535, inclusive';
       await refusedFor(port({ port: 0 }), `spec.egress[0].ports[0].port: Invalid value: 0: ${range}`);
       await refusedFor(port({ port: 70000 }), `spec.egress[0].ports[0].port: Invalid value: 70000: ${range}`);
@@ -54,7 +54,7 @@ export const networkPolicies = (client: WireClient): void => {
       );
     });
 
-    it('has peers that are a block or selectors, never both or none', async () => {
+    it('NetworkPolicy: needs a peer with either a block or selectors', async () => {
       await refusedFor(peer({}), 'spec.egress[0].to[0]: Required value: must specify a peer');
       await refusedFor(
         peer({ ipBlock: { cidr: '10.0.0.0/8' }, podSelector: {} }),
@@ -66,7 +66,7 @@ export const networkPolicies = (client: WireClient): void => {
       );
     });
 
-    it('has blocks that are CIDRs, with exceptions inside them', async () => {
+    it('NetworkPolicy: needs a valid CIDR, with exceptions inside it', async () => {
       const why = 'must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)';
       for (const cidr of ['1.2.3.4', '1.2.3.4/33', '1.2.3/24', 'example.com/32', '::1/129']) {
         await refusedFor(
@@ -83,7 +83,7 @@ export const networkPolicies = (client: WireClient): void => {
       }
     });
 
-    it('is warned about host bits', async () => {
+    it('NetworkPolicy: warns about host bits in a CIDR', async () => {
       const answer = await post(policies, {
         metadata: { name: 'host-bits' },
         spec: { podSelector: {}, egress: [{ to: [{ ipBlock: { cidr: '1.2.3.4/24' } }] }] },
@@ -95,7 +95,7 @@ export const networkPolicies = (client: WireClient): void => {
       );
     });
 
-    it('has known types', async () => {
+    it('NetworkPolicy: refuses unknown policy types', async () => {
       const answer = await post(policies, {
         metadata: { name: 'bad' },
         spec: { podSelector: {}, policyTypes: ['Both'] },
@@ -103,7 +103,7 @@ export const networkPolicies = (client: WireClient): void => {
       assert.deepEqual(fields(answer), ['spec.policyTypes[0]']);
     });
 
-    it('is taken with ranges, names, selectors and IPv6', async () => {
+    it('NetworkPolicy: accepts port ranges, port names, selectors and IPv6', async () => {
       const spec = {
         podSelector: { matchLabels: { component: 'singleuser-server' } },
         policyTypes: ['Egress'],

@@ -7,7 +7,7 @@ export const objects = (client: WireClient): void => {
   const { send, get, post, put, patch, remove, newNamespace, mapsIn, policiesIn, map } = client;
 
   describe('objects', () => {
-    it('are created with an identity and read back', async () => {
+    it('create: gives an object a uid, a version and a creation time', async () => {
       const maps = mapsIn(await newNamespace());
       const created = await post(maps, map('one', { a: '1' }));
       assert.equal(created.status, 201);
@@ -18,7 +18,7 @@ export const objects = (client: WireClient): void => {
       assert.deepEqual((await get(`${maps}/one`)).body, created.body);
     });
 
-    it('exist once', async () => {
+    it('create: refuses a name that is taken', async () => {
       const maps = mapsIn(await newNamespace());
       await post(maps, map('one'));
       refused(await post(maps, map('one')), 409, 'AlreadyExists', 'configmaps "one" already exists', {
@@ -27,7 +27,7 @@ export const objects = (client: WireClient): void => {
       });
     });
 
-    it('that are missing answer 404 to every verb', async () => {
+    it('every verb: answers 404 for a missing object', async () => {
       const namespace = await newNamespace();
       for (const answer of [
         await get(`${mapsIn(namespace)}/none`),
@@ -50,7 +50,7 @@ export const objects = (client: WireClient): void => {
       );
     });
 
-    it('need a namespace that exists and is theirs', async () => {
+    it('create: needs an existing namespace, the one in the path', async () => {
       refused(
         await post(mapsIn('no-such-namespace'), map('one')),
         404,
@@ -71,7 +71,7 @@ export const objects = (client: WireClient): void => {
       );
     });
 
-    it('need a valid name', async () => {
+    it('create: refuses an invalid name', async () => {
       const maps = mapsIn(await newNamespace());
       const bad = await post(maps, map('Bad_Name'));
       assert.equal(bad.status, 422);
@@ -91,21 +91,21 @@ export const objects = (client: WireClient): void => {
       assert.equal((await post('/api/v1/namespaces', { metadata: { name: 'a'.repeat(64) } })).status, 422);
     });
 
-    it('get a name with a prefix when they ask for one', async () => {
+    it('create: generates a name from generateName', async () => {
       const maps = mapsIn(await newNamespace());
       const created = await post(maps, { metadata: { generateName: 'made-' } });
       assert.equal(created.status, 201);
       assert.match(String(metadata(created.body).name), /^made-[a-z0-9]{5}$/);
     });
 
-    it('are refused when their labels are not valid', async () => {
+    it('create: refuses invalid labels', async () => {
       const maps = mapsIn(await newNamespace());
       const bad = await post(maps, map('one', {}, { labels: { '-x': 'y z' } }));
       assert.equal(bad.status, 422);
       assert.deepEqual(fields(bad), ['metadata.labels']);
     });
 
-    it('are refused when they are no JSON, of another kind or of wrong types', async () => {
+    it('create: refuses malformed JSON, another kind and wrong types', async () => {
       const maps = mapsIn(await newNamespace());
       assert.equal((await send('POST', maps, '{"kind":')).status, 400);
       assert.equal((await post(maps, { ...map('one'), kind: 'Secret' })).status, 400);
@@ -115,7 +115,7 @@ export const objects = (client: WireClient): void => {
       assert.equal((await send('POST', maps, '{}', { 'content-type': 'text/plain' })).status, 415);
     });
 
-    it('lose fields that nobody knows, with a warning, or are refused when that is asked for', async () => {
+    it('create: drops unknown fields with a warning, or refuses them under strict validation', async () => {
       const maps = mapsIn(await newNamespace());
       const warned = await post(maps, { ...map('one', { a: '1' }), dato: {} });
       assert.equal(warned.status, 201);
@@ -126,7 +126,7 @@ export const objects = (client: WireClient): void => {
       assert.match(String(strict.body.message), /strict decoding error: unknown field "dato"/);
     });
 
-    it('are updated only from the version that was read', async () => {
+    it('update: refuses a stale resourceVersion', async () => {
       const maps = mapsIn(await newNamespace());
       const first = await post(maps, map('one', { a: '1' }));
       const second = await put(`${maps}/one`, { ...first.body, data: { a: '2' } });
@@ -145,7 +145,7 @@ export const objects = (client: WireClient): void => {
       assert.equal((await put(`${maps}/one`, map('one', { a: '4' }))).status, 200);
     });
 
-    it('keep what cannot change', async () => {
+    it('update: refuses changes of immutable fields', async () => {
       const maps = mapsIn(await newNamespace());
       const created = await post(maps, map('one'));
       const uid = randomUUID();
@@ -160,7 +160,7 @@ export const objects = (client: WireClient): void => {
       assert.equal(metadata(kept.body).creationTimestamp, metadata(created.body).creationTimestamp);
     });
 
-    it('do not change in a dry run', async () => {
+    it('dry run: changes nothing', async () => {
       const maps = mapsIn(await newNamespace());
       assert.equal((await post(`${maps}?dryRun=All`, map('one', { a: '1' }))).status, 201);
       assert.equal((await get(`${maps}/one`)).status, 404);
@@ -172,7 +172,7 @@ export const objects = (client: WireClient): void => {
       assert.equal((await post(`${maps}?dryRun=Some`, map('two'))).status >= 400, true);
     });
 
-    it('are not written again when an update changes nothing', async () => {
+    it('update: keeps the resourceVersion when nothing changes', async () => {
       const maps = mapsIn(await newNamespace());
       const created = await post(maps, map('one', { a: '1' }));
       const same = await put(`${maps}/one`, created.body);
@@ -180,7 +180,7 @@ export const objects = (client: WireClient): void => {
       assert.deepEqual((await patch(`${maps}/one`, MERGE, { data: { a: '1' } })).body, created.body);
     });
 
-    it('are deleted under preconditions', async () => {
+    it('delete: honours preconditions', async () => {
       const maps = mapsIn(await newNamespace());
       const created = await post(maps, map('one'));
       const { uid, resourceVersion } = metadata(created.body);
@@ -200,7 +200,7 @@ export const objects = (client: WireClient): void => {
       assert.equal((await get(`${maps}/one`)).status, 404);
     });
 
-    it('stay until their finalizers are gone, and take no new ones', async () => {
+    it('delete: waits for finalizers and refuses new ones', async () => {
       const maps = mapsIn(await newNamespace());
       await post(maps, map('one', {}, { finalizers: ['example.com/a', 'example.com/b'] }));
       const marked = await remove(`${maps}/one`);
@@ -219,13 +219,13 @@ export const objects = (client: WireClient): void => {
       assert.equal((await get(`${maps}/one`)).status, 404);
     });
 
-    it('must be named for a finalizer that has a domain', async () => {
+    it('finalizers: need a qualified name', async () => {
       const maps = mapsIn(await newNamespace());
       const bad = await post(maps, map('one', {}, { finalizers: ['mine'] }));
       assert.equal(bad.status, 422);
     });
 
-    it('are defaulted: secrets, namespaces, network policies, services', async () => {
+    it('create: sets the defaults of secrets, namespaces, network policies and services', async () => {
       const namespace = await newNamespace();
       const secret = await post(`/api/v1/namespaces/${namespace}/secrets`, {
         metadata: { name: 's' },
@@ -268,7 +268,7 @@ export const objects = (client: WireClient): void => {
       assert.deepEqual(service.body.status, { loadBalancer: {} });
     });
 
-    it('are printed as a table for kubectl', async () => {
+    it('get: answers a table when kubectl asks for one', async () => {
       const maps = mapsIn(await newNamespace());
       await post(maps, map('one', { a: '1', b: '2' }));
       const { body } = await send('GET', `${maps}?fieldSelector=metadata.name=one`, undefined, {

@@ -22,7 +22,7 @@ export const ownersAndNamespaces = (client: WireClient): void => {
         },
       );
 
-    it('take along what they own, once the last of them is gone', async () => {
+    it('garbage collection: deletes an object once its last owner is gone', async () => {
       const maps = mapsIn(await newNamespace());
       const [a, b] = [(await post(maps, map('a'))).body, (await post(maps, map('b'))).body];
       await post(maps, owned('of-a', [a]));
@@ -37,7 +37,7 @@ export const ownersAndNamespaces = (client: WireClient): void => {
       await until('of-both is collected', async () => (await get(`${maps}/of-both`)).status === 404);
     });
 
-    it('that never existed, or are another object of that name, do not keep anything', async () => {
+    it('garbage collection: ignores owners that never existed or have another uid', async () => {
       const maps = mapsIn(await newNamespace());
       const there = (await post(maps, map('there'))).body;
       const ghost = { ...there, metadata: { name: 'ghost', uid: randomUUID() } };
@@ -56,7 +56,7 @@ export const ownersAndNamespaces = (client: WireClient): void => {
       });
     });
 
-    it('leave their objects alone when they are deleted as orphans', async () => {
+    it('garbage collection: keeps dependents of an owner that is deleted with Orphan', async () => {
       const maps = mapsIn(await newNamespace());
       const owner = (await post(maps, map('owner'))).body;
       await post(maps, owned('child', [owner]));
@@ -66,7 +66,7 @@ export const ownersAndNamespaces = (client: WireClient): void => {
       assert.deepEqual([child.status, metadata(child.body).ownerReferences], [200, undefined]);
     });
 
-    it('wait for what blocks them when they are deleted in the foreground', async () => {
+    it('garbage collection: keeps an owner in the foreground until its blocking dependents are gone', async () => {
       const maps = mapsIn(await newNamespace());
       const owner = (await post(maps, map('owner'))).body;
       const child = owned('child', [owner], { blockOwnerDeletion: true });
@@ -84,7 +84,7 @@ export const ownersAndNamespaces = (client: WireClient): void => {
   });
 
   describe('namespaces', () => {
-    it('are given a default service account', async () => {
+    it('namespace: gets a default service account', async () => {
       const namespace = await newNamespace();
       await until(
         'it is there',
@@ -92,7 +92,7 @@ export const ownersAndNamespaces = (client: WireClient): void => {
       );
     });
 
-    it('are emptied before they go, and take nothing new meanwhile', async () => {
+    it('namespace: is emptied before it is deleted, and refuses new objects meanwhile', async () => {
       const namespace = await newNamespace();
       await post(mapsIn(namespace), map('held', {}, { finalizers: ['example.com/hold'] }));
       await post(mapsIn(namespace), map('free'));

@@ -6,7 +6,7 @@ export const patches = (client: WireClient): void => {
   const { get, post, put, patch, newNamespace, mapsIn, policiesIn, repositoriesIn, map, repository } = client;
 
   describe('patches', () => {
-    it('merge: null removes, lists are replaced', async () => {
+    it('merge patch: removes on null and replaces lists', async () => {
       const namespace = await newNamespace();
       const repositories = repositoriesIn(namespace);
       await post(repositories, repository('one', { a: { b: 1, c: 2 }, list: [1, 2] }));
@@ -16,7 +16,7 @@ export const patches = (client: WireClient): void => {
       assert.deepEqual(patched.body.spec, { a: { c: 2, d: 3 }, list: [3] });
     });
 
-    it('strategic: items of keyed lists are merged and deleted by key', async () => {
+    it('strategic merge patch: merges and deletes items of keyed lists', async () => {
       const deployments = `/apis/apps/v1/namespaces/${await newNamespace()}/deployments`;
       await post(deployments, deployment('one'));
       const patched = await patch(`${deployments}/one`, STRATEGIC, {
@@ -46,13 +46,13 @@ export const patches = (client: WireClient): void => {
       );
     });
 
-    it('strategic: not for custom resources', async () => {
+    it('strategic merge patch: is refused for custom resources', async () => {
       const repositories = repositoriesIn(await newNamespace());
       await post(repositories, repository('one', {}));
       assert.equal((await patch(`${repositories}/one`, STRATEGIC, { spec: { a: 1 } })).status, 415);
     });
 
-    it('json: operations in order, or none of them', async () => {
+    it('JSON patch: applies all operations in order, or none', async () => {
       const maps = mapsIn(await newNamespace());
       await post(maps, map('one', { a: '1' }, { annotations: { 'b/c': '2', d: '3' } }));
       const patched = await patch(`${maps}/one`, JSON_PATCH, [
@@ -71,7 +71,7 @@ export const patches = (client: WireClient): void => {
       assert.deepEqual((await get(`${maps}/one`)).body.data, { a: '3' });
     });
 
-    it('of an unknown type are refused', async () => {
+    it('patch: refuses an unknown media type', async () => {
       const maps = mapsIn(await newNamespace());
       await post(maps, map('one'));
       assert.equal((await patch(`${maps}/one`, 'application/json', {})).status, 415);
@@ -79,7 +79,7 @@ export const patches = (client: WireClient): void => {
   });
 
   describe('generation and status', () => {
-    it('count what is asked for, not metadata or status', async () => {
+    it('generation: counts changes of the spec only', async () => {
       const repositories = repositoriesIn(await newNamespace());
       const created = await post(repositories, { ...repository('one', { a: 1 }), status: { ready: true } });
       assert.equal(metadata(created.body).generation, 1);
@@ -100,7 +100,7 @@ export const patches = (client: WireClient): void => {
       assert.deepEqual([metadata(reset.body).generation, reset.body.status], [3, { ready: true }]);
     });
 
-    it('exist for network policies and deployments, and not for config maps', async () => {
+    it('generation: exists for network policies and deployments, not for config maps', async () => {
       const namespace = await newNamespace();
       const policy = await post(policiesIn(namespace), {
         metadata: { name: 'p' },

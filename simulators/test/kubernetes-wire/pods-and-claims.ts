@@ -19,7 +19,7 @@ export const podsAndClaims = (client: WireClient): void => {
       return `/api/v1/namespaces/${namespace}/pods`;
     };
 
-    it('refuse an image with white space around it, and take any other name', async () => {
+    it('pod: refuses white space around an image, and accepts any other name', async () => {
       const pods = await podsOf();
       const withImage = (name: string, image: string): Body =>
         pod(name, { containers: [{ name: 'notebook', image }] });
@@ -34,7 +34,7 @@ export const podsAndClaims = (client: WireClient): void => {
       assert.equal((await post(pods, withImage('one', 'Note book:1'))).status, 201);
     });
 
-    it('start Pending, as the default account, and go at once before they have a node', async () => {
+    it('pod: starts Pending as the default account, and is deleted at once before it has a node', async () => {
       const pods = await podsOf();
       const created = await post(pods, pod('one'));
       assert.equal(created.status, 201);
@@ -47,14 +47,14 @@ export const podsAndClaims = (client: WireClient): void => {
       assert.equal((await get(`${pods}/one`)).status, 404);
     });
 
-    it('need an account that exists', async () => {
+    it('pod: needs an existing service account', async () => {
       const pods = await podsOf();
       const answer = await post(pods, pod('one', { serviceAccountName: 'nobody' }));
       assert.equal(answer.status, 403);
       assert.match(String(answer.body.message), /serviceaccount "nobody" not found/);
     });
 
-    it('end gracefully once they have a node', async () => {
+    it('pod: is deleted gracefully once it has a node', async () => {
       const pods = await podsOf();
       await post(pods, pod('one'));
       const bound = await post(`${pods}/one/binding`, {
@@ -73,7 +73,7 @@ export const podsAndClaims = (client: WireClient): void => {
       assert.equal((await get(`${pods}/one`)).status, 404);
     });
 
-    it('do not change what they run', async () => {
+    it('pod: refuses changes of immutable fields', async () => {
       const pods = await podsOf();
       const created = await post(pods, pod('one'));
       const changed = await patch(`${pods}/one`, MERGE, { spec: { hostname: 'other' } });
@@ -88,7 +88,7 @@ export const podsAndClaims = (client: WireClient): void => {
   });
 
   describe('volume claims', () => {
-    it('stay while a pod uses them', async () => {
+    it('volume claim: is kept while a pod uses it', async () => {
       const namespace = await newNamespace();
       const [claims, pods] = [
         `/api/v1/namespaces/${namespace}/persistentvolumeclaims`,

@@ -24,7 +24,7 @@ export const serverSideApply = (client: WireClient): void => {
     client;
 
   describe('server-side apply', () => {
-    it('creates, and records who owns what', async () => {
+    it('apply: creates an object and records the owner of each field', async () => {
       const maps = mapsIn(await newNamespace());
       const created = await apply(`${maps}/one`, 'red', map('one', { a: '1' }, { labels: { x: 'y' } }));
       assert.equal(created.status, 201);
@@ -39,7 +39,7 @@ export const serverSideApply = (client: WireClient): void => {
       assert.match(String(list(metadata(created.body).managedFields)[0]?.time), /Z$/);
     });
 
-    it('takes YAML', async () => {
+    it('apply: accepts YAML', async () => {
       const maps = mapsIn(await newNamespace());
       const created = await apply(
         `${maps}/one`,
@@ -50,7 +50,7 @@ export const serverSideApply = (client: WireClient): void => {
       assert.deepEqual(created.body.data, { a: '1' });
     });
 
-    it('writes nothing when it is repeated', async () => {
+    it('apply: writes nothing when it is repeated', async () => {
       const namespace = await newNamespace();
       const config = map('one', { a: '1' });
       const first = await apply(`${mapsIn(namespace)}/one`, 'red', config);
@@ -73,7 +73,7 @@ export const serverSideApply = (client: WireClient): void => {
       assert.deepEqual((await apply(`${policiesIn(namespace)}/p`, 'red', policy)).body, made.body);
     });
 
-    it('needs a manager, a name, and the kind of the path', async () => {
+    it('apply: needs a manager, a name, and the kind of the path', async () => {
       const maps = mapsIn(await newNamespace());
       const nobody = await patch(`${maps}/one`, APPLY, map('one'));
       refused(
@@ -93,7 +93,7 @@ export const serverSideApply = (client: WireClient): void => {
       assert.equal((await patch(`${maps}/one?force=true`, MERGE, {})).status, 422);
     });
 
-    it('refuses fields that the kind does not have', async () => {
+    it('apply: refuses undeclared fields', async () => {
       const maps = mapsIn(await newNamespace());
       const unknown = await apply(`${maps}/one`, 'red', { ...map('one'), dato: {} });
       assert.equal(unknown.status, 500);
@@ -108,7 +108,7 @@ export const serverSideApply = (client: WireClient): void => {
       );
     });
 
-    it('shares a field that another manager sets to the same value', async () => {
+    it('apply: shares a field that another manager sets to the same value', async () => {
       const maps = mapsIn(await newNamespace());
       const first = await apply(`${maps}/one`, 'red', map('one', { a: '1', b: '2' }));
       const shared = await apply(`${maps}/one`, 'blue', map('one', { a: '1' }));
@@ -121,7 +121,7 @@ export const serverSideApply = (client: WireClient): void => {
       assert.deepEqual(ownedBy(released.body, 'red'), { 'f:data': { 'f:b': {} } });
     });
 
-    it('names every conflict, and takes the fields when forced', async () => {
+    it('apply: names every conflict, and takes the fields when forced', async () => {
       const maps = mapsIn(await newNamespace());
       await apply(`${maps}/one`, 'red', map('one', { a: '1', b: '2' }));
       const conflict = await apply(`${maps}/one`, 'blue', map('one', { a: '2', b: '2', c: '3' }));
@@ -147,7 +147,7 @@ export const serverSideApply = (client: WireClient): void => {
       assert.deepEqual(ownedBy(forced.body, 'blue'), { 'f:data': { 'f:a': {}, 'f:b': {}, 'f:c': {} } });
     });
 
-    it('conflicts with updates too, and says by which version', async () => {
+    it('apply: conflicts with an update, and names its apiVersion', async () => {
       const maps = mapsIn(await newNamespace());
       await apply(`${maps}/one`, 'red', map('one', { a: '1' }));
       const updated = await put(`${maps}/one?fieldManager=hand`, map('one', { a: '2', b: '1' }));
@@ -161,7 +161,7 @@ export const serverSideApply = (client: WireClient): void => {
       );
     });
 
-    it('removes what it applied before and does not apply any more', async () => {
+    it('apply: removes fields that it no longer applies', async () => {
       const maps = mapsIn(await newNamespace());
       await apply(
         `${maps}/one`,
@@ -186,7 +186,7 @@ export const serverSideApply = (client: WireClient): void => {
       assert.equal(ownedBy(nothing.body, 'red'), undefined);
     });
 
-    it('does not remove what was created by an update under the same name', async () => {
+    it('apply: keeps fields that an update under the same manager created', async () => {
       const maps = mapsIn(await newNamespace());
       const created = await post(`${maps}?fieldManager=red`, map('one', { a: '1', b: '2' }));
       assert.deepEqual(owners(created.body), [
@@ -209,7 +209,7 @@ export const serverSideApply = (client: WireClient): void => {
       assert.equal(changed.status, 409);
     });
 
-    it('moves from Update to Apply when managedFields are rewritten', async () => {
+    it('apply: takes ownership over from an update when managedFields are rewritten', async () => {
       const maps = mapsIn(await newNamespace());
       const created = await post(`${maps}?fieldManager=red`, map('one', { a: '1', b: '2' }));
       const [entry] = list(metadata(created.body).managedFields);
@@ -226,7 +226,7 @@ export const serverSideApply = (client: WireClient): void => {
       assert.deepEqual(fewer.body.data, { a: '3' });
     });
 
-    it('takes over an object whose ownership was forgotten', async () => {
+    it('apply: takes over an object with empty managedFields', async () => {
       const maps = mapsIn(await newNamespace());
       await post(maps, map('one', { a: '1' }));
       const forgotten = await patch(`${maps}/one`, MERGE, { metadata: { managedFields: [{}] } });
@@ -242,7 +242,7 @@ export const serverSideApply = (client: WireClient): void => {
       );
     });
 
-    it('guards by uid: the same object or none', async () => {
+    it('apply: refuses another uid', async () => {
       const maps = mapsIn(await newNamespace());
       const uid = randomUUID();
       const absent = await apply(`${maps}/one`, 'red', map('one', { a: '1' }, { uid }));
@@ -264,7 +264,7 @@ export const serverSideApply = (client: WireClient): void => {
       assert.equal(same.status, 200);
     });
 
-    it('guards by resourceVersion', async () => {
+    it('apply: refuses a stale resourceVersion', async () => {
       const maps = mapsIn(await newNamespace());
       const created = await apply(`${maps}/one`, 'red', map('one', { a: '1' }));
       const { resourceVersion } = metadata(created.body);
@@ -276,7 +276,7 @@ export const serverSideApply = (client: WireClient): void => {
       assert.deepEqual((await get(`${maps}/one`)).body.data, { a: '2' });
     });
 
-    it('shows in a dry run what it would do', async () => {
+    it('apply: answers the result of a dry run without storing it', async () => {
       const maps = mapsIn(await newNamespace());
       const dry = await apply(`${maps}/one`, 'red', map('one', { a: '1' }), '&dryRun=All');
       assert.equal(dry.status, 201);
@@ -288,7 +288,7 @@ export const serverSideApply = (client: WireClient): void => {
       assert.deepEqual((await get(`${maps}/one`)).body, created.body);
     });
 
-    it('merges items of keyed lists: containers, ports, variables', async () => {
+    it('apply: merges containers, ports and variables by key', async () => {
       const deployments = `/apis/apps/v1/namespaces/${await newNamespace()}/deployments`;
       const config = (container: Body): Body => ({
         ...deployment('one'),
@@ -363,7 +363,7 @@ export const serverSideApply = (client: WireClient): void => {
       );
     });
 
-    it('refuses two items with one key', async () => {
+    it('apply: refuses two items with the same key', async () => {
       const deployments = `/apis/apps/v1/namespaces/${await newNamespace()}/deployments`;
       const twice = {
         ...deployment('one'),
@@ -374,7 +374,7 @@ export const serverSideApply = (client: WireClient): void => {
       assert.match(String(answer.body.message), /duplicate entries for key/);
     });
 
-    it('keeps finalizers and owners apart, one by one', async () => {
+    it('apply: owns finalizers and owner references one by one', async () => {
       const maps = mapsIn(await newNamespace());
       const bare = (extra: Body): Body => ({
         apiVersion: 'v1',
@@ -402,7 +402,7 @@ export const serverSideApply = (client: WireClient): void => {
       await apply(`${maps}/one`, 'blue', bare({}));
     });
 
-    it('owns rules of a network policy as a whole', async () => {
+    it('apply: owns the rules of a network policy as a whole', async () => {
       const policies = policiesIn(await newNamespace());
       const policy = (...cidrs: string[]): Body => ({
         apiVersion: 'networking.k8s.io/v1',
@@ -430,7 +430,7 @@ export const serverSideApply = (client: WireClient): void => {
       });
     });
 
-    it('treats custom resources without a schema: maps by entry, lists as a whole', async () => {
+    it('apply: merges a custom resource without a schema by map entry, and replaces lists', async () => {
       const repositories = repositoriesIn(await newNamespace());
       const created = await apply(
         `${repositories}/one`,
@@ -452,7 +452,7 @@ export const serverSideApply = (client: WireClient): void => {
       assert.deepEqual(fewer.body.spec, { a: { c: 2 }, list: [{ name: 'z' }] });
     });
 
-    it('applies status by its own door', async () => {
+    it('apply: writes status through the subresource only', async () => {
       const repositories = repositoriesIn(await newNamespace());
       await apply(`${repositories}/one`, 'red', repository('one', { a: 1 }));
       const status = {
