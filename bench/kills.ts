@@ -3,7 +3,7 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { portOf } from '../local/ports.ts';
-import { settle, verify } from './kills/verify.ts';
+import { goneIds, settle, verify } from './kills/verify.ts';
 import { killRepeatedly, randomMs, victim } from './kills/victim.ts';
 import { startWorld } from './kills/world.ts';
 import { insist, newLedger, type Target, type Writer, write } from './kills/writers.ts';
@@ -65,6 +65,10 @@ try {
     await insist(targets, first.token, 'PUT', `/teams/${slug}/notebook`, { allowlist });
   }
 
+  // One team that is gone for certain, beside those that the writers delete.
+  await insist(targets, first.token, 'POST', '/teams', { slug: 'gone', members: [{ email: first.email }] });
+  await insist(targets, first.token, 'DELETE', '/teams/gone?deleteHomes=true&deleteSecret=true');
+
   let isWriting = true;
   let isTicking = true;
   let killedInTick = 0;
@@ -118,7 +122,33 @@ try {
   await ticking;
   const settled = performance.now();
   const found = await verify(world, writers);
-  faults = [...open, ...found.faults];
+  // A verification that finds nothing has to prove that it can.
+  const [slug = ''] = slugs;
+  first.ledger.timeouts.push({ slug, value: 1, revision: 1 });
+  first.ledger.payloads.push({ slug, data: 'never sent', acknowledged: true });
+  first.ledger.operations.push({ slug, id: 'op-never-opened' });
+  first.ledger.teams.set('never-created', 'present');
+  world.google.putSecret(goneIds(world)[0] ?? '', {});
+  const labels = { 'app.kubernetes.io/managed-by': 'knada-notebooks' };
+  await world.client.create({
+    apiVersion: 'v1',
+    kind: 'Namespace',
+    metadata: { name: 'team-planted-0000', labels },
+  });
+  const planted = (await verify(world, writers)).faults.filter((fault) => !found.faults.includes(fault));
+  const missed = [
+    'lost: timeout 1 of',
+    'lost: secret version never sent',
+    'lost: operation op-never-opened',
+    'lost: team never-created',
+    'left over: namespace team-planted-0000',
+    'left over: secret ',
+  ].filter((text) => !planted.some((fault) => fault.startsWith(text)));
+  faults = [
+    ...open,
+    ...found.faults,
+    ...missed.map((text) => `the verification did not find a planted fault: ${text}`),
+  ];
 
   const sum = (pick: (writer: Writer) => number): number =>
     writers.reduce((total, writer) => total + pick(writer), 0);

@@ -228,6 +228,14 @@ const hubFaults = async (world: World, team: TeamRecord): Promise<readonly strin
     : [`hub users of ${team.slug}: ${users.join()}, members ${members.join()}`];
 };
 
+/** Ids of deleted teams; the store keeps them for ever. */
+export const goneIds = (world: World): readonly string[] => {
+  const database = new DatabaseSync(world.storeFile, { readOnly: true });
+  const rows = database.prepare('SELECT id FROM ids WHERE gone = 1').all();
+  database.close();
+  return rows.map(({ id }) => String(id));
+};
+
 /** Compares what the writers were told with the store, the cluster, the hubs and Google’s services. */
 export const verify = async (
   world: World,
@@ -256,14 +264,8 @@ export const verify = async (
       );
     }
 
-    const database = new DatabaseSync(world.storeFile, { readOnly: true });
-    const ids = database
-      .prepare('SELECT id FROM ids')
-      .all()
-      .map(({ id }) => String(id));
-    database.close();
     const alive = new Set(teams.map(({ id }) => id));
-    const gone = ids.filter((id) => !alive.has(id));
+    const gone = goneIds(world);
     const namespaces = await world.client.list('namespaces', {
       labelSelector: 'app.kubernetes.io/managed-by=knada-notebooks',
     });
