@@ -105,9 +105,9 @@ describe('reconciling over the wire', () => {
     const core = `/api/v1/namespaces/team-${id}`;
     const made = [
       core,
-      `${core}/serviceaccounts/${id}`,
       `/apis/networking.k8s.io/v1/namespaces/team-${id}/networkpolicies/notebook-egress-baseline`,
       `/apis/networking.k8s.io/v1/namespaces/team-${id}/networkpolicies/airflow-egress-baseline`,
+      `${core}/serviceaccounts/${id}`,
       `${core}/configmaps/notebook-profiles`,
       `${core}/secrets/notebook-hub`,
       `/apis/helm.toolkit.fluxcd.io/v2/namespaces/team-${id}/helmreleases/jupyterhub`,
