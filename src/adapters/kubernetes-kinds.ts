@@ -9,6 +9,7 @@ const resources: Readonly<Record<KindName, { readonly plural: string; readonly s
   secret: { plural: 'secrets' },
   pod: { plural: 'pods' },
   event: { plural: 'events' },
+  resourceQuota: { plural: 'resourcequotas' },
   volumeClaim: { plural: 'persistentvolumeclaims' },
   service: { plural: 'services' },
   deployment: { plural: 'deployments' },

@@ -147,9 +147,9 @@ export const registerServers = (app: App, deps: ServerRouteDeps): void => {
       operationId: 'restartServer',
       summary: 'Restart a member’s server',
       description:
-        'The server starts with the current configuration, on the profile that was used last. A stopped server is started.',
+        'The server starts with the current configuration, on the profile that was used last. A stopped server is started. If the quota cannot hold it with that configuration, nothing is stopped: quota_exceeded.',
       tags,
-      problems: [...orderProblems, 'no_environment'],
+      problems: [...orderProblems, 'no_environment', 'quota_exceeded'],
       params: ServerPath,
       body: ref(StopOrder),
       response: { 202: underWay(examples.restart) },

@@ -6,6 +6,7 @@ export const kinds = {
   secret: { apiVersion: 'v1', kind: 'Secret' },
   pod: { apiVersion: 'v1', kind: 'Pod' },
   event: { apiVersion: 'v1', kind: 'Event' },
+  resourceQuota: { apiVersion: 'v1', kind: 'ResourceQuota' },
   volumeClaim: { apiVersion: 'v1', kind: 'PersistentVolumeClaim' },
   service: { apiVersion: 'v1', kind: 'Service' },
   deployment: { apiVersion: 'apps/v1', kind: 'Deployment' },

@@ -18,6 +18,10 @@ export const catalogue = {
   method_not_allowed: ['Method not allowed', 'This path does not support that method.'],
   team_exists: ['Team exists', 'A team with this slug exists already; choose another slug.'],
   server_busy: ['Server busy', 'Another operation on this server is in progress.'],
+  quota_exceeded: [
+    'Quota exceeded',
+    'The team’s quota in the cluster cannot hold the server with its new configuration.',
+  ],
   server_not_running: ['Server not running', 'The server is not running, so there is nothing to extend.'],
   no_environment: [
     'No environment',

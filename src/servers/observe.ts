@@ -95,6 +95,17 @@ export const observeServers = async (
   });
 };
 
+/** The namespace’s quotas; empty when the cluster does not tell, because the API server checks them again anyway. */
+export const observeQuotas = async (
+  { cluster }: ObserveDeps,
+  team: TeamRecord,
+  signal: AbortSignal,
+): Promise<readonly Manifest[]> => {
+  const listed = cluster.list({ ...kinds.resourceQuota, namespace: namespaceOf(team.id) }, signal);
+  const quotas = await replyOf(listed, signal);
+  return quotas.answered ? quotas.value : [];
+};
+
 const numberAt = (object: Manifest, ...path: readonly string[]): number => {
   const found = at(object, ...path);
   return typeof found === 'number' ? found : 0;

@@ -1,8 +1,9 @@
-import { at } from '../lib/json.ts';
+import { at, listAt } from '../lib/json.ts';
 import { profileAnnotation, profileRevisionAnnotation } from '../notebooks/profiles.ts';
 import type { Manifest } from '../ports/cluster.ts';
 import { hasEnded } from '../teams/labels.ts';
 import { type Failure, podFailure } from './failure.ts';
+import { type PodSize, podSizeOf } from './quota.ts';
 
 /** A member’s server as the cluster sees it. */
 export interface PodView {
@@ -16,16 +17,12 @@ export interface PodView {
   readonly profile: string | null;
   readonly profileRevision: string | null;
   readonly startedAt: string | null;
+  readonly size: PodSize;
   readonly failure?: Failure;
 }
 
 const userAnnotation = 'hub.jupyter.org/username';
 const serverAnnotation = 'hub.jupyter.org/servername';
-
-const listAt = (value: unknown, ...path: readonly string[]): readonly unknown[] => {
-  const found = at(value, ...path);
-  return Array.isArray(found) ? found : [];
-};
 
 const textAt = (value: unknown, ...path: readonly string[]): string | null => {
   const found = at(value, ...path);
@@ -64,6 +61,7 @@ const podView = (pod: Manifest, events: readonly Manifest[]): PodView => {
     profile: annotations?.[profileAnnotation] ?? null,
     profileRevision: annotations?.[profileRevisionAnnotation] ?? null,
     startedAt: instantOf(textAt(pod, 'status', 'startTime')),
+    size: podSizeOf(pod),
     ...(failure === undefined ? {} : { failure }),
   };
 };

@@ -4,19 +4,27 @@ import { Problem } from '../model/problems.ts';
 import { profileRevisionAnnotation } from '../notebooks/profiles.ts';
 import type { Manifest } from '../ports/cluster.ts';
 import type { PodView } from './pod.ts';
+import type { PodSize } from './quota.ts';
 
 /** A profile that is offered now. */
 export interface OfferedProfile {
   readonly slug: string;
   readonly isDefault: boolean;
   readonly revision: string;
+  readonly size: PodSize;
 }
 
 const Profiles = Type.Array(
   Type.Object({
     slug: Type.String(),
     default: Type.Boolean(),
-    kubespawner_override: Type.Object({ extra_annotations: Type.Record(Type.String(), Type.String()) }),
+    kubespawner_override: Type.Object({
+      cpu_guarantee: Type.Number(),
+      cpu_limit: Type.Number(),
+      mem_guarantee: Type.Number(),
+      mem_limit: Type.Number(),
+      extra_annotations: Type.Record(Type.String(), Type.String()),
+    }),
   }),
 );
 
@@ -24,17 +32,23 @@ const Profiles = Type.Array(
 export const offeredIn = (configMap: Manifest | undefined): readonly OfferedProfile[] => {
   const profiles: unknown = JSON.parse(configMap?.data?.['profiles.json'] ?? '[]');
   if (!Value.Check(Profiles, profiles)) throw new TypeError('profiles.json is not a list of profiles');
-  return profiles.map(({ slug, default: isDefault, kubespawner_override: { extra_annotations } }) => ({
+  return profiles.map(({ slug, default: isDefault, kubespawner_override: override }) => ({
     slug,
     isDefault,
-    revision: extra_annotations[profileRevisionAnnotation] ?? '',
+    revision: override.extra_annotations[profileRevisionAnnotation] ?? '',
+    size: {
+      'requests.cpu': override.cpu_guarantee,
+      'requests.memory': override.mem_guarantee,
+      'limits.cpu': override.cpu_limit,
+      'limits.memory': override.mem_limit,
+    },
   }));
 };
 
 /** Whether a restart would give the pod another configuration. A profile that no longer exists was replaced, so it counts. */
 export const isRestartPending = (
   { profile, profileRevision }: Pick<PodView, 'profile' | 'profileRevision'>,
-  offered: readonly OfferedProfile[],
+  offered: readonly Pick<OfferedProfile, 'slug' | 'revision'>[],
 ): boolean => offered.find(({ slug }) => slug === profile)?.revision !== profileRevision;
 
 /**
@@ -42,7 +56,7 @@ export const isRestartPending = (
  * Throws Problem `validation_failed` for one that is not offered, `no_environment` when none is.
  */
 export const chosenProfile = (
-  offered: readonly OfferedProfile[],
+  offered: readonly Pick<OfferedProfile, 'slug' | 'isDefault'>[],
   requested: string | undefined,
   last: string | null,
 ): string => {

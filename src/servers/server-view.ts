@@ -46,7 +46,7 @@ export const serverView = (
   user: string,
   view: ServerView,
   context: {
-    readonly offered: readonly OfferedProfile[];
+    readonly offered: readonly Pick<OfferedProfile, 'slug' | 'revision'>[];
     readonly hubUrlTemplate: string;
     readonly operation: Pick<OperationRecord, 'id'> | undefined;
     /** When hub and cluster were asked (ISO 8601). */

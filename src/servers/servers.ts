@@ -10,10 +10,11 @@ import type { HubServer, SpawnProgress } from '../ports/hubs.ts';
 import type { Actor } from '../teams/rules.ts';
 import type { OperationDeps } from './calls.ts';
 import { extended, extensionOf } from './extension.ts';
-import { isStopped, type ServerView } from './facts.ts';
-import { hubDeployment, observeServer, observeServers, withForcedTimeout } from './observe.ts';
+import { isStopped, podOf, type ServerView } from './facts.ts';
+import { hubDeployment, observeQuotas, observeServer, observeServers, withForcedTimeout } from './observe.ts';
 import { type OperationOptions, type Operations, operationsWith } from './operations.ts';
 import { chosenProfile, type OfferedProfile, offeredIn } from './profiles.ts';
+import { quotaShortage } from './quota.ts';
 import { serverView, stateOf } from './server-view.ts';
 
 /** Either the operation that is open, or the server when there was nothing to do. */
@@ -157,6 +158,10 @@ export const serversWith = (
       const isChecked = force && view.hub.answered;
       const server = isChecked ? view.hub.server : await known(team, view, restartFirst);
       const profile = chosenProfile(offered, undefined, server?.profile ?? null);
+      const size = offered.find(({ slug }) => slug === profile)?.size;
+      const quotas = await observeQuotas(deps, team, deadline());
+      const shortage = size && quotaShortage(quotas, size, podOf(view)?.size);
+      if (shortage !== undefined) throw new Problem('quota_exceeded', { detail: shortage });
       return operations.open(team, { ...order, profile }, actor);
     },
 

@@ -176,6 +176,31 @@ describe('a start that no node has room for', () => {
   });
 });
 
+describe('a restart that the namespace’s quota cannot hold', () => {
+  it('is refused before anything is stopped, until the size fits', async () => {
+    const scene = await aTeam();
+    scene.hub.run(kari);
+    const resize = async (limit: string) => {
+      const resources = { memory: { guarantee: '1Gi', limit } };
+      const answer = await asKari.patch(`${scene.team}/notebook`, { resources });
+      assert.equal(answer.statusCode, 200, answer.body);
+    };
+    scene.hub.limit({ 'limits.memory': '10Gi' }, { 'limits.memory': '5Gi' });
+    await resize('8Gi');
+    const refused = await asKari.post(`${scene.server}/restart`, {});
+    assertProblem(refused, 'quota_exceeded');
+    assert.match(
+      refused.json().detail,
+      /limits\.memory: 8192Mi needed, 5120Mi available\).*Nothing was stopped/,
+    );
+    assertProblem(await asKari.post(`${scene.server}/restart`, { force: true }), 'quota_exceeded');
+    assert.equal((await scene.show()).state, 'running');
+    assert.equal(scene.hub.told('stop') + scene.hub.told('delete'), 0);
+    await resize('5Gi');
+    assert.equal((await scene.finish(await scene.order('restart'))).phase, 'ready');
+  });
+});
+
 describe('lastActivityAt', () => {
   it('is the last activity, not the stop that was requested', async () => {
     const scene = await aTeam();

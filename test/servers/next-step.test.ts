@@ -36,6 +36,7 @@ const pod: PodView = {
   image: null,
   profile: null,
   profileRevision: null,
+  size: { 'requests.cpu': 0, 'requests.memory': 0, 'limits.cpu': 0, 'limits.memory': 0 },
   startedAt: null,
 };
 const running = {

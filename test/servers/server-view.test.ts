@@ -30,6 +30,7 @@ const pod = {
   image: 'ghcr.io/navikt/x:1@sha256:aaa',
   profile: 'python-3-13',
   profileRevision: 'r1',
+  size: { 'requests.cpu': 0, 'requests.memory': 0, 'limits.cpu': 0, 'limits.memory': 0 },
   startedAt: iso(now - 3_600_000),
 };
 const hub = (over: HubServer | null = server()): HubView => ({ answered: true, isUser: true, server: over });

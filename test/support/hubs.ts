@@ -40,6 +40,7 @@ export const scriptedHub = ({ clock, team, startMs = 2_000, stopMs = 1_000 }: Op
   const people = new Map<string, Person>();
   const pods = new Map<string, Manifest>();
   const events: Manifest[] = [];
+  const quotas: Manifest[] = [];
   const calls: string[] = [];
   const namespace = namespaceOf(team.id);
   let presence: 'there' | 'away' | 'frozen' = 'there';
@@ -300,6 +301,7 @@ export const scriptedHub = ({ clock, team, startMs = 2_000, stopMs = 1_000 }: Op
       await enteringCluster();
       if (asked !== namespace) return [];
       if (kind === 'Pod') return [...pods.values()];
+      if (kind === 'ResourceQuota') return quotas;
       return kind === 'Event' ? events : [];
     },
     async apply(manifest) {
@@ -370,6 +372,11 @@ export const scriptedHub = ({ clock, team, startMs = 2_000, stopMs = 1_000 }: Op
     },
     failNextStart(name: string, message: string) {
       person(name).failsWith = message;
+    },
+    /** A ResourceQuota of the team’s namespace. */
+    limit(hard: Readonly<Record<string, string>>, used: Readonly<Record<string, string>>) {
+      const metadata = { name: `quota-${quotas.length}`, namespace };
+      quotas.push({ apiVersion: 'v1', kind: 'ResourceQuota', metadata, spec: { hard }, status: { used } });
     },
     /** A start that is pending fails: the hub gives up and deletes the pod. */
     failPendingStart(name: string, message: string) {
