@@ -1,4 +1,5 @@
 import { after, before, describe } from 'node:test';
+import { clockContract } from '../contracts/hub/clock.ts';
 import { cullContract } from '../contracts/hub/culling.ts';
 import { hubContract } from '../contracts/hub.ts';
 import { absent, startJupyterHub, type TestJupyterHub } from '../support/jupyterhub.ts';
@@ -13,6 +14,7 @@ describe('hubs: the real JupyterHub', { concurrency: true }, () => {
       });
       after(() => hub.close());
       hubContract(async () => hub);
+      clockContract(async () => hub);
       cullContract(async () => hub);
     });
   }

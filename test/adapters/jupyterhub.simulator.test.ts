@@ -5,6 +5,7 @@ import Type from 'typebox';
 import { Value } from 'typebox/value';
 import { openHubs } from '../../src/adapters/jupyterhub.ts';
 import { hubScopes } from '../../src/notebooks/values.ts';
+import { clockContract } from '../contracts/hub/clock.ts';
 import { cullContract } from '../contracts/hub/culling.ts';
 import type { HubUnderTest } from '../contracts/hub/hub-under-test.ts';
 import { hubContract } from '../contracts/hub.ts';
@@ -34,8 +35,12 @@ for (const version of ['5.5.0', '6.1.1']) {
       simulated = await startSimulatedHub({ hubVersion: version, now, timings });
       const { team, token, send } = simulated;
       const { slug } = team;
-      const withTokens = (tokens: readonly string[]) =>
-        openHubs({ urlTemplate: simulated.url(), tokens: () => tokens, clock: { now } });
+      const withTokens = (tokens: readonly string[], clockAheadMs = 0) =>
+        openHubs({
+          urlTemplate: simulated.url(),
+          tokens: () => tokens,
+          clock: { now: () => now() + clockAheadMs },
+        });
       hub = {
         team,
         major: Number.parseInt(version, 10),
@@ -85,6 +90,7 @@ for (const version of ['5.5.0', '6.1.1']) {
     });
 
     hubContract(async () => hub);
+    clockContract(async () => hub);
     cullContract(async () => hub);
   });
 }

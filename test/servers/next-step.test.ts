@@ -391,7 +391,7 @@ describe('every step', () => {
         const found = nextStep(record, seen, now + ms);
         const isLate = now + ms >= Date.parse(record.deadlineAt);
         if (found.do === 'wait') assert.ok(!isLate);
-        if (found.do === 'call' && isLate) assert.equal(found.call, 'confirm');
+        if (found.do === 'call' && isLate) assert.equal(found.call, 'confirm_access');
         if (found.do !== 'write') return;
         const { to } = found;
         assert.deepEqual(

@@ -221,8 +221,13 @@ export const startJupyterHub = async (major: 5 | 6): Promise<TestJupyterHub> => 
   const team = { slug: 'team-a', id: 'team-a-1234' };
   const clock = { now: Date.now };
   // Under load the hub is slow, not unavailable.
-  const withTokens = (tokens: readonly string[]) =>
-    openHubs({ urlTemplate: url, tokens: () => tokens, clock, callMs: 60_000 });
+  const withTokens = (tokens: readonly string[], clockAheadMs = 0) =>
+    openHubs({
+      urlTemplate: url,
+      tokens: () => tokens,
+      clock: { now: () => clock.now() + clockAheadMs },
+      callMs: 60_000,
+    });
   // As the server knows its own address; what a browser would be sent to.
   const serverPath = (user: string) => `/user/${encodeURIComponent(user).replace('%40', '@')}`;
   const kernels = (user: string) => get(Kernels, `${serverPath(user)}/api/kernels`);

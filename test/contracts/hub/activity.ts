@@ -46,6 +46,16 @@ export const activityContract = (open: () => Promise<HubUnderTest>): void => {
     await stopped(hub, name);
   });
 
+  it('counts a stop as activity, so the product keeps the last activity before it', async () => {
+    const hub = await open();
+    const name = await added(hub);
+    await running(hub, name);
+    await hub.letTimePass(2000);
+    const before = hub.now();
+    const { lastActivityAt } = await stopped(hub, name);
+    assert.ok(Date.parse(lastActivityAt ?? '') >= before - 1000, `${lastActivityAt}`);
+  });
+
   it('distinguishes a busy kernel from an idle one, and deletes the token that it used', async () => {
     const hub = await open();
     const { hubs, team, token } = hub;

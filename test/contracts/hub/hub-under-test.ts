@@ -18,8 +18,8 @@ export interface HubUnderTest {
   readonly token: string;
   /** What the hub’s role of our service holds. */
   readonly scopes: readonly string[];
-  /** Another adapter on the same hub, with these tokens, newest first. */
-  readonly withTokens: (tokens: readonly string[]) => Hubs;
+  /** Another adapter on the same hub, with these tokens, newest first, and our clock that far ahead of the hub’s. */
+  readonly withTokens: (tokens: readonly string[], clockAheadMs?: number) => Hubs;
   /** What this hub offers: what a start may name. */
   readonly offered: { readonly profile: string; readonly revision: number };
   /** The hub’s own clock, epoch milliseconds. */
