@@ -1,8 +1,9 @@
 // Time from spawn to the first 200, compared within each round.
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
+import { freePort } from '@knada/simulators/real/free-port.ts';
 import { interleaved, printRatios, printTable, ratiosTo } from './measure.ts';
-import { freePort, start, stop, untilAnswered } from './process.ts';
+import { start, stop, untilAnswered } from './process.ts';
 import { prepare } from './product.ts';
 
 const rounds = Number(process.env.ROUNDS ?? 9);

@@ -2,12 +2,12 @@
 // acknowledged has to be there, once, and nothing else. API_KILLS, FUNCTION_KILLS and WRITERS change the numbers.
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { freePort } from '@knada/simulators/real/free-port.ts';
 import { portOf } from '../local/ports.ts';
 import { goneIds, settle, verify } from './kills/verify.ts';
 import { killRepeatedly, randomMs, victim } from './kills/victim.ts';
 import { startWorld } from './kills/world.ts';
 import { insist, newLedger, type Target, type Writer, write } from './kills/writers.ts';
-import { freePort } from './process.ts';
 
 const apiKills = Number(process.env.API_KILLS ?? 60);
 const functionKills = Number(process.env.FUNCTION_KILLS ?? 35);

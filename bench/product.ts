@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startIssuer } from '@knada/simulators/issuer/server.ts';
+import { freePort } from '@knada/simulators/real/free-port.ts';
 import { audience } from '../local/conventions.ts';
 import { environmentOf } from '../local/environment.ts';
 import type { RouteDeps } from '../src/api/app.ts';
@@ -13,7 +14,6 @@ import type { TeamRecord } from '../src/model/record.ts';
 import { notebookView, orderNotebook } from '../src/notebooks/rules.ts';
 import { openOutside } from '../src/open.ts';
 import { newTeam } from '../src/teams/rules.ts';
-import { freePort } from './process.ts';
 
 const kari = 'kari.nordmann@nav.no';
 export const silent = { info: () => {}, warn: () => {}, error: () => {} };

@@ -1,7 +1,9 @@
 // Responses per second over the loopback, in short alternating slices.
+
+import { freePort } from '@knada/simulators/real/free-port.ts';
 import { Pool } from 'undici';
 import { interleaved, printRatios, printTable, ratiosTo } from './measure.ts';
-import { freePort, start, stop, untilAnswered } from './process.ts';
+import { start, stop, untilAnswered } from './process.ts';
 import { prepare } from './product.ts';
 
 const connections = 20;

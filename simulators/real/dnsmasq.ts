@@ -1,12 +1,12 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Records } from '../dns/records.ts';
 import type { Dns } from '../dns/server.ts';
+import { freePort } from './free-port.ts';
 import { isAbsent, tookPart } from './real-parts.ts';
 
 /** Debian’s dnsmasq on the loopback. */
@@ -146,15 +146,4 @@ export const startDnsmasq = async ({ records, forward = [] }: DnsmasqOptions): P
 
 const assertThere = (): never => {
   throw new Error('dnsmasq is not installed.');
-};
-
-const freePort = async (): Promise<number> => {
-  const server = createServer();
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  const port = typeof address === 'object' && address !== null ? address.port : 0;
-  server.close();
-  await once(server, 'close');
-  return port;
 };

@@ -3,13 +3,13 @@ import { createHash, createPrivateKey, createPublicKey, type KeyObject } from 'n
 import { once } from 'node:events';
 import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
-import { createServer as createSocketServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { SignJWT } from 'jose';
 import type { Content, Image } from '../registries/image.ts';
+import { freePort } from './free-port.ts';
 import { isAbsent, tookPart } from './real-parts.ts';
 
 /**
@@ -259,17 +259,6 @@ const writeLayout = (folder: string, { top, children, blobs }: Image, tag: strin
     JSON.stringify({ schemaVersion: 2, manifests: [{ ...named, annotations }] }),
   );
   writeFileSync(join(folder, 'oci-layout'), JSON.stringify({ imageLayoutVersion: '1.0.0' }));
-};
-
-const freePort = async (): Promise<number> => {
-  const server = createSocketServer();
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  const port = typeof address === 'object' && address !== null ? address.port : 0;
-  server.close();
-  await once(server, 'close');
-  return port;
 };
 
 const until = async (holds: () => Promise<boolean>): Promise<void> => {

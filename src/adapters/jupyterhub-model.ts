@@ -1,6 +1,7 @@
 import Type, { type Static } from 'typebox';
 import { Value } from 'typebox/value';
 import { at } from '../lib/json.ts';
+import { isoOf } from '../lib/time.ts';
 import type { HubPending, HubRefusal, HubServer, HubUser } from '../ports/hubs.ts';
 import { type HubAnswer, messageOf } from './jupyterhub-http.ts';
 import { retryAfterMs } from './oci-registry-wait.ts';
@@ -48,7 +49,7 @@ export const parsed = (body: string): unknown => {
 const instant = (text: string | null, skewMs: number): string | null | undefined => {
   if (text === null) return null;
   const ms = Date.parse(text);
-  return Number.isNaN(ms) ? undefined : new Date(ms - skewMs).toISOString();
+  return Number.isNaN(ms) ? undefined : isoOf(ms - skewMs);
 };
 
 const pendings: Readonly<Record<string, HubPending>> = { spawn: 'spawn', stop: 'stop', check: 'check' };

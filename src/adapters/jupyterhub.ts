@@ -1,3 +1,4 @@
+import { isoOf } from '../lib/time.ts';
 import { serverSegment, type TeamName } from '../model/names.ts';
 import type { HubRefusal, Hubs, HubUser, SpawnProgress } from '../ports/hubs.ts';
 import type { Clock } from '../ports/runtime.ts';
@@ -179,7 +180,7 @@ class JupyterHubs implements Hubs {
   }
 
   reportActivity: Hubs['reportActivity'] = async (team, name, at, signal) => {
-    const hubTime = new Date(Date.parse(at) + this.#wire.skewMs(team)).toISOString();
+    const hubTime = isoOf(Date.parse(at) + this.#wire.skewMs(team));
     const body = { last_activity: hubTime, servers: { '': { last_activity: hubTime } } };
     const request = { method: 'POST', path: `/users/${segment(name)}/activity`, body } as const;
     const answer = await this.#wire.send(team, request, this.#deadline(signal));

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { Lru } from '../lib/lru.ts';
 import { digestForm, repositoryName, tagName } from '../lib/oci.ts';
+import { isoOf } from '../lib/time.ts';
 import {
   type GarImage,
   type ImageDetails,
@@ -169,7 +170,7 @@ class OciRegistries implements Registries {
     const key = `${repository.host}/${repository.path}`;
     const policy = { fresh, goodMs: keptMs.tags, staleMs: keptMs.staleTags };
     return this.#answering(this.#tags, key, policy, async () => {
-      const asOf = new Date(this.#parts.clock.now()).toISOString();
+      const asOf = isoOf(this.#parts.clock.now());
       const request = { signal: operation(signal), caller };
       if (host === this.#parts.endpoints.gar) {
         const listed = await (await this.#parts.artifactRegistry()).tags(

@@ -1,5 +1,6 @@
 import type { SecretManagerServiceClient } from '@google-cloud/secret-manager';
 import { UpstreamMessage } from '../lib/redaction.ts';
+import { isoOf } from '../lib/time.ts';
 import type { SecretVersion } from '../model/secret.ts';
 import type { IamBinding, IamPolicy } from '../ports/iam.ts';
 import type { SecretManager, SecretMetadata } from '../ports/secret-manager.ts';
@@ -66,7 +67,7 @@ interface GoogleTime {
 }
 
 const instant = (time: GoogleTime | null | undefined): string =>
-  new Date(Number(time?.seconds ?? 0) * 1000 + Math.floor(Number(time?.nanos ?? 0) / 1e6)).toISOString();
+  isoOf(Number(time?.seconds ?? 0) * 1000 + Math.floor(Number(time?.nanos ?? 0) / 1e6));
 
 const states: Readonly<Record<string, SecretVersion['state']>> = {
   ENABLED: 'enabled',

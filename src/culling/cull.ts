@@ -229,7 +229,7 @@ const recordCull = async (
     const memory = memoryOf(culling, user);
     isFirst = current.id === team.id && !isBeingCulled(memory?.culledAt ?? null, run, now);
     if (!isFirst) return undefined;
-    const stopped = { lastActivityAt: new Date(run.active).toISOString(), stoppedAt: at };
+    const stopped = { lastActivityAt: isoOf(run.active), stoppedAt: at };
     const servers = { ...culling.servers, [user]: { ...memory, culledAt: at, stopped } };
     return { next: { ...current, culling: { ...culling, servers } }, event };
   });

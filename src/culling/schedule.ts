@@ -1,3 +1,4 @@
+import { isoOf } from '../lib/time.ts';
 import type { CullingState, ServerMemory, TeamRecord } from '../model/record.ts';
 import type { HubServer } from '../ports/hubs.ts';
 import { hasNotebook } from '../teams/lifecycle.ts';
@@ -60,8 +61,7 @@ const memoryAfter = (
     const since = run === null ? null : failingSince(facts, run);
     const busyAt = busy === 'busy' && probedAt !== null ? probedAt : memory?.busyAt;
     if (busyAt !== undefined) next.busyAt = busyAt;
-    if (since !== null && (busy === 'unknown' || busy === 'not asked'))
-      next.probeFailingSince = new Date(since).toISOString();
+    if (since !== null && (busy === 'unknown' || busy === 'not asked')) next.probeFailingSince = isoOf(since);
     else if (busy === 'unknown' && probedAt !== null) next.probeFailingSince = probedAt;
   }
   return Object.keys(next).length === 0 ? undefined : next;
@@ -91,7 +91,7 @@ export const cullingAfter = (team: TeamRecord, visit: Visit, now: number): Culli
   // Another run or an order has changed the due time since: the earlier one applies.
   const changedDueAt = before.dueAt === visit.dueAt ? null : before.dueAt;
   const dueBy = (at: number): string =>
-    new Date(changedDueAt === null ? at : Math.min(at, Date.parse(changedDueAt))).toISOString();
+    isoOf(changedDueAt === null ? at : Math.min(at, Date.parse(changedDueAt)));
 
   if (visit.failed) {
     const failures = (before.failures ?? 0) + 1;

@@ -1,4 +1,4 @@
-import { isObject } from '../lib/json.ts';
+import { isObject, listAt } from '../lib/json.ts';
 import type { Manifest } from '../ports/cluster.ts';
 import { componentLabel, notebookPods, teamIdLabel, teamLabel } from '../teams/labels.ts';
 import { byText } from './policy.ts';
@@ -25,8 +25,6 @@ const known: Readonly<Record<string, string | undefined>> = {
 /** Pods that belong to the hub: the baseline opens them already. */
 const hubParts: ReadonlySet<unknown> = new Set(['hub', 'proxy', 'autohttps']);
 
-const list = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
-
 /** Whether a label may have one of these values; an unknown value may be anything. */
 const mayBe = (key: string, values: readonly unknown[]): boolean =>
   key in known && (known[key] === undefined || values.includes(known[key]));
@@ -34,7 +32,7 @@ const mayBe = (key: string, values: readonly unknown[]): boolean =>
 const mayFulfil = (expression: unknown): boolean => {
   if (!isObject(expression) || typeof expression.key !== 'string') return true;
   const { key, operator } = expression;
-  const values = list(expression.values);
+  const values = listAt(expression, 'values');
   switch (operator) {
     case 'In':
       return mayBe(key, values);
@@ -54,7 +52,8 @@ export const maySelectNotebooks = (selector: unknown): boolean => {
   if (!isObject(selector)) return true;
   const labels = isObject(selector.matchLabels) ? Object.entries(selector.matchLabels) : [];
   return (
-    labels.every(([key, value]) => mayBe(key, [value])) && list(selector.matchExpressions).every(mayFulfil)
+    labels.every(([key, value]) => mayBe(key, [value])) &&
+    listAt(selector, 'matchExpressions').every(mayFulfil)
   );
 };
 
@@ -67,7 +66,7 @@ const isHubPart = (peer: unknown): boolean => {
 };
 
 const opensMore = (rule: unknown): boolean => {
-  const peers = isObject(rule) ? list(rule.to) : [];
+  const peers = isObject(rule) ? listAt(rule, 'to') : [];
   // Without peers a rule means every destination.
   return peers.length === 0 || !peers.every(isHubPart);
 };
@@ -85,11 +84,11 @@ export const widenedBy = (
       if (isOurs(policy)) return false;
       const spec = isObject(policy.spec) ? policy.spec : {};
       // GKE’s own FQDN policies have egress only.
-      const rules = list(spec.egress);
+      const rules = listAt(spec, 'egress');
       const isEgress =
         policy.kind !== 'NetworkPolicy' ||
         spec.policyTypes === undefined ||
-        list(spec.policyTypes).includes('Egress');
+        listAt(spec, 'policyTypes').includes('Egress');
       if (!isEgress || rules.length === 0 || !maySelectNotebooks(spec.podSelector)) return false;
       return policy.kind !== 'NetworkPolicy' || rules.some(opensMore);
     })

@@ -1,26 +1,24 @@
-import { at, isObject, type JsonObject } from '../lib/json.ts';
+import { at, isObject, type JsonObject, listAt } from '../lib/json.ts';
 import type { Manifest } from '../ports/cluster.ts';
 import { maySelectNotebooks } from './foreign-policies.ts';
 import { parseIpv4, sizeOf } from './ranges.ts';
 
-const listOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
-
 /** Whether a NetworkPolicy’s egress lets TCP through to an address outside of the cluster (its API reference). */
 export function opensAddress(spec: unknown, address: number, port: number): boolean {
   if (!isObject(spec)) return false;
-  if (spec.policyTypes !== undefined && !listOf(spec.policyTypes).includes('Egress')) return false;
-  return listOf(spec.egress)
+  if (spec.policyTypes !== undefined && !listAt(spec, 'policyTypes').includes('Egress')) return false;
+  return listAt(spec, 'egress')
     .filter(isObject)
     .some((rule) => {
       // GKE’s FQDNNetworkPolicy: by name, not by address.
       if (rule.matches !== undefined) return false;
-      const peers = listOf(rule.to);
+      const peers = listAt(rule, 'to');
       return opensPort(rule, port) && (peers.length === 0 || peers.some((peer) => isPeer(peer, address)));
     });
 }
 
 function opensPort(rule: JsonObject, port: number): boolean {
-  const ports = listOf(rule.ports);
+  const ports = listAt(rule, 'ports');
   return (
     ports.length === 0 ||
     ports.filter(isObject).some((item) => {
@@ -37,7 +35,7 @@ function opensPort(rule: JsonObject, port: number): boolean {
 function isPeer(peer: unknown, address: number): boolean {
   const cidr = at(peer, 'ipBlock', 'cidr');
   return (
-    isWithin(cidr, address) && !listOf(at(peer, 'ipBlock', 'except')).some((part) => isWithin(part, address))
+    isWithin(cidr, address) && !listAt(peer, 'ipBlock', 'except').some((part) => isWithin(part, address))
   );
 }
 
@@ -54,10 +52,10 @@ function isWithin(cidr: unknown, address: number): boolean {
 /** Whether somebody’s FQDNNetworkPolicy names the host; its wildcards stay within a label. */
 export function opensName({ kind, spec }: Manifest, host: string, port: number): boolean {
   if (kind !== 'FQDNNetworkPolicy' || !isObject(spec) || !maySelectNotebooks(spec.podSelector)) return false;
-  return listOf(spec.egress)
+  return listAt(spec, 'egress')
     .filter(isObject)
     .some((rule) => {
-      const isNamed = listOf(rule.matches).some((match) => {
+      const isNamed = listAt(rule, 'matches').some((match) => {
         const pattern = at(match, 'pattern');
         if (pattern === '*') return true;
         return typeof pattern === 'string' ? fits(host, pattern) : at(match, 'name') === host;
@@ -106,18 +104,20 @@ export function opensEveryAddress(
   where: 'all' | 'public' = 'all',
 ): boolean {
   if (!isObject(spec) || !maySelectNotebooks(spec.podSelector) || !limitsEgress(spec)) return false;
-  return listOf(spec.egress)
+  return listAt(spec, 'egress')
     .filter(isObject)
     .filter((rule) => rule.matches === undefined && opensPort(rule, port))
     .some((rule) => {
-      const peers = listOf(rule.to);
+      const peers = listAt(rule, 'to');
       const isEvery = (peer: unknown) =>
         String(at(peer, 'ipBlock', 'cidr')).endsWith('/0') &&
-        (where === 'public' || listOf(at(peer, 'ipBlock', 'except')).length === 0);
+        (where === 'public' || listAt(peer, 'ipBlock', 'except').length === 0);
       return peers.length === 0 || peers.some(isEvery);
     });
 }
 
 /** Without policyTypes a policy limits egress where it has rules for it. */
-const limitsEgress = ({ policyTypes, egress }: JsonObject): boolean =>
-  policyTypes === undefined ? listOf(egress).length > 0 : listOf(policyTypes).includes('Egress');
+const limitsEgress = (spec: JsonObject): boolean =>
+  spec.policyTypes === undefined
+    ? listAt(spec, 'egress').length > 0
+    : listAt(spec, 'policyTypes').includes('Egress');

@@ -1,3 +1,4 @@
+import { isoOf } from '../lib/time.ts';
 /**
  * A parsed tag of a standard image. The formats of navikt/knada-images over time:
  * `A` 2023-06-16-738148c-3.10 · `B` 20250115-4cd26f3-3.11 · `C` 20251124-120000-3.11.
@@ -108,7 +109,7 @@ export function newestPerPython(
     const { standard, pushedMs } = best;
     newest.set(python, {
       ...standard,
-      ...(pushedMs !== undefined && { pushedAt: new Date(pushedMs).toISOString() }),
+      ...(pushedMs !== undefined && { pushedAt: isoOf(pushedMs) }),
     });
   }
   return newest;
@@ -156,7 +157,7 @@ function utc(day: string, time: string): string | undefined {
   const text = `${date}T${clock}.000Z`;
   const ms = Date.parse(text);
   // Date.parse accepts some days that do not exist; formatting the result reveals them.
-  return Number.isNaN(ms) || new Date(ms).toISOString() !== text ? undefined : text;
+  return Number.isNaN(ms) || isoOf(ms) !== text ? undefined : text;
 }
 
 function builtMs({ builtAt }: StandardTag): number {

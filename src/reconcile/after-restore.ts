@@ -1,4 +1,5 @@
 import { forEachConcurrently } from '../lib/concurrency.ts';
+import { isoOf } from '../lib/time.ts';
 import { kinds } from '../model/kinds.ts';
 import { namespaceOf } from '../model/names.ts';
 import type { TeamRecord } from '../model/record.ts';
@@ -62,7 +63,7 @@ export const raiseAboveCluster = async ({
     const namespace = await cluster.read(ref, AbortSignal.timeout(listMs));
     const seen = Math.max(highest.get(id) ?? 0, namespace === undefined ? 0 : revisionOf(namespace));
     if (seen <= generation) return;
-    const dueAt = new Date(clock.now()).toISOString();
+    const dueAt = isoOf(clock.now());
     await store.change(slug, (team) =>
       team.id !== id || team.generation > seen
         ? undefined

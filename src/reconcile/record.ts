@@ -18,8 +18,8 @@ export const recordFacts = async (
 ): Promise<TeamRecord | undefined> => {
   const recorded = await deps.store.change(before.slug, (current) => {
     if (!isSameGeneration(current, before)) return undefined;
-    const now = new Date(deps.clock.now());
-    const status = statusAfter(current, facts, isoOf(now.getTime()));
+    const now = deps.clock.now();
+    const status = statusAfter(current, facts, isoOf(now));
     const failures = hasFailed(facts) ? current.reconcile.failures + 1 : 0;
     const egressHosts = namesOf(current, deps.egress);
     const wait = waitSeconds(status.phase, facts, failures);
@@ -27,10 +27,10 @@ export const recordFacts = async (
     const isNews = !isDeepStrictEqual(shown(status), shown(current.status));
     const isSame =
       isDeepStrictEqual(status, current.status) && isDeepStrictEqual(egressHosts, current.egressHosts);
-    const due = isoOf(now.getTime() + wait * 1000);
+    const due = isoOf(now + wait * 1000);
     // A reconcile before the team is due that finds nothing new writes nothing.
     const isSoonEnough = failures === current.reconcile.failures && current.reconcile.dueAt <= due;
-    const isEarly = wait === 0 || current.reconcile.dueAt > isoOf(now.getTime());
+    const isEarly = wait === 0 || current.reconcile.dueAt > isoOf(now);
     if (isSame && isSoonEnough && isEarly) return undefined;
     return {
       next: {
@@ -51,7 +51,7 @@ export const recordOvertaken = async (
   before: TeamRecord,
 ): Promise<TeamRecord | undefined> =>
   deps.store.change(before.slug, (current) => {
-    const now = new Date(deps.clock.now()).toISOString();
+    const now = isoOf(deps.clock.now());
     if (current.id !== before.id || current.reconcile.dueAt <= now) return undefined;
     return { next: { ...current, reconcile: { ...current.reconcile, dueAt: now } } };
   });

@@ -1,4 +1,5 @@
 import { forEachConcurrently } from '../lib/concurrency.ts';
+import { isoOf } from '../lib/time.ts';
 import type { TeamRecord } from '../model/record.ts';
 import type { Values } from '../notebooks/values.ts';
 import type { Hubs } from '../ports/hubs.ts';
@@ -63,14 +64,19 @@ const reasonToWait = async ({ store, hubs }: RolloutDeps, team: TeamRecord): Pro
   }
 };
 
+/** What became of one team. */
+type Move =
+  | { readonly outcome: 'moved' | 'unchanged' }
+  | { readonly outcome: 'waits'; readonly reason: string };
+
 /** Gives a team the release of the configured platform; nothing that a team can change is in it. */
-const moveTeam = async (deps: RolloutDeps, slug: string): Promise<'moved' | 'nothing_to_do' | string> => {
+const moveTeam = async (deps: RolloutDeps, slug: string): Promise<Move> => {
   const { store, clock, platform, log } = deps;
   const before = await store.team(slug);
-  if (before === undefined) return 'nothing_to_do';
+  if (before === undefined) return { outcome: 'unchanged' };
   const wait = await reasonToWait(deps, before);
-  if (wait !== undefined) return wait;
-  const now = new Date(clock.now()).toISOString();
+  if (wait !== undefined) return { outcome: 'waits', reason: wait };
+  const now = isoOf(clock.now());
   let hasMoved = false;
   await store.change(slug, (team) => {
     hasMoved = team.release !== null && team.release.platformHash !== platform.hash;
@@ -89,7 +95,7 @@ const moveTeam = async (deps: RolloutDeps, slug: string): Promise<'moved' | 'not
       },
     };
   });
-  return hasMoved ? 'moved' : 'nothing_to_do';
+  return { outcome: hasMoved ? 'moved' : 'unchanged' };
 };
 
 const brokenTeams = async ({ store, platform }: RolloutDeps): Promise<readonly string[]> => {
@@ -123,9 +129,9 @@ export const rollOut = async (deps: RolloutDeps): Promise<RolloutReport> => {
   while (rolledOut < rolloutPerTick && candidates.length > 0 && !deadline.aborted) {
     await forEachConcurrently(candidates.splice(0, rolloutPerTick - rolledOut), atOnce, async (slug) => {
       try {
-        const outcome = await moveTeam(deps, slug);
-        if (outcome === 'moved') rolledOut += 1;
-        else if (outcome !== 'nothing_to_do') waiting[slug] = outcome;
+        const move = await moveTeam(deps, slug);
+        if (move.outcome === 'moved') rolledOut += 1;
+        if (move.outcome === 'waits') waiting[slug] = move.reason;
       } catch (error) {
         waiting[slug] = 'it could not be read or written';
         log.error({ team: slug, err: error }, 'platform roll-out failed');

@@ -1,4 +1,5 @@
 import { memoryOf } from '../culling/activity.ts';
+import { isoOf } from '../lib/time.ts';
 import type { OperationRecord } from '../model/operation.ts';
 import type { TeamRecord } from '../model/record.ts';
 import { hasNotebook } from '../teams/lifecycle.ts';
@@ -95,7 +96,7 @@ export const advanceWith =
 
     /** The operation with the next call reserved for this instance; undefined when another one was faster. */
     const claimed = async (from: OperationRecord): Promise<OperationRecord | undefined> => {
-      const claimedUntil = new Date(clock.now() + claimMs).toISOString();
+      const claimedUntil = isoOf(clock.now() + claimMs);
       let isOurs = false;
       const claim = await store.changeOperation(slug, from.id, (current) => {
         isOurs = isAtSameStep(current, from);

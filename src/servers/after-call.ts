@@ -1,3 +1,4 @@
+import { isoOf } from '../lib/time.ts';
 import type { OperationRecord } from '../model/operation.ts';
 import type { HubRefusal } from '../ports/hubs.ts';
 import { adviseForce } from './next-step.ts';
@@ -30,7 +31,7 @@ const afterRefusedStart = (
         operation,
         'Many notebooks are starting at this hub; this one starts as soon as there is capacity.',
         now,
-        { dueAt: new Date(now + retryAfterSeconds * 1000).toISOString() },
+        { dueAt: isoOf(now + retryAfterSeconds * 1000) },
       );
     case 'too_many_servers': {
       const limitReached =

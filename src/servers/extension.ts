@@ -1,5 +1,6 @@
 import { memoryOf } from '../culling/activity.ts';
 import { pointerToken } from '../lib/json.ts';
+import { isoOf } from '../lib/time.ts';
 import { Problem } from '../model/problems.ts';
 import type { TeamRecord } from '../model/record.ts';
 import type { Decision } from '../ports/store.ts';
@@ -15,7 +16,7 @@ export const extensionOf = (until: string, now: number): string => {
     new Problem('validation_failed', { errors: [{ pointer: '/until', code: 'out_of_range', message }] });
   if (!(at > now)) throw fault('Must lie in the future.');
   if (at > now + longestExtensionMs) throw fault('Must be at most 24 hours ahead.');
-  return new Date(at).toISOString();
+  return isoOf(at);
 };
 
 /** Keeps a server running until then, or shortens a longer extension. Undefined when nothing changes. */

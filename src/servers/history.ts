@@ -1,4 +1,5 @@
 import { graceMs } from '../culling/rules.ts';
+import { isoOf } from '../lib/time.ts';
 import type { OperationKind, OperationRecord } from '../model/operation.ts';
 import type { CullingState, TeamRecord } from '../model/record.ts';
 import type { Decision } from '../ports/store.ts';
@@ -66,7 +67,7 @@ export const earlier = (a: string | null, b: string): string => (a !== null && a
 /** Schedules the culling’s first check of a server that just became ready. */
 export const scheduleCullingAfterStart = (team: TeamRecord, now: number): Decision | undefined => {
   if (team.notebook === null) return undefined;
-  const dueAt = earlier(team.culling.dueAt, new Date(now + graceMs).toISOString());
+  const dueAt = earlier(team.culling.dueAt, isoOf(now + graceMs));
   return dueAt === team.culling.dueAt
     ? undefined
     : { next: { ...team, culling: { ...team.culling, dueAt } } };

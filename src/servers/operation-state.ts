@@ -1,3 +1,4 @@
+import { isoOf } from '../lib/time.ts';
 import type { OperationKind, OperationRecord, OperationStep } from '../model/operation.ts';
 import type { Failure } from './failure.ts';
 
@@ -51,8 +52,6 @@ const successMessage: Readonly<Record<OperationKind, string>> = {
   restart_hub: 'The hub is running again.',
 };
 
-const instant = (ms: number): string => new Date(ms).toISOString();
-
 /** An operation at its first step. `now`: epoch milliseconds, here and below. */
 export const newOperation = (
   order: Pick<OperationRecord, 'id' | 'kind' | 'user' | 'force' | 'profile' | 'by'>,
@@ -66,11 +65,11 @@ export const newOperation = (
     progress: progressOf[step],
     message: messageOf[step],
     formerPod: null,
-    createdAt: instant(now),
-    updatedAt: instant(now),
-    deadlineAt: instant(now + timeoutMs[step]),
-    dueAt: instant(now),
-    expiresAt: instant(now + retentionMs),
+    createdAt: isoOf(now),
+    updatedAt: isoOf(now),
+    deadlineAt: isoOf(now + timeoutMs[step]),
+    dueAt: isoOf(now),
+    expiresAt: isoOf(now + retentionMs),
   };
 };
 
@@ -85,9 +84,9 @@ export const movedTo = (
   step,
   progress: Math.max(operation.progress, progressOf[step]),
   message: messageOf[step],
-  updatedAt: instant(now),
-  deadlineAt: waits.includes(step) ? operation.deadlineAt : instant(now + timeoutMs[step]),
-  dueAt: instant(now),
+  updatedAt: isoOf(now),
+  deadlineAt: waits.includes(step) ? operation.deadlineAt : isoOf(now + timeoutMs[step]),
+  dueAt: isoOf(now),
 });
 
 /** The operation at the same step, with something new to say. */
@@ -96,7 +95,7 @@ export const withMessage = (
   message: string,
   now: number,
   change: Partial<OperationRecord> = {},
-): OperationRecord => ({ ...operation, ...change, message, updatedAt: instant(now) });
+): OperationRecord => ({ ...operation, ...change, message, updatedAt: isoOf(now) });
 
 /** The operation once it can no longer succeed, while its start is being cancelled. */
 export const cancelling = (
@@ -108,7 +107,7 @@ export const cancelling = (
     step: 'cancel',
     progress: progressOf.cancel,
     reason,
-    deadlineAt: instant(now + timeoutMs.cancel),
+    deadlineAt: isoOf(now + timeoutMs.cancel),
   });
 
 export const succeeded = ({ reason: _cause, ...operation }: OperationRecord, now: number): OperationRecord =>

@@ -1,4 +1,5 @@
 import { forEachConcurrently } from '../lib/concurrency.ts';
+import { isoOf } from '../lib/time.ts';
 import type { OperationRecord } from '../model/operation.ts';
 import { Problem } from '../model/problems.ts';
 import type { TeamRecord } from '../model/record.ts';
@@ -225,7 +226,7 @@ export const operationsWith = (
     },
 
     async tick() {
-      const due = await store.operationsDue(new Date(clock.now()).toISOString(), operationsPerTick);
+      const due = await store.operationsDue(isoOf(clock.now()), operationsPerTick);
       await forEachConcurrently(due, atOnce, async ({ slug, id }) => {
         const until = elapsedMs() + tickMs;
         try {

@@ -1,4 +1,5 @@
 import { at, listAt } from '../lib/json.ts';
+import { isoOf } from '../lib/time.ts';
 import { profileAnnotation, profileRevisionAnnotation } from '../notebooks/profiles.ts';
 import type { Manifest } from '../ports/cluster.ts';
 import { hasEnded } from '../teams/labels.ts';
@@ -43,7 +44,7 @@ const imageOf = (pod: Manifest): string | null => {
 /** Kubernetes timestamps have no milliseconds; ours do. */
 const instantOf = (text: string | null): string | null => {
   const ms = Date.parse(text ?? '');
-  return Number.isNaN(ms) ? null : new Date(ms).toISOString();
+  return Number.isNaN(ms) ? null : isoOf(ms);
 };
 
 const podView = (pod: Manifest, events: readonly Manifest[]): PodView => {

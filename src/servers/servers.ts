@@ -1,4 +1,5 @@
 import { lastActivityOf } from '../culling/activity.ts';
+import { isoOf } from '../lib/time.ts';
 import type { OperationRecord } from '../model/operation.ts';
 import { Problem } from '../model/problems.ts';
 import type { TeamRecord } from '../model/record.ts';
@@ -76,7 +77,7 @@ export const serversWith = (
       offered: await offeredTo(team),
       hubUrlTemplate,
       operation: open.find((operation) => operation.user === user),
-      observedAt: new Date(clock.now()).toISOString(),
+      observedAt: isoOf(clock.now()),
     });
   };
 
@@ -100,7 +101,7 @@ export const serversWith = (
         offeredTo(team),
         observeServers(deps, team, deadline()),
       ]);
-      const observedAt = new Date(clock.now()).toISOString();
+      const observedAt = isoOf(clock.now());
       const users = team.members.map(({ username }) => username).toSorted();
       return users.map((user) => {
         const view = at(user);

@@ -1,3 +1,4 @@
+import { isoOf } from '../lib/time.ts';
 import type { OperationRecord } from '../model/operation.ts';
 import type { HubServer } from '../ports/hubs.ts';
 import { isStopped, podOf, type ServerFacts } from './facts.ts';
@@ -79,7 +80,7 @@ export const awaitReady = (operation: OperationRecord, facts: ServerFacts, now: 
   const failure = pod?.isTerminating ? undefined : pod?.failure;
   if (failure?.final) return write(cancelling(operation, failure, now));
   if (failure?.reason === 'image_pull_failed') {
-    const since = operation.pullFailingSince ?? new Date(now).toISOString();
+    const since = operation.pullFailingSince ?? isoOf(now);
     if (now - Date.parse(since) >= pullPatienceMs) return write(cancelling(operation, failure, now));
     const { reason, message } = failure;
     return awaitWith(operation, { reason, message, pullFailingSince: since }, now);

@@ -1,9 +1,9 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { access, realpath } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { delimiter, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { freePort } from '@knada/simulators/real/free-port.ts';
 import { isAbsent, tookPart } from '@knada/simulators/real/real-parts.ts';
 
 /** A running emulator. Keep tests apart by project id: each project has a database of its own. */
@@ -43,16 +43,6 @@ const findJar = async (): Promise<string | undefined> => {
   const root = await info.then(({ stdout }) => stdout.trim()).catch(() => '');
   const inRoot = join(root, jar);
   return root !== '' && (await exists(inRoot)) ? inRoot : undefined;
-};
-
-const freePort = async (): Promise<number> => {
-  const { promise, resolve, reject } = Promise.withResolvers<number>();
-  const server = createServer().once('error', reject);
-  server.listen(0, '127.0.0.1', () => {
-    const address = server.address();
-    server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
-  });
-  return promise;
 };
 
 const answers = (host: string) =>

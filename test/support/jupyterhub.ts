@@ -12,11 +12,11 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { freePort } from '@knada/simulators/real/free-port.ts';
 import { isAbsent, tookPart } from '@knada/simulators/real/real-parts.ts';
 import Type, { type TSchema } from 'typebox';
 import { Value } from 'typebox/value';
@@ -73,17 +73,6 @@ const until = async <T>(what: string, look: () => Promise<T | undefined>, ms = p
     if (Date.now() > deadline) throw new Error(`It did not happen: ${what}`);
     await delay(100);
   }
-};
-
-const freePort = async (): Promise<number> => {
-  const server = createServer();
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  if (typeof address !== 'object' || address === null) throw new Error('no port');
-  server.close();
-  await once(server, 'close');
-  return address.port;
 };
 
 const ended = async (child: ChildProcess, signal: NodeJS.Signals): Promise<void> => {
