@@ -41,6 +41,7 @@ const createAjv = (app: App, coerceTypes: boolean) => {
   // Numbers are checked before coercion: 1e400 would become Infinity and pass every bound.
   const ajv = new Ajv({ ...strictness, coerceTypes, strictNumbers: !coerceTypes });
   addFormats.default(ajv, ['email', 'uri', 'date-time', 'uuid']);
+  ajv.addVocabulary(['x-extensible-enum']);
   for (const schema of Object.values(app.getSchemas())) ajv.addSchema(schema as object);
   return ajv;
 };

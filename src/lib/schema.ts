@@ -1,8 +1,15 @@
 import Type, { type Static, type TObjectOptions, type TProperties, type TSchema } from 'typebox';
 
-/** An object that refuses unknown fields: a typo is an error, never dropped. */
+/** An object of a request or a record. It refuses unknown fields: a typo is an error, never dropped. */
 export const closed = <T extends TProperties>(properties: T, options: TObjectOptions = {}) =>
   Type.Object(properties, { additionalProperties: false, ...options });
+
+/**
+ * An object of an answer. Clients must accept fields that they do not know, so the contract says `additionalProperties:
+ * true`; the serializer still writes only the fields that are declared here.
+ */
+export const answer = <T extends TProperties>(properties: T, options: TObjectOptions = {}) =>
+  Type.Object(properties, options);
 
 /**
  * A reference to a named component. The schema itself is registered once, in app.ts; embedding an `$id`
@@ -17,7 +24,14 @@ export const ref = <T extends TSchema & { $id?: string }>(schema: T) => {
 export const nullable = <T extends TSchema & { type: string }>(schema: T) =>
   Type.Unsafe<Static<T> | null>({ ...schema, type: [schema.type, 'null'] });
 
-/** A string out of a fixed list, as `type: string, enum: […]`. */
+/**
+ * A string of an answer with the values that this version knows. A later version may add values, so it is no `enum`:
+ * `x-extensible-enum` is Zalando’s rule 112, which generators and linters read as documentation.
+ */
+export const known = <const T extends readonly [string, ...string[]]>(values: T, options: object = {}) =>
+  Type.Unsafe<T[number]>({ type: 'string', 'x-extensible-enum': values, ...options });
+
+/** A string of a request out of a fixed list, as `type: string, enum: […]`. */
 export const oneOf = <const T extends readonly [string, ...string[]]>(values: T, options: object = {}) =>
   Type.Unsafe<T[number]>({ type: 'string', enum: values, ...options });
 
