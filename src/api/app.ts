@@ -10,6 +10,8 @@ import { type App, createServer } from '../http/server.ts';
 import { type EgressRouteDeps, egressSchemas, registerEgress } from './egress.ts';
 import { type EnvironmentRouteDeps, environmentSchemas, registerEnvironments } from './environments.ts';
 import { type ImageRouteDeps, imageSchemas, registerImages } from './images.ts';
+import { meSchemas, registerMe } from './me.ts';
+import { memberSchemas, registerMembers } from './members.ts';
 import { registerNotebookEvents } from './notebook-events.ts';
 import { historySchemas, registerNotebookHistory } from './notebook-history.ts';
 import type { NotebookRouteDeps } from './notebook-orders.ts';
@@ -29,6 +31,7 @@ problem document (RFC 9457) with a stable \`code\`.
 Packages that \`pip install --user\` puts into a notebook’s home survive a stop; packages that are installed globally do not.`;
 
 const tags = [
+  { name: 'me', description: 'The caller.' },
   { name: 'teams', description: 'Teams and their members.' },
   {
     name: 'notebooks',
@@ -56,6 +59,7 @@ interface AppOptions {
     readonly auth: {
       readonly issuers: readonly Issuer[];
       readonly platformAdminGroups: readonly string[];
+      readonly auditorGroups: readonly string[];
       readonly teamCreators: readonly string[];
     };
     readonly corsOrigins: readonly string[];
@@ -83,6 +87,8 @@ export const buildApp = async ({
   });
   const schemas = [
     teamSchemas,
+    memberSchemas,
+    meSchemas,
     notebookSchemas,
     planSchemas,
     historySchemas,
@@ -98,6 +104,7 @@ export const buildApp = async ({
   registerAuth(app, {
     issuers: config.auth.issuers,
     adminGroups: config.auth.platformAdminGroups,
+    auditorGroups: config.auth.auditorGroups,
     teamCreators: config.auth.teamCreators,
   });
   await registerRateLimit(app, config.rateLimitPerMinute);
@@ -111,6 +118,8 @@ export const buildApp = async ({
   });
 
   registerTeams(app, deps);
+  registerMembers(app, deps);
+  registerMe(app, deps);
   registerNotebooks(app, deps);
   registerNotebookPlan(app, deps);
   registerNotebookHistory(app, deps);

@@ -28,9 +28,11 @@ import { complete } from '../model/notebook-fields.ts';
 import { Problem } from '../model/problems.ts';
 import type { TeamRecord } from '../model/record.ts';
 import { TeamPath } from '../model/team.ts';
+import { TeamLimits } from '../model/team-limits.ts';
 import { limitsView } from '../notebooks/limits.ts';
 import { deleteNotebook, refreshImage, retryNotebook } from '../notebooks/rules.ts';
 import { applyPatch, boundsFaults } from '../notebooks/spec.ts';
+import { assertOwner } from '../teams/roles.ts';
 import { actorOf, authorize, teamOf } from './access.ts';
 import {
   type NotebookRouteDeps,
@@ -52,6 +54,7 @@ export const notebookSchemas = [
   NotebookStatus,
   Phase,
   RetryOrder,
+  TeamLimits,
 ];
 
 const tags = ['notebooks'];
@@ -92,7 +95,7 @@ export const registerNotebooks = (app: App, deps: NotebookRouteDeps): void => {
       operationId: 'putNotebook',
       summary: 'Order a notebook, or replace the order',
       description:
-        'Fields that are left out take their defaults; {} is a valid order. An order that changes nothing writes nothing.',
+        'Fields that are left out take their defaults; {} is a valid order. An order that changes nothing writes nothing. Only owners can opt out of the allowlist, which an order without it does.',
       tags,
       problems: [...orderProblems, ...imageProblems, 'revision_mismatch'],
       params: TeamPath,
@@ -131,7 +134,7 @@ export const registerNotebooks = (app: App, deps: NotebookRouteDeps): void => {
       operationId: 'patchNotebook',
       summary: 'Change a notebook',
       description:
-        'A merge patch (RFC 7396): fields that are left out stay as they are, null resets a field to its default.',
+        'A merge patch (RFC 7396): fields that are left out stay as they are, null resets a field to its default. Only owners can opt out of the allowlist.',
       tags,
       problems: [...orderProblems, ...imageProblems, 'revision_mismatch'],
       params: TeamPath,
@@ -161,9 +164,10 @@ export const registerNotebooks = (app: App, deps: NotebookRouteDeps): void => {
     schema: {
       operationId: 'deleteNotebook',
       summary: 'Delete the notebook',
-      description: 'Home volumes are kept unless deleteHomes is true. The team and its namespace stay.',
+      description:
+        'Only owners can delete it. Home volumes are kept unless deleteHomes is true. The team and its namespace stay.',
       tags,
-      problems: ['revision_mismatch', 'busy'],
+      problems: ['forbidden', 'revision_mismatch', 'busy'],
       params: TeamPath,
       headers: WriteHeaders,
       querystring: closed({
@@ -174,9 +178,12 @@ export const registerNotebooks = (app: App, deps: NotebookRouteDeps): void => {
     handler: async ({ params, query, caller, headers, log }, reply) => {
       const preconditions = preconditionsOf(headers);
       const { deleteHomes = false } = query;
-      view(await teamOf(store, params.team, caller));
+      const before = await teamOf(store, params.team, caller);
+      view(before);
+      assertOwner(before, caller, 'delete its notebook');
       const changed = await store.change(params.team, (current) => {
         const team = authorize(current, caller);
+        assertOwner(team, caller, 'delete its notebook');
         checkPreconditions(preconditions, team.notebook === null ? undefined : versionOf(team));
         return deleteNotebook(team, { deleteHomes }, actorOf(caller, clock));
       });
@@ -240,10 +247,10 @@ export const registerNotebooks = (app: App, deps: NotebookRouteDeps): void => {
     url: '/v1/limits',
     schema: {
       operationId: 'getLimits',
-      summary: 'Get the default and the bounds of every field',
+      summary: 'Get the default and the bounds of every field, and the limits on teams',
       tags,
       response: { 200: ref(NotebookLimits) },
     },
-    handler: async () => limitsView(limits),
+    handler: async () => ({ ...limitsView(limits), teams: deps.teamLimits }),
   });
 };

@@ -12,26 +12,21 @@ import {
 } from '../http/preconditions.ts';
 import type { App } from '../http/server.ts';
 import { closed, ref } from '../lib/schema.ts';
+import type { HistoryEvent } from '../model/history.ts';
 import { PageQuery } from '../model/page.ts';
 import { Problem } from '../model/problems.ts';
 import type { TeamRecord } from '../model/record.ts';
-import {
-  Member,
-  MemberOrder,
-  slugPattern,
-  Team,
-  TeamOrder,
-  TeamPage,
-  TeamPatch,
-  TeamPath,
-} from '../model/team.ts';
+import { MemberOrder, slugPattern, Team, TeamOrder, TeamPage, TeamPatch, TeamPath } from '../model/team.ts';
+import type { TeamLimits } from '../model/team-limits.ts';
 import type { Clock } from '../ports/runtime.ts';
 import type { Store } from '../ports/store.ts';
 import type { BoundedReconcile } from '../reconcile/bounded.ts';
+import { assertMayCreateTeam, assertSlugNotReserved } from '../teams/limits.ts';
+import { assertOwner } from '../teams/roles.ts';
 import { deleteTeam, newTeam, patchTeam, teamView } from '../teams/rules.ts';
 import { actorOf, authorize, teamOf } from './access.ts';
 
-export const teamSchemas = [Member, MemberOrder, Team, TeamOrder, TeamPatch, TeamPage];
+export const teamSchemas = [MemberOrder, Team, TeamOrder, TeamPatch, TeamPage];
 
 const tags = ['teams'];
 const slugForm = new RegExp(slugPattern);
@@ -44,6 +39,7 @@ export interface TeamRouteDeps {
   readonly clock: Clock;
   readonly hubUrlTemplate: string;
   readonly googleProject: string;
+  readonly teamLimits: TeamLimits;
   /** Four hexadecimal digits, at random. */
   readonly newSuffix: () => string;
   /** One bounded reconcile after a write; answers the team as it is then, undefined when it is gone. */
@@ -57,7 +53,8 @@ export interface TeamRouteDeps {
 }
 
 export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
-  const { store, clock } = deps;
+  const { store, clock, teamLimits } = deps;
+  const allowedDomains = teamLimits.memberEmailDomains;
   const actor = (caller: Caller) => actorOf(caller, clock);
   const view = (team: TeamRecord) => teamView(team, deps.hubUrlTemplate, deps.googleProject);
 
@@ -95,13 +92,21 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
       operationId: 'createTeam',
       summary: 'Create a team',
       description:
-        'You become a member. The namespace and the service account are created before the first notebook is ordered.',
+        'You become an owner; a listed member without a role becomes a member. The namespace and the service account are created before the first notebook is ordered. The limits are in getLimits; concurrent requests of one person cannot exceed the limit per person.',
       tags,
-      problems: ['team_exists', 'forbidden', 'busy'],
+      problems: [
+        'team_exists',
+        'forbidden',
+        'slug_reserved',
+        'quota_exceeded',
+        'email_domain_not_allowed',
+        'busy',
+      ],
       body: ref(TeamOrder),
       response: { 201: ref(Team) },
     },
     handler: async ({ body, caller, log }, reply) => {
+      assertSlugNotReserved(body.slug, teamLimits);
       assertMaySetGarTeam(body, caller);
       const created = await create(body, caller);
       log.info({ team: created.slug, id: created.id }, 'team created');
@@ -117,8 +122,8 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
   const create = async (order: TeamOrder, caller: Caller): Promise<TeamRecord> => {
     for (let attempt = 0; attempt < idTries; attempt++) {
       const { by, now } = actor(caller);
-      const team = newTeam(order, `${order.slug}-${deps.newSuffix()}`, { by, now });
-      const outcome = await store.create(team, {
+      const team = newTeam(order, `${order.slug}-${deps.newSuffix()}`, { by, now }, allowedDomains);
+      const event: HistoryEvent = {
         at: now,
         by,
         action: 'team_created',
@@ -126,6 +131,10 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
         changes: [
           { path: '', from: null, to: { slug: team.slug, members: team.members, garTeam: team.garTeam } },
         ],
+      };
+      const outcome = await store.create(team, event, {
+        person: caller.email,
+        check: (counts) => assertMayCreateTeam(counts, teamLimits, caller),
       });
       if (outcome === 'created') return team;
       if (outcome === 'slug_taken') {
@@ -162,8 +171,18 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
     schema: {
       operationId: 'updateTeam',
       summary: 'Change a team’s members, GHCR repositories or GAR team',
+      description:
+        'A merge patch (RFC 7396): a list replaces the whole list. Only owners can change members; a listed member keeps the role and hub user name that the list leaves out. To change one person without reading the list first, use addMember and removeMember.',
       tags,
-      problems: ['forbidden', 'revision_mismatch', 'deleting', 'busy'],
+      problems: [
+        'forbidden',
+        'removes_you',
+        'last_owner',
+        'email_domain_not_allowed',
+        'revision_mismatch',
+        'deleting',
+        'busy',
+      ],
       params: TeamPath,
       headers: WriteHeaders,
       body: ref(TeamPatch),
@@ -176,9 +195,9 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
       const changed = await store.change(params.team, (current) => {
         const team = authorize(current, caller);
         checkPreconditions(preconditions, team);
-        return patchTeam(team, body, actor(caller));
+        return patchTeam(team, body, actor(caller), { requester: caller, allowedDomains });
       });
-      const team = authorize(changed, { ...caller, isAdmin: true });
+      const team = authorize(changed, caller);
       const reconciled = (await deps.reconcile(team)) ?? team;
       return reply.header('etag', etagOf(reconciled)).send(view(reconciled));
     },
@@ -191,9 +210,9 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
       operationId: 'deleteTeam',
       summary: 'Delete a team with everything that belongs to it',
       description:
-        'Rejected while the team has home volumes, or a secret with a payload, unless deleteHomes or deleteSecret is true.',
+        'Only owners can delete a team. Rejected while the team has home volumes, or a secret with a payload, unless deleteHomes or deleteSecret is true.',
       tags,
-      problems: ['homes_exist', 'secret_exists', 'revision_mismatch', 'busy'],
+      problems: ['forbidden', 'homes_exist', 'secret_exists', 'revision_mismatch', 'busy'],
       params: TeamPath,
       headers: WriteHeaders,
       querystring: closed({
@@ -206,6 +225,7 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
       const preconditions = preconditionsOf(headers);
       const { deleteHomes = false, deleteSecret = false } = query;
       const before = await teamOf(store, params.team, caller);
+      assertOwner(before, caller, 'delete it');
       checkPreconditions(preconditions, before);
       if (!deleteHomes && before.deletion === null && (await deps.hasHomes(before)))
         throw new Problem('homes_exist');
@@ -213,6 +233,7 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
         throw new Problem('secret_exists');
       const changed = await store.change(params.team, (current) => {
         const team = authorize(current, caller);
+        assertOwner(team, caller, 'delete it');
         checkPreconditions(preconditions, team);
         return deleteTeam(team, { deleteHomes, deleteSecret }, actor(caller));
       });

@@ -206,7 +206,7 @@ const complete = (operation: Operation, route: Route, document: OpenapiDocument)
   }
   const headers = (operation.parameters ?? []).filter((p) => p.in === 'header').map((p) => p.name);
   for (const [status, response] of Object.entries(operation.responses)) {
-    if (status === '304') delete response.content;
+    if (status === '204' || status === '304') delete response.content;
     if (status === '201') {
       response.headers = {
         location: {

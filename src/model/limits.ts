@@ -1,5 +1,6 @@
 import Type, { type Static } from 'typebox';
-import { closed, oneOf } from '../lib/schema.ts';
+import { closed, oneOf, ref } from '../lib/schema.ts';
+import { TeamLimits } from './team-limits.ts';
 
 const bound = (description: string) =>
   Type.Optional(
@@ -20,7 +21,7 @@ const FieldLimits = closed({
 });
 
 export const NotebookLimits = closed(
-  { fields: Type.Array(FieldLimits) },
+  { fields: Type.Array(FieldLimits), teams: ref(TeamLimits) },
   {
     $id: 'NotebookLimits',
     examples: [
@@ -35,6 +36,13 @@ export const NotebookLimits = closed(
             unit: 'cores',
           },
         ],
+        teams: {
+          maxPerPerson: 20,
+          max: 5000,
+          membersMax: 500,
+          reservedSlugs: ['hub', 'www'],
+          memberEmailDomains: ['nav.no'],
+        },
       },
     ],
   },

@@ -235,7 +235,11 @@ describe('the SQLite store', () => {
       db.exec(`CREATE TRIGGER broken AFTER ${verb} ON ${table} BEGIN SELECT RAISE(FAIL, 'broken'); END`);
       const change = () =>
         store.change('team-a', (current) => ({
-          next: { ...current, revision: 2, members: [{ email: 'ola@nav.no', username: 'ola' }] },
+          next: {
+            ...current,
+            revision: 2,
+            members: [{ email: 'ola@nav.no', username: 'ola', role: 'owner' }],
+          },
           event: anEvent({ action: 'team_updated' }),
         }));
       await assert.rejects(change(), /broken/);

@@ -23,7 +23,7 @@ const TeamOrderPage = pageOf(ref(TeamOrder), 'TeamOrderPage');
 const declare = async (reversed = false) => {
   const app = await shell();
   for (const schema of [MemberOrder, TeamOrder, NotebookPatch, TeamOrderPage]) app.addSchema(schema);
-  registerAuth(app, { issuers: [], adminGroups: [], teamCreators: [] });
+  registerAuth(app, { issuers: [], adminGroups: [], auditorGroups: [], teamCreators: [] });
   registerOpenapi(app, {
     title: 'Notebooks',
     version: '1.2.3',
