@@ -151,7 +151,7 @@ export const TeamPatch = closed(
 );
 export type TeamPatch = Static<typeof TeamPatch>;
 
-export const Team = closed(
+export const Team = answer(
   {
     slug: Slug,
     id: Type.String({

@@ -51,7 +51,7 @@ const changeOf = (
       by: act.by,
       action,
       revision: null,
-      changes: [{ path: `/members${pointerToken(email)}`, from: before ?? null, to: after ?? null }],
+      changes: [{ pointer: `/members${pointerToken(email)}`, from: before ?? null, to: after ?? null }],
     },
   };
 };

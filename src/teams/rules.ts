@@ -66,7 +66,7 @@ const differences = (from: TeamRecord, to: TeamRecord): Change[] => {
   const after = facets(to);
   return (['members', 'ghcrRepositories', 'garTeam'] as const)
     .filter((facet) => !isDeepStrictEqual(before[facet], after[facet]))
-    .map((facet) => ({ path: `/${facet}`, from: before[facet], to: after[facet] }));
+    .map((facet) => ({ pointer: `/${facet}`, from: before[facet], to: after[facet] }));
 };
 
 /** What changes with every new desired state. */
@@ -119,7 +119,7 @@ export const patchTeam = (
   const changes = differences(team, next);
   if (changes.length === 0) return undefined;
   const isRoleOnly =
-    changes.every(({ path }) => path === '/members') && haveSameAccess(team.members, next.members);
+    changes.every(({ pointer }) => pointer === '/members') && haveSameAccess(team.members, next.members);
   return {
     next: {
       ...next,
@@ -160,7 +160,7 @@ export const deleteTeam = (
       by: act.by,
       action: 'team_deleted',
       revision: null,
-      changes: [{ path: '/deletion', from: before, to: deletion }],
+      changes: [{ pointer: '/deletion', from: before, to: deletion }],
     },
   };
 };
