@@ -11,6 +11,7 @@ import { aNotebook, anEvent, anOrderedRecord, aRecord, aSpec } from '../support/
 import { hostContract } from './store/hosts.ts';
 import { olderSpecContract } from './store/older-specs.ts';
 import { operationContract } from './store/operations.ts';
+import { peopleContract } from './store/people.ts';
 
 /**
  * Opens an empty store: once, or through several connections that must behave as one. The suite writes through
@@ -596,6 +597,7 @@ export const storeContract = (open: OpenStores): void => {
   operationContract(opened);
   hostContract(opened);
   olderSpecContract(opened);
+  peopleContract(opened);
 
   it('stores the catalogue of environments, which is undefined at first', async (t) => {
     const { here, there } = await opened(t);
