@@ -61,7 +61,8 @@ export type MemberSettings = Static<typeof MemberSettings>;
 
 export const Member = answer(
   {
-    email,
+    // No format: a creator’s e-mail is whatever the issuer calls one.
+    email: Type.String({ description: 'In lower case.', examples: ['kari.nordmann@nav.no'] }),
     username: Type.String({ description: 'The name of the hub user.', examples: ['kari'] }),
     role: known(roles, {
       description: 'Owners manage members, opt out of the allowlist and delete; members do everything else.',
@@ -82,9 +83,10 @@ export const MemberPath = closed({
   team: Slug,
   email: Type.String({
     format: 'email',
-    pattern: '^[^\\s@]+@[^\\s@]+$',
+    pattern: '^[^\\s@/\\\\]+@[^\\s@/\\\\]+$',
     maxLength: 254,
-    description: 'The person’s e-mail, compared without regard to case.',
+    description:
+      'The person’s e-mail, compared without regard to case. An e-mail with a slash cannot be in a path; use updateTeam.',
     examples: ['ola.nordmann@nav.no'],
   }),
 });
@@ -93,9 +95,10 @@ export const MemberPath = closed({
 export const LeaverPath = closed({
   team: Slug,
   email: Type.String({
-    pattern: '^[^\\s@]+@[^\\s@]+$',
+    pattern: '^[^\\s@/\\\\]+@[^\\s@/\\\\]+$',
     maxLength: 254,
-    description: 'The member’s e-mail, compared without regard to case.',
+    description:
+      'The member’s e-mail, compared without regard to case. An e-mail with a slash cannot be in a path; use updateTeam.',
     examples: ['ola.nordmann@nav.no'],
   }),
 });
