@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { lowerCaseAscii } from '../lib/ascii.ts';
 import { type Fault, Problem } from '../model/problems.ts';
-import { type Member, type MemberOrder, usernamePattern } from '../model/team.ts';
+import { type Member, type MemberOrder, membersMax, usernamePattern } from '../model/team.ts';
 
 const usernameForm = new RegExp(usernamePattern);
 
@@ -121,6 +121,11 @@ export const membersOf = (
   const faults = members.flatMap((member, index) =>
     memberFaults(member, members.slice(0, index), `/members/${index}`),
   );
+  // A new team has its creator beside those of the list, which its schema limits.
+  if (members.length > membersMax) {
+    const message = `A team can have at most ${membersMax} members, its creator included.`;
+    throw new Problem('validation_failed', { errors: [{ pointer: '/members', code: 'too_many', message }] });
+  }
   if (faults.length > 0) throw new Problem('validation_failed', { errors: faults });
   assertDomainsAllowed(
     members.flatMap(({ email }, index) =>
