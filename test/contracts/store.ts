@@ -232,7 +232,7 @@ export const storeContract = (open: OpenStores): void => {
     assert.equal((await wholeHistory(there, 'team-a')).length, 9);
   });
 
-  it('removes a team with its history and keeps its id taken', async (t) => {
+  it('removes a team with its history and keeps its id reserved', async (t) => {
     const { here, there } = await opened(t);
     await filled(here, [anOrderedRecord()]);
     await here.change('team-a', revised);
@@ -251,7 +251,7 @@ export const storeContract = (open: OpenStores): void => {
     assert.equal(await there.create(aRecord({ slug: 'team-b', id: 'team-a-3f9c' }), anEvent()), 'id_taken');
   });
 
-  it('does not remove a team that has moved on', async (t) => {
+  it('does not remove a team that has changed', async (t) => {
     const { here, there } = await opened(t);
     await filled(here, [aRecord()]);
     await there.change('team-a', revised);
@@ -480,7 +480,7 @@ export const storeContract = (open: OpenStores): void => {
     );
   });
 
-  it('tells history newest first, page by page, while more is written', async (t) => {
+  it('lists history newest first, page by page, while entries are added', async (t) => {
     const { here, there } = await opened(t);
     await filled(here, [aRecord(), aRecord({ slug: 'team-b' })]);
     for (let i = 0; i < 11; i += 1) await here.change('team-a', revised);

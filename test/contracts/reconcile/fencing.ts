@@ -212,12 +212,12 @@ export const fencing = (open: () => Kubernetes, moments: Moments): void => {
   for (const wish of wishes) {
     for (const { title, happens, changesBack } of meanwhiles) {
       if (wish.isFirst && changesBack) continue;
-      it(`leaves the newer alone when it slept over ${wish.title} while ${title}`, (t) =>
+      it(`leaves the newer state alone when it was suspended during ${wish.title} while ${title}`, (t) =>
         fencedThroughout(t, open(), moments, wish, happens));
     }
   }
 
-  it('leaves a notebook alone that was ordered while it slept over the teardown of the one before', async (t) => {
+  it('leaves a notebook alone that was ordered while it was suspended before the teardown of the previous one', async (t) => {
     const deletion: Wish = {
       title: '',
       made: async (world) => {
@@ -241,7 +241,7 @@ export const fencing = (open: () => Kubernetes, moments: Moments): void => {
     await fencedThroughout(t, open(), moments, deletion, again);
   });
 
-  it('leaves the new team of a slug alone when it slept over the deletion of the old one', async (t) => {
+  it('leaves a new team alone when it was suspended before the deletion of the previous team of its slug', async (t) => {
     const deletion: Wish = {
       title: '',
       made: async (world) => {
