@@ -78,7 +78,7 @@ export class FieldSet {
     return result;
   }
 
-  /** Adds each struct field that has owned fields below it, so that removing the set removes the field. */
+  /** Adds each struct field that has owned fields below it, so removing the set removes the field. */
   withNamedMembers(schema: Schema): FieldSet {
     const result = new FieldSet();
     result.member = this.member;

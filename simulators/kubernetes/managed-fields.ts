@@ -215,7 +215,7 @@ function describeOwner(owner: Owner): string {
   return `"${owner.manager}"${door}${using}`;
 }
 
-/** At most ten updaters are told apart; older ones are merged, as the real server does. */
+/** Keeps at most ten updaters; older ones are merged, as the real server does. */
 function capped(owners: Owners): Owners {
   const updaters = [...owners].filter(([, owner]) => owner.operation === UPDATE);
   if (updaters.length <= MOST_UPDATERS) return owners;

@@ -50,7 +50,7 @@ const isBare = (value: Json | undefined): boolean =>
   value === null ||
   (Array.isArray(value) ? value.length === 0 : isMap(value) && Object.keys(value).length === 0);
 
-/** Every path that a value sets: what an applier comes to own. */
+/** Every path that a value sets: the fields that an applier will own. */
 export function fieldSetOf(schema: Schema, value: Json): FieldSet {
   const set = new FieldSet();
   collect(schema, value, [], set);

@@ -89,7 +89,7 @@ describe('errors of Google’s APIs', () => {
     ['a proxy’s page with status 409', { status: 409 }, /cannot be reached|answered 409/],
     ['a page in place of JSON', 'garbage', /cannot be reached|returned an invalid response/],
     ['its own failure', said(500, 'INTERNAL', 'Internal error encountered.'), /failed.*Internal error/s],
-    ['that it is away', said(503, 'UNAVAILABLE', 'The service is currently unavailable.'), /failed/],
+    ['an outage', said(503, 'UNAVAILABLE', 'The service is currently unavailable.'), /failed/],
   ];
   for (const [what, fault, message] of unanswered) {
     for (const [name, call] of calls) {
@@ -164,7 +164,7 @@ describe('errors of Google’s APIs', () => {
         'ops@nav.no',
       ],
       [
-        'somebody outside, without saying whom',
+        'a user outside the organization, without naming them',
         said(
           400,
           'FAILED_PRECONDITION',

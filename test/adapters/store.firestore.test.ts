@@ -38,7 +38,7 @@ type Commit = (commit: () => Promise<unknown>, attempt: number) => Promise<unkno
 const answer = (code: number) => Object.assign(new Error(`status ${code}`), { code });
 const [failedPrecondition, unavailable] = [9, 14];
 
-/** A store whose commits go through `onCommit`, which is told the how manieth each is, beside one that is sound. */
+/** A store whose commits go through `onCommit`, which gets the number of the attempt, and an unmodified one. */
 const opened = (t: TestContext, onCommit: Commit = (commit) => commit()) => {
   const projectId = newProject();
   let attempts = 0;
@@ -351,7 +351,7 @@ describe('the removal of a team from Firestore', { skip }, () => {
     it(`deletes nothing of the next team, even if it resumes before the last ${left} entries`, async (t) => {
       const { store, sound, raw } = opened(t, async (commit, attempt) => {
         if (attempt === 2) {
-          // Somebody else completes the removal, and the slug is given away, just before the page is deleted.
+          // Another instance completes the removal, and the slug is used again, just before the page is deleted.
           await sound.remove('team-a', { id: 'team-a-3f9c', generation: 1 });
           await sound.create(aRecord({ id: 'team-a-77aa' }), anEvent({ by: 'heir' }));
         }

@@ -218,7 +218,7 @@ describe('getEgress', () => {
       [],
     ],
     [
-      'is undone by somebody else’s policy',
+      'is defeated by another owner’s policy',
       (labels: Record<string, string>) => [
         policy('n', 'notebook-egress-baseline', labels),
         policy(

@@ -73,7 +73,7 @@ describe('resolveImage', () => {
       /ghcr\.io/,
     ],
     [
-      'somebody else’s images in GHCR, and names the owner',
+      'another owner’s images in GHCR, and names the owner',
       'ghcr.io/evil/notebook:1',
       'image_not_allowed',
       /ghcr\.io\/navikt/,

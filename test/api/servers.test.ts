@@ -10,7 +10,7 @@ after(() => api.close());
 const asKari = api.asPerson(kari, creators);
 const ola = 'ola';
 
-/** A team with a notebook and two members at its hub, where nobody’s server runs yet. */
+/** A team with a notebook and two members at its hub, without a running server. */
 const aTeam = async () => {
   const team = await api.newTeam({
     members: [{ email: kari }, { email: 'ola.nordmann@nav.no', username: ola }],

@@ -204,7 +204,7 @@ export const storeContract = (open: OpenStores): void => {
     assert.deepEqual(
       answers.map((record) => record?.revision ?? 0).toSorted((a, b) => a - b),
       Array.from({ length: 64 }, (_, i) => i + 2),
-      'every writer was told of its own revision',
+      'every writer got its own revision',
     );
     const history = await wholeHistory(there, 'team-a');
     assert.deepEqual(
@@ -214,7 +214,7 @@ export const storeContract = (open: OpenStores): void => {
     assert.deepEqual(
       history.slice(0, -1).map(({ changes }) => changes[0]?.to),
       Array.from({ length: 64 }, (_, i) => 65 - i),
-      'each entry tells of the write it was made with',
+      'each entry describes the write it was made with',
     );
   });
 

@@ -50,7 +50,7 @@ describe('an allowlist and the real dnsmasq', { skip: absent() }, () => {
       random: () => 0,
     };
     return {
-      /** A minute in the life of the scheduler: what is wanted is told, and what is due is looked at. */
+      /** One minute of the scheduler: records the wanted hosts and resolves those that are due. */
       async minutes(count: number): Promise<void> {
         for (let i = 0; i < count; i += 1) {
           await wantHosts(deps, [host], true);
@@ -58,7 +58,7 @@ describe('an allowlist and the real dnsmasq', { skip: absent() }, () => {
           now += minute;
         }
       },
-      /** What a policy compiled now opens, and what is told of the host. */
+      /** What a policy compiled now opens, and the reported state of the host. */
       async compiled() {
         const record = (await store.hosts([host])).get(host);
         assert.ok(record !== undefined);

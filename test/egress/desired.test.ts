@@ -586,7 +586,7 @@ it('reports on the hosts of a list also while no notebook runs', () => {
 
 describe('for any list and any answers', () => {
   const pool = ['a.com', 'b.com', 'c.nav.no', 'd.nav.no', 'xn--blbr-roah.no'];
-  /** Few public addresses, so that they are shared, and one from every forbidden range. */
+  /** Few public addresses, so hosts share them, and one from every forbidden range. */
   const publicIps = [
     '8.8.8.8',
     '93.184.216.34',

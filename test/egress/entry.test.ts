@@ -149,7 +149,7 @@ describe('an entry of the allowlist', () => {
       ['0x7f.example.no', '0x7f.example.no:443'],
       ['r3---sn-5go.googlevideo.com', 'r3---sn-5go.googlevideo.com:443'],
     ],
-    'says what it is when it goes beyond ASCII': [
+    'names characters outside ASCII': [
       ['BLÅBÆR.no', 'xn--blbr-roah.no:443'],
       ['bl\u00e5b\u00e4r.no', 'xn--blbr-noae.no:443'],
       ['bla\u030Aba\u0308r.no', 'xn--blbr-noae.no:443'],
@@ -260,7 +260,7 @@ describe('an entry of the allowlist', () => {
       ['udp://nav.no:53', 'protocol_not_supported'],
       ['nav.no:5000/sctp', 'protocol_not_supported'],
     ],
-    'tells the fault of the host before the one of the port': [
+    'reports the fault of the host before that of the port': [
       ['postgres:abc', 'single_label_host'],
       ['*.nav.no:', 'wildcard_not_supported'],
       ['10.0.0.5:0', 'forbidden_range'],

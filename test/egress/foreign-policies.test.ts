@@ -30,7 +30,7 @@ describe('a foreign policy', () => {
     ],
     ['for a release, whichever', { podSelector: { matchLabels: { release: 'x' } }, egress: [{}] }, true],
     [
-      'for whoever is not the hub',
+      'for every pod except the hub',
       {
         podSelector: { matchExpressions: [{ key: 'component', operator: 'NotIn', values: ['hub'] }] },
         egress: [{}],

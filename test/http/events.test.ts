@@ -171,7 +171,7 @@ describe('a stream', () => {
     });
     const { response } = await open(app);
     response.pause();
-    // The buffers in between fill up, then the count stands still while nobody reads.
+    // The buffers in between fill up, then the count stays the same while the client does not read.
     let before = -1;
     while (before !== produced) {
       before = produced;

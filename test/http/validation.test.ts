@@ -15,7 +15,7 @@ const querystring = closed({
   deleteHomes: Type.Optional(Type.Boolean()),
 });
 
-/** Echoes what its handlers see, so that a test knows what validation did to it. */
+/** Echoes what its handlers receive, which shows what validation did to it. */
 const echo = async () => {
   const app = await shell();
   for (const schema of [MemberOrder, TeamOrder, NotebookOrder, NotebookPatch]) app.addSchema(schema);

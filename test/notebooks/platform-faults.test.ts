@@ -85,7 +85,7 @@ describe('platform values', () => {
       [open('TmpAuthenticator')],
     ],
     [
-      'a name that nobody registered',
+      'an unregistered name',
       guarded(authenticator('entra')),
       [
         'hub.config.JupyterHub.authenticator_class is "entra", which is not a known short name; use the full path of the class.',

@@ -64,8 +64,8 @@ describe('a reconcile within a request', () => {
     ['Applying', under('Applying'), true],
     ['Ready', under('Ready'), false],
     ['Degraded', under('Degraded'), false],
-    ['whose notebook goes', under('Deleting', { notebook: aNotebook({ deletion }) }), true],
-    ['that goes', under('Deleting', { deletion: { ...deletion, deleteSecret: false } }), true],
+    ['whose notebook is being deleted', under('Deleting', { notebook: aNotebook({ deletion }) }), true],
+    ['that is being deleted', under('Deleting', { deletion: { ...deletion, deleteSecret: false } }), true],
   ];
   for (const [sentence, team, expected] of rows) {
     it(`for a reader of a team ${sentence}: ${expected ? 'runs, two seconds long' : 'does not run'}`, async (t) => {

@@ -13,7 +13,7 @@ import { aWorld, conditionOf, type World } from '../support/world.ts';
 const misbehaviours: readonly { readonly title: string; readonly fault: Fault; readonly says: RegExp }[] = [
   {
     title: 'answers 500',
-    // The adapter waits as long as it is told before it tries again.
+    // The adapter waits for the Retry-After before it tries again.
     fault: { status: 500, headers: { 'retry-after': '0' } },
     says: /^Kubernetes answered 500\.$/,
   },

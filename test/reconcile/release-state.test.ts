@@ -38,7 +38,7 @@ const rolledBack = condition('Remediated', 'True', 'RollbackSucceeded', 'Helm ro
 const deployed = [{ version: 1, status: 'deployed', chartVersion: '4.4.0' }];
 
 const rows: readonly (readonly [string, Manifest, ReleaseState['state'], string?])[] = [
-  ['nobody has looked at it', release(undefined), 'pending', 'Flux has not reconciled the HelmRelease yet.'],
+  ['not reconciled yet', release(undefined), 'pending', 'Flux has not reconciled the HelmRelease yet.'],
   ['it was looked at, without a verdict', release({ observedGeneration: -1, conditions: [] }), 'pending'],
   ['it is ready', release({ conditions: [ready] }), 'applied', 'Helm upgrade succeeded'],
   [

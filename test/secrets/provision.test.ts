@@ -19,7 +19,7 @@ const account = `${id}@${project}.iam.gserviceaccount.com`;
 const [accessor, manager, viewer] = memberRoles;
 const [kari, ola, per] = ['kari@nav.no', 'ola@nav.no', 'per@nav.no'];
 const workload = `serviceAccount:${project}.svc.id.goog[team-${id}/${id}]`;
-/** After this nobody is about to bind any more. */
+/** After this no pass can still be about to bind. */
 const later = intentValidMs + 60_000;
 
 const teamOf = (...emails: readonly string[]): SecretTeam => ({
@@ -249,7 +249,7 @@ describe('provisioning a team’s secret and service account', () => {
               const under = [{ members: [ola], crash: null }, ...others].map(
                 ({ members, crash: crashes }) => {
                   let calls = 0;
-                  // A crash is an answer on its way: a rejection would be nobody’s while it waits for its turn.
+                  // A crash is a pending answer: a rejection would be unhandled while it waits for its turn.
                   const scheduled = <A extends unknown[], T>(call: (...args: A) => Promise<T>) => {
                     const inTurn = scheduler.scheduleFunction(async (...args: A) => {
                       const isLast = calls === crashes?.nth;
@@ -436,7 +436,7 @@ describe('provisioning a team’s secret and service account', () => {
             const calls = one.google.calls().length - start;
             end();
             const second = await one.provision(kari, ola);
-            // Whoever is to be forgotten is, an hour later at the latest.
+            // Former members are removed from the ledger an hour later at the latest.
             one.advance(later);
             await one.provision(kari, ola);
             assert.deepEqual(await one.writes(() => one.provision(kari, ola)), []);

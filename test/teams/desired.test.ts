@@ -60,7 +60,7 @@ describe('the namespace', () => {
       'restricted',
     ],
     [
-      'open again once the notebook goes',
+      'open again once the notebook is being deleted',
       anOrderedRecord({ notebook: aNotebook({ spec: restricted, deletion }) }),
       undefined,
     ],

@@ -99,7 +99,7 @@ export const liveEgress = (open: () => Kubernetes): void => {
         () => world.put('NetworkPolicy', { metadata: { name: 'mine' }, spec: { podSelector: {} } }),
       ],
       [
-        'a foreign policy comes to open everything',
+        'a foreign policy is changed to open everything',
         () => world.edit('NetworkPolicy', 'mine', { spec: everything }),
       ],
     ];

@@ -76,7 +76,7 @@ const successor = async (world: World, generation: number): Promise<void> => {
   while ((await world.record()).generation < generation) await world.retry(false);
   assert.equal((await world.record()).generation, generation);
   await otherInstance(world);
-  // Better off than the old one, so that what is recorded of the old one would show.
+  // In a better state than the old one, so a record of the old one would be visible.
   await world.report(reports.ready);
   assert.equal((await world.look())?.status.phase, 'Ready');
 };
@@ -96,7 +96,7 @@ const meanwhiles: readonly {
     },
   },
   {
-    title: 'it is ordered back and forth, so that the newest order says what an old one said',
+    title: 'it is ordered back and forth, so the newest order equals an old one',
     changesBack: true,
     happens: async (world) => {
       const { notebook } = await world.record();
