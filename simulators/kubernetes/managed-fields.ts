@@ -281,7 +281,7 @@ export function apply(
   return withOwners(next, after);
 }
 
-/** Removes what was applied last time, is not applied now and has no other owner. */
+/** Removes the fields that were applied last time, are not applied now and have no other owner. */
 function prune(schema: Schema, merged: Json, last: FieldSet, owners: Owners): Json {
   const owned = [...owners.values()]
     .reduce((all, owner) => all.union(owner.fields), new FieldSet())

@@ -100,7 +100,7 @@ export function dropUnknown(schema: Schema, value: Json, unknown: string[], path
   return result;
 }
 
-/** A custom resource without the nulls of declared fields that have no default: there null says nothing. */
+/** A custom resource without the nulls of declared fields that have no default: there null has no meaning. */
 export function withoutNulls(schema: Schema, value: Json): Json {
   const resolved = resolve(schema, value);
   if (Array.isArray(value)) {

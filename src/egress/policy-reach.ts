@@ -72,7 +72,7 @@ function fits(host: string, pattern: string): boolean {
   );
 }
 
-/** `*` stands for any number of characters: what stands around it comes in order. */
+/** `*` matches any number of characters; the parts around it must follow in order. */
 function fitsLabel(label: string, pattern: string): boolean {
   const parts = pattern.split('*');
   const [first = '', last = ''] = [parts[0], parts.at(-1)];

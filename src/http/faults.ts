@@ -77,7 +77,7 @@ export const faultOf = (error: ErrorObject): Fault => {
       return {
         pointer: instancePath + pointerToken(params.missingProperty),
         code: 'required',
-        message: 'This field is needed.',
+        message: 'This field is required.',
       };
     case 'additionalProperties':
       return unknownField(
@@ -131,7 +131,7 @@ export const unknownField = (parent: string, name: string, allowed: readonly str
   const hint = near
     ? ` Did you mean ${quoted(near)}?`
     : allowed.length > 0 && allowed.length <= 12
-      ? ` There are ${allowed.map(quoted).join(', ')}.`
+      ? ` The fields are ${allowed.map(quoted).join(', ')}.`
       : '';
   return {
     pointer: parent + pointerToken(name),

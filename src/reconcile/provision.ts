@@ -43,6 +43,9 @@ const takeBackAll = async ({ deps, team }: ReconcileContext): Promise<void> => {
   for (let attempt = 0; attempt < undoAttempts; attempt++) {
     const outcome = await deps.google.dismantle(team, { deleteSecret: false }, AbortSignal.timeout(undoMs));
     if (outcome.state === 'gone') return;
-    deps.log.error({ team: team.slug, id: team.id, reason: outcome.reason }, 'grants of a deleted team left');
+    deps.log.error(
+      { team: team.slug, id: team.id, reason: outcome.reason },
+      'grants of a deleted team not removed',
+    );
   }
 };

@@ -212,7 +212,7 @@ describe('refreshing when a team’s own image is deleted', () => {
     const { status, message } = (await conditionOf(path)) ?? assert.fail();
     assert.equal(status, 'False');
     assert.match(message, /was deleted from its registry/);
-    assert.ok(world.logged.some(({ event }) => event === 'image in use is gone'));
+    assert.ok(world.logged.some(({ event }) => event === 'image in use was deleted'));
     const shown = (await world.asPerson(kari).get(`${path}/notebook`)).json().status;
     assert.ok(shown.conditions.some(({ reason }: { reason: string }) => reason === 'ImageGone'));
   });

@@ -391,7 +391,7 @@ describe('a platform roll-out', () => {
     const report = await run();
     assert.equal(report.rolledOut, 5);
     assert.deepEqual(Object.keys(report.rolloutWaiting ?? {}).toSorted(), [...busy]);
-    assert.ok(events.some(({ event }) => event === 'platform roll-out waits'));
+    assert.ok(events.some(({ event }) => event === 'platform roll-out waiting'));
     assert.deepEqual(Object.keys((await run()).rolloutWaiting ?? {}).toSorted(), [...busy]);
     busy.clear();
     assert.equal((await run()).rolledOut, 5);
