@@ -78,6 +78,8 @@ export interface OperationRecord {
   /** Until when one instance alone makes the call of this step; absent when it is not claimed. */
   readonly claimedUntil?: string;
   readonly by: string;
+  /** The stable subject of the caller’s account, if known. */
+  readonly bySubject?: string;
   readonly createdAt: string;
   readonly updatedAt: string;
   /** When the current step times out. */

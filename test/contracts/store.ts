@@ -3,7 +3,7 @@ import { it, type TestContext } from 'node:test';
 import { shippedCatalogue } from '../../src/environments/catalogue.ts';
 import { knadaImages } from '../../src/environments/standard-images.ts';
 import type { Catalogue } from '../../src/model/catalogue.ts';
-import type { HistoryEvent, HistoryItem } from '../../src/model/history.ts';
+import type { HistoryEvent, HistoryRecord } from '../../src/model/history.ts';
 import type { TeamRecord } from '../../src/model/record.ts';
 import type { Decide, Page, Store } from '../../src/ports/store.ts';
 import { aNotebook, anEvent, anOrderedRecord, aRecord, aSpec } from '../support/records.ts';
@@ -59,7 +59,7 @@ const walk = async <T>(
   return items;
 };
 
-const wholeHistory = (store: Store, slug: string): Promise<HistoryItem[]> =>
+const wholeHistory = (store: Store, slug: string): Promise<HistoryRecord[]> =>
   walk((next) => store.history(slug, { limit: 50, ...(next !== undefined && { before: Number(next) }) }));
 
 /** What every Store must do; to be called inside a `describe` that names the implementation. */
@@ -576,6 +576,7 @@ export const storeContract = (open: OpenStores): void => {
         { path: '/a~1b/~0', from: null, to: [[1, [2]], [], {}, { __x__: [[]] }] },
         { path: '', from: hosts, to: false },
       ],
+      bySubject: `“oid” \u0000 \u2028 ${'x'.repeat(255)}`,
       revision: 0,
       spec: aSpec({ allowlist: { enabled: true, hosts: ['x'.repeat(65_536)] } }),
     });
