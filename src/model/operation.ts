@@ -1,5 +1,6 @@
 import Type, { type Static } from 'typebox';
-import { answer, Instant, known } from '../lib/schema.ts';
+import { answer, Instant, known, ref } from '../lib/schema.ts';
+import { OperationReason } from './operation-reasons.ts';
 
 export const operationKinds = ['start', 'stop', 'restart', 'restart_hub'] as const;
 export type OperationKind = (typeof operationKinds)[number];
@@ -27,9 +28,7 @@ export const Operation = answer(
       description: 'The state in a sentence.',
       examples: ['The notebook is starting.'],
     }),
-    reason: Type.Optional(
-      Type.String({ description: 'Machine-readable reason for a failure.', examples: ['image_pull_failed'] }),
-    ),
+    reason: Type.Optional(ref(OperationReason)),
     user: Type.Optional(
       Type.String({
         description: 'Hub user whose server it is; absent for an operation on the hub.',
@@ -67,7 +66,7 @@ export interface OperationRecord {
   readonly outcome: 'ready' | 'failed' | null;
   readonly progress: number;
   readonly message: string;
-  readonly reason?: string;
+  readonly reason?: OperationReason;
   readonly force: boolean;
   /** The profile to start with; null until it is chosen. */
   readonly profile: string | null;

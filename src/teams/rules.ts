@@ -3,7 +3,7 @@ import { lowerCaseAscii } from '../lib/ascii.ts';
 import type { Change } from '../model/change.ts';
 import type { HistoryEvent } from '../model/history.ts';
 import { googleServiceAccount, hubUrl, namespaceOf } from '../model/names.ts';
-import { Problem } from '../model/problems.ts';
+import { type Fault, Problem } from '../model/problems.ts';
 import type { Deletion, TeamRecord } from '../model/record.ts';
 import {
   type Member,
@@ -47,7 +47,7 @@ export const membersOf = (orders: readonly MemberOrder[]): readonly Member[] => 
     email: lowerCaseAscii(email),
     username: username ?? lowerCaseAscii(email),
   }));
-  const faults = members.flatMap((member, index) => {
+  const faults = members.flatMap((member, index): readonly Fault[] => {
     const before = members.slice(0, index);
     if (!usernameForm.test(member.username)) {
       return [

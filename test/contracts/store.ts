@@ -552,7 +552,7 @@ export const storeContract = (open: OpenStores): void => {
           {
             type: 'Applied',
             status: 'Unknown',
-            reason: 'NotReached',
+            reason: 'KubernetesUnavailable',
             message: 'Linje 1\nlinje 2\ttab',
             lastTransitionTime: '2026-11-23T09:00:00.000Z',
           },

@@ -99,10 +99,12 @@ describe('the OpenAPI document', () => {
     const parts = notebookParts.map(({ $id }) => $id);
     const others = [
       'Fault',
+      'FaultCode',
       'Health',
       'MemberOrder',
       'NotebookPatch',
       'Problem',
+      'ProblemCode',
       'ServiceVersion',
       'TeamOrder',
     ];

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import { openSqliteStore } from '../../src/adapters/sqlite.ts';
 import { policiesFingerprint } from '../../src/egress/fingerprint.ts';
+import type { ConditionReason } from '../../src/model/condition-reasons.ts';
 import type { TeamRecord } from '../../src/model/record.ts';
 import { platformHash, releaseSpec } from '../../src/notebooks/desired.ts';
 import type { Manifest } from '../../src/ports/cluster.ts';
@@ -236,7 +237,7 @@ describe('a tick', () => {
   });
 });
 
-const withFailedHub = (team: TeamRecord, reason: string): TeamRecord => ({
+const withFailedHub = (team: TeamRecord, reason: ConditionReason): TeamRecord => ({
   ...team,
   status: {
     ...team.status,
