@@ -18,6 +18,10 @@ export const norwegian = {
     unauthenticated: ['Ikke innlogget', 'Send et token fra en godkjent utsteder i Authorization-headeren.'],
     forbidden: ['Ingen tilgang', 'Du har ikke tilgang til å gjøre dette.'],
     not_found: ['Ikke funnet', 'Ressursen finnes ikke, eller du har ikke tilgang til den.'],
+    notebook_not_ordered: [
+      'Ingen notebook er bestilt',
+      'Teamet har ikke bestilt en notebook ennå. Bestill en først.',
+    ],
     method_not_allowed: ['Metoden støttes ikke', 'Denne adressen støtter ikke metoden.'],
     team_exists: ['Teamet finnes', 'Det finnes allerede et team med dette kortnavnet. Velg et annet.'],
     server_busy: ['Serveren er opptatt', 'En annen operasjon pågår på denne serveren.'],
@@ -80,10 +84,6 @@ export const norwegian = {
     too_many_requests: [
       'For mange forespørsler',
       'Send færre forespørsler. Retry-After sier hvor lenge du må vente.',
-    ],
-    upstream_bad_answer: [
-      'Ugyldig svar fra et annet system',
-      'Et system som tjenesten bruker, ga et ugyldig svar.',
     ],
     upstream_unavailable: [
       'Et annet system svarer ikke',

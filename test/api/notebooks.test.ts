@@ -201,8 +201,8 @@ const condition = (type: Condition['type'], status: Condition['status'] = 'True'
 describe('getNotebook', () => {
   it('answers 404 when no notebook is ordered', async () => {
     const answer = await asKari.get(`${await api.newTeam()}/notebook`);
-    assertProblem(answer, 'not_found');
-    assert.equal(answer.json().detail, 'No notebook is ordered.');
+    assertProblem(answer, 'notebook_not_ordered');
+    assert.equal(answer.json().detail, 'The team has no notebook; putNotebook orders one.');
   });
 
   it('answers 304 to the current ETag only', async () => {
@@ -266,7 +266,7 @@ describe('patchNotebook', () => {
 
   it('requires a notebook', async () => {
     const path = `${await api.newTeam()}/notebook`;
-    assertProblem(await api.writesNothing(() => asKari.patch(path, {})), 'not_found');
+    assertProblem(await api.writesNothing(() => asKari.patch(path, {})), 'notebook_not_ordered');
   });
 
   it('validates the result as a whole: a limit below the current guarantee', async () => {
@@ -427,7 +427,7 @@ describe('getManifests', () => {
   });
 
   it('requires a notebook', async () => {
-    assertProblem(await asKari.get(`${await api.newTeam()}/notebook/manifests`), 'not_found');
+    assertProblem(await asKari.get(`${await api.newTeam()}/notebook/manifests`), 'notebook_not_ordered');
   });
 });
 
@@ -459,7 +459,7 @@ describe('deleteNotebook', () => {
     api.outside.reconcile = ({ slug }) =>
       api.store.change(slug, (current) => ({ next: { ...current, notebook: null } }));
     assert.equal((await asKari.delete(path)).statusCode, 202);
-    assertProblem(await asKari.delete(path), 'not_found');
+    assertProblem(await asKari.delete(path), 'notebook_not_ordered');
     assert.equal((await asKari.get(teamOf(path))).statusCode, 200);
   });
 
@@ -500,7 +500,7 @@ describe('retry', () => {
 
   it('requires a notebook', async () => {
     const path = `${await api.newTeam()}/notebook`;
-    assertProblem(await api.writesNothing(() => asKari.post(`${path}/retry`)), 'not_found');
+    assertProblem(await api.writesNothing(() => asKari.post(`${path}/retry`)), 'notebook_not_ordered');
   });
 });
 
@@ -690,7 +690,7 @@ describe('watchNotebook', () => {
   });
 
   it('requires a notebook', async () => {
-    assertProblem(await asKari.get(`${await api.newTeam()}/notebook/events`), 'not_found');
+    assertProblem(await asKari.get(`${await api.newTeam()}/notebook/events`), 'notebook_not_ordered');
   });
 
   it('the stream ends for a member who was removed from the team', async () => {

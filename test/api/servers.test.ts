@@ -108,7 +108,7 @@ describe('listServers', () => {
   });
 
   it('requires a notebook', async () => {
-    assertProblem(await asKari.get(`${await api.newTeam()}/servers`), 'not_found');
+    assertProblem(await asKari.get(`${await api.newTeam()}/servers`), 'notebook_not_ordered');
   });
 });
 

@@ -600,7 +600,7 @@ describe('a retry', () => {
   });
 
   it('requires a notebook', () =>
-    assert.throws(() => retryNotebook(aRecord(), false, act), isProblem('not_found')));
+    assert.throws(() => retryNotebook(aRecord(), false, act), isProblem('notebook_not_ordered')));
 });
 
 describe('any sequence of requests for a notebook', () => {
