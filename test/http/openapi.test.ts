@@ -99,10 +99,12 @@ describe('the OpenAPI document', () => {
     const parts = notebookParts.map(({ $id }) => $id);
     const others = [
       'Fault',
+      'FaultCode',
       'Health',
       'MemberOrder',
       'NotebookPatch',
       'Problem',
+      'ProblemCode',
       'ServiceVersion',
       'TeamOrder',
     ];
@@ -114,7 +116,7 @@ describe('the OpenAPI document', () => {
     assert.deepEqual(items, { $ref: '#/components/schemas/TeamOrder' });
   });
 
-  it('lists the problems of an operation, those of every operation added by itself', async () => {
+  it('lists the problems of an operation, and adds those of every operation', async () => {
     const { paths, components } = await openapiDocument(await declare());
     const resolved = (response: unknown) => {
       const name = String(at(response, '$ref')).replace(/^.*\//, '');
@@ -145,7 +147,7 @@ describe('the OpenAPI document', () => {
     assert.deepEqual(codes('/v1/teams', 'get')[400], ['invalid_cursor', 'validation_failed']);
   });
 
-  it('says what needs no token, what a patch is called and where an ETag comes from', async () => {
+  it('documents public operations, the types of a patch and the ETag', async () => {
     const document = await openapiDocument(await declare());
     assert.deepEqual(document.security, [{ bearer: [] }]);
     assert.deepEqual(at(document.paths, '/livez', 'get', 'security'), []);
@@ -184,7 +186,7 @@ describe('the OpenAPI document', () => {
   });
 });
 
-describe('our rules', () => {
+describe('the rules of the contract', () => {
   const good = async () => structuredClone(await openapiDocument(await declare()));
   const get = (document: OpenapiDocument) => {
     const operation = document.paths['/v1/teams']?.get;
@@ -232,14 +234,14 @@ describe('our rules', () => {
     ['lookahead', (d) => (d.components.schemas.A = { pattern: '^(?!a)b$' }), /lookaround/],
     ['an open pattern', (d) => (d.components.schemas.A = { pattern: 'a|b' }), /anchored/],
   ] as [string, (document: OpenapiDocument) => unknown, RegExp][]) {
-    it(`notice ${what}`, async () => {
+    it(`detect ${what}`, async () => {
       const document = await good();
       spoil(document);
       assert.match(openapiFaults(document).join('\n'), expected);
     });
   }
 
-  it('notice an example that does not fit', async () => {
+  it('detect an example that does not match its schema', async () => {
     const document = await good();
     const content = get(document).responses['200']?.content?.['application/json'];
     assert.ok(content);
@@ -291,13 +293,13 @@ describe('the documentation page', () => {
     }
   });
 
-  it('shows the document that is served', async () => {
+  it('shows the served document', async () => {
     const app = await declare();
     const shown = (await app.inject('/docs/json')).json();
     assert.deepEqual(Object.keys(shown.paths), Object.keys((await openapiDocument(app)).paths));
   });
 
-  it('is not a way to other files', async () => {
+  it('gives no access to other files', async () => {
     const app = await declare();
     for (const url of [
       '/docs/static/../../package.json',

@@ -52,7 +52,7 @@ describe('the table of notebook fields', () => {
 });
 
 describe('completing an order', () => {
-  it('makes a NotebookSpec of every order, and leaves a complete one as it is', () => {
+  it('gives a NotebookSpec for every order, and leaves a complete one unchanged', () => {
     fc.assert(
       fc.property(anyLimitsAndOrder, ({ limits, order }) => {
         fc.pre(Value.Check(NotebookOrder, order));
@@ -63,7 +63,7 @@ describe('completing an order', () => {
     );
   });
 
-  it('never changes a value that was given', () => {
+  it('never changes a given value', () => {
     fc.assert(
       fc.property(anyLimitsAndOrder, ({ limits, order }) => {
         const spec = complete(order, limits);
