@@ -16,7 +16,7 @@ import type { NotebookRouteDeps } from './notebook-orders.ts';
 import { planSchemas, registerNotebookPlan } from './notebook-plan.ts';
 import { notebookSchemas, registerNotebooks } from './notebooks.ts';
 import { registerOperationEvents } from './operation-events.ts';
-import { registerOperations } from './operations.ts';
+import { operationSchemas, registerOperations } from './operations.ts';
 import { registerSecrets, type SecretRouteDeps, secretSchemas } from './secrets.ts';
 import { registerServers, type ServerRouteDeps, serverSchemas } from './servers.ts';
 import { registerTeams, type TeamRouteDeps, teamSchemas } from './teams.ts';
@@ -90,6 +90,7 @@ export const buildApp = async ({
     imageSchemas,
     egressSchemas,
     serverSchemas,
+    operationSchemas,
     secretSchemas,
   ];
   for (const schema of schemas.flat()) app.addSchema(schema);

@@ -1,7 +1,14 @@
 import { fastify, type RouteOptions } from 'fastify';
 import { catalogue, Problem, type ProblemCode } from '../model/problems.ts';
 import { exampleOf } from './example.ts';
-import { FaultSchema, ProblemSchema, problemBody, problemMediaType, statusOf } from './problem.ts';
+import {
+  FaultSchema,
+  ProblemSchema,
+  problemBody,
+  problemMediaType,
+  requestInstance,
+  statusOf,
+} from './problem.ts';
 import type { App } from './server.ts';
 
 declare module 'fastify' {
@@ -50,7 +57,7 @@ interface Sources {
 
 const sourcesOf = new WeakMap<App, Sources>();
 
-const instance = '0f5a6b4c-92f3-4f0e-8a53-3c1d4c2f6a10';
+const instance = requestInstance('0f5a6b4c-92f3-4f0e-8a53-3c1d4c2f6a10');
 
 /** Swagger UI has inline styles and icons as data URLs; everything else comes from this origin. */
 const uiPolicy = [

@@ -76,6 +76,36 @@ export const catalogue = {
   registry_unavailable: ['Registry unavailable', 'The image registry does not answer; try again shortly.'],
   busy: ['Busy', 'Too many changes at the same time; try again shortly.'],
   internal: ['Internal error', 'An unexpected error occurred; report the request id.'],
+
+  // Why an operation has failed (operationReasons in model/operation.ts).
+  access_not_confirmed: [
+    'Access not confirmed',
+    'The notebook is running, but the cluster has not confirmed its network access.',
+  ],
+  cancelled: ['Cancelled', 'The start was cancelled by a request to stop the server.'],
+  container_not_created: ['Container not created', 'The notebook’s container cannot be created.'],
+  crashed: ['Notebook crashed', 'The notebook exited before it was ready.'],
+  evicted: ['Evicted', 'The node evicted the notebook.'],
+  home_not_attached: ['Home not attached', 'The home volume cannot be attached.'],
+  hub_restart_timed_out: ['Hub restart timed out', 'The hub did not come back in time.'],
+  image_pull_failed: ['Image pull failed', 'The image cannot be pulled.'],
+  invalid_revision: ['Invalid revision', 'The start named no valid revision of the profiles.'],
+  no_hub: ['No hub', 'The hub is not installed.'],
+  no_such_profile: ['No such profile', 'The profile is not offered any more.'],
+  not_a_member: ['Not a member', 'The user is no longer a member of the team.'],
+  out_of_memory: ['Out of memory', 'The notebook exceeded its memory limit.'],
+  profiles_not_synced: ['Profiles not synced', 'The hub does not have the current profiles yet.'],
+  restart_refused: ['Restart refused', 'Kubernetes refused to restart the hub.'],
+  rollout_failed: ['Roll-out failed', 'Flux could not install the hub.'],
+  rollout_timed_out: ['Roll-out timed out', 'Flux did not finish the roll-out in time.'],
+  start_failed: ['Start failed', 'The hub could not start the notebook.'],
+  start_refused: ['Start refused', 'The hub refused the start.'],
+  start_timed_out: ['Start timed out', 'The notebook did not become ready in time.'],
+  stop_refused: ['Stop refused', 'The hub refused the stop.'],
+  stop_timed_out: ['Stop timed out', 'The notebook did not stop in time.'],
+  superseded: ['Superseded', 'A later request replaced this operation.'],
+  too_many_servers: ['Too many servers', 'The hub has reached its limit of running notebooks.'],
+  unschedulable: ['Unschedulable', 'No node has room for the server.'],
 } as const satisfies Record<string, readonly [title: string, detail: string]>;
 
 export type ProblemCode = keyof typeof catalogue;

@@ -18,19 +18,17 @@ import { chosenProfile, type OfferedProfile, offeredIn } from './profiles.ts';
 import { quotaShortage } from './quota.ts';
 import { serverView, stateOf } from './server-view.ts';
 
-/** Either the operation that is open, or the server when there was nothing to do. */
-export type Outcome = { readonly operation: OperationRecord } | { readonly server: Server };
-
 /** A team’s notebook servers. Throws Problems; the routes have checked the caller’s access. */
-export interface Servers extends Pick<Operations, 'poll' | 'tick'> {
+export interface Servers {
+  readonly operations: Pick<Operations, 'poll' | 'tick' | 'page' | 'follow' | 'settle' | 'newId'>;
   readonly list: (team: TeamRecord) => Promise<readonly Server[]>;
   readonly start: (
     team: TeamRecord,
     user: string,
     profile: string | undefined,
     actor: Actor,
-  ) => Promise<Outcome>;
-  readonly stop: (team: TeamRecord, user: string, force: boolean, actor: Actor) => Promise<Outcome>;
+  ) => Promise<OperationRecord>;
+  readonly stop: (team: TeamRecord, user: string, force: boolean, actor: Actor) => Promise<OperationRecord>;
   readonly restart: (
     team: TeamRecord,
     user: string,
@@ -91,8 +89,7 @@ export const serversWith = (
   };
 
   return {
-    poll: operations.poll,
-    tick: operations.tick,
+    operations,
     progress: (team, user, signal) => hubs.progress(team, user, signal),
 
     async list(team) {
@@ -119,7 +116,7 @@ export const serversWith = (
       // An unknown profile is an error, whatever operation is open.
       chosenProfile(offered, profile, null);
       const { serving } = await operations.findOpen(team, order, actor);
-      if (serving !== undefined) return { operation: serving };
+      if (serving !== undefined) return serving;
       const view = await observeServer(deps, team, user, deadline());
       const server = await known(team, view, tryLater);
       if (server?.pending === 'stop') {
@@ -127,24 +124,25 @@ export const serversWith = (
           detail: `The server of ${user} is stopping. Start it once it has stopped.`,
         });
       }
-      if (stateOf(view) === 'running') return { server: await viewOf(team, user, view) };
       const chosen = chosenProfile(offered, profile, server?.profile ?? null);
-      return { operation: await operations.open(team, { ...order, profile: chosen }, actor) };
+      return stateOf(view) === 'running'
+        ? operations.nothingToDo(team, { ...order, profile: chosen }, actor)
+        : operations.open(team, { ...order, profile: chosen }, actor);
     },
 
     async stop(team, user, force, actor) {
       assertNotebookStays(team);
       const order = { kind: 'stop', user, force } as const;
       const { serving, cancelled } = await operations.findOpen(team, order, actor);
-      if (serving !== undefined) return { operation: serving };
+      if (serving !== undefined) return serving;
       const view = await observeServer(force ? withForcedTimeout(deps) : deps, team, user, deadline());
       if (!force) await known(team, view, stopByForce);
       if (!view.hub.answered && !view.pods.answered) throw hubUnavailable(tryLater);
       if (cancelled === undefined && stateOf(view) === 'stopped')
-        return { server: await viewOf(team, user, view) };
+        return operations.nothingToDo(team, { ...order, profile: null }, actor);
       const lastActivityAt = view.hub.answered ? lastActivityOf(team.culling, user, view.hub.server) : null;
       const opening = { lastActivityAt, cancelled };
-      return { operation: await operations.open(team, { ...order, profile: null }, actor, opening) };
+      return operations.open(team, { ...order, profile: null }, actor, opening);
     },
 
     async restart(team, user, force, actor) {
