@@ -1,5 +1,4 @@
 import type { FastifyReply } from 'fastify';
-import Type from 'typebox';
 import { ref } from '../lib/schema.ts';
 import { exampleOperation, Operation, type OperationRecord } from '../model/operation.ts';
 import type { TeamRecord } from '../model/record.ts';
@@ -18,9 +17,6 @@ export const acceptedOperation = (example: Partial<Operation>) => ({
   202: {
     description:
       'Accepted; follow the operation at Location until it is done. It is done at once when there is nothing left to do.',
-    headers: {
-      location: Type.String({ examples: [`/v1/teams/team-a/operations/${exampleOperation.id}`] }),
-    },
     content: {
       'application/json': { schema: ref(Operation), example: { ...exampleOperation, ...example } },
     },

@@ -5,7 +5,7 @@ import { ref } from '../lib/schema.ts';
 import type { OperationRecord } from '../model/operation.ts';
 import { Problem } from '../model/problems.ts';
 import type { TeamRecord } from '../model/record.ts';
-import { ExtendOrder, Server, ServerList, ServerPath, StartOrder, StopOrder } from '../model/server.ts';
+import { ExtendOrder, Server, ServerPage, ServerPath, StartOrder, StopOrder } from '../model/server.ts';
 import { TeamPath } from '../model/team.ts';
 import type { Clock } from '../ports/runtime.ts';
 import type { Servers } from '../servers/servers.ts';
@@ -13,7 +13,7 @@ import { actorOf, teamOf } from './access.ts';
 import { acceptedOperation, sendOperation } from './operation-answer.ts';
 import type { OperationRouteDeps } from './operations.ts';
 
-export const serverSchemas = [ExtendOrder, Server, ServerList, StartOrder, StopOrder];
+export const serverSchemas = [ExtendOrder, Server, ServerPage, StartOrder, StopOrder];
 
 const tags = ['servers'];
 const hubProblems = ['hub_unavailable', 'hub_restarting'] as const;
@@ -67,10 +67,11 @@ export const registerServers = (app: App, deps: ServerRouteDeps): void => {
       tags,
       problems: ['hub_unavailable'],
       params: TeamPath,
-      response: { 200: ref(ServerList) },
+      response: { 200: ref(ServerPage) },
     },
     handler: async ({ params, caller }) => ({
       items: [...(await servers.list(await teamWithNotebook(params.team, caller)))],
+      nextCursor: null,
     }),
   });
 
