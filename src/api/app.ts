@@ -7,6 +7,7 @@ import { registerHealth } from '../http/health.ts';
 import type { Issuer } from '../http/issuer.ts';
 import { registerOpenapi } from '../http/openapi.ts';
 import { type App, createServer } from '../http/server.ts';
+import { eventSchemas } from '../model/events.ts';
 import { type EgressRouteDeps, egressSchemas, registerEgress } from './egress.ts';
 import { type EnvironmentRouteDeps, environmentSchemas, registerEnvironments } from './environments.ts';
 import { type ImageRouteDeps, imageSchemas, registerImages } from './images.ts';
@@ -18,6 +19,7 @@ import { notebookSchemas, registerNotebooks } from './notebooks.ts';
 import { registerOperationEvents } from './operation-events.ts';
 import { operationSchemas, registerOperations } from './operations.ts';
 import { registerSecrets, type SecretRouteDeps, secretSchemas } from './secrets.ts';
+import { registerServerEvents } from './server-events.ts';
 import { registerServers, type ServerRouteDeps, serverSchemas } from './servers.ts';
 import { registerTeams, type TeamRouteDeps, teamSchemas } from './teams.ts';
 
@@ -91,6 +93,7 @@ export const buildApp = async ({
     egressSchemas,
     serverSchemas,
     operationSchemas,
+    eventSchemas,
     secretSchemas,
   ];
   for (const schema of schemas.flat()) app.addSchema(schema);
@@ -119,6 +122,7 @@ export const buildApp = async ({
   registerServers(app, deps);
   registerOperations(app, deps);
   registerOperationEvents(app, deps);
+  registerServerEvents(app, deps);
   registerSecrets(app, deps);
   registerEnvironments(app, deps);
   registerImages(app, deps);

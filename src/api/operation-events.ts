@@ -1,8 +1,8 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import type { FastifyRequest } from 'fastify';
-import Type from 'typebox';
-import { type ServerEvent, streamEvents } from '../http/events.ts';
+import { eventStream, type ServerEvent, streamEvents } from '../http/events.ts';
 import type { App } from '../http/server.ts';
+import { OperationEvent, ReconnectEvent } from '../model/events.ts';
 import type { TeamRecord } from '../model/record.ts';
 import { OperationPath } from '../model/server.ts';
 import type { SpawnProgress } from '../ports/hubs.ts';
@@ -100,13 +100,7 @@ export const registerOperationEvents = (app: App, deps: ServerRouteDeps): void =
       tags: ['servers'],
       problems: ['not_acceptable'],
       params: OperationPath,
-      response: {
-        200: {
-          description:
-            'Events: operation carries an Operation, reconnect asks the client to reconnect; its reason is token_expired once the token has expired.',
-          content: { 'text/event-stream': { schema: Type.String() } },
-        },
-      },
+      response: eventStream(OperationEvent, ReconnectEvent),
     },
     handler: async (request, reply) => {
       const { team: slug, operation: id } = request.params;

@@ -8,6 +8,7 @@ import type { TeamRecord } from '../model/record.ts';
 import { ExtendOrder, Server, ServerPage, ServerPath, StartOrder, StopOrder } from '../model/server.ts';
 import { TeamPath } from '../model/team.ts';
 import type { Clock } from '../ports/runtime.ts';
+import type { Store } from '../ports/store.ts';
 import type { Servers } from '../servers/servers.ts';
 import { actorOf, teamOf } from './access.ts';
 import { acceptedOperation, sendOperation } from './operation-answer.ts';
@@ -37,21 +38,21 @@ export interface ServerRouteDeps extends OperationRouteDeps {
   readonly servers: Servers;
 }
 
+/** The team, if a notebook is ordered. */
+export const teamWithNotebook = async (store: Store, slug: string, caller: Caller): Promise<TeamRecord> => {
+  const team = await teamOf(store, slug, caller);
+  if (team.notebook === null) throw new Problem('not_found', { detail: 'No notebook is ordered.' });
+  return team;
+};
+
 export const registerServers = (app: App, deps: ServerRouteDeps): void => {
   const { store, clock, servers, hubUrlTemplate } = deps;
   const accepted = (reply: FastifyReply, team: TeamRecord, operation: OperationRecord) =>
     sendOperation(reply, operation, { slug: team.slug, team, hubUrlTemplate });
   const actor = (caller: Caller) => actorOf(caller, clock);
 
-  /** The team, if a notebook is ordered. */
-  const teamWithNotebook = async (slug: string, caller: Caller): Promise<TeamRecord> => {
-    const team = await teamOf(store, slug, caller);
-    if (team.notebook === null) throw new Problem('not_found', { detail: 'No notebook is ordered.' });
-    return team;
-  };
-
   const teamOfMember = async (slug: string, user: string, caller: Caller): Promise<TeamRecord> => {
-    const team = await teamWithNotebook(slug, caller);
+    const team = await teamWithNotebook(store, slug, caller);
     if (team.members.some(({ username }) => username === user)) return team;
     throw new Problem('not_found', { detail: `No member of this team is the hub user ${user}.` });
   };
@@ -70,7 +71,7 @@ export const registerServers = (app: App, deps: ServerRouteDeps): void => {
       response: { 200: ref(ServerPage) },
     },
     handler: async ({ params, caller }) => ({
-      items: [...(await servers.list(await teamWithNotebook(params.team, caller)))],
+      items: [...(await servers.list(await teamWithNotebook(store, params.team, caller)))],
       nextCursor: null,
     }),
   });
@@ -174,7 +175,7 @@ export const registerServers = (app: App, deps: ServerRouteDeps): void => {
       response: acceptedOperation(examples.restartHub),
     },
     handler: async ({ params, caller }, reply) => {
-      const team = await teamWithNotebook(params.team, caller);
+      const team = await teamWithNotebook(store, params.team, caller);
       const operation = await servers.restartHub(team, actor(caller));
       return accepted(reply, team, operation);
     },

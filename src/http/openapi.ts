@@ -234,6 +234,7 @@ const complete = (operation: Operation, route: Route, document: OpenapiDocument)
     Object.entries(part?.content ?? {}),
   );
   for (const [type, content] of media) {
+    if (type === 'text/event-stream') content.examples = eventExamples(content.schema, document);
     if (!type.includes('json') || 'example' in content || 'examples' in content) continue;
     content.example = exampleOf(content.schema, document.components.schemas);
   }
@@ -241,6 +242,18 @@ const complete = (operation: Operation, route: Route, document: OpenapiDocument)
     operation.responses[status] = problemReference(codes, document);
   }
   operation.responses.default = { $ref: '#/components/responses/Problem' };
+};
+
+/** One example per event of a stream, under its name. */
+const eventExamples = (schema: unknown, { components: { schemas } }: OpenapiDocument): Json => {
+  const { oneOf } = Object(schema);
+  const events = Array.isArray(oneOf) ? oneOf.map((event) => exampleOf(event, schemas)) : [];
+  return Object.fromEntries(
+    events.map((value) => [
+      String(Object(value).event),
+      { summary: `An event ${Object(value).event}`, value },
+    ]),
+  );
 };
 
 const pascal = (code: string) => code.replace(/(?:^|_)([a-z])/g, (_, letter: string) => letter.toUpperCase());

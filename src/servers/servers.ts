@@ -17,11 +17,14 @@ import { type OperationOptions, type Operations, operationsWith } from './operat
 import { chosenProfile, type OfferedProfile, offeredIn } from './profiles.ts';
 import { quotaShortage } from './quota.ts';
 import { serverView, stateOf } from './server-view.ts';
+import { sharedLooks } from './shared-looks.ts';
 
 /** A team’s notebook servers. Throws Problems; the routes have checked the caller’s access. */
 export interface Servers {
   readonly operations: Pick<Operations, 'poll' | 'tick' | 'page' | 'follow' | 'settle' | 'newId'>;
   readonly list: (team: TeamRecord) => Promise<readonly Server[]>;
+  /** The same for those who watch: a team’s hub and cluster are asked once a second, however many watch it. */
+  readonly watched: (team: TeamRecord) => Promise<readonly Server[]>;
   readonly start: (
     team: TeamRecord,
     user: string,
@@ -88,26 +91,28 @@ export const serversWith = (
     throw open.some(({ kind }) => kind === 'restart_hub') ? hubRestarting() : hubUnavailable(advice);
   };
 
+  const list: Servers['list'] = async (team) => {
+    const [open, offered, at] = await Promise.all([
+      store.openOperations(team.slug),
+      offeredTo(team),
+      observeServers(deps, team, deadline()),
+    ]);
+    const observedAt = isoOf(clock.now());
+    const users = team.members.map(({ username }) => username).toSorted();
+    return users.map((user) => {
+      const view = at(user);
+      // Without an answer from either, any state would be a guess.
+      if (!view.hub.answered && !view.pods.answered) throw hubUnavailable(tryLater);
+      const operation = open.find((one) => one.user === user);
+      return serverView(team, user, view, { offered, hubUrlTemplate, operation, observedAt });
+    });
+  };
+
   return {
     operations,
+    list,
+    watched: sharedLooks(list, options.elapsedMs),
     progress: (team, user, signal) => hubs.progress(team, user, signal),
-
-    async list(team) {
-      const [open, offered, at] = await Promise.all([
-        store.openOperations(team.slug),
-        offeredTo(team),
-        observeServers(deps, team, deadline()),
-      ]);
-      const observedAt = isoOf(clock.now());
-      const users = team.members.map(({ username }) => username).toSorted();
-      return users.map((user) => {
-        const view = at(user);
-        // Without an answer from either, any state would be a guess.
-        if (!view.hub.answered && !view.pods.answered) throw hubUnavailable(tryLater);
-        const operation = open.find((one) => one.user === user);
-        return serverView(team, user, view, { offered, hubUrlTemplate, operation, observedAt });
-      });
-    },
 
     async start(team, user, profile, actor) {
       assertNotebookStays(team);
