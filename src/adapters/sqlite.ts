@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Catalogue } from '../model/catalogue.ts';
-import type { HistoryEvent, HistoryItem } from '../model/history.ts';
+import type { HistoryEvent, HistoryRecord } from '../model/history.ts';
 import type { Membership } from '../model/me.ts';
 import type { TeamRecord } from '../model/record.ts';
 import { ownedBy, type Page, type Store } from '../ports/store.ts';
@@ -20,7 +20,7 @@ import {
 
 const toRecord = (row: Row): TeamRecord => upgraded(JSON.parse(text(row, 'record')));
 
-const toItem = (row: Row): HistoryItem => {
+const toItem = (row: Row): HistoryRecord => {
   const event: StoredEvent = JSON.parse(text(row, 'event'));
   return { n: integer(row, 'n'), ...upgradedEvent(event) };
 };

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Change } from '../model/change.ts';
+import type { HistoryEvent } from '../model/history.ts';
 import { googleServiceAccount, hubUrl, namespaceOf } from '../model/names.ts';
 import { Problem } from '../model/problems.ts';
 import type { Deletion, TeamRecord } from '../model/record.ts';
@@ -11,8 +12,22 @@ import { assertOwner, assertOwnerStays, type Requester } from './roles.ts';
 /** Who makes a change, and when. `now` is ISO 8601. */
 export interface Actor {
   readonly by: string;
+  /** The stable subject of the account, if the token has one. */
+  readonly bySubject?: string;
   readonly now: string;
 }
+
+/** The author, as a history entry or an operation stores it. */
+export const authorOf = ({ by, bySubject }: Omit<Actor, 'now'>): Pick<HistoryEvent, 'by' | 'bySubject'> => ({
+  by,
+  ...(bySubject === undefined ? {} : { bySubject }),
+});
+
+/** The author and the time of a history entry. */
+export const authored = (actor: Actor): Pick<HistoryEvent, 'at' | 'by' | 'bySubject'> => ({
+  at: actor.now,
+  ...authorOf(actor),
+});
 
 /**
  * A new team, due for reconciliation at once; the actor is its owner. `id` is the slug and four hexadecimal digits,
@@ -127,7 +142,7 @@ export const patchTeam = (
       revision: team.revision + 1,
       updatedAt: act.now,
     },
-    event: { at: act.now, by: act.by, action: 'team_updated', revision: null, changes },
+    event: { ...authored(act), action: 'team_updated', revision: null, changes },
   };
 };
 
@@ -138,11 +153,13 @@ export const deleteTeam = (
   act: Actor,
 ): Decision | undefined => {
   const before = team.deletion;
+  const operation = before?.operation ?? asked.operation;
   const deletion: Deletion = {
     // Homes created after the request are not part of it, unless the request is repeated.
     requestedAt: before === null || asked.deleteHomes ? act.now : before.requestedAt,
     deleteHomes: asked.deleteHomes || (before?.deleteHomes ?? false),
     deleteSecret: asked.deleteSecret || (before?.deleteSecret ?? false),
+    ...(operation === undefined ? {} : { operation }),
   };
   if (isDeepStrictEqual(before, deletion)) return undefined;
   return {
@@ -156,8 +173,7 @@ export const deleteTeam = (
       statusVersion: team.statusVersion + 1,
     },
     event: {
-      at: act.now,
-      by: act.by,
+      ...authored(act),
       action: 'team_deleted',
       revision: null,
       changes: [{ pointer: '/deletion', from: before, to: deletion }],

@@ -83,7 +83,7 @@ interface Variation {
   readonly payload?: unknown;
 }
 
-/** An answer as somebody sees it who compares bytes; of the request id only where it stands. */
+/** The bytes of an answer, with the request id replaced by a placeholder. */
 const seen = ({ statusCode, statusMessage, headers, body }: Answer) => {
   const requestId = String(headers['x-request-id']);
   const { date: _, ...rest } = headers;
@@ -189,6 +189,7 @@ const rights: Readonly<Record<string, readonly Case[]>> = {
   getReadiness: only(byAnyone),
   getVersion: only(byAnyone),
   getOpenapi: only(byAnyone),
+  listCodes: only(byAnyone),
 
   getMe: only(byCallers),
   getLimits: only(byCallers),
@@ -229,6 +230,7 @@ const rights: Readonly<Record<string, readonly Case[]>> = {
   ],
   deleteTeam: only(byOwners),
   listHistory: only(byMembers),
+  listOperations: only(byMembers),
   listMembers: only(byMembers),
   addMember: [
     { verdicts: byOwners, when: 'for a new person', path: { email: 'siri@nav.no' }, payload: {} },
@@ -259,6 +261,7 @@ const rights: Readonly<Record<string, readonly Case[]>> = {
   deleteNotebook: only(byOwners),
 
   listServers: only(byMembers),
+  watchServers: only(byMembers),
   startServer: only(byMembers),
   stopServer: only(byMembers),
   restartServer: only(byMembers),
@@ -391,7 +394,7 @@ describe('a team that the caller may not see', () => {
     'an image': { payload: { image: 'ghcr.io/navikt/y:1' } },
     garTeam: { payload: { garTeam: 'team-b' } },
     'a query that it does not have': { query: { x: '1' } },
-    'a cursor of nobody': { query: { cursor: 'x' } },
+    'an invalid cursor': { query: { cursor: 'x' } },
     'an Accept that nothing fits': { headers: { accept: 'image/png' } },
   };
   for (const [state, make] of Object.entries(states)) {
