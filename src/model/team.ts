@@ -35,10 +35,8 @@ const orderedUsername = Type.String({
   examples: ['kari'],
 });
 
+/** An owner may do everything, a member everything but what only owners may do. */
 export const roles = ['owner', 'member'] as const;
-
-/** What a member may do: an owner everything, a member everything but what only owners may do. */
-export type Role = (typeof roles)[number];
 
 const orderedRole = oneOf(roles, {
   description:

@@ -3,7 +3,7 @@ import { it } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { Problem } from '../../../src/model/problems.ts';
 import type { TeamRecord } from '../../../src/model/record.ts';
-import type { Member, Role } from '../../../src/model/team.ts';
+import type { Member } from '../../../src/model/team.ts';
 import type { CreationGuard, Store, TeamCounts } from '../../../src/ports/store.ts';
 import { assertMayCreateTeam } from '../../../src/teams/limits.ts';
 import { addMember, removeMember } from '../../../src/teams/membership.ts';
@@ -11,7 +11,7 @@ import { aMoment, anEvent, aRecord } from '../../support/records.ts';
 import type { Opened } from '../store.ts';
 
 const person = 'kari@nav.no';
-const member = (email: string, role: Role = 'member'): Member => ({ email, username: email, role });
+const member = (email: string, role: Member['role'] = 'member'): Member => ({ email, username: email, role });
 const act = { by: person, now: aMoment };
 const requester = { email: person, isAdmin: false };
 
