@@ -178,7 +178,7 @@ export const registerNotebooks = (app: App, deps: NotebookRouteDeps): void => {
       description:
         'Only owners can delete it. Home volumes are kept unless deleteHomes is true. The team and its namespace stay. While the notebook is being deleted, another request returns the same operation. An open retry ends.',
       tags,
-      problems: ['forbidden', 'notebook_not_ordered', 'revision_mismatch', 'deleting', 'busy'],
+      problems: ['notebook_not_ordered', 'forbidden', 'revision_mismatch', 'deleting', 'busy'],
       params: TeamPath,
       headers: WriteHeaders,
       querystring: closed({
@@ -290,7 +290,7 @@ export const registerNotebooks = (app: App, deps: NotebookRouteDeps): void => {
       operationId: 'getLimits',
       summary: 'Get the default and the bounds of every field, and the limits on teams',
       description:
-        'What a form needs: the type, the default, the bounds and the unit of each field, as the operator has set them. And which teams may be created, and who may be a member.',
+        'What a form needs: the type, the default, the bounds and the unit of each field, as the operator has set them.',
       tags,
       response: { 200: ref(NotebookLimits) },
     },

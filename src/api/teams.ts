@@ -176,7 +176,7 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
       operationId: 'updateTeam',
       summary: 'Change a team’s members, GHCR repositories or GAR team',
       description:
-        'A merge patch: a list replaces the whole list, null resets a field to its default. Only owners can change members; a listed member keeps the role and hub user name that the list leaves out. To change one person without reading the list first, use addMember and removeMember.',
+        'A merge patch (RFC 7396): a list replaces the whole list, null resets a field to its default. Only owners can change members; a listed member keeps the role and hub user name that the list leaves out. To change one person without reading the list first, use addMember and removeMember.',
       tags,
       problems: [
         'forbidden',

@@ -22,7 +22,7 @@ export const faults = {
     'User name needed',
     'The e-mail address cannot be the name of a hub user; give a user name.',
   ],
-  creator_is_owner: ['Creator is owner', 'The creator of a team is its owner; leave the role out.'],
+  creator_is_owner: ['Creator is owner', 'The creator of a team is its owner.'],
   email_domain_not_allowed: [
     'E-mail domain not allowed',
     'The platform does not accept members of this e-mail domain.',
