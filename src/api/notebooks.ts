@@ -14,7 +14,7 @@ import { assertFits } from '../http/validation.ts';
 import { imageProblems } from '../images/resolve.ts';
 import { closed, ref } from '../lib/schema.ts';
 import { Condition, Phase } from '../model/condition.ts';
-import { NotebookLimits } from '../model/limits.ts';
+import { FieldLimits, NotebookLimits } from '../model/limits.ts';
 import {
   Notebook,
   NotebookImage,
@@ -33,7 +33,7 @@ import { TeamPath } from '../model/team.ts';
 import { limitsView } from '../notebooks/limits.ts';
 import { assertNotebookStays, deleteNotebook, refreshImage, retryNotebook } from '../notebooks/rules.ts';
 import { applyPatch, boundsFaults } from '../notebooks/spec.ts';
-import { assertStays } from '../teams/rules.ts';
+import { assertStays, authorOf } from '../teams/rules.ts';
 import { actorOf, authorize, teamOf } from './access.ts';
 import {
   type NotebookRouteDeps,
@@ -47,6 +47,7 @@ import { acceptedOperation, followOrder, sendOperation } from './operation-answe
 
 export const notebookSchemas = [
   Condition,
+  FieldLimits,
   Notebook,
   NotebookImage,
   NotebookLimits,
@@ -76,7 +77,10 @@ export const registerNotebooks = (app: App, deps: NotebookRouteDeps): void => {
     schema: {
       operationId: 'getNotebook',
       summary: 'Get the notebook: its configuration and its status',
+      description:
+        'While a change is being applied, reading looks at the cluster as well, at most once a second per team. watchNotebook streams the same.',
       tags,
+      problems: ['notebook_not_ordered'],
       params: TeamPath,
       headers: ReadHeaders,
       response: { 200: ref(Notebook), 304: NotModified },
@@ -141,7 +145,7 @@ export const registerNotebooks = (app: App, deps: NotebookRouteDeps): void => {
       description:
         'A merge patch (RFC 7396): fields that are left out stay as they are, null resets a field to its default.',
       tags,
-      problems: [...orderProblems, ...imageProblems, 'revision_mismatch'],
+      problems: ['notebook_not_ordered', ...orderProblems, ...imageProblems, 'revision_mismatch'],
       params: TeamPath,
       headers: WriteHeaders,
       body: ref(NotebookPatch),
@@ -151,8 +155,7 @@ export const registerNotebooks = (app: App, deps: NotebookRouteDeps): void => {
       const { params, body, caller, headers } = request;
       assertFits(request, boundsFaults(body, limits));
       const specFor = ({ notebook }: TeamRecord): NotebookSpec => {
-        if (notebook === null)
-          throw new Problem('not_found', { detail: 'No notebook is ordered; PUT orders one.' });
+        if (notebook === null) throw new Problem('notebook_not_ordered');
         return applyPatch(notebook.spec, body, limits);
       };
       const { team } = await submitOrder(
@@ -172,7 +175,7 @@ export const registerNotebooks = (app: App, deps: NotebookRouteDeps): void => {
       description:
         'Home volumes are kept unless deleteHomes is true. The team and its namespace stay. While the notebook is being deleted, another request returns the same operation. An open retry ends.',
       tags,
-      problems: ['revision_mismatch', 'deleting', 'busy'],
+      problems: ['notebook_not_ordered', 'revision_mismatch', 'deleting', 'busy'],
       params: TeamPath,
       headers: WriteHeaders,
       querystring: closed({
@@ -198,9 +201,9 @@ export const registerNotebooks = (app: App, deps: NotebookRouteDeps): void => {
       });
       const team = authorize(changed, caller);
       const id = team.notebook?.deletion?.operation;
-      if (id === undefined) throw new Problem('not_found', { detail: 'No notebook is ordered.' });
+      if (id === undefined) throw new Problem('notebook_not_ordered');
       log.info({ team: team.slug, deleteHomes, operation: id }, 'notebook deletion requested');
-      const order = { id, kind: 'delete_notebook', by: caller.email } as const;
+      const order = { id, kind: 'delete_notebook', ...authorOf(actorOf(caller, clock)) } as const;
       return accepted(reply, team, await followOrder(team, order, deps));
     },
   });
@@ -213,9 +216,9 @@ export const registerNotebooks = (app: App, deps: NotebookRouteDeps): void => {
       operationId: 'retryNotebook',
       summary: 'Retry a failed roll-out',
       description:
-        'The operation ends when Flux has installed the hub, or has given up. While it is open, another request returns the same operation; with force, it starts again.',
+        'Flux stops after its retries. This gives the current release a new try, with force also when nothing has changed. The operation ends when Flux has installed the hub, or has given up. While it is open, another request returns the same operation; with force, it starts again.',
       tags,
-      problems: ['deleting', 'busy'],
+      problems: ['notebook_not_ordered', 'deleting', 'busy'],
       params: TeamPath,
       body: ref(RetryOrder),
       response: acceptedOperation({
@@ -244,8 +247,8 @@ export const registerNotebooks = (app: App, deps: NotebookRouteDeps): void => {
       });
       const team = authorize(changed, caller);
       const id = team.notebook?.retry?.operation;
-      if (id === undefined) throw new Problem('not_found', { detail: 'No notebook is ordered.' });
-      const order = { id, kind: 'retry_notebook', by: caller.email, force } as const;
+      if (id === undefined) throw new Problem('notebook_not_ordered');
+      const order = { id, kind: 'retry_notebook', ...authorOf(actorOf(caller, clock)), force } as const;
       return accepted(reply, team, await followOrder(team, order, deps));
     },
   });
@@ -258,7 +261,7 @@ export const registerNotebooks = (app: App, deps: NotebookRouteDeps): void => {
       summary: 'Use the digest that the image’s tag points to now',
       description: 'Running servers keep their image until their next start.',
       tags,
-      problems: [...imageProblems, 'deleting', 'busy'],
+      problems: ['notebook_not_ordered', ...imageProblems, 'deleting', 'busy'],
       params: TeamPath,
       response: { 200: ref(Notebook) },
     },
@@ -280,6 +283,8 @@ export const registerNotebooks = (app: App, deps: NotebookRouteDeps): void => {
     schema: {
       operationId: 'getLimits',
       summary: 'Get the default and the bounds of every field',
+      description:
+        'What a form needs: the type, the default, the bounds and the unit of each field, as the operator has set them.',
       tags,
       response: { 200: ref(NotebookLimits) },
     },

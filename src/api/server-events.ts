@@ -61,7 +61,7 @@ export const registerServerEvents = (app: App, deps: EventDeps): void => {
       description:
         'Server-sent events: every server of the team first, as in listServers, then again after every change, wherever it was made. No event is sent while neither the hub nor the cluster answers. The stream ends when the notebook is gone. To poll instead, use listServers.',
       tags: ['servers'],
-      problems: ['not_acceptable', 'hub_unavailable'],
+      problems: ['notebook_not_ordered', 'not_acceptable', 'hub_unavailable'],
       params: TeamPath,
       response: eventStream(ServersEvent, DeletedEvent, ReconnectEvent),
     },

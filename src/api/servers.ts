@@ -41,7 +41,7 @@ export interface ServerRouteDeps extends OperationRouteDeps {
 /** The team, if a notebook is ordered. */
 export const teamWithNotebook = async (store: Store, slug: string, caller: Caller): Promise<TeamRecord> => {
   const team = await teamOf(store, slug, caller);
-  if (team.notebook === null) throw new Problem('not_found', { detail: 'No notebook is ordered.' });
+  if (team.notebook === null) throw new Problem('notebook_not_ordered');
   return team;
 };
 
@@ -66,7 +66,7 @@ export const registerServers = (app: App, deps: ServerRouteDeps): void => {
       description:
         'One item per member, including members who never started a server. While the hub does not answer, a server with a pod is shown from its pod, and a server without one is unknown, never stopped. If the cluster does not answer either, the answer is hub_unavailable.',
       tags,
-      problems: ['hub_unavailable'],
+      problems: ['notebook_not_ordered', 'hub_unavailable'],
       params: TeamPath,
       response: { 200: ref(ServerPage) },
     },
@@ -86,7 +86,7 @@ export const registerServers = (app: App, deps: ServerRouteDeps): void => {
       description:
         'The operation is done at once if the server is already running, on whatever profile; to change the profile, stop it first. While a start is open, another request answers the same operation: nothing is started twice. If the hub has reached its limit of concurrent starts, the operation waits.',
       tags,
-      problems: [...orderProblems, 'no_environment'],
+      problems: ['notebook_not_ordered', ...orderProblems, 'no_environment'],
       params: ServerPath,
       body: ref(StartOrder),
       response: acceptedOperation(examples.start),
@@ -108,7 +108,7 @@ export const registerServers = (app: App, deps: ServerRouteDeps): void => {
       description:
         'The home volume is kept; packages that were installed globally are lost. With force, the pod is deleted even if the hub does not answer, and an open operation on the server is abandoned.',
       tags,
-      problems: orderProblems,
+      problems: ['notebook_not_ordered', ...orderProblems],
       params: ServerPath,
       body: ref(StopOrder),
       response: acceptedOperation(examples.stop),
@@ -130,7 +130,7 @@ export const registerServers = (app: App, deps: ServerRouteDeps): void => {
       description:
         'The server starts with the current configuration, on the profile that was used last. A stopped server is started. If the quota cannot hold it with that configuration, nothing is stopped: quota_exceeded.',
       tags,
-      problems: [...orderProblems, 'no_environment', 'quota_exceeded'],
+      problems: ['notebook_not_ordered', ...orderProblems, 'no_environment', 'quota_exceeded'],
       params: ServerPath,
       body: ref(StopOrder),
       response: acceptedOperation(examples.restart),
@@ -151,7 +151,7 @@ export const registerServers = (app: App, deps: ServerRouteDeps): void => {
       description:
         'At most 24 hours ahead. A later request replaces this one, also with an earlier instant. The extension ends when the server stops.',
       tags,
-      problems: [...hubProblems, 'server_not_running', 'deleting', 'busy'],
+      problems: ['notebook_not_ordered', ...hubProblems, 'server_not_running', 'deleting', 'busy'],
       params: ServerPath,
       body: ref(ExtendOrder),
       response: { 200: ref(Server) },
@@ -170,7 +170,7 @@ export const registerServers = (app: App, deps: ServerRouteDeps): void => {
       summary: 'Restart the team’s hub',
       description: 'Notebooks keep running; logins, starts and stops wait until the hub is back.',
       tags,
-      problems: ['hub_unavailable', 'deleting', 'busy'],
+      problems: ['notebook_not_ordered', 'hub_unavailable', 'deleting', 'busy'],
       params: TeamPath,
       response: acceptedOperation(examples.restartHub),
     },

@@ -28,7 +28,7 @@ import {
 import type { Clock } from '../ports/runtime.ts';
 import type { Store } from '../ports/store.ts';
 import type { BoundedReconcile } from '../reconcile/bounded.ts';
-import { deleteTeam, newTeam, patchTeam, teamView } from '../teams/rules.ts';
+import { authored, authorOf, deleteTeam, newTeam, patchTeam, teamView } from '../teams/rules.ts';
 import { actorOf, authorize, teamOf } from './access.ts';
 import { acceptedOperation, followOrder, sendOperation } from './operation-answer.ts';
 import type { OperationRouteDeps } from './operations.ts';
@@ -79,6 +79,7 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
     schema: {
       operationId: 'listTeams',
       summary: 'List your teams; for a platform admin, all teams',
+      description: 'Ordered by slug.',
       tags,
       problems: ['invalid_cursor'],
       querystring: PageQuery,
@@ -119,11 +120,10 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
 
   const create = async (order: TeamOrder, caller: Caller): Promise<TeamRecord> => {
     for (let attempt = 0; attempt < idTries; attempt++) {
-      const { by, now } = actor(caller);
-      const team = newTeam(order, `${order.slug}-${deps.newSuffix()}`, { by, now });
+      const author = actor(caller);
+      const team = newTeam(order, `${order.slug}-${deps.newSuffix()}`, author);
       const outcome = await store.create(team, {
-        at: now,
-        by,
+        ...authored(author),
         action: 'team_created',
         revision: null,
         changes: [
@@ -146,6 +146,7 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
     schema: {
       operationId: 'getTeam',
       summary: 'Get a team',
+      description: 'Members, names in the cluster and in Google Cloud, and the phase.',
       tags,
       params: TeamPath,
       headers: ReadHeaders,
@@ -165,6 +166,7 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
     schema: {
       operationId: 'updateTeam',
       summary: 'Change a team’s members, GHCR repositories or GAR team',
+      description: 'A merge patch: a list replaces the whole list, null resets a field to its default.',
       tags,
       problems: ['forbidden', 'revision_mismatch', 'deleting', 'busy'],
       params: TeamPath,
@@ -232,7 +234,7 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
       const fields = { team: slug, id: team.id, deleteHomes, deleteSecret, operation: id };
       log.info(fields, 'team deletion requested');
       const readers = [...new Set([caller.email, ...members.map(({ email }) => email)])];
-      const order = { id, kind: 'delete_team', by: caller.email, readers } as const;
+      const order = { id, kind: 'delete_team', ...authorOf(actorOf(caller, clock)), readers } as const;
       const { hubUrlTemplate } = deps;
       const context = { slug, team: undefined, hubUrlTemplate };
       return sendOperation(reply, await followOrder(team, order, deps), context);

@@ -1,5 +1,6 @@
 import { fastify, type RouteOptions } from 'fastify';
-import { catalogue, Problem, type ProblemCode } from '../model/problems.ts';
+import { FaultCode } from '../model/faults.ts';
+import { catalogue, Problem, ProblemCode } from '../model/problems.ts';
 import { exampleOf } from './example.ts';
 import { grown } from './openapi-growth.ts';
 import { componentHeaders, headerRefs } from './openapi-headers.ts';
@@ -14,6 +15,10 @@ import {
 import type { App } from './server.ts';
 
 declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** An operation that goes: since when it is deprecated, and when it stops answering. ISO 8601. */
+    deprecation?: { readonly since: string; readonly sunset?: string };
+  }
   interface FastifySchema {
     /** Unique, camelCase; SDKs name their functions after it. */
     operationId?: string;
@@ -87,6 +92,8 @@ const methodOrder = ['get', 'put', 'post', 'patch', 'delete'];
 export const registerOpenapi = (app: App, options: OpenapiOptions): void => {
   const routes: Route[] = [];
   sourcesOf.set(app, { options, routes });
+  app.addSchema(FaultCode);
+  app.addSchema(ProblemCode);
   app.addSchema(FaultSchema);
   app.addSchema(ProblemSchema);
 
@@ -98,6 +105,13 @@ export const registerOpenapi = (app: App, options: OpenapiOptions): void => {
     }
   });
 
+  app.addHook('onSend', async ({ routeOptions: { config } }, reply) => {
+    if (config.deprecation === undefined) return;
+    const { since, sunset } = config.deprecation;
+    reply.header('deprecation', `@${Date.parse(since) / 1000}`);
+    if (sunset !== undefined) reply.header('sunset', new Date(sunset).toUTCString());
+  });
+
   const config = { public: true };
   app.get(
     '/openapi.json',
@@ -106,6 +120,7 @@ export const registerOpenapi = (app: App, options: OpenapiOptions): void => {
       schema: {
         operationId: 'getOpenapi',
         summary: 'This document',
+        description: 'The OpenAPI 3.1 document of this API, as it is released in openapi/.',
         tags: ['health'],
         response: { 200: { type: 'object', additionalProperties: true, description: 'OpenAPI 3.1.' } },
       },
@@ -171,7 +186,13 @@ const build = async (app: App, { options, routes }: Sources): Promise<OpenapiDoc
   await draft.register(fastifySwagger, {
     openapi: {
       openapi: '3.1.0',
-      info: { title, version, description, license: { name: 'MIT', identifier: 'MIT' } },
+      info: {
+        title,
+        version,
+        description,
+        contact: { name: 'NADA, Nav' },
+        license: { name: 'MIT', identifier: 'MIT' },
+      },
       servers: [{ url: '/' }],
       security: [{ bearer: [] }],
       tags: tags.map((tag) => ({ ...tag })),
@@ -212,6 +233,7 @@ const complete = (operation: Operation, route: Route, document: OpenapiDocument)
   const { schema = {}, config } = route;
   const isPublic = config?.public === true;
   if (isPublic) operation.security = [];
+  if (config?.deprecation !== undefined) operation.deprecated = true;
   const body = operation.requestBody;
   if (body !== undefined) {
     body.required = config?.optionalBody !== true;

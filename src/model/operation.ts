@@ -1,7 +1,7 @@
 import Type, { type Static } from 'typebox';
 import { answer, Instant, known, nullable, ref } from '../lib/schema.ts';
+import type { OperationReason } from './operation-reasons.ts';
 import { pageOf } from './page.ts';
-import type { ProblemCode } from './problems.ts';
 
 export const operationKinds = [
   'start',
@@ -13,40 +13,6 @@ export const operationKinds = [
   'delete_team',
 ] as const;
 export type OperationKind = (typeof operationKinds)[number];
-
-/** Every `code` that the `error` of an operation can have. A failed start reports the same ones as a Server’s `reason`. */
-export const operationReasons = [
-  'access_not_confirmed',
-  'cancelled',
-  'container_not_created',
-  'crashed',
-  'deleting',
-  'evicted',
-  'home_not_attached',
-  'hub_restart_timed_out',
-  'hub_unavailable',
-  'image_pull_failed',
-  'invalid_revision',
-  'no_environment',
-  'no_hub',
-  'no_such_profile',
-  'not_a_member',
-  'out_of_memory',
-  'profiles_not_synced',
-  'quota_exceeded',
-  'restart_refused',
-  'rollout_failed',
-  'rollout_timed_out',
-  'start_failed',
-  'start_refused',
-  'start_timed_out',
-  'stop_refused',
-  'stop_timed_out',
-  'superseded',
-  'too_many_servers',
-  'unschedulable',
-] as const satisfies readonly ProblemCode[];
-export type OperationReason = (typeof operationReasons)[number];
 
 /** What an operation is about. */
 export const OperationTarget = answer(
@@ -177,6 +143,8 @@ export interface OperationRecord {
   /** E-mails of those who may read the deletion of a team, which outlives the team; absent for every other kind. */
   readonly readers?: readonly string[];
   readonly by: string;
+  /** The stable subject of the caller’s account, if known. */
+  readonly bySubject?: string;
   readonly createdAt: string;
   readonly updatedAt: string;
   /** When the current step times out. */

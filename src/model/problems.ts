@@ -1,8 +1,11 @@
-/**
- * The catalogue of errors. A code is API: once released it keeps its meaning. What a code means in HTTP is
- * decided only in http/problem.ts.
- */
-export const catalogue = {
+import { keysOf } from '../lib/keys.ts';
+import { known } from '../lib/schema.ts';
+import type { CodeText } from './code-text.ts';
+import type { FaultCode } from './faults.ts';
+import { operationReasons } from './operation-reasons.ts';
+
+/** The errors of requests. */
+const requestProblems = {
   validation_failed: [
     'Validation failed',
     'The request violates its schema or its bounds; errors lists every fault.',
@@ -15,6 +18,7 @@ export const catalogue = {
   ],
   forbidden: ['Forbidden', 'You are not allowed to do this.'],
   not_found: ['Not found', 'The resource does not exist, or you do not have access to it.'],
+  notebook_not_ordered: ['Notebook not ordered', 'The team has no notebook; putNotebook orders one.'],
   method_not_allowed: ['Method not allowed', 'This path does not support that method.'],
   team_exists: ['Team exists', 'A team with this slug exists already; choose another slug.'],
   server_busy: ['Server busy', 'Another operation on this server is in progress.'],
@@ -66,7 +70,6 @@ export const catalogue = {
   image_broken: ['Image broken', 'The registry lists this image, but a part of it is missing; rebuild it.'],
   platform_missing: ['Platform missing', 'The image has no variant for linux/amd64.'],
   too_many_requests: ['Too many requests', 'Send fewer requests; Retry-After says how long to wait.'],
-  upstream_bad_answer: ['Bad answer from upstream', 'A system behind this API gave an invalid answer.'],
   upstream_unavailable: [
     'Upstream unavailable',
     'A system behind this API does not answer; try again shortly.',
@@ -76,44 +79,26 @@ export const catalogue = {
   registry_unavailable: ['Registry unavailable', 'The image registry does not answer; try again shortly.'],
   busy: ['Busy', 'Too many changes at the same time; try again shortly.'],
   internal: ['Internal error', 'An unexpected error occurred; report the request id.'],
+} as const satisfies Record<string, CodeText>;
 
-  // Why an operation has failed (operationReasons in model/operation.ts).
-  access_not_confirmed: [
-    'Access not confirmed',
-    'The notebook is running, but the cluster has not confirmed its network access.',
-  ],
-  cancelled: ['Cancelled', 'The start was cancelled by a request to stop the server.'],
-  container_not_created: ['Container not created', 'The notebook’s container cannot be created.'],
-  crashed: ['Notebook crashed', 'The notebook exited before it was ready.'],
-  evicted: ['Evicted', 'The node evicted the notebook.'],
-  home_not_attached: ['Home not attached', 'The home volume cannot be attached.'],
-  hub_restart_timed_out: ['Hub restart timed out', 'The hub did not come back in time.'],
-  image_pull_failed: ['Image pull failed', 'The image cannot be pulled.'],
-  invalid_revision: ['Invalid revision', 'The start named no valid revision of the profiles.'],
-  no_hub: ['No hub', 'The hub is not installed.'],
-  no_such_profile: ['No such profile', 'The profile is not offered any more.'],
-  not_a_member: ['Not a member', 'The user is no longer a member of the team.'],
-  out_of_memory: ['Out of memory', 'The notebook exceeded its memory limit.'],
-  profiles_not_synced: ['Profiles not synced', 'The hub does not have the current profiles yet.'],
-  restart_refused: ['Restart refused', 'Kubernetes refused to restart the hub.'],
-  rollout_failed: ['Roll-out failed', 'Flux could not install the hub.'],
-  rollout_timed_out: ['Roll-out timed out', 'Flux did not finish the roll-out in time.'],
-  start_failed: ['Start failed', 'The hub could not start the notebook.'],
-  start_refused: ['Start refused', 'The hub refused the start.'],
-  start_timed_out: ['Start timed out', 'The notebook did not become ready in time.'],
-  stop_refused: ['Stop refused', 'The hub refused the stop.'],
-  stop_timed_out: ['Stop timed out', 'The notebook did not stop in time.'],
-  superseded: ['Superseded', 'A later request replaced this operation.'],
-  too_many_servers: ['Too many servers', 'The hub has reached its limit of running notebooks.'],
-  unschedulable: ['Unschedulable', 'No node has room for the server.'],
-} as const satisfies Record<string, readonly [title: string, detail: string]>;
+/**
+ * The catalogue of errors: those of requests, and those that end an operation. A code is API: once released it keeps its
+ * meaning. What a code means in HTTP is decided only in http/problem.ts.
+ */
+export const catalogue = { ...operationReasons, ...requestProblems };
 
 export type ProblemCode = keyof typeof catalogue;
+
+export const ProblemCode = known(keysOf(catalogue), {
+  $id: 'ProblemCode',
+  description: 'What went wrong with a request, or with an operation. listCodes explains each code.',
+  examples: ['validation_failed'],
+});
 
 /** One fault of a request: where it is (RFC 6901 pointer into the body; query and path as `/query/…`, `/path/…`) and what it is. */
 export interface Fault {
   readonly pointer: string;
-  readonly code: string;
+  readonly code: FaultCode;
   readonly message: string;
 }
 

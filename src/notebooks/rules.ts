@@ -6,7 +6,7 @@ import type { Notebook, NotebookImage, NotebookSpec } from '../model/notebook.ts
 import { Problem } from '../model/problems.ts';
 import type { NotebookDeletion, NotebookRecord, Release, TeamRecord } from '../model/record.ts';
 import type { Decision } from '../ports/store.ts';
-import { type Actor, assertStays, bumpGeneration } from '../teams/rules.ts';
+import { type Actor, assertStays, authored, bumpGeneration } from '../teams/rules.ts';
 import { changesBetween } from './plan.ts';
 import { canonicalImage, withCanonicalImage } from './spec.ts';
 
@@ -92,7 +92,7 @@ export const orderNotebook = (
       },
       statusVersion: team.statusVersion + 1,
     },
-    event: { at: actor.now, by: actor.by, action, revision, changes, spec },
+    event: { ...authored(actor), action, revision, changes, spec },
   };
 };
 
@@ -120,8 +120,7 @@ export const refreshImage = (team: TeamRecord, image: NotebookImage, actor: Acto
       statusVersion: team.statusVersion + 1,
     },
     event: {
-      at: actor.now,
-      by: actor.by,
+      ...authored(actor),
       action: 'image_refreshed',
       revision,
       changes: [{ pointer: '/image/digest', from: before.digest, to: image.digest }],
@@ -189,8 +188,7 @@ export const deleteNotebook = (
       statusVersion: team.statusVersion + 1,
     },
     event: {
-      at: actor.now,
-      by: actor.by,
+      ...authored(actor),
       action: 'notebook_deleted',
       revision,
       changes: [{ pointer: '/deletion', from: before, to: deletion }],
@@ -200,7 +198,7 @@ export const deleteNotebook = (
 
 /**
  * Retries a failed roll-out. `operation`: the id of the operation that follows it. Throws Problem `deleting` or,
- * without a notebook, `not_found`.
+ * without a notebook, `notebook_not_ordered`.
  */
 export const retryNotebook = (
   team: TeamRecord,
@@ -209,7 +207,7 @@ export const retryNotebook = (
   operation?: string,
 ): Decision => {
   assertNotebookStays(team);
-  if (team.notebook === null) throw new Problem('not_found');
+  if (team.notebook === null) throw new Problem('notebook_not_ordered');
   const retry = { at: actor.now, force, ...(operation === undefined ? {} : { operation }) };
   return {
     next: {
@@ -220,8 +218,7 @@ export const retryNotebook = (
       statusVersion: team.statusVersion + 1,
     },
     event: {
-      at: actor.now,
-      by: actor.by,
+      ...authored(actor),
       action: 'notebook_retried',
       revision: null,
       changes: [{ pointer: '/retry', from: team.notebook.retry, to: retry }],

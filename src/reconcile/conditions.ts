@@ -1,4 +1,5 @@
 import type { Condition, ConditionType, Phase } from '../model/condition.ts';
+import type { ConditionReason } from '../model/condition-reasons.ts';
 import type { TeamRecord, TeamStatus } from '../model/record.ts';
 import type { ProvisionResult } from '../secrets/provision.ts';
 import type { EgressFact } from './egress-fact.ts';
@@ -11,12 +12,12 @@ export interface ReconcileFacts {
     | { readonly outcome: 'complete' }
     | {
         readonly outcome: 'waiting' | 'blocked';
-        readonly reason: string;
+        readonly reason: ConditionReason;
         readonly message: string;
         /** How much of a deletion is done, in percent. */
         readonly progress?: number;
       }
-    | { readonly outcome: 'unknown'; readonly reason: string; readonly message: string };
+    | { readonly outcome: 'unknown'; readonly reason: ConditionReason; readonly message: string };
   /** The hub’s HelmRelease; undefined when there is none or it could not be read. */
   readonly release: ReleaseState | undefined;
   /** The value of the HelmRelease’s requestedAt annotation that Flux has handled last; absent when it is not known. */

@@ -6,7 +6,6 @@ import { hasNotebook } from '../teams/lifecycle.ts';
 import { afterCall } from './after-call.ts';
 import { isAtSameStep, isClaimed, makeCall, type OperationDeps } from './calls.ts';
 import { type HubFacts, isStopped, type ServerFacts } from './facts.ts';
-import type { Failure } from './failure.ts';
 import { followReconcile } from './follow-reconcile.ts';
 import { recordFailed, scheduleCullingAfterStart } from './history.ts';
 import { nextStep } from './next-step.ts';
@@ -120,10 +119,7 @@ export const advanceWith =
       const team = await store.team(slug);
       if (team === undefined) return operation;
       if (!hasNotebook(team)) {
-        const failure: Pick<Failure, 'reason' | 'message'> = {
-          reason: 'deleting',
-          message: 'The notebook is being deleted.',
-        };
+        const failure = { reason: 'deleting', message: 'The notebook is being deleted.' } as const;
         return written(operation, failed(released(operation), failure, now));
       }
       const next = nextStep(operation, await observe(deps, team, operation, signal), now);

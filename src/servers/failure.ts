@@ -1,5 +1,5 @@
 import { at, listAt, textAt } from '../lib/json.ts';
-import type { OperationReason } from '../model/operation.ts';
+import type { OperationReason } from '../model/operation-reasons.ts';
 import type { Manifest } from '../ports/cluster.ts';
 
 /** Why a server does not start: for programs, for people, and whether waiting cannot help. */
@@ -168,13 +168,13 @@ const apiServerSentence = (text: string): string => {
 };
 
 /** Codes with which our hub configuration rejects a start (src/notebooks/hub-config.ts). */
-const refusalCodes = [
+const refusals = [
   'profiles_not_synced',
   'no_environment',
   'no_such_profile',
   'invalid_revision',
 ] as const satisfies readonly OperationReason[];
-const refusals = new RegExp(`\\b(${refusalCodes.join('|')}): (.+)$`, 's');
+const refusalForm = new RegExp(String.raw`\b(${refusals.join('|')}): (.+)$`, 's');
 
 const withoutReason = 'The hub could not start the notebook and gave no reason.';
 
@@ -185,10 +185,10 @@ export const isUnexplained = ({ reason, message }: Pick<Failure, 'reason' | 'mes
 /** The hub’s message about a failed start; every failed start has a reason and a sentence. */
 export const hubFailure = (hubMessage: string): Failure => {
   const text = hubMessage.replace(/^Spawn failed:\s*/i, '');
-  const [, code, sentence] = refusals.exec(text) ?? [];
-  const refusal = refusalCodes.find((one) => one === code);
-  if (refusal !== undefined && sentence !== undefined) {
-    return { reason: refusal, message: sentenceOf(sentence), final: true };
+  const [, code, sentence] = refusalForm.exec(text) ?? [];
+  const reason = refusals.find((one) => one === code);
+  if (reason !== undefined && sentence !== undefined) {
+    return { reason, message: sentenceOf(sentence), final: true };
   }
   if (/exceeded quota/i.test(text)) {
     return {

@@ -76,7 +76,7 @@ const successMessage: Readonly<Record<OperationKind, string>> = {
 /** What a new operation is made from. */
 export type OperationSeed = Pick<
   OperationRecord,
-  'id' | 'kind' | 'user' | 'force' | 'profile' | 'by' | 'readers'
+  'id' | 'kind' | 'user' | 'force' | 'profile' | 'by' | 'bySubject' | 'readers'
 >;
 
 /** An operation at its first step. `now`: epoch milliseconds, here and below. */
@@ -163,8 +163,8 @@ export const failed = (
 
 /** The same operation from its first step, by force. It does not wait for another instance’s call in progress. */
 export const escalatedToForce = (
-  { claimedUntil: _claim, reason: _cause, ...operation }: OperationRecord,
-  by: string,
+  { claimedUntil: _claim, reason: _cause, bySubject: _subject, ...operation }: OperationRecord,
+  author: Pick<OperationRecord, 'by' | 'bySubject'>,
   now: number,
 ): OperationRecord => {
   const step = firstStep[operation.kind];
@@ -173,7 +173,7 @@ export const escalatedToForce = (
     progress: Math.max(operation.progress, progressOf[step]),
     deadlineAt: isoOf(now + timeoutMs[step]),
     dueAt: isoOf(now),
-    by,
+    ...author,
     force: true,
   });
 };

@@ -1,15 +1,11 @@
 import { forEachConcurrently } from '../lib/concurrency.ts';
 import { isoOf } from '../lib/time.ts';
-import {
-  isByReconcile,
-  type OperationKind,
-  type OperationReason,
-  type OperationRecord,
-} from '../model/operation.ts';
+import { isByReconcile, type OperationKind, type OperationRecord } from '../model/operation.ts';
+import type { OperationReason } from '../model/operation-reasons.ts';
 import { Problem } from '../model/problems.ts';
 import type { TeamRecord } from '../model/record.ts';
 import type { OperationPosition } from '../ports/store.ts';
-import type { Actor } from '../teams/rules.ts';
+import { type Actor, authorOf } from '../teams/rules.ts';
 import { advanceWith } from './advance.ts';
 import type { OperationDeps } from './calls.ts';
 import { followedBy } from './follow-reconcile.ts';
@@ -22,7 +18,7 @@ export type OperationOrder = Pick<OperationRecord, 'user' | 'force' | 'profile'>
 };
 
 /** An order that reconciling the team carries out; the team’s record names the operation. */
-export type FollowOrder = Pick<OperationRecord, 'id' | 'by' | 'readers'> & {
+export type FollowOrder = Pick<OperationRecord, 'id' | 'by' | 'bySubject' | 'readers'> & {
   readonly kind: Exclude<OperationKind, OperationOrder['kind']>;
   readonly force?: boolean;
 };
@@ -184,7 +180,7 @@ export const operationsWith = (
       isOurs = current.outcome === null;
       if (!isOurs) return undefined;
       return order.kind === current.kind
-        ? escalatedToForce(current, actor.by, now)
+        ? escalatedToForce(current, authorOf(actor), now)
         : failed(current, { reason, message }, now);
     });
     if (!isOurs || changed === undefined) return undefined;
@@ -242,7 +238,7 @@ export const operationsWith = (
       let { cancelled } = opening;
       for (let attempt = 0; attempt < attempts; attempt += 1) {
         const operation = {
-          ...newOperation({ ...order, id: newId(), by: actor.by }, clock.now()),
+          ...newOperation({ ...order, id: newId(), ...authorOf(actor) }, clock.now()),
           // The cancelled start may be arriving at the hub right now: what the hub says counts only afterwards.
           ...(cancelled?.claimedUntil === undefined ? {} : { claimedUntil: cancelled.claimedUntil }),
         };
@@ -265,7 +261,7 @@ export const operationsWith = (
     newId,
 
     async nothingToDo(team, order, actor) {
-      const operation = nothingToDo({ ...order, id: newId(), by: actor.by }, clock.now());
+      const operation = nothingToDo({ ...order, id: newId(), ...authorOf(actor) }, clock.now());
       if (!(await store.addOperation(team.slug, operation))) throw new Problem('not_found');
       return operation;
     },
@@ -276,7 +272,7 @@ export const operationsWith = (
       if (operation === undefined) return nothingToDo(seed, clock.now());
       if (operation.outcome !== null || operation.force || !force) return operation;
       const forced = await store.changeOperation(slug, operation.id, (current) =>
-        current.outcome === null ? escalatedToForce(current, order.by, clock.now()) : undefined,
+        current.outcome === null ? escalatedToForce(current, authorOf(order), clock.now()) : undefined,
       );
       return forced ?? operation;
     },
