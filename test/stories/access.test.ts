@@ -129,6 +129,17 @@ const readyTeam = async (): Promise<string> => {
   return record.slug;
 };
 
+/** The stream of the servers ends with the notebook, which is gone once the hub was asked. */
+const endWithFirstLook = (slug: string): void => {
+  const { hubs } = api.outside;
+  const users: typeof hubs.users = async (...given) => {
+    const found = await hubs.users(...given);
+    await api.store.change(slug, (current) => ({ next: { ...current, notebook: null } }));
+    return found;
+  };
+  api.outside.hubs = { ...hubs, users };
+};
+
 describe('authorization', () => {
   it('is required by most operations', () => {
     assert.ok(ofTeams.length >= 14, String(ofTeams.length));
@@ -159,7 +170,9 @@ describe('authorization', () => {
         );
       });
       for (const client of [asKari, admin]) {
-        const answer = await ask(client, operation, await readyTeam());
+        const team = await readyTeam();
+        if (operation.id === 'watchServers') endWithFirstLook(team);
+        const answer = await ask(client, operation, team);
         assert.ok(answer.statusCode < 300, `${operation.id}: ${answer.body}`);
       }
     });
