@@ -281,6 +281,17 @@ const rights: Readonly<Record<string, readonly Case[]>> = {
   checkEgress: only(byMembers),
 };
 
+/** The stream of the servers ends with the notebook, which is gone once the hub was asked. */
+const endWithFirstLook = (slug: string): void => {
+  const { hubs } = api.outside;
+  const users: typeof hubs.users = async (...given) => {
+    const found = await hubs.users(...given);
+    await api.store.change(slug, (current) => ({ next: { ...current, notebook: null } }));
+    return found;
+  };
+  api.outside.hubs = { ...hubs, users };
+};
+
 let made = 0;
 /** The request, with a slug of its own if it creates a team. */
 const unique = (variation: Variation): Variation => {
@@ -336,6 +347,7 @@ describe('rights', () => {
         });
         for (const who of is('allowed')) {
           const own = await team();
+          if (operation.id === 'watchServers') endWithFirstLook(own);
           const answer = await ask(callers[who], operation, own, naming(unique(variation), own));
           const isLetIn = letIn === undefined ? answer.statusCode < 300 : answer.statusCode === letIn;
           assert.ok(isLetIn, `${who}: ${answer.statusCode} ${answer.body}`);
