@@ -4,11 +4,22 @@ import { complete } from '../model/notebook-fields.ts';
 import type { NotebookRecord, TeamRecord } from '../model/record.ts';
 
 /** A notebook as any version may have stored it: fields that were added since may be absent from its configuration. */
-export type StoredNotebookRecord = Omit<NotebookRecord, 'spec'> & { readonly spec: NotebookOrder };
+export type StoredNotebookRecord = Omit<NotebookRecord, 'spec' | 'imageGeneration'> &
+  Partial<Pick<NotebookRecord, 'imageGeneration'>> & { readonly spec: NotebookOrder };
 
 /** A team’s record as any version of this product may have stored it: what was added since the first may be absent. */
 export type StoredTeamRecord = Omit<TeamRecord, 'notebook' | 'culling' | 'egressHosts'> &
   Partial<Pick<TeamRecord, 'culling' | 'egressHosts'>> & { readonly notebook: StoredNotebookRecord | null };
+
+/**
+ * Earlier versions neither recorded when the image was ordered nor dated a member’s choice of profile. An undated choice
+ * counts as generation 0, so an image that was ordered then takes precedence over every choice that was made then.
+ */
+const upgradedNotebook = (stored: StoredNotebookRecord): NotebookRecord => ({
+  ...stored,
+  spec: complete(stored.spec),
+  imageGeneration: stored.imageGeneration ?? (stored.image === null ? 0 : 1),
+});
 
 /**
  * The record in this version’s form. A store completes each record on reading, and the next write of the team stores
@@ -17,7 +28,7 @@ export type StoredTeamRecord = Omit<TeamRecord, 'notebook' | 'culling' | 'egress
  */
 export const upgraded = (stored: StoredTeamRecord): TeamRecord => ({
   ...stored,
-  notebook: stored.notebook && { ...stored.notebook, spec: complete(stored.notebook.spec) },
+  notebook: stored.notebook && upgradedNotebook(stored.notebook),
   culling: stored.culling ?? { dueAt: stored.notebook && stored.reconcile.dueAt, servers: {} },
   egressHosts: stored.egressHosts ?? [],
 });

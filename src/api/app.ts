@@ -17,6 +17,7 @@ import { planSchemas, registerNotebookPlan } from './notebook-plan.ts';
 import { notebookSchemas, registerNotebooks } from './notebooks.ts';
 import { registerOperationEvents } from './operation-events.ts';
 import { registerOperations } from './operations.ts';
+import { profileSchemas, registerProfiles } from './profiles.ts';
 import { registerSecrets, type SecretRouteDeps, secretSchemas } from './secrets.ts';
 import { registerServers, type ServerRouteDeps, serverSchemas } from './servers.ts';
 import { registerTeams, type TeamRouteDeps, teamSchemas } from './teams.ts';
@@ -85,6 +86,7 @@ export const buildApp = async ({
     teamSchemas,
     notebookSchemas,
     planSchemas,
+    profileSchemas,
     historySchemas,
     environmentSchemas,
     imageSchemas,
@@ -113,6 +115,7 @@ export const buildApp = async ({
   registerTeams(app, deps);
   registerNotebooks(app, deps);
   registerNotebookPlan(app, deps);
+  registerProfiles(app, deps);
   registerNotebookHistory(app, deps);
   registerNotebookEvents(app, deps);
   registerServers(app, deps);

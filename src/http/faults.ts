@@ -15,6 +15,7 @@ export const faultCodes = {
   too_many: 'The list or object has too many items.',
   invalid: 'The value breaks another rule; the message says which.',
   above_limit: 'The guarantee is above the limit.',
+  image_needed: 'Only the standard environments can be started without an image of the team’s own.',
   below_timeout: 'The maximum age is below the idle timeout.',
   duplicate: 'It is in the list already.',
   username_needed: 'The e-mail address cannot be the name of a hub user; give a username.',

@@ -23,6 +23,7 @@ export const statusOf = {
   team_exists: 409,
   server_busy: 409,
   quota_exceeded: 409,
+  profile_differs: 409,
   server_not_running: 409,
   no_environment: 409,
   homes_exist: 409,

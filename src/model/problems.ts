@@ -22,6 +22,10 @@ export const catalogue = {
     'Quota exceeded',
     'The team’s quota in the cluster cannot hold the server with its new configuration.',
   ],
+  profile_differs: [
+    'Another profile runs',
+    'The server runs on another profile. Restart it with the profile that you want.',
+  ],
   server_not_running: ['Server not running', 'The server is not running, so there is nothing to extend.'],
   no_environment: [
     'No environment',

@@ -54,7 +54,7 @@ const successMessage: Readonly<Record<OperationKind, string>> = {
 
 /** An operation at its first step. `now`: epoch milliseconds, here and below. */
 export const newOperation = (
-  order: Pick<OperationRecord, 'id' | 'kind' | 'user' | 'force' | 'profile' | 'by'>,
+  order: Pick<OperationRecord, 'id' | 'kind' | 'user' | 'force' | 'profile' | 'profileChosenAt' | 'by'>,
   now: number,
 ): OperationRecord => {
   const step = firstStep[order.kind];

@@ -10,7 +10,7 @@ import { recordFailed, recordOpened } from './history.ts';
 import { escalatedToForce, failed, newOperation } from './operation-state.ts';
 
 /** What a user asked for. */
-export type OperationOrder = Pick<OperationRecord, 'kind' | 'user' | 'force' | 'profile'>;
+export type OperationOrder = Pick<OperationRecord, 'kind' | 'user' | 'force' | 'profile' | 'profileChosenAt'>;
 
 /** The open operation that serves an order too, or the start that the order has cancelled. */
 export interface Found {

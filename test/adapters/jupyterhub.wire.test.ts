@@ -322,14 +322,14 @@ describe('hubs: redaction', () => {
       name: 'server@nav.no',
       server: { profile: 'server-profile' },
     });
-    const refusal = await hubs.start(team, name, { profile: 'a', revision: 1 }, signal());
+    const refusal = await hubs.start(team, name, { profile: 'a', revision: 1, chosenAt: 1 }, signal());
     assert.deepEqual(refusal, { refused: 'already_running', message: 'kari’s … is already running' });
   });
 });
 
 describe('hubs: start and stop', () => {
-  const revision = { profile: 'python-3-13', revision: 7 };
-  const flat = { profile: 'python-3-13', knada_revision: 7 };
+  const revision = { profile: 'python-3-13', revision: 7, chosenAt: 7 };
+  const flat = { profile: 'python-3-13', knada_revision: 7, knada_chosen_at: 7 };
   const starts = (requests: readonly Asked[]) =>
     requests.filter(({ method }) => method === 'POST').map(({ body }) => JSON.parse(body));
 
@@ -519,7 +519,10 @@ describe('hubs: unavailable, slow or impersonated', () => {
       const { hubs } = await hubsOn(t, () => answer);
       await assert.rejects(hubs.users(team, signal()), away());
       await assert.rejects(hubs.user(team, name, signal()), away());
-      await assert.rejects(hubs.start(team, name, { profile: 'p', revision: 1 }, signal()), away());
+      await assert.rejects(
+        hubs.start(team, name, { profile: 'p', revision: 1, chosenAt: 1 }, signal()),
+        away(),
+      );
       await assert.rejects(hubs.stop(team, name, signal()), away());
       await assert.rejects(hubs.isBusy(team, name, signal()), away());
       await assert.rejects(lines(hubs.progress(team, name, signal())), away());

@@ -15,6 +15,7 @@ const asKari = api.asPerson(kari);
 const defaults: NotebookSpec = {
   resources: { cpu: { guarantee: 0.2, limit: 0.5 }, memory: { guarantee: '1Gi', limit: '2Gi' } },
   image: null,
+  standardEnvironments: true,
   culling: { timeoutSeconds: 3600, maxAgeSeconds: 604_800, keepBusyKernels: true },
   allowlist: { enabled: false, hosts: [] },
   storage: { home: '10Gi' },

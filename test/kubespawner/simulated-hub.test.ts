@@ -17,6 +17,7 @@ import {
 } from '@knada/simulators/kubernetes/json.ts';
 import { isAbsent, tookPart } from '@knada/simulators/real/real-parts.ts';
 import Type from 'typebox';
+import { hubConventions } from '../../local/conventions.ts';
 import type { NotebookSpec } from '../../src/model/notebook.ts';
 import { profilesConfigMap } from '../../src/notebooks/profiles.ts';
 import { valuesOf } from '../../src/notebooks/values.ts';
@@ -83,11 +84,13 @@ const withoutHub = (value: unknown): unknown => {
 describe('the simulated KubeSpawner, held against the real one', { skip }, () => {
   const scratch = mkdtempSync(join(tmpdir(), 'knada-simulated-'));
   after(() => rmSync(scratch, { recursive: true, force: true }));
-  const revisionOption = 'knada_revision';
   const values = valuesOf(team, aPlatform());
   const hubPod = { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'hub', namespace: 'team-of-the-test' } };
   const folder = join(scratch, 'hub');
   mkdirSync(folder);
+  const { profiles: ours } = hubConventions;
+  assert.ok(ours);
+  const convention = { ...ours, folder };
   const hub = startHub(python, { scratch: folder, values: withChartDefaults(values), waitSeconds: 0.05 });
   after(() => hub.stop());
 
@@ -97,7 +100,7 @@ describe('the simulated KubeSpawner, held against the real one', { skip }, () =>
     return profilesConfigMap(record, offered, metaOf(record));
   };
   const simulated = ({ data = {} }: ReturnType<typeof mounts>) =>
-    new NotebookProfiles({ files: () => data, folder, revisionOption, waitMs: 50, pollMs: 5 });
+    new NotebookProfiles({ files: () => data, convention, waitMs: 50, pollMs: 5 });
 
   it('simulated KubeSpawner: makes the same pod and claim as the real one', async () => {
     const { jupyterhub, kubespawner } = await hub.ask('versions', {}, Versions);
@@ -118,7 +121,7 @@ describe('the simulated KubeSpawner, held against the real one', { skip }, () =>
         user: String(asMap(annotations)['hub.jupyter.org/username']),
         hubVersion: jupyterhub,
       };
-      const profile = await simulated(map).choose(options, AbortSignal.timeout(5000));
+      const { profile } = await simulated(map).choose(options, AbortSignal.timeout(5000));
       const traits = withProfile(spawn, profile.override);
       assert.deepEqual(told(withoutHub(podOf(spawn, traits, 'token'))), told(withoutHub(real.pod)));
       assert.deepEqual(told(claimOf(spawn, traits)), told(real.claim));
@@ -147,8 +150,7 @@ describe('the simulated KubeSpawner, held against the real one', { skip }, () =>
       let files = { ...last.data };
       const profiles = new NotebookProfiles({
         files: () => files,
-        folder,
-        revisionOption,
+        convention,
         waitMs: 50,
         pollMs: 5,
       });

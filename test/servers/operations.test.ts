@@ -26,8 +26,8 @@ const start = async ({ servers, record, act }: Scene, profile?: string, user = k
   servers.start(await record(), user, profile, act());
 const stop = async ({ servers, record, act }: Scene, force = false) =>
   servers.stop(await record(), kari, force, act());
-const restart = async ({ servers, record, act }: Scene, force = false) =>
-  servers.restart(await record(), kari, force, act());
+const restart = async ({ servers, record, act }: Scene, force = false, profile?: string) =>
+  servers.restart(await record(), kari, { force, ...(profile && { profile }) }, act());
 
 describe('starting a server', () => {
   it('prepares access, asks the hub once, waits for the new pod, confirms access and is in the history', async (t) => {
@@ -112,7 +112,12 @@ describe('starting a server', () => {
   it('follows a start that a member requested at the hub', async (t) => {
     const scene = await aScene(t);
     const signal = AbortSignal.timeout(1_000);
-    await scene.hub.hubs.start(scene.hub.team, kari, { profile: 'python-3-13', revision: 1 }, signal);
+    await scene.hub.hubs.start(
+      scene.hub.team,
+      kari,
+      { profile: 'python-3-13', revision: 1, chosenAt: 1 },
+      signal,
+    );
     const opened = operationOf(await start(scene));
     assert.equal(opened.step, 'await_ready');
     assert.deepEqual(ended(await scene.finish(opened)), { outcome: 'ready' });

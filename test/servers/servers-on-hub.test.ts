@@ -6,11 +6,9 @@ import { openCluster } from '../../src/adapters/kubernetes.ts';
 import { openSqliteStore } from '../../src/adapters/sqlite.ts';
 import { kinds } from '../../src/model/kinds.ts';
 import type { OperationRecord } from '../../src/model/operation.ts';
-import { profilesConfigMap } from '../../src/notebooks/profiles.ts';
 import type { Cluster } from '../../src/ports/cluster.ts';
 import type { Store } from '../../src/ports/store.ts';
 import { type Outcome, type Servers, serversWith } from '../../src/servers/servers.ts';
-import { metaOf } from '../../src/teams/desired.ts';
 import { anEvent, anOrderedRecord } from '../support/records.ts';
 import { environment, type SimulatedHub, startSimulatedHub } from '../support/simulated-hub.ts';
 
@@ -79,7 +77,7 @@ describe('servers on a simulated hub', () => {
       },
       {
         hubUrlTemplate: simulated.url(),
-        render: async (current) => [profilesConfigMap(current, [environment], metaOf(current))],
+        environments: async () => [environment],
         newId: () => {
           ids += 1;
           return `op-${ids.toString(16).padStart(16, '0')}`;
