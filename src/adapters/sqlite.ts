@@ -8,12 +8,12 @@ import { assertSameTeam } from './invariants.ts';
 import { integer, openSqlite, type Row, text } from './sqlite-connection.ts';
 import { sqliteHosts } from './sqlite-hosts.ts';
 import { sqliteOperations } from './sqlite-operations.ts';
-import { upgraded, upgradedEvent } from './upgrade.ts';
+import { type StoredEvent, upgraded, upgradedCatalogue, upgradedEvent } from './upgrade.ts';
 
 const toRecord = (row: Row): TeamRecord => upgraded(JSON.parse(text(row, 'record')));
 
 const toItem = (row: Row): HistoryItem => {
-  const event: HistoryEvent = JSON.parse(text(row, 'event'));
+  const event: StoredEvent = JSON.parse(text(row, 'event'));
   return { n: integer(row, 'n'), ...upgradedEvent(event) };
 };
 
@@ -54,7 +54,7 @@ export const openSqliteStore = ({ file, random = Math.random }: SqliteOptions): 
 
   const catalogueNow = (): Catalogue | undefined => {
     const row = get('catalogue');
-    return row && JSON.parse(text(row, 'document'));
+    return row && upgradedCatalogue(JSON.parse(text(row, 'document')));
   };
 
   return {

@@ -32,7 +32,7 @@ export const registerProfiles = (app: App, { store, servers }: ProfileRouteDeps)
       const team = await teamOf(store, params.team, caller);
       if (team.notebook === null) throw new Problem('not_found', { detail: 'No notebook is ordered.' });
       const user = team.members.find(({ email }) => email === caller.email)?.username;
-      return { items: [...(await servers.profiles(team, user))] };
+      return { items: [...(await servers.profiles(team, user))], nextCursor: null };
     },
   });
 };

@@ -11,7 +11,7 @@ import {
   ExtendOrder,
   RestartOrder,
   Server,
-  ServerList,
+  ServerPage,
   ServerPath,
   StartOrder,
   StopOrder,
@@ -28,7 +28,7 @@ export const serverSchemas = [
   Operation,
   RestartOrder,
   Server,
-  ServerList,
+  ServerPage,
   ServerProfile,
   StartOrder,
   StopOrder,
@@ -106,10 +106,11 @@ export const registerServers = (app: App, deps: ServerRouteDeps): void => {
       tags,
       problems: ['hub_unavailable'],
       params: TeamPath,
-      response: { 200: ref(ServerList) },
+      response: { 200: ref(ServerPage) },
     },
     handler: async ({ params, caller }) => ({
       items: [...(await servers.list(await teamWithNotebook(params.team, caller)))],
+      nextCursor: null,
     }),
   });
 

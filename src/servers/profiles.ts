@@ -84,7 +84,7 @@ const changesIn = (pod: Comparable, { slug, override }: ProfileChoice): readonly
     printBytes(pod.size[key]),
     printBytes(size[key]),
   ];
-  const compared: readonly (readonly [path: string, values: readonly unknown[]])[] = [
+  const compared: readonly (readonly [pointer: string, values: readonly unknown[]])[] = [
     ['/profile', [pod.profile, slug]],
     ['/image', [pod.image, override.image]],
     ['/resources/cpu/guarantee', cores('requests.cpu')],
@@ -93,7 +93,7 @@ const changesIn = (pod: Comparable, { slug, override }: ProfileChoice): readonly
     ['/resources/memory/limit', bytes('limits.memory')],
     ['/pip/userInstallByDefault', [pod.userInstallByDefault, override.environment.PIP_USER === '1']],
   ];
-  return compared.flatMap(([path, [from, to]]) => (from === to ? [] : [{ path, from, to }]));
+  return compared.flatMap(([pointer, [from, to]]) => (from === to ? [] : [{ pointer, from, to }]));
 };
 
 /**

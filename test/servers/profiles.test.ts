@@ -103,19 +103,19 @@ describe('the profile of a start', () => {
 
 describe('pending changes', () => {
   const before = teamWith(0);
-  const paths = (view: ServerView, team: TeamRecord, catalogue = environments) =>
-    pendingChanges(view, offeredBy(team, catalogue), team)?.map(({ path }) => path);
+  const pointers = (view: ServerView, team: TeamRecord, catalogue = environments) =>
+    pendingChanges(view, offeredBy(team, catalogue), team)?.map(({ pointer }) => pointer);
 
   it('pending changes: none while a restart would bring the same', () => {
-    assert.deepEqual(paths(runningOn(before, 'python-3-12', 2), before), []);
+    assert.deepEqual(pointers(runningOn(before, 'python-3-12', 2), before), []);
   });
 
   it('pending changes: name profile and image once the team orders an image', () => {
     const after = teamWith(3);
     assert.deepEqual(pendingChanges(runningOn(before, 'python-3-12', 2), offeredBy(after), after), [
-      { path: '/profile', from: 'python-3-12', to: 'own-image' },
+      { pointer: '/profile', from: 'python-3-12', to: 'own-image' },
       {
-        path: '/image',
+        pointer: '/image',
         from: `${environments[0]?.image}@${environments[0]?.digest}`,
         to: `${reference}@${image.digest}`,
       },
@@ -128,11 +128,11 @@ describe('pending changes', () => {
       pip: { userInstallByDefault: false },
     });
     assert.deepEqual(pendingChanges(runningOn(before, 'python-3-13', 2), offeredBy(after), after), [
-      { path: '/resources/cpu/guarantee', from: 0.2, to: 0.3 },
-      { path: '/resources/cpu/limit', from: 0.5, to: 2 },
-      { path: '/resources/memory/guarantee', from: '1Gi', to: '1536Mi' },
-      { path: '/resources/memory/limit', from: '2Gi', to: '4Gi' },
-      { path: '/pip/userInstallByDefault', from: true, to: false },
+      { pointer: '/resources/cpu/guarantee', from: 0.2, to: 0.3 },
+      { pointer: '/resources/cpu/limit', from: 0.5, to: 2 },
+      { pointer: '/resources/memory/guarantee', from: '1Gi', to: '1536Mi' },
+      { pointer: '/resources/memory/limit', from: '2Gi', to: '4Gi' },
+      { pointer: '/pip/userInstallByDefault', from: true, to: false },
     ]);
   });
 
@@ -140,22 +140,22 @@ describe('pending changes', () => {
     const chosen = runningOn(teamWith(3), 'python-3-12', 4);
     const { resources } = aSpec();
     const more = { resources: { ...resources, memory: { guarantee: '1Gi', limit: '4Gi' } } };
-    assert.deepEqual(paths(chosen, teamWith(3, more)), ['/resources/memory/limit']);
-    assert.deepEqual(paths(chosen, teamWith(5)), ['/profile', '/image']);
+    assert.deepEqual(pointers(chosen, teamWith(3, more)), ['/resources/memory/limit']);
+    assert.deepEqual(pointers(chosen, teamWith(5)), ['/profile', '/image']);
   });
 
   it('pending changes: an image that is taken away brings the default to those who were on it', () => {
     const without = teamWith(3, { image: null });
-    assert.deepEqual(paths(runningOn(teamWith(3), 'own-image', 3), without), ['/profile', '/image']);
-    assert.deepEqual(paths(runningOn(teamWith(3), 'python-3-12', 4), without), []);
+    assert.deepEqual(pointers(runningOn(teamWith(3), 'own-image', 3), without), ['/profile', '/image']);
+    assert.deepEqual(pointers(runningOn(teamWith(3), 'python-3-12', 4), without), []);
   });
 
   it('pending changes: not known without the cluster, or without the hub’s answer; none without a pod', () => {
     const view = runningOn(before, 'python-3-12', 2);
-    assert.equal(paths({ ...view, pods: { answered: false } }, before), undefined);
-    assert.equal(paths({ ...view, hub: { answered: false } }, before), undefined);
+    assert.equal(pointers({ ...view, pods: { answered: false } }, before), undefined);
+    assert.equal(pointers({ ...view, hub: { answered: false } }, before), undefined);
     const stopped = { answered: true, pod: undefined } as const;
-    assert.deepEqual(paths({ hub: { answered: false }, pods: stopped }, before), []);
+    assert.deepEqual(pointers({ hub: { answered: false }, pods: stopped }, before), []);
   });
 });
 
