@@ -24,8 +24,35 @@ import { registerTeams, type TeamRouteDeps, teamSchemas } from './teams.ts';
 
 const description = `Orders and operates the Jupyter notebooks of NAV’s data teams: one JupyterHub per team.
 
-Send a bearer token of a configured issuer. Lists are paginated, changes accept \`If-Match\`, and every error is a
-problem document (RFC 9457) with a stable \`code\`.
+Send a bearer token of a configured issuer. Every list is a page, \`{items, nextCursor}\`; changes accept \`If-Match\`; every
+error is a problem document (RFC 9457) with a stable \`code\`, which \`listCodes\` explains in English and Norwegian.
+
+## What may change within v1
+
+A client that was written for v1 keeps working. Operations, optional request fields and optional parameters may be added.
+Answers may gain fields, and strings with \`x-extensible-enum\` may gain values: accept what you do not know. Requests are
+closed: an unknown field is an error, never ignored. A status that is not listed has the body of \`default\`, a problem.
+
+Nothing that is released is removed or narrowed without notice: the operation is marked \`deprecated\` and answers with the
+headers \`Deprecation\` (RFC 9745) and \`Sunset\` (RFC 8594), at least six months ahead.
+
+## Conventions
+
+Instants are ISO 8601 in UTC, and their names end in \`At\`; durations are whole seconds, and their names end in \`Seconds\`; CPU is
+in cores; memory and storage are \`<n>Mi\` or \`<n>Gi\`. A pointer is a JSON pointer (RFC 6901). Condition types, their reasons
+and phases are written in CamelCase, as in Kubernetes; every other listed value is in snake_case.
+
+## In a browser
+
+Streams are server-sent events over a GET request with the \`Authorization\` header, which \`EventSource\` cannot set. Read them
+with \`fetch\`, and never put a token into a URL:
+
+\`\`\`js
+const response = await fetch('/v1/teams/team-a/notebook/events', { headers: { authorization: \`Bearer \${token}\` } });
+for await (const text of response.body.pipeThrough(new TextDecoderStream())) console.log(text);
+\`\`\`
+
+## Packages
 
 Packages that \`pip install --user\` puts into a notebook’s home survive a stop; packages that are installed globally do not.`;
 

@@ -54,7 +54,7 @@ export const registerNotebookEvents = (app: App, deps: EventDeps): void => {
       description:
         'Server-sent events: the current Notebook first, then the Notebook after every change. Reconnecting starts with a new snapshot. To poll instead, use getNotebook.',
       tags,
-      problems: ['not_acceptable'],
+      problems: ['notebook_not_ordered', 'not_acceptable'],
       params: TeamPath,
       response: {
         200: {

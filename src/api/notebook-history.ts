@@ -38,6 +38,8 @@ export const registerNotebookHistory = (app: App, deps: NotebookRouteDeps): void
     schema: {
       operationId: 'listHistory',
       summary: 'List the changes to a team and its notebook, newest first',
+      description:
+        'Each entry says who made the change, when, and the values before and after. An entry with a revision can be restored by restoreRevision.',
       tags,
       problems: ['invalid_cursor'],
       params: TeamPath,

@@ -45,7 +45,7 @@ export const versionOf = (team: TeamRecord): Version => ({
 /** The team’s notebook as its clients see it. Throws `not_found` when no notebook is ordered. */
 export const viewOf = (team: TeamRecord, hubUrlTemplate: string): Notebook => {
   const notebook = notebookView(team, hubUrl(hubUrlTemplate, team));
-  if (notebook === undefined) throw new Problem('not_found', { detail: 'No notebook is ordered.' });
+  if (notebook === undefined) throw new Problem('notebook_not_ordered');
   return notebook;
 };
 

@@ -14,7 +14,7 @@ import { assertFits } from '../http/validation.ts';
 import { imageProblems } from '../images/resolve.ts';
 import { closed, ref } from '../lib/schema.ts';
 import { Condition, Phase } from '../model/condition.ts';
-import { NotebookLimits } from '../model/limits.ts';
+import { FieldLimits, NotebookLimits } from '../model/limits.ts';
 import {
   Notebook,
   NotebookImage,
@@ -44,6 +44,7 @@ import {
 
 export const notebookSchemas = [
   Condition,
+  FieldLimits,
   Notebook,
   NotebookImage,
   NotebookLimits,
@@ -70,7 +71,10 @@ export const registerNotebooks = (app: App, deps: NotebookRouteDeps): void => {
     schema: {
       operationId: 'getNotebook',
       summary: 'Get the notebook: its configuration and its status',
+      description:
+        'While a change is being applied, reading looks at the cluster as well, at most once a second per team. watchNotebook streams the same.',
       tags,
+      problems: ['notebook_not_ordered'],
       params: TeamPath,
       headers: ReadHeaders,
       response: { 200: ref(Notebook), 304: NotModified },
@@ -135,7 +139,7 @@ export const registerNotebooks = (app: App, deps: NotebookRouteDeps): void => {
       description:
         'A merge patch (RFC 7396): fields that are left out stay as they are, null resets a field to its default.',
       tags,
-      problems: [...orderProblems, ...imageProblems, 'revision_mismatch'],
+      problems: ['notebook_not_ordered', ...orderProblems, ...imageProblems, 'revision_mismatch'],
       params: TeamPath,
       headers: WriteHeaders,
       body: ref(NotebookPatch),
@@ -145,8 +149,7 @@ export const registerNotebooks = (app: App, deps: NotebookRouteDeps): void => {
       const { params, body, caller, headers } = request;
       assertFits(request, boundsFaults(body, limits));
       const specFor = ({ notebook }: TeamRecord): NotebookSpec => {
-        if (notebook === null)
-          throw new Problem('not_found', { detail: 'No notebook is ordered; PUT orders one.' });
+        if (notebook === null) throw new Problem('notebook_not_ordered');
         return applyPatch(notebook.spec, body, limits);
       };
       const { team } = await submitOrder(
@@ -165,7 +168,7 @@ export const registerNotebooks = (app: App, deps: NotebookRouteDeps): void => {
       summary: 'Delete the notebook',
       description: 'Home volumes are kept unless deleteHomes is true. The team and its namespace stay.',
       tags,
-      problems: ['revision_mismatch', 'busy'],
+      problems: ['notebook_not_ordered', 'revision_mismatch', 'busy'],
       params: TeamPath,
       headers: WriteHeaders,
       querystring: closed({
@@ -197,8 +200,10 @@ export const registerNotebooks = (app: App, deps: NotebookRouteDeps): void => {
     schema: {
       operationId: 'retryNotebook',
       summary: 'Retry a failed roll-out',
+      description:
+        'Flux stops after its retries. This gives the current release a new try, with force also when nothing has changed.',
       tags,
-      problems: ['deleting', 'busy'],
+      problems: ['notebook_not_ordered', 'deleting', 'busy'],
       params: TeamPath,
       body: ref(RetryOrder),
       response: { 202: ref(Notebook) },
@@ -221,7 +226,7 @@ export const registerNotebooks = (app: App, deps: NotebookRouteDeps): void => {
       summary: 'Use the digest that the image’s tag points to now',
       description: 'Running servers keep their image until their next start.',
       tags,
-      problems: [...imageProblems, 'deleting', 'busy'],
+      problems: ['notebook_not_ordered', ...imageProblems, 'deleting', 'busy'],
       params: TeamPath,
       response: { 200: ref(Notebook) },
     },
@@ -243,6 +248,8 @@ export const registerNotebooks = (app: App, deps: NotebookRouteDeps): void => {
     schema: {
       operationId: 'getLimits',
       summary: 'Get the default and the bounds of every field',
+      description:
+        'What a form needs: the type, the default, the bounds and the unit of each field, as the operator has set them.',
       tags,
       response: { 200: ref(NotebookLimits) },
     },

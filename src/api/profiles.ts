@@ -25,12 +25,13 @@ export const registerProfiles = (app: App, { store, servers }: ProfileRouteDeps)
       description:
         'What the hub’s start page offers: the team’s own image first, then the standard environments, and after them those that are not offered any more but still in use. All are on one page.',
       tags: ['notebooks'],
+      problems: ['notebook_not_ordered'],
       params: TeamPath,
       response: { 200: ref(NotebookProfilePage) },
     },
     handler: async ({ params, caller }) => {
       const team = await teamOf(store, params.team, caller);
-      if (team.notebook === null) throw new Problem('not_found', { detail: 'No notebook is ordered.' });
+      if (team.notebook === null) throw new Problem('notebook_not_ordered');
       const user = team.members.find(({ email }) => email === caller.email)?.username;
       return { items: [...(await servers.profiles(team, user))], nextCursor: null };
     },

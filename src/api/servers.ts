@@ -85,7 +85,7 @@ export const registerServers = (app: App, deps: ServerRouteDeps): void => {
   /** The team, if a notebook is ordered. */
   const teamWithNotebook = async (slug: string, caller: Caller): Promise<TeamRecord> => {
     const team = await teamOf(store, slug, caller);
-    if (team.notebook === null) throw new Problem('not_found', { detail: 'No notebook is ordered.' });
+    if (team.notebook === null) throw new Problem('notebook_not_ordered');
     return team;
   };
 
@@ -104,7 +104,7 @@ export const registerServers = (app: App, deps: ServerRouteDeps): void => {
       description:
         'One item per member, including members who never started a server. While the hub does not answer, a server with a pod is shown from its pod, and a server without one is unknown, never stopped. If the cluster does not answer either, the answer is hub_unavailable.',
       tags,
-      problems: ['hub_unavailable'],
+      problems: ['notebook_not_ordered', 'hub_unavailable'],
       params: TeamPath,
       response: { 200: ref(ServerPage) },
     },
@@ -124,7 +124,7 @@ export const registerServers = (app: App, deps: ServerRouteDeps): void => {
       description:
         'Without a profile, the server starts with the member’s last choice, or with the team’s image if that was ordered later; answers the server if it is already running. A profile that differs from the running one is refused (profile_differs): restart the server with it. While a start is open, another request answers the same operation: nothing is started twice. If the hub has reached its limit of concurrent starts, the operation waits.',
       tags,
-      problems: [...orderProblems, 'no_environment', 'profile_differs'],
+      problems: ['notebook_not_ordered', ...orderProblems, 'no_environment', 'profile_differs'],
       params: ServerPath,
       body: ref(StartOrder),
       response: { 200: ref(Server), 202: underWay(examples.start) },
@@ -146,7 +146,7 @@ export const registerServers = (app: App, deps: ServerRouteDeps): void => {
       description:
         'The home volume is kept; packages that were installed globally are lost. With force, the pod is deleted even if the hub does not answer, and an open operation on the server is abandoned.',
       tags,
-      problems: orderProblems,
+      problems: ['notebook_not_ordered', ...orderProblems],
       params: ServerPath,
       body: ref(StopOrder),
       response: { 200: ref(Server), 202: underWay(examples.stop) },
@@ -168,7 +168,13 @@ export const registerServers = (app: App, deps: ServerRouteDeps): void => {
       description:
         'The server starts with the current configuration, on the requested profile; without one on the member’s last choice, or on the team’s image if that was ordered later. A stopped server is started. If the quota cannot hold it with that configuration, nothing is stopped: quota_exceeded.',
       tags,
-      problems: [...orderProblems, 'no_environment', 'profile_differs', 'quota_exceeded'],
+      problems: [
+        'notebook_not_ordered',
+        ...orderProblems,
+        'no_environment',
+        'profile_differs',
+        'quota_exceeded',
+      ],
       params: ServerPath,
       body: ref(RestartOrder),
       response: { 202: underWay(examples.restart) },
@@ -189,7 +195,7 @@ export const registerServers = (app: App, deps: ServerRouteDeps): void => {
       description:
         'At most 24 hours ahead. A later request replaces this one, also with an earlier instant. The extension ends when the server stops.',
       tags,
-      problems: [...hubProblems, 'server_not_running', 'deleting', 'busy'],
+      problems: ['notebook_not_ordered', ...hubProblems, 'server_not_running', 'deleting', 'busy'],
       params: ServerPath,
       body: ref(ExtendOrder),
       response: { 200: ref(Server) },
@@ -208,7 +214,7 @@ export const registerServers = (app: App, deps: ServerRouteDeps): void => {
       summary: 'Restart the team’s hub',
       description: 'Notebooks keep running; logins, starts and stops wait until the hub is back.',
       tags,
-      problems: ['hub_unavailable', 'deleting', 'busy'],
+      problems: ['notebook_not_ordered', 'hub_unavailable', 'deleting', 'busy'],
       params: TeamPath,
       response: { 202: underWay(examples.restartHub) },
     },

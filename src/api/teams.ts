@@ -76,6 +76,7 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
     schema: {
       operationId: 'listTeams',
       summary: 'List your teams; for a platform admin, all teams',
+      description: 'Ordered by slug.',
       tags,
       problems: ['invalid_cursor'],
       querystring: PageQuery,
@@ -143,6 +144,7 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
     schema: {
       operationId: 'getTeam',
       summary: 'Get a team',
+      description: 'Members, names in the cluster and in Google Cloud, and the phase.',
       tags,
       params: TeamPath,
       headers: ReadHeaders,
@@ -162,6 +164,7 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
     schema: {
       operationId: 'updateTeam',
       summary: 'Change a team’s members, GHCR repositories or GAR team',
+      description: 'A merge patch: a list replaces the whole list, null resets a field to its default.',
       tags,
       problems: ['forbidden', 'revision_mismatch', 'deleting', 'busy'],
       params: TeamPath,

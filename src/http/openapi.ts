@@ -7,6 +7,10 @@ import { FaultSchema, ProblemSchema, problemBody, problemMediaType, statusOf } f
 import type { App } from './server.ts';
 
 declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** An operation that goes: since when it is deprecated, and when it stops answering. ISO 8601. */
+    deprecation?: { readonly since: string; readonly sunset?: string };
+  }
   interface FastifySchema {
     /** Unique, camelCase; SDKs name their functions after it. */
     operationId?: string;
@@ -91,6 +95,13 @@ export const registerOpenapi = (app: App, options: OpenapiOptions): void => {
     }
   });
 
+  app.addHook('onSend', async ({ routeOptions: { config } }, reply) => {
+    if (config.deprecation === undefined) return;
+    const { since, sunset } = config.deprecation;
+    reply.header('deprecation', `@${Date.parse(since) / 1000}`);
+    if (sunset !== undefined) reply.header('sunset', new Date(sunset).toUTCString());
+  });
+
   const config = { public: true };
   app.get(
     '/openapi.json',
@@ -99,6 +110,7 @@ export const registerOpenapi = (app: App, options: OpenapiOptions): void => {
       schema: {
         operationId: 'getOpenapi',
         summary: 'This document',
+        description: 'The OpenAPI 3.1 document of this API, as it is released in openapi/.',
         tags: ['health'],
         response: { 200: { type: 'object', additionalProperties: true, description: 'OpenAPI 3.1.' } },
       },
@@ -164,7 +176,13 @@ const build = async (app: App, { options, routes }: Sources): Promise<OpenapiDoc
   await draft.register(fastifySwagger, {
     openapi: {
       openapi: '3.1.0',
-      info: { title, version, description, license: { name: 'MIT', identifier: 'MIT' } },
+      info: {
+        title,
+        version,
+        description,
+        contact: { name: 'NADA, Nav' },
+        license: { name: 'MIT', identifier: 'MIT' },
+      },
       servers: [{ url: '/' }],
       security: [{ bearer: [] }],
       tags: tags.map((tag) => ({ ...tag })),
@@ -205,6 +223,7 @@ const complete = (operation: Operation, route: Route, document: OpenapiDocument)
   const { schema = {}, config } = route;
   const isPublic = config?.public === true;
   if (isPublic) operation.security = [];
+  if (config?.deprecation !== undefined) operation.deprecated = true;
   const body = operation.requestBody;
   if (body !== undefined) {
     body.required = config?.optionalBody !== true;

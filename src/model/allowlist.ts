@@ -56,7 +56,9 @@ export const AllowlistEntry = answer(
     portStart: Type.Integer({ minimum: 1, maximum: 65535, examples: [443] }),
     portEnd: Type.Integer({ minimum: 1, maximum: 65535, examples: [443] }),
     kind: known(['name', 'ipv4', 'cidr']),
-    warnings: Type.Array(Type.Unsafe<EntryWarning>({ type: 'string', enum: Object.values(EntryWarning) })),
+    warnings: Type.Array(
+      Type.Unsafe<EntryWarning>({ type: 'string', 'x-extensible-enum': Object.values(EntryWarning) }),
+    ),
   },
   { $id: 'AllowlistEntry' },
 );
@@ -69,7 +71,7 @@ export const AllowlistError = answer(
     entry: Type.String({ description: 'The entry as it was sent.', examples: ['*.nav.no'] }),
     code: Type.Unsafe<EntryProblem>({
       type: 'string',
-      enum: Object.values(EntryProblem),
+      'x-extensible-enum': Object.values(EntryProblem),
       examples: ['wildcard_not_supported'],
     }),
     message: Type.String({

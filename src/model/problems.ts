@@ -15,6 +15,7 @@ export const catalogue = {
   ],
   forbidden: ['Forbidden', 'You are not allowed to do this.'],
   not_found: ['Not found', 'The resource does not exist, or you do not have access to it.'],
+  notebook_not_ordered: ['Notebook not ordered', 'The team has no notebook; putNotebook orders one.'],
   method_not_allowed: ['Method not allowed', 'This path does not support that method.'],
   team_exists: ['Team exists', 'A team with this slug exists already; choose another slug.'],
   server_busy: ['Server busy', 'Another operation on this server is in progress.'],
@@ -70,7 +71,6 @@ export const catalogue = {
   image_broken: ['Image broken', 'The registry lists this image, but a part of it is missing; rebuild it.'],
   platform_missing: ['Platform missing', 'The image has no variant for linux/amd64.'],
   too_many_requests: ['Too many requests', 'Send fewer requests; Retry-After says how long to wait.'],
-  upstream_bad_answer: ['Bad answer from upstream', 'A system behind this API gave an invalid answer.'],
   upstream_unavailable: [
     'Upstream unavailable',
     'A system behind this API does not answer; try again shortly.',

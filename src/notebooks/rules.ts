@@ -208,7 +208,7 @@ export const deleteNotebook = (
 /** Retries a failed roll-out. Throws Problem `deleting` or, without a notebook, `not_found`. */
 export const retryNotebook = (team: TeamRecord, force: boolean, actor: Actor): Decision => {
   assertNotebookStays(team);
-  if (team.notebook === null) throw new Problem('not_found');
+  if (team.notebook === null) throw new Problem('notebook_not_ordered');
   return {
     next: {
       ...team,

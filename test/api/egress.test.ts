@@ -280,8 +280,8 @@ describe('getEgress', () => {
 
   it('is not there without a notebook, nor for strangers', async () => {
     const path = `${await api.newTeam()}/egress`;
-    assertProblem(await asKari.get(path), 'not_found');
-    assertProblem(await asKari.post(`${path}/check`, { destination: 'pypi.org' }), 'not_found');
+    assertProblem(await asKari.get(path), 'notebook_not_ordered');
+    assertProblem(await asKari.post(`${path}/check`, { destination: 'pypi.org' }), 'notebook_not_ordered');
     const { path: ordered } = await order(true, '8.8.8.8');
     const ola = api.asPerson('ola.nordmann@nav.no');
     assertProblem(await ola.get(ordered), 'not_found');

@@ -202,8 +202,8 @@ const condition = (type: Condition['type'], status: Condition['status'] = 'True'
 describe('getNotebook', () => {
   it('says that none is ordered', async () => {
     const answer = await asKari.get(`${await api.newTeam()}/notebook`);
-    assertProblem(answer, 'not_found');
-    assert.equal(answer.json().detail, 'No notebook is ordered.');
+    assertProblem(answer, 'notebook_not_ordered');
+    assert.equal(answer.json().detail, 'The team has no notebook; putNotebook orders one.');
   });
 
   it('answers 304 to the ETag that stands, and no other', async () => {
@@ -267,7 +267,7 @@ describe('patchNotebook', () => {
 
   it('is for a notebook that is there', async () => {
     const path = `${await api.newTeam()}/notebook`;
-    assertProblem(await api.writesNothing(() => asKari.patch(path, {})), 'not_found');
+    assertProblem(await api.writesNothing(() => asKari.patch(path, {})), 'notebook_not_ordered');
   });
 
   it('judges the outcome whole: a limit below the guarantee that stands', async () => {
@@ -446,7 +446,7 @@ describe('getManifests', () => {
   });
 
   it('is for a notebook that is there', async () => {
-    assertProblem(await asKari.get(`${await api.newTeam()}/notebook/manifests`), 'not_found');
+    assertProblem(await asKari.get(`${await api.newTeam()}/notebook/manifests`), 'notebook_not_ordered');
   });
 });
 
@@ -478,7 +478,7 @@ describe('deleteNotebook', () => {
     api.outside.reconcile = ({ slug }) =>
       api.store.change(slug, (current) => ({ next: { ...current, notebook: null } }));
     assert.equal((await asKari.delete(path)).statusCode, 202);
-    assertProblem(await asKari.delete(path), 'not_found');
+    assertProblem(await asKari.delete(path), 'notebook_not_ordered');
     assert.equal((await asKari.get(teamOf(path))).statusCode, 200);
   });
 
@@ -519,7 +519,7 @@ describe('retry', () => {
 
   it('is for a notebook that is there', async () => {
     const path = `${await api.newTeam()}/notebook`;
-    assertProblem(await api.writesNothing(() => asKari.post(`${path}/retry`)), 'not_found');
+    assertProblem(await api.writesNothing(() => asKari.post(`${path}/retry`)), 'notebook_not_ordered');
   });
 });
 
@@ -709,7 +709,7 @@ describe('watchNotebook', () => {
   });
 
   it('is for a notebook that is there', async () => {
-    assertProblem(await asKari.get(`${await api.newTeam()}/notebook/events`), 'not_found');
+    assertProblem(await asKari.get(`${await api.newTeam()}/notebook/events`), 'notebook_not_ordered');
   });
 
   it('the stream ends for a member who was removed from the team', async () => {

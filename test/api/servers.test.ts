@@ -129,7 +129,7 @@ describe('listServers', () => {
   });
 
   it('needs a notebook', async () => {
-    assertProblem(await asKari.get(`${await api.newTeam()}/servers`), 'not_found');
+    assertProblem(await asKari.get(`${await api.newTeam()}/servers`), 'notebook_not_ordered');
   });
 });
 
@@ -193,7 +193,7 @@ describe('listProfiles', () => {
 
   it('needs a notebook, and access to the team', async () => {
     const scene = await aTeam();
-    assertProblem(await asKari.get(`${await api.newTeam()}/notebook/profiles`), 'not_found');
+    assertProblem(await asKari.get(`${await api.newTeam()}/notebook/profiles`), 'notebook_not_ordered');
     const stranger = api.asPerson('per@nav.no');
     assertProblem(await stranger.get(`${scene.team}/notebook/profiles`), 'not_found');
   });

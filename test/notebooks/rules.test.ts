@@ -653,7 +653,7 @@ describe('a new try', () => {
   });
 
   it('needs a notebook', () =>
-    assert.throws(() => retryNotebook(aRecord(), false, act), isProblem('not_found')));
+    assert.throws(() => retryNotebook(aRecord(), false, act), isProblem('notebook_not_ordered')));
 });
 
 describe('any sequence of requests for a notebook', () => {
