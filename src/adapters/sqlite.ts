@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Catalogue } from '../model/catalogue.ts';
-import type { HistoryEvent, HistoryItem } from '../model/history.ts';
+import type { HistoryEvent, HistoryRecord } from '../model/history.ts';
 import type { TeamRecord } from '../model/record.ts';
 import type { Page, Store } from '../ports/store.ts';
 import type { Random } from './contention.ts';
@@ -12,7 +12,7 @@ import { type StoredEvent, upgraded, upgradedCatalogue, upgradedEvent } from './
 
 const toRecord = (row: Row): TeamRecord => upgraded(JSON.parse(text(row, 'record')));
 
-const toItem = (row: Row): HistoryItem => {
+const toItem = (row: Row): HistoryRecord => {
   const event: StoredEvent = JSON.parse(text(row, 'event'));
   return { n: integer(row, 'n'), ...upgradedEvent(event) };
 };

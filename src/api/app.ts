@@ -7,6 +7,9 @@ import { registerHealth } from '../http/health.ts';
 import type { Issuer } from '../http/issuer.ts';
 import { registerOpenapi } from '../http/openapi.ts';
 import { type App, createServer } from '../http/server.ts';
+import { ConditionReason } from '../model/condition-reasons.ts';
+import { OperationReason } from '../model/operation-reasons.ts';
+import { codeSchemas, registerCodes } from './codes.ts';
 import { type EgressRouteDeps, egressSchemas, registerEgress } from './egress.ts';
 import { type EnvironmentRouteDeps, environmentSchemas, registerEnvironments } from './environments.ts';
 import { type ImageRouteDeps, imageSchemas, registerImages } from './images.ts';
@@ -67,6 +70,7 @@ const tags = [
   { name: 'environments', description: 'The available Python environments.' },
   { name: 'images', description: 'The images that a team may run.' },
   { name: 'egress', description: 'The destinations that notebooks may connect to.' },
+  { name: 'codes', description: 'Codes and reasons, and what they mean.' },
   { name: 'health', description: 'Liveness and readiness.' },
 ];
 
@@ -120,6 +124,8 @@ export const buildApp = async ({
     egressSchemas,
     serverSchemas,
     secretSchemas,
+    codeSchemas,
+    [ConditionReason, OperationReason],
   ];
   for (const schema of schemas.flat()) app.addSchema(schema);
 
@@ -139,6 +145,7 @@ export const buildApp = async ({
     ...(revision === undefined ? {} : { revision }),
   });
 
+  registerCodes(app);
   registerTeams(app, deps);
   registerNotebooks(app, deps);
   registerNotebookPlan(app, deps);

@@ -4,7 +4,7 @@ import { etagOf, WriteHeaders } from '../http/preconditions.ts';
 import type { App } from '../http/server.ts';
 import { imageProblems } from '../images/resolve.ts';
 import { closed, ref } from '../lib/schema.ts';
-import { HistoryItem, HistoryPage } from '../model/history.ts';
+import { HistoryItem, HistoryPage, type HistoryRecord } from '../model/history.ts';
 import { Notebook } from '../model/notebook.ts';
 import { PageQuery } from '../model/page.ts';
 import { Problem } from '../model/problems.ts';
@@ -24,6 +24,9 @@ import {
 export const historySchemas = [HistoryItem, HistoryPage];
 
 const tags = ['notebooks'];
+
+/** The entry without what only operators need. */
+const shown = ({ bySubject: _, ...item }: HistoryRecord): HistoryItem => item;
 
 /** The number of a history entry; short enough to be exact. */
 const entryNumber = /^[1-9][0-9]{0,14}$/;
@@ -51,7 +54,7 @@ export const registerNotebookHistory = (app: App, deps: NotebookRouteDeps): void
       const list = { name: 'history', view: team.id, position: entryNumber };
       const { limit, after } = pageRequest(query, list);
       const before = after === undefined ? {} : { before: Number(after) };
-      return pageAnswer(await store.history(team.slug, { limit, ...before }), list, (item) => item);
+      return pageAnswer(await store.history(team.slug, { limit, ...before }), list, shown);
     },
   });
 

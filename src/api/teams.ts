@@ -28,7 +28,7 @@ import {
 import type { Clock } from '../ports/runtime.ts';
 import type { Store } from '../ports/store.ts';
 import type { BoundedReconcile } from '../reconcile/bounded.ts';
-import { deleteTeam, newTeam, patchTeam, teamView } from '../teams/rules.ts';
+import { authored, deleteTeam, newTeam, patchTeam, teamView } from '../teams/rules.ts';
 import { actorOf, authorize, teamOf } from './access.ts';
 
 export const teamSchemas = [Member, MemberOrder, Team, TeamOrder, TeamPatch, TeamPage];
@@ -117,11 +117,10 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
 
   const create = async (order: TeamOrder, caller: Caller): Promise<TeamRecord> => {
     for (let attempt = 0; attempt < idTries; attempt++) {
-      const { by, now } = actor(caller);
-      const team = newTeam(order, `${order.slug}-${deps.newSuffix()}`, { by, now });
+      const author = actor(caller);
+      const team = newTeam(order, `${order.slug}-${deps.newSuffix()}`, author);
       const outcome = await store.create(team, {
-        at: now,
-        by,
+        ...authored(author),
         action: 'team_created',
         revision: null,
         changes: [

@@ -1,5 +1,6 @@
 import { fastify, type RouteOptions } from 'fastify';
-import { catalogue, Problem, type ProblemCode } from '../model/problems.ts';
+import { FaultCode } from '../model/faults.ts';
+import { catalogue, Problem, ProblemCode } from '../model/problems.ts';
 import { exampleOf } from './example.ts';
 import { grown } from './openapi-growth.ts';
 import { componentHeaders, headerRefs } from './openapi-headers.ts';
@@ -84,6 +85,8 @@ const methodOrder = ['get', 'put', 'post', 'patch', 'delete'];
 export const registerOpenapi = (app: App, options: OpenapiOptions): void => {
   const routes: Route[] = [];
   sourcesOf.set(app, { options, routes });
+  app.addSchema(FaultCode);
+  app.addSchema(ProblemCode);
   app.addSchema(FaultSchema);
   app.addSchema(ProblemSchema);
 

@@ -3,10 +3,10 @@ import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import Type, { type Static } from 'typebox';
-import { answer } from '../lib/schema.ts';
-import { catalogue, type Fault, Problem, type ProblemCode } from '../model/problems.ts';
+import { answer, ref } from '../lib/schema.ts';
+import { FaultCode } from '../model/faults.ts';
+import { type Fault, Problem, ProblemCode } from '../model/problems.ts';
 import { Unavailable } from '../ports/unavailable.ts';
-import { faultCodes } from './faults.ts';
 import type { App } from './server.ts';
 import { remainingFaults } from './validation.ts';
 
@@ -70,7 +70,7 @@ export const FaultSchema = answer(
         'JSON pointer (RFC 6901) into the body; what is not in the body starts with /query or /header.',
       examples: ['/culling/timeoutSeconds'],
     }),
-    code: Type.String({ description: 'For programs.', examples: ['out_of_range'] }),
+    code: ref(FaultCode),
     message: Type.String({ description: 'For people.', examples: ['Must be at least 600.'] }),
   },
   { $id: 'Fault' },
@@ -81,10 +81,7 @@ export const ProblemSchema = answer(
     type: Type.String({ format: 'uri', examples: [typeOf('validation_failed')] }),
     title: Type.String(),
     status: Type.Integer({ minimum: 400, maximum: 599 }),
-    code: Type.String({
-      description: 'Stable; docs/errors.md lists them all.',
-      examples: ['validation_failed'],
-    }),
+    code: ref(ProblemCode),
     detail: Type.String({ description: 'What went wrong this time, for people.' }),
     instance: Type.String({
       format: 'uri',
@@ -251,34 +248,4 @@ export const answerBrokenHttp = (error: NodeJS.ErrnoException, socket: Socket): 
       body,
     ].join('\r\n'),
   );
-};
-
-/** The content of docs/errors.md. */
-export const errorReference = (): string => {
-  const rows = Object.entries(catalogue).map(
-    ([code, [title, detail]]) => [statusOf[code as ProblemCode], code, title, detail] as const,
-  );
-  rows.sort((a, b) => a[0] - b[0]);
-  return [
-    '# Errors',
-    '',
-    '<!-- Generated from src/model/problems.ts by `npm run openapi`. -->',
-    '',
-    'Every error is an `application/problem+json` document (RFC 9457). `code` is stable: write programs against it, not',
-    `against the sentences. \`type\` is \`${typeOf('internal').replace(/internal$/, '<code>')}\`, \`instance\` is the request id, also in \`x-request-id\`.`,
-    '`errors` names every fault with a JSON pointer. An answer of 429 or 503 says in `Retry-After` when to try again.',
-    '',
-    '| status | code | title | meaning |',
-    '|---|---|---|---|',
-    ...rows.map(([status, code, title, detail]) => `| ${status} | \`${code}\` | ${title} | ${detail} |`),
-    '',
-    '## Codes in `errors`',
-    '',
-    '`invalid_allowlist` has codes of its own.',
-    '',
-    '| code | meaning |',
-    '|---|---|',
-    ...Object.entries(faultCodes).map(([code, meaning]) => `| \`${code}\` | ${meaning} |`),
-    '',
-  ].join('\n');
 };

@@ -1,4 +1,5 @@
 import Type, { type Static } from 'typebox';
+import { valuesOf } from '../lib/keys.ts';
 import { answer, closed, known, ref } from '../lib/schema.ts';
 
 /** Why an allowlist entry cannot be used. The codes are part of the API. */
@@ -56,9 +57,7 @@ export const AllowlistEntry = answer(
     portStart: Type.Integer({ minimum: 1, maximum: 65535, examples: [443] }),
     portEnd: Type.Integer({ minimum: 1, maximum: 65535, examples: [443] }),
     kind: known(['name', 'ipv4', 'cidr']),
-    warnings: Type.Array(
-      Type.Unsafe<EntryWarning>({ type: 'string', 'x-extensible-enum': Object.values(EntryWarning) }),
-    ),
+    warnings: Type.Array(known(valuesOf(EntryWarning))),
   },
   { $id: 'AllowlistEntry' },
 );
@@ -69,9 +68,7 @@ export const AllowlistError = answer(
   {
     index: Type.Integer({ minimum: 0 }),
     entry: Type.String({ description: 'The entry as it was sent.', examples: ['*.nav.no'] }),
-    code: Type.Unsafe<EntryProblem>({
-      type: 'string',
-      'x-extensible-enum': Object.values(EntryProblem),
+    code: known(valuesOf(EntryProblem), {
       examples: ['wildcard_not_supported'],
     }),
     message: Type.String({

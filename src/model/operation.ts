@@ -1,5 +1,6 @@
 import Type, { type Static } from 'typebox';
-import { answer, Instant, known } from '../lib/schema.ts';
+import { answer, Instant, known, ref } from '../lib/schema.ts';
+import { OperationReason } from './operation-reasons.ts';
 
 export const operationKinds = ['start', 'stop', 'restart', 'restart_hub'] as const;
 export type OperationKind = (typeof operationKinds)[number];
@@ -27,9 +28,7 @@ export const Operation = answer(
       description: 'The state in a sentence.',
       examples: ['The notebook is starting.'],
     }),
-    reason: Type.Optional(
-      Type.String({ description: 'Machine-readable reason for a failure.', examples: ['image_pull_failed'] }),
-    ),
+    reason: Type.Optional(ref(OperationReason)),
     user: Type.Optional(
       Type.String({
         description: 'Hub user whose server it is; absent for an operation on the hub.',
@@ -67,7 +66,7 @@ export interface OperationRecord {
   readonly outcome: 'ready' | 'failed' | null;
   readonly progress: number;
   readonly message: string;
-  readonly reason?: string;
+  readonly reason?: OperationReason;
   readonly force: boolean;
   /** The profile to start with; null until it is chosen. */
   readonly profile: string | null;
@@ -80,6 +79,8 @@ export interface OperationRecord {
   /** Until when one instance alone makes the call of this step; absent when it is not claimed. */
   readonly claimedUntil?: string;
   readonly by: string;
+  /** The stable subject of the caller’s account, if known. */
+  readonly bySubject?: string;
   readonly createdAt: string;
   readonly updatedAt: string;
   /** When the current step times out. */

@@ -1,3 +1,8 @@
+import { keysOf } from '../lib/keys.ts';
+import { known } from '../lib/schema.ts';
+import type { CodeText } from './code-text.ts';
+import type { FaultCode } from './faults.ts';
+
 /**
  * The catalogue of errors. A code is API: once released it keeps its meaning. What a code means in HTTP is
  * decided only in http/problem.ts.
@@ -80,14 +85,20 @@ export const catalogue = {
   registry_unavailable: ['Registry unavailable', 'The image registry does not answer; try again shortly.'],
   busy: ['Busy', 'Too many changes at the same time; try again shortly.'],
   internal: ['Internal error', 'An unexpected error occurred; report the request id.'],
-} as const satisfies Record<string, readonly [title: string, detail: string]>;
+} as const satisfies Record<string, CodeText>;
 
 export type ProblemCode = keyof typeof catalogue;
+
+export const ProblemCode = known(keysOf(catalogue), {
+  $id: 'ProblemCode',
+  description: 'What went wrong with a request. listCodes explains each code.',
+  examples: ['validation_failed'],
+});
 
 /** One fault of a request: where it is (RFC 6901 pointer into the body; query and path as `/query/…`, `/path/…`) and what it is. */
 export interface Fault {
   readonly pointer: string;
-  readonly code: string;
+  readonly code: FaultCode;
   readonly message: string;
 }
 

@@ -6,7 +6,7 @@ import type { Notebook, NotebookImage, NotebookSpec } from '../model/notebook.ts
 import { Problem } from '../model/problems.ts';
 import type { NotebookDeletion, NotebookRecord, Release, TeamRecord } from '../model/record.ts';
 import type { Decision } from '../ports/store.ts';
-import { type Actor, assertStays, bumpGeneration } from '../teams/rules.ts';
+import { type Actor, assertStays, authored, bumpGeneration } from '../teams/rules.ts';
 import { changesBetween } from './plan.ts';
 import { canonicalImage, withCanonicalImage } from './spec.ts';
 
@@ -101,7 +101,7 @@ export const orderNotebook = (
       },
       statusVersion: team.statusVersion + 1,
     },
-    event: { at: actor.now, by: actor.by, action, revision, changes, spec },
+    event: { ...authored(actor), action, revision, changes, spec },
   };
 };
 
@@ -129,8 +129,7 @@ export const refreshImage = (team: TeamRecord, image: NotebookImage, actor: Acto
       statusVersion: team.statusVersion + 1,
     },
     event: {
-      at: actor.now,
-      by: actor.by,
+      ...authored(actor),
       action: 'image_refreshed',
       revision,
       changes: [{ pointer: '/image/digest', from: before.digest, to: image.digest }],
@@ -196,8 +195,7 @@ export const deleteNotebook = (
       statusVersion: team.statusVersion + 1,
     },
     event: {
-      at: actor.now,
-      by: actor.by,
+      ...authored(actor),
       action: 'notebook_deleted',
       revision,
       changes: [{ pointer: '/deletion', from: before, to: deletion }],
@@ -218,8 +216,7 @@ export const retryNotebook = (team: TeamRecord, force: boolean, actor: Actor): D
       statusVersion: team.statusVersion + 1,
     },
     event: {
-      at: actor.now,
-      by: actor.by,
+      ...authored(actor),
       action: 'notebook_retried',
       revision: null,
       changes: [{ pointer: '/retry', from: team.notebook.retry, to: { at: actor.now, force } }],

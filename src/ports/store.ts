@@ -1,5 +1,5 @@
 import type { Catalogue } from '../model/catalogue.ts';
-import type { HistoryEvent, HistoryItem } from '../model/history.ts';
+import type { HistoryEvent, HistoryRecord } from '../model/history.ts';
 import type { HostRecord } from '../model/host.ts';
 import type { OperationRecord } from '../model/operation.ts';
 import type { TeamRecord } from '../model/record.ts';
@@ -66,9 +66,9 @@ export interface Store extends OperationStore, HostStore, CullingStore {
   history(
     slug: string,
     query: { readonly limit: number; readonly before?: number },
-  ): Promise<Page<HistoryItem>>;
+  ): Promise<Page<HistoryRecord>>;
   /** The newest history entry that led to this notebook revision and carries its spec. */
-  notebookRevision(slug: string, revision: number): Promise<HistoryItem | undefined>;
+  notebookRevision(slug: string, revision: number): Promise<HistoryRecord | undefined>;
   /** The catalogue of environments after the last refresh; undefined before the first one. */
   catalogue(): Promise<Catalogue | undefined>;
   /** Like `change`, for the catalogue. */

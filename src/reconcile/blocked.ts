@@ -1,3 +1,5 @@
+import type { ConditionReason } from '../model/condition-reasons.ts';
+
 /** Something has changed since it was read: what was decided is out of date, so reconcile again. */
 export class StaleRead extends Error {
   override readonly name = 'StaleRead';
@@ -13,8 +15,8 @@ export class StaleRead extends Error {
 export class Blocked extends Error {
   override readonly name = 'Blocked';
   readonly outcome: 'waiting' | 'blocked';
-  readonly reason: string;
-  constructor(outcome: 'waiting' | 'blocked', reason: string, message: string) {
+  readonly reason: ConditionReason;
+  constructor(outcome: 'waiting' | 'blocked', reason: ConditionReason, message: string) {
     super(message);
     this.outcome = outcome;
     this.reason = reason;

@@ -1,4 +1,5 @@
 import type { Condition, ConditionType, Phase } from '../model/condition.ts';
+import type { ConditionReason } from '../model/condition-reasons.ts';
 import type { TeamRecord, TeamStatus } from '../model/record.ts';
 import type { ProvisionResult } from '../secrets/provision.ts';
 import type { EgressFact } from './egress-fact.ts';
@@ -9,9 +10,9 @@ import type { MembersFact } from './sync-members.ts';
 export interface ReconcileFacts {
   readonly applied:
     | { readonly outcome: 'complete' }
-    | { readonly outcome: 'waiting'; readonly reason: string; readonly message: string }
-    | { readonly outcome: 'blocked'; readonly reason: string; readonly message: string }
-    | { readonly outcome: 'unknown'; readonly reason: string; readonly message: string };
+    | { readonly outcome: 'waiting'; readonly reason: ConditionReason; readonly message: string }
+    | { readonly outcome: 'blocked'; readonly reason: ConditionReason; readonly message: string }
+    | { readonly outcome: 'unknown'; readonly reason: ConditionReason; readonly message: string };
   /** The hub’s HelmRelease; undefined when there is none or it could not be read. */
   readonly release: ReleaseState | undefined;
   /** Undefined where this reconcile did not ask: what was found before stands. */

@@ -112,7 +112,7 @@ export const advanceWith =
       const team = await store.team(slug);
       if (team === undefined) return operation;
       if (!hasNotebook(team)) {
-        const failure = { reason: 'deleting', message: 'The notebook is being deleted.' };
+        const failure = { reason: 'deleting', message: 'The notebook is being deleted.' } as const;
         return written(operation, failed(released(operation), failure, now));
       }
       const next = nextStep(operation, await observe(deps, team, operation, signal), now);

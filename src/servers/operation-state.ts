@@ -54,7 +54,10 @@ const successMessage: Readonly<Record<OperationKind, string>> = {
 
 /** An operation at its first step. `now`: epoch milliseconds, here and below. */
 export const newOperation = (
-  order: Pick<OperationRecord, 'id' | 'kind' | 'user' | 'force' | 'profile' | 'profileChosenAt' | 'by'>,
+  order: Pick<
+    OperationRecord,
+    'id' | 'kind' | 'user' | 'force' | 'profile' | 'profileChosenAt' | 'by' | 'bySubject'
+  >,
   now: number,
 ): OperationRecord => {
   const step = firstStep[order.kind];
@@ -128,12 +131,12 @@ export const failed = (
 
 /** The same operation from its first step, by force. It does not wait for another instance’s call in progress. */
 export const escalatedToForce = (
-  { claimedUntil: _claim, ...operation }: OperationRecord,
-  by: string,
+  { claimedUntil: _claim, bySubject: _subject, ...operation }: OperationRecord,
+  author: Pick<OperationRecord, 'by' | 'bySubject'>,
   now: number,
 ): OperationRecord => ({
   ...movedTo(operation, firstStep[operation.kind], now),
-  by,
+  ...author,
   force: true,
 });
 

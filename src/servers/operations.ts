@@ -3,7 +3,7 @@ import { isoOf } from '../lib/time.ts';
 import type { OperationRecord } from '../model/operation.ts';
 import { Problem } from '../model/problems.ts';
 import type { TeamRecord } from '../model/record.ts';
-import type { Actor } from '../teams/rules.ts';
+import { type Actor, authorOf } from '../teams/rules.ts';
 import { advanceWith } from './advance.ts';
 import type { OperationDeps } from './calls.ts';
 import { recordFailed, recordOpened } from './history.ts';
@@ -140,7 +140,7 @@ export const operationsWith = (
       isOurs = current.outcome === null;
       if (!isOurs) return undefined;
       return order.kind === current.kind
-        ? escalatedToForce(current, actor.by, now)
+        ? escalatedToForce(current, authorOf(actor), now)
         : failed(current, { reason, message }, now);
     });
     if (!isOurs || changed === undefined) return undefined;
@@ -198,7 +198,7 @@ export const operationsWith = (
       let { cancelled } = opening;
       for (let attempt = 0; attempt < attempts; attempt += 1) {
         const operation = {
-          ...newOperation({ ...order, id: newId(), by: actor.by }, clock.now()),
+          ...newOperation({ ...order, id: newId(), ...authorOf(actor) }, clock.now()),
           // The cancelled start may be arriving at the hub right now: what the hub says counts only afterwards.
           ...(cancelled?.claimedUntil === undefined ? {} : { claimedUntil: cancelled.claimedUntil }),
         };

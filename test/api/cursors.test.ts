@@ -85,7 +85,7 @@ const mangled = fc.oneof(
 );
 
 describe('every list with a cursor', () => {
-  it('is known to this test', () => {
+  it('is covered by this test', () => {
     const paths = at(world.document, 'paths');
     assert.ok(isObject(paths));
     const withCursor = Object.entries(paths).filter(([, item]) => {
@@ -110,7 +110,7 @@ describe('every list with a cursor', () => {
     );
   });
 
-  it('answers 400 to a forged cursor: a right checksum over a position that the list does not have', async () => {
+  it('answers 400 to a forged cursor: a valid checksum over an impossible position', async () => {
     await fc.assert(
       fc.asyncProperty(badPosition, async (position) => {
         for (const identity of identities) {

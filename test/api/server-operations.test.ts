@@ -71,8 +71,8 @@ const unschedulable = {
   ],
 };
 
-describe('an order on a server with an open operation', () => {
-  it('stops a server that is running although nobody has polled its start', async () => {
+describe('an order for a server with an open operation', () => {
+  it('stops a running server even if no client has polled its start', async () => {
     const scene = await aTeam();
     const started = await scene.order('start');
     scene.pass(3);
@@ -108,7 +108,7 @@ describe('an order on a server with an open operation', () => {
     assert.partialDeepStrictEqual(await scene.finish(started, 30), { phase: 'ready' });
   });
 
-  it('cancels the start half of a restart for a stop, not its stop half', async () => {
+  it('cancels the start half of a restart for a stop, but not its stop half', async () => {
     const scene = await aTeam();
     scene.hub.run(kari);
     const release = scene.hub.hold(kari, 'stop');
@@ -126,7 +126,7 @@ describe('an order on a server with an open operation', () => {
 });
 
 describe('progress of an operation', () => {
-  it('never decreases for any client, whoever has seen the hub’s progress', async () => {
+  it('never decreases for any client, whichever client has seen the hub’s progress', async () => {
     const scene = await aTeam();
     const started = await scene.order('start');
     const origin = await api.app.listen({ host: '127.0.0.1', port: 0 });
@@ -216,7 +216,7 @@ describe('lastActivityAt', () => {
 });
 
 describe('the history of an operation', () => {
-  it('has a restart that failed as failed, with its reason', async () => {
+  it('records a failed restart as failed, with its reason', async () => {
     const scene = await aTeam();
     scene.hub.run(kari);
     scene.hub.failNextStart(kari, 'There is no room.');

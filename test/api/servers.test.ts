@@ -31,7 +31,7 @@ await api.store.changeCatalogue(() => ({
   })),
 }));
 
-/** A team with a notebook and two members at its hub, where nobody’s server runs yet. */
+/** A team with a notebook and two members at its hub, without a running server. */
 const aTeam = async () => {
   const team = await api.newTeam({
     members: [{ email: kari }, { email: 'ola.nordmann@nav.no', username: ola }],
@@ -76,7 +76,7 @@ const followed = async (scene: Team, location: unknown): Promise<Operation> => {
 };
 
 describe('listServers', () => {
-  it('shows every member, also who never started', async () => {
+  it('lists every member, including those who never started a server', async () => {
     const scene = await aTeam();
     scene.hub.run(ola);
     const servers = await list(scene);
@@ -92,7 +92,7 @@ describe('listServers', () => {
     assert.match(running?.image ?? '', /@sha256:/);
   });
 
-  it('goes by the pods while the hub is away, and by nothing when nobody answers', async () => {
+  it('uses the pods while the hub is unavailable, and reports unknown when the cluster is, too', async () => {
     const scene = await aTeam();
     scene.hub.run(ola);
     scene.hub.goAway();
@@ -114,7 +114,7 @@ describe('listServers', () => {
     );
   });
 
-  it('shows a restart as pending once the configuration has changed', async () => {
+  it('reports a pending restart once the configuration has changed', async () => {
     const scene = await aTeam();
     const record = await api.record(scene.team);
     const configMap = (await api.render(record)).find(({ kind }) => kind === 'ConfigMap');
@@ -128,7 +128,7 @@ describe('listServers', () => {
     assert.equal((await list(scene))[0]?.pendingRestart, true);
   });
 
-  it('needs a notebook', async () => {
+  it('requires a notebook', async () => {
     assertProblem(await asKari.get(`${await api.newTeam()}/servers`), 'notebook_not_ordered');
   });
 });
@@ -220,7 +220,7 @@ describe('a plan for running servers', () => {
 });
 
 describe('startServer', () => {
-  it('answers 202 with where to follow it; a double click the same one; afterwards the server', async () => {
+  it('answers 202 with the operation, a repeat with the same one, and afterwards the server', async () => {
     const scene = await aTeam();
     const answer = await asKari.post(`${scene.server()}/start`);
     assert.equal(answer.statusCode, 202, answer.body);
@@ -261,7 +261,7 @@ describe('startServer', () => {
     assertProblem(unknown, 'validation_failed', ['/profile not_in_list']);
   });
 
-  it('takes only a profile that is offered, and only members', async () => {
+  it('accepts only an offered profile, and only members', async () => {
     const scene = await aTeam();
     const refused = await asKari.post(`${scene.server()}/start`, { profile: 'python-2-7' });
     assertProblem(refused, 'validation_failed', ['/profile not_in_list']);
@@ -273,7 +273,7 @@ describe('startServer', () => {
     assert.equal(scene.hub.told('start'), 0);
   });
 
-  it('says with Retry-After that the hub is away, or has just started', async () => {
+  it('answers with Retry-After while the hub is unavailable or has just started', async () => {
     const scene = await aTeam();
     scene.hub.run(kari);
     scene.hub.check(kari);
@@ -284,7 +284,7 @@ describe('startServer', () => {
     assertProblem(await asKari.post(`${scene.server()}/start`), 'hub_unavailable');
   });
 
-  it('is not for a notebook on its way out', async () => {
+  it('is refused while the notebook is being deleted', async () => {
     const scene = await aTeam();
     await asKari.delete(`${scene.team}/notebook`);
     assertProblem(await asKari.post(`${scene.server()}/start`), 'deleting');
@@ -292,7 +292,7 @@ describe('startServer', () => {
 });
 
 describe('stopServer and restartServer', () => {
-  it('stop, and start again, and are refused while another one is open', async () => {
+  it('stop and start the server, and are refused while another operation is open', async () => {
     const scene = await aTeam();
     scene.hub.run(kari);
     const restart = await asKari.post(`${scene.server()}/restart`);
@@ -316,7 +316,7 @@ describe('stopServer and restartServer', () => {
 });
 
 describe('extendServer', () => {
-  it('moves stopsAt, and is in the history', async () => {
+  it('moves stopsAt, and is recorded in the history', async () => {
     const scene = await aTeam();
     scene.hub.run(kari);
     const until = new Date(Date.parse(api.now()) + 6 * 3_600_000).toISOString();
@@ -328,7 +328,7 @@ describe('extendServer', () => {
     assert.partialDeepStrictEqual(items[0], { action: 'server_extended', by: kari });
   });
 
-  it('is for what runs, ahead, and for at most a day', async () => {
+  it('requires a running server and a time within the next day', async () => {
     const scene = await aTeam();
     const inHours = (hours: number) => ({
       until: new Date(Date.parse(api.now()) + hours * 3_600_000).toISOString(),
@@ -346,7 +346,7 @@ describe('extendServer', () => {
 });
 
 describe('restartHub', () => {
-  it('is an operation on nobody’s server', async () => {
+  it('is an operation without a member’s server', async () => {
     const scene = await aTeam();
     const answer = await asKari.post(`${scene.team}/hub/restart`);
     assert.equal(answer.statusCode, 202, answer.body);
@@ -354,7 +354,7 @@ describe('restartHub', () => {
     assert.equal((await followed(scene, answer.headers.location)).phase, 'ready');
   });
 
-  it('is not possible before there is a hub', async () => {
+  it('is refused before there is a hub', async () => {
     const scene = await aTeam();
     scene.hub.withoutDeployment();
     assertProblem(await asKari.post(`${scene.team}/hub/restart`), 'hub_unavailable');
@@ -372,7 +372,7 @@ describe('an operation', () => {
     assertProblem(await asKari.get(`${scene.team}/operations/restart`), 'not_found');
   });
 
-  it('streams what the hub tells of a start, with its percent, and ends with ready', async () => {
+  it('streams the hub’s messages during a start, with their progress, and ends with ready', async () => {
     const scene = await aTeam();
     const { headers } = await asKari.post(`${scene.server()}/start`);
     scene.hub.say(kari, 50, 'Pulling image "ghcr.io/navikt/x:1"');
@@ -412,8 +412,8 @@ describe('an operation', () => {
   });
 });
 
-describe('the examples of the document', () => {
-  it('are what comes: a reason where something is wrong only, and an operation of the kind that was asked for', async () => {
+describe('the examples in the contract', () => {
+  it('match the answers: a reason only if something is wrong, and an operation of the requested kind', async () => {
     const { paths } = (await asKari.get('/openapi.json')).json();
     const exampleOf = (path: string, method: string, status: number) =>
       paths[`/v1/teams/{team}/${path}`][method].responses[status].content['application/json'].example;

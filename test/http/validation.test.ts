@@ -15,7 +15,7 @@ const querystring = closed({
   deleteHomes: Type.Optional(Type.Boolean()),
 });
 
-/** Echoes what its handlers see, so that a test knows what validation did to it. */
+/** Echoes what its handlers receive, which shows what validation did to it. */
 const echo = async () => {
   const app = await shell();
   for (const schema of [MemberOrder, TeamOrder, NotebookOrder, NotebookPatch, ...notebookParts])
@@ -47,7 +47,7 @@ const faultsOf = (answer: { json(): { errors?: { pointer: string; code: string; 
   (answer.json().errors ?? []).map(({ pointer, code }) => `${pointer} ${code}`);
 
 describe('a body', () => {
-  it('is refused with all its faults at once, those of the query too, and each once', async () => {
+  it('is refused with all its faults at once, including those of the query, each once', async () => {
     const app = await echo();
     const answer = await app.inject({
       method: 'PUT',
@@ -80,7 +80,7 @@ describe('a body', () => {
     }
   });
 
-  it('may be null in every field of a patch, and in none that an order has as a number', async () => {
+  it('may have null in every field of a patch, but not in a number of an order', async () => {
     const app = await echo();
     const payload = {
       resources: null,
@@ -127,7 +127,7 @@ describe('a body', () => {
     }
   });
 
-  it('points to a strange field name as RFC 6901 says', async () => {
+  it('points to an unknown field as RFC 6901 specifies', async () => {
     const app = await echo();
     const answer = await app.inject({
       method: 'POST',
@@ -146,7 +146,7 @@ describe('a body', () => {
     });
   }
 
-  it('that is missing is asked for, or is {} where the operation can do without', async () => {
+  it('that is missing is reported, or counts as {} if the operation allows it', async () => {
     const app = await echo();
     const missing = await app.inject({ method: 'POST', url: '/teams' });
     assert.deepEqual([missing.statusCode, ...faultsOf(missing)], [400, ' required']);
@@ -154,7 +154,7 @@ describe('a body', () => {
     assert.deepEqual([optional.statusCode, optional.json()], [200, { body: {} }]);
   });
 
-  it('for an operation without one is not dropped in silence', async () => {
+  it('is refused by an operation without one', async () => {
     const app = await echo();
     const url = '/teams/team-a/refresh';
     const answer = await app.inject({ method: 'POST', url, payload: { force: true } });
@@ -182,7 +182,7 @@ describe('a path and a query', () => {
     'team%20a',
     'te%C3%A5m',
   ]) {
-    it(`with the team ${team} answer exactly as a path that is not there`, async () => {
+    it(`with the team ${team} answer like a path that does not exist`, async () => {
       const app = await echo();
       const strange = await app.inject({ method: 'PUT', url: `/teams/${team}`, payload: { nonsense: 1 } });
       const absent = await app.inject({ method: 'PUT', url: '/nowhere/at/all', payload: {} });
@@ -194,7 +194,7 @@ describe('a path and a query', () => {
     });
   }
 
-  it('arrive as text and become what their schema says', async () => {
+  it('are texts that are converted to the types of their schema', async () => {
     const app = await echo();
     const answer = await app.inject({
       method: 'PUT',
@@ -212,7 +212,7 @@ describe('a path and a query', () => {
     'deleteHomes=yes',
     'deleteHomes=1',
   ]) {
-    it(`are refused when they cannot: ${query}`, async () => {
+    it(`are refused if they cannot be converted: ${query}`, async () => {
       const app = await echo();
       const answer = await app.inject({ method: 'PUT', url: `/teams/team-a?${query}`, payload: {} });
       assert.deepEqual(
@@ -249,7 +249,7 @@ describe('faults', () => {
     [{ id: '1' }, 'bad_format', 'Must be a UUID.'],
     [{ same: [1, 1] }, 'invalid', 'Must NOT have duplicate items (items ## 1 and 0 are identical).'],
   ] as const) {
-    it(`say of ${JSON.stringify(value)}: ${message}`, async () => {
+    it(`describe ${JSON.stringify(value)}: ${message}`, async () => {
       const server = await shell();
       server.post('/', { schema: { body: schema } }, async () => ({}));
       const { errors } = (await server.inject({ method: 'POST', url: '/', payload: value })).json();

@@ -173,7 +173,7 @@ describe('starting a server', () => {
     assert.match(finished.message, /exceeded quota: team, requested: cpu=8/);
   });
 
-  it('schedules culling, and forgets the memory of the previous run', async (t) => {
+  it('schedules culling, and clears the memory of the previous run', async (t) => {
     const memory = { extendedUntil: '2026-11-23T12:00:00.000Z' };
     const later = '2026-11-23T20:00:00.000Z';
     const culling = { dueAt: later, servers: { [kari]: memory, [ola]: memory } };
@@ -376,7 +376,7 @@ describe('a second operation on the same server', () => {
     assert.deepEqual(ended(await scene.finish(byForce)), { outcome: 'ready' });
   });
 
-  it('is independent of one on another member’s server', async (t) => {
+  it('is independent of an operation on another member’s server', async (t) => {
     const scene = await aScene(t);
     const [mine, theirs] = [operationOf(await start(scene)), operationOf(await start(scene, undefined, ola))];
     assert.notEqual(mine.id, theirs.id);
