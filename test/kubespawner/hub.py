@@ -9,6 +9,7 @@ import json
 import logging
 import sys
 import time
+from types import SimpleNamespace
 
 from jupyterhub import __version__ as hub_version
 from jupyterhub.app import JupyterHub
@@ -33,6 +34,8 @@ class Hub:
     def spawner(self, user_options=None):
         spawner = KubeSpawner(config=self.config, _mock=True, user_options=user_options or {})
         spawner.log = logging.getLogger("hub")
+        # The row of JupyterHub's database, which keeps a user's options for the next start.
+        spawner.orm_spawner = SimpleNamespace(user_options=user_options, server=None, name="")
         return spawner
 
     async def start(self, user_options):
@@ -49,6 +52,7 @@ class Hub:
         return {
             "pod": plain(await spawner.get_pod_manifest()),
             "claim": plain(spawner.get_pvc_manifest()),
+            "stored": spawner.orm_spawner.user_options,
             "deletesClaim": spawner.delete_pvc,
             "failureLimit": spawner.consecutive_failure_limit,
         }
