@@ -103,7 +103,7 @@ export const ordering: readonly Step[] = [
       const body = { resources: { cpu: { limit: 2 } } };
       const plan = expectStatus(await story.kari.call('POST', `${notebook}/plan`, { body }), 200);
       assert.partialDeepStrictEqual(plan, {
-        changes: [{ path: '/resources/cpu/limit', from: 0.5, to: 2 }],
+        changes: [{ pointer: '/resources/cpu/limit', from: 0.5, to: 2 }],
         restartsHub: false,
         runningServers: 'next_start',
       });
@@ -154,7 +154,7 @@ export const ordering: readonly Step[] = [
         by: 'kari.nordmann@nav.no',
         action: 'notebook_changed',
         revision: 2,
-        changes: [{ path: '/resources/cpu/limit', from: 0.5, to: 2 }],
+        changes: [{ pointer: '/resources/cpu/limit', from: 0.5, to: 2 }],
       });
       const restored = expectStatus(await kari.call('POST', '/teams/team-a/history/1/restore'), 200);
       assert.equal(at(restored, 'revision'), 3);

@@ -41,6 +41,10 @@ const stopFor = (team: TeamRecord, user: string, server: HubServer, observedAt: 
   return stopOf(facts, team.notebook.spec.culling);
 };
 
+/** Where a member’s server is used. */
+export const serverUrl = (hubUrlTemplate: string, team: TeamRecord, user: string): string =>
+  `${hubUrl(hubUrlTemplate, team)}/user/${serverSegment(user)}/`;
+
 /** A member’s server as clients see it. */
 export const serverView = (
   team: TeamRecord,
@@ -73,7 +77,7 @@ export const serverView = (
     image: pod?.image ?? null,
     pendingChanges: pending && [...pending],
     pendingRestart: pending && pending.length > 0,
-    url: `${hubUrl(context.hubUrlTemplate, team)}/user/${serverSegment(user)}/`,
+    url: serverUrl(context.hubUrlTemplate, team, user),
     ...(failure === undefined ? {} : { reason: failure.reason, message: failure.message }),
     operation: context.operation?.id ?? null,
   };
