@@ -125,6 +125,23 @@ const lines = async (stream: AsyncIterable<SpawnProgress>): Promise<readonly Spa
 };
 
 describe('hubs: requests', () => {
+  it('reads when a profile was chosen, if the hub stored a revision', async (t) => {
+    for (const [stored, expected] of [
+      [{ knada_chosen_at: 4 }, 4],
+      [{ knada_revision: 4 }, undefined],
+      [{ knada_chosen_at: '4' }, undefined],
+      [{ knada_chosen_at: 4.5 }, undefined],
+    ] as const) {
+      const options = { profile: 'python-3-13', ...stored };
+      const { hubs } = await hubsOn(t, () => ({
+        status: 200,
+        body: user('kari', { user_options: options }),
+      }));
+      const found = (await hubs.user(team, 'kari', signal()))?.server;
+      assert.deepEqual([found?.profile, found?.profileChosenAt], ['python-3-13', expected]);
+    }
+  });
+
   it('lists active users in one request of two hundred', async (t) => {
     const everyone = Array.from({ length: 200 }, (_, n) => user(`user-${n}@nav.no`, {}));
     const { hubs, requests } = await hubsOn(t, () => page(everyone));

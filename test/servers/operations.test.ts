@@ -130,6 +130,19 @@ describe('starting a server', () => {
     assert.deepEqual(ended(await scene.finish(opened)), { outcome: 'ready' });
   });
 
+  it('tells the hub when its profile was chosen, so an image that is ordered meanwhile takes precedence', async (t) => {
+    const scene = await aScene(t);
+    scene.hub.refuseStarts({ refused: 'too_many_starts', message: 'busy', retryAfterSeconds: 1 });
+    const { generation } = await scene.record();
+    const opened = await start(scene, 'python-3-12');
+    assert.equal(opened.profileChosenAt, generation);
+    await scene.change((team) => ({ ...team, generation: generation + 1 }));
+    scene.hub.refuseStarts(undefined);
+    assert.deepEqual(ended(await scene.finish(opened)), { outcome: 'ready' });
+    const user = await scene.hub.hubs.user(scene.hub.team, kari, AbortSignal.timeout(1_000));
+    assert.partialDeepStrictEqual(user?.server, { profile: 'python-3-12', profileChosenAt: generation });
+  });
+
   it('adds the hub user of a member the hub does not know yet', async (t) => {
     const scene = await aScene(t);
     const members = [{ email: 'siri@nav.no', username: 'siri' }];
