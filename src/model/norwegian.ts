@@ -117,6 +117,10 @@ export const norwegian = {
       'E-postdomenet er ikke tillatt',
       'Bare e-postadresser i plattformens domener kan bli medlemmer. Feillisten viser de andre.',
     ],
+    profile_differs: [
+      'En annen profil kjører',
+      'Serveren kjører med en annen profil. Start den på nytt med profilen du ønsker.',
+    ],
     server_not_running: ['Serveren kjører ikke', 'Serveren kjører ikke, så det er ingenting å forlenge.'],
     no_environment: [
       'Ikke noe miljø',
@@ -198,6 +202,7 @@ export const norwegian = {
     too_long: ['For lang', 'Teksten har for mange tegn.'],
     too_many: ['For mange', 'Listen eller objektet har for mange elementer.'],
     invalid: ['Ugyldig', 'Verdien bryter en annen regel. Meldingen sier hvilken.'],
+    image_needed: ['Image kreves', 'Standardmiljøene kan bare slås av for et team med eget image.'],
     above_limit: ['Over grensen', 'Garantien kan ikke være høyere enn grensen.'],
     below_timeout: ['Under tidsgrensen', 'Maksimal levetid kan ikke være kortere enn tiden uten aktivitet.'],
     duplicate: ['Duplikat', 'Den finnes allerede i listen.'],
