@@ -14,7 +14,7 @@ import { assertFits } from '../http/validation.ts';
 import { imageProblems } from '../images/resolve.ts';
 import { closed, ref } from '../lib/schema.ts';
 import { Condition, Phase } from '../model/condition.ts';
-import { NotebookLimits } from '../model/limits.ts';
+import { FieldLimits, NotebookLimits } from '../model/limits.ts';
 import {
   Notebook,
   NotebookImage,
@@ -44,6 +44,7 @@ import {
 
 export const notebookSchemas = [
   Condition,
+  FieldLimits,
   Notebook,
   NotebookImage,
   NotebookLimits,

@@ -14,7 +14,7 @@ import {
 } from '../../src/environments/catalogue.ts';
 import { type CatalogueRefreshDeps, refreshCatalogue } from '../../src/environments/refresh.ts';
 import { knadaImages } from '../../src/environments/standard-images.ts';
-import { Catalogue, CatalogueSource, PythonVersionInfo } from '../../src/model/catalogue.ts';
+import { Catalogue, CatalogueSource, JupyterSupport, PythonVersionInfo } from '../../src/model/catalogue.ts';
 import { Driver, Environment, EnvironmentGap } from '../../src/model/environment.ts';
 
 const repository = 'navikt/knada-images/jupyter';
@@ -100,6 +100,7 @@ describe('refreshing the catalogue', () => {
       PythonEnvironment: Environment,
       EnvironmentGap,
       CatalogueSource,
+      JupyterSupport,
       PythonVersion: PythonVersionInfo,
     };
     assert.ok(Check(components, Catalogue, stored));
