@@ -1,5 +1,17 @@
 import type { ConditionReason } from '../model/condition-reasons.ts';
 
+/** What prevents a part of a reconcile until a person acts, or until something else has finished. */
+export type BlockedReason = Extract<
+  ConditionReason,
+  | 'Conflict'
+  | 'Refused'
+  | 'HomesNotGrown'
+  | 'ForeignContent'
+  | 'StoreBehindCluster'
+  | 'Terminating'
+  | 'Deleting'
+>;
+
 /** Something has changed since it was read: what was decided is out of date, so reconcile again. */
 export class StaleRead extends Error {
   override readonly name = 'StaleRead';
@@ -15,8 +27,8 @@ export class StaleRead extends Error {
 export class Blocked extends Error {
   override readonly name = 'Blocked';
   readonly outcome: 'waiting' | 'blocked';
-  readonly reason: ConditionReason;
-  constructor(outcome: 'waiting' | 'blocked', reason: ConditionReason, message: string) {
+  readonly reason: BlockedReason;
+  constructor(outcome: 'waiting' | 'blocked', reason: BlockedReason, message: string) {
     super(message);
     this.outcome = outcome;
     this.reason = reason;
