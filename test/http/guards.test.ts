@@ -201,7 +201,15 @@ describe('CORS', () => {
       assert.match(String(headers['access-control-allow-headers']), new RegExp(name));
     assert.match(String(headers['access-control-allow-methods']), /PUT, PATCH, DELETE/);
     const failed = await app.inject({ url: '/nowhere', headers: { origin: preflight.origin } });
-    for (const name of ['etag', 'location', 'retry-after', 'x-request-id'])
+    for (const name of [
+      'etag',
+      'location',
+      'retry-after',
+      'x-request-id',
+      'ratelimit-reset',
+      'sunset',
+      'allow',
+    ])
       assert.match(String(failed.headers['access-control-expose-headers']), new RegExp(name));
     assert.equal(failed.headers['access-control-allow-origin'], preflight.origin);
     const { statusCode } = await app.inject({ method: 'DELETE', url: '/teams/a/notebook' });

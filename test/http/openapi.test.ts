@@ -162,6 +162,25 @@ describe('the OpenAPI document', () => {
     assert.equal(at(document.paths, '/v1/teams', 'get', 'responses', '200', 'headers', 'etag'), undefined);
   });
 
+  it('a deprecated operation is marked, and announces itself and its end in headers', async () => {
+    const app = await shell();
+    registerOpenapi(app, { title: 'Notebooks', version: '1.2.3', description: 'For tests.', tags: [] });
+    const deprecation = { since: '2027-01-01T00:00:00Z', sunset: '2027-07-01T00:00:00Z' };
+    const schema = { operationId: 'old', summary: 'Old', response: { 200: { type: 'string' } } };
+    app.get('/v1/old', { config: { deprecation }, schema }, async () => 'old');
+    app.get('/v1/going', { config: { deprecation: { since: deprecation.since } } }, async () => 'going');
+    app.get('/v1/new', async () => 'new');
+    await app.ready();
+    const announced = async (url: string) => {
+      const { headers } = await app.inject(url);
+      return [headers.deprecation, headers.sunset];
+    };
+    assert.deepEqual(await announced('/v1/old'), ['@1798761600', 'Thu, 01 Jul 2027 00:00:00 GMT']);
+    assert.deepEqual(await announced('/v1/going'), ['@1798761600', undefined]);
+    assert.deepEqual(await announced('/v1/new'), [undefined, undefined]);
+    assert.equal(at((await openapiDocument(app)).paths, '/v1/old', 'get', 'deprecated'), true);
+  });
+
   it('the document leaves out hidden routes', async () => {
     assert.doesNotMatch(printedJson(await openapiDocument(await declare())), /hidden|\/docs/);
   });

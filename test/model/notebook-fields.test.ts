@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import Type from 'typebox';
 import { Value } from 'typebox/value';
 import { at, isObject } from '../../src/lib/json.ts';
 import { defaultLimits } from '../../src/model/limits.ts';
@@ -8,13 +9,11 @@ import { NotebookOrder, NotebookSpec, notebookParts } from '../../src/model/note
 import { complete, fieldPairs, fieldRows, measureOf, valueAt } from '../../src/model/notebook-fields.ts';
 import { anyLimitsAndOrder } from '../notebooks/orders.ts';
 
-/** The components that a notebook’s schemas refer to, by name. */
-const parts = Object.fromEntries(notebookParts.map((part) => [part.$id, part]));
+const components = Object.fromEntries(notebookParts.map((part) => [part.$id, Type.Unsafe(part)]));
 
 /** Every leaf of a schema with its JSON pointer; a list is one leaf. */
-const leavesOf = (schema: unknown, pointer = ''): readonly (readonly [string, unknown])[] => {
-  const name = at(schema, '$ref');
-  if (typeof name === 'string') return leavesOf(parts[name], pointer);
+const leavesOf = (declared: unknown, pointer = ''): readonly (readonly [string, unknown])[] => {
+  const schema = components[String(at(declared, '$ref'))] ?? declared;
   const properties = at(schema, 'properties');
   if (!isObject(properties)) return [[pointer, schema]];
   return Object.entries(properties).flatMap(([name, inner]) => leavesOf(inner, `${pointer}/${name}`));
@@ -60,9 +59,9 @@ describe('completing an order', () => {
   it('gives a NotebookSpec for every order, and leaves a complete one unchanged', () => {
     fc.assert(
       fc.property(anyLimitsAndOrder, ({ limits, order }) => {
-        fc.pre(Value.Check(parts, NotebookOrder, order));
+        fc.pre(Value.Check(components, NotebookOrder, order));
         const spec = complete(order, limits);
-        assert.ok(Value.Check(parts, NotebookSpec, spec));
+        assert.ok(Value.Check(components, NotebookSpec, spec));
         assert.deepEqual(complete(spec, limits), spec);
       }),
     );
