@@ -144,7 +144,13 @@ describe('authorization', () => {
       }
     });
     const open = operations.filter(({ isPublic }) => isPublic).map(({ id }) => id);
-    assert.deepEqual(open.toSorted(), ['getLiveness', 'getOpenapi', 'getReadiness', 'getVersion']);
+    assert.deepEqual(open.toSorted(), [
+      'getLiveness',
+      'getOpenapi',
+      'getReadiness',
+      'getVersion',
+      'listCodes',
+    ]);
   });
 
   for (const operation of ofTeams) {
