@@ -8,6 +8,7 @@ import type { Issuer } from '../http/issuer.ts';
 import { registerOpenapi } from '../http/openapi.ts';
 import { type App, createServer } from '../http/server.ts';
 import { ConditionReason } from '../model/condition-reasons.ts';
+import { eventSchemas } from '../model/events.ts';
 import { OperationReason } from '../model/operation-reasons.ts';
 import { codeSchemas, registerCodes } from './codes.ts';
 import { type EgressRouteDeps, egressSchemas, registerEgress } from './egress.ts';
@@ -19,8 +20,9 @@ import type { NotebookRouteDeps } from './notebook-orders.ts';
 import { planSchemas, registerNotebookPlan } from './notebook-plan.ts';
 import { notebookSchemas, registerNotebooks } from './notebooks.ts';
 import { registerOperationEvents } from './operation-events.ts';
-import { registerOperations } from './operations.ts';
+import { operationSchemas, registerOperations } from './operations.ts';
 import { registerSecrets, type SecretRouteDeps, secretSchemas } from './secrets.ts';
+import { registerServerEvents } from './server-events.ts';
 import { registerServers, type ServerRouteDeps, serverSchemas } from './servers.ts';
 import { registerTeams, type TeamRouteDeps, teamSchemas } from './teams.ts';
 
@@ -121,6 +123,8 @@ export const buildApp = async ({
     imageSchemas,
     egressSchemas,
     serverSchemas,
+    operationSchemas,
+    eventSchemas,
     secretSchemas,
     codeSchemas,
     [ConditionReason, OperationReason],
@@ -152,6 +156,7 @@ export const buildApp = async ({
   registerServers(app, deps);
   registerOperations(app, deps);
   registerOperationEvents(app, deps);
+  registerServerEvents(app, deps);
   registerSecrets(app, deps);
   registerEnvironments(app, deps);
   registerImages(app, deps);

@@ -13,6 +13,7 @@ import type { Clock } from '../ports/runtime.ts';
 import type { Decision, Store } from '../ports/store.ts';
 import type { BoundedReconcile } from '../reconcile/bounded.ts';
 import { actorOf, authorize, teamOf } from './access.ts';
+import type { OperationRouteDeps } from './operations.ts';
 
 /** What the routes of a notebook need. */
 export interface NotebookRouteDeps {
@@ -31,6 +32,7 @@ export interface NotebookRouteDeps {
   readonly reconcile: BoundedReconcile['afterWrite'];
   /** The same for a reader: at most once a second per team, and only while a change is under way. */
   readonly look: BoundedReconcile['whileUnderWay'];
+  readonly operations: OperationRouteDeps['operations'];
 }
 
 /** The problems of every operation that orders a configuration, beside those of its image. */

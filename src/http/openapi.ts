@@ -4,7 +4,14 @@ import { catalogue, Problem, ProblemCode } from '../model/problems.ts';
 import { exampleOf } from './example.ts';
 import { grown } from './openapi-growth.ts';
 import { componentHeaders, headerRefs } from './openapi-headers.ts';
-import { FaultSchema, ProblemSchema, problemBody, problemMediaType, statusOf } from './problem.ts';
+import {
+  FaultSchema,
+  ProblemSchema,
+  problemBody,
+  problemMediaType,
+  requestInstance,
+  statusOf,
+} from './problem.ts';
 import type { App } from './server.ts';
 
 declare module 'fastify' {
@@ -62,7 +69,7 @@ interface Sources {
 
 const sourcesOf = new WeakMap<App, Sources>();
 
-const instance = '0f5a6b4c-92f3-4f0e-8a53-3c1d4c2f6a10';
+const instance = requestInstance('0f5a6b4c-92f3-4f0e-8a53-3c1d4c2f6a10');
 
 /** Swagger UI has inline styles and icons as data URLs; everything else comes from this origin. */
 const uiPolicy = [
@@ -241,7 +248,7 @@ const complete = (operation: Operation, route: Route, document: OpenapiDocument)
   for (const [status, response] of Object.entries(operation.responses)) {
     if (status === '304') delete response.content;
     response.headers = headerRefs([
-      ...(status === '201' ? (['location'] as const) : []),
+      ...(status === '201' || status === '202' ? (['location'] as const) : []),
       ...(isConditional && ['200', '201', '304'].includes(status) ? (['etag'] as const) : []),
     ]);
   }
@@ -249,6 +256,7 @@ const complete = (operation: Operation, route: Route, document: OpenapiDocument)
     Object.entries(part?.content ?? {}),
   );
   for (const [type, content] of media) {
+    if (type === 'text/event-stream') content.examples = eventExamples(content.schema, document);
     if (!type.includes('json') || 'example' in content || 'examples' in content) continue;
     content.example = exampleOf(content.schema, document.components.schemas);
   }
@@ -256,6 +264,18 @@ const complete = (operation: Operation, route: Route, document: OpenapiDocument)
     operation.responses[status] = problemReference(codes, document);
   }
   operation.responses.default = { $ref: '#/components/responses/Problem' };
+};
+
+/** One example per event of a stream, under its name. */
+const eventExamples = (schema: unknown, { components: { schemas } }: OpenapiDocument): Json => {
+  const { oneOf } = Object(schema);
+  const events = Array.isArray(oneOf) ? oneOf.map((event) => exampleOf(event, schemas)) : [];
+  return Object.fromEntries(
+    events.map((value) => [
+      String(Object(value).event),
+      { summary: `An event ${Object(value).event}`, value },
+    ]),
+  );
 };
 
 const pascal = (code: string) => code.replace(/(?:^|_)([a-z])/g, (_, letter: string) => letter.toUpperCase());

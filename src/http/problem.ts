@@ -52,6 +52,31 @@ export const statusOf = {
   hub_restarting: 503,
   registry_unavailable: 503,
   busy: 503,
+  access_not_confirmed: 504,
+  cancelled: 409,
+  container_not_created: 409,
+  crashed: 409,
+  evicted: 409,
+  home_not_attached: 503,
+  hub_restart_timed_out: 504,
+  image_pull_failed: 409,
+  invalid_revision: 409,
+  no_hub: 409,
+  no_such_profile: 409,
+  not_a_member: 409,
+  out_of_memory: 409,
+  profiles_not_synced: 503,
+  restart_refused: 409,
+  rollout_failed: 409,
+  rollout_timed_out: 504,
+  start_failed: 409,
+  start_refused: 409,
+  start_timed_out: 504,
+  stop_refused: 409,
+  stop_timed_out: 504,
+  superseded: 409,
+  too_many_servers: 409,
+  unschedulable: 409,
 } as const satisfies Record<ProblemCode, number>;
 
 /** RFC 9457 `type`: a stable name that is not dereferenceable; docs/errors.md explains it. */
@@ -84,7 +109,8 @@ export const ProblemSchema = answer(
     detail: Type.String({ description: 'What went wrong this time, for people.' }),
     instance: Type.String({
       format: 'uri',
-      description: 'The request id, as in x-request-id.',
+      description:
+        'The request, by its id as in x-request-id; in the error of an operation, the operation: urn:knada:operation:<id>.',
       examples: ['urn:uuid:0f5a6b4c-92f3-4f0e-8a53-3c1d4c2f6a10'],
     }),
     errors: Type.Optional(Type.Array(Type.Unsafe<Fault>(Type.Ref('Fault')))),
@@ -94,8 +120,11 @@ export const ProblemSchema = answer(
 
 type ProblemBody = Static<typeof ProblemSchema>;
 
-/** The body of an answer. One fault per pointer: the first one found speaks for its field. */
-export const problemBody = (problem: Problem, requestId: string): ProblemBody => {
+/** As a URN, the instance of a problem that answers a request. */
+export const requestInstance = (requestId: string) => `urn:uuid:${requestId}`;
+
+/** The body of a problem. One fault per pointer: the first one found speaks for its field. */
+export const problemBody = (problem: Problem, instance: string): ProblemBody => {
   const heard = new Set<string>();
   const errors = problem.errors?.filter(({ pointer }) => !heard.has(pointer) && heard.add(pointer));
   return {
@@ -104,7 +133,7 @@ export const problemBody = (problem: Problem, requestId: string): ProblemBody =>
     status: statusOf[problem.code],
     code: problem.code,
     detail: problem.detail,
-    instance: `urn:uuid:${requestId}`,
+    instance,
     ...(errors && { errors }),
   };
 };
@@ -156,7 +185,7 @@ const send = (problem: Problem, request: FastifyRequest, reply: FastifyReply) =>
     .header('x-request-id', request.id)
     .type(problemMediaType)
     .serializer(JSON.stringify)
-    .send(problemBody(problem, request.id));
+    .send(problemBody(problem, requestInstance(request.id)));
 };
 
 const acceptedBy = (method: string) =>
@@ -233,7 +262,7 @@ export const answerBrokenHttp = (error: NodeJS.ErrnoException, socket: Socket): 
   }
   const problem = new Problem(error.code === 'HPE_HEADER_OVERFLOW' ? 'headers_too_large' : 'malformed');
   const id = randomUUID();
-  const body = JSON.stringify(problemBody(problem, id));
+  const body = JSON.stringify(problemBody(problem, requestInstance(id)));
   const status = statusOf[problem.code];
   socket.end(
     [

@@ -6,9 +6,84 @@ import type { ImageWarningCode } from './image-warnings.ts';
 import type { OperationReason } from './operation-reasons.ts';
 import type { ProblemCode } from './problems.ts';
 
+const operation_reason = {
+  image_pull_failed: [
+    'Imaget ble ikke hentet',
+    'Imaget kan ikke hentes. Sjekk at det finnes, og at clusteret har tilgang til å lese det, eller velg et annet image.',
+  ],
+  container_not_created: ['Containeren ble ikke opprettet', 'Containeren til notebooken kan ikke opprettes.'],
+  crashed: [
+    'Notebooken krasjet',
+    'Notebooken avslutter så snart den starter. Hvis imaget er deres eget, må dere sjekke at det starter jupyterhub-singleuser.',
+  ],
+  out_of_memory: [
+    'Tomt for minne',
+    'Notebooken brukte mer minne enn grensen og ble stoppet. Gi den mer minne.',
+  ],
+  unschedulable: [
+    'Ikke plass i clusteret',
+    'Ingen node har plass til serveren nå. Den starter når det blir plass. En mindre server kan starte tidligere.',
+  ],
+  evicted: ['Kastet ut', 'Noden kastet ut notebooken. Start den igjen.'],
+  home_not_attached: ['Hjemmeområdet er ikke koblet til', 'Hjemmeområdet kan ikke kobles til ennå.'],
+  profiles_not_synced: [
+    'Konfigurasjonen er ikke klar',
+    'Huben har ikke fått den nyeste konfigurasjonen ennå. Prøv igjen om et minutt.',
+  ],
+  no_environment: [
+    'Ikke noe miljø',
+    'Det er ingenting å starte: Teamet har ikke et eget image, og ingen miljøer er tilgjengelige.',
+  ],
+  no_such_profile: ['Profilen tilbys ikke', 'Den valgte profilen tilbys ikke lenger. Velg en annen.'],
+  invalid_revision: ['Ugyldig revisjon', 'Starten oppga en ugyldig revisjon. Kontakt plattformteamet.'],
+  quota_exceeded: [
+    'Kvoten er brukt opp',
+    'Teamet har nådd kvoten sin i clusteret. Stopp en annen server, eller bestill en mindre.',
+  ],
+  start_timed_out: [
+    'Starten tok for lang tid',
+    'Notebooken ble ikke klar i tide. Prøv igjen. Start huben på nytt hvis det fortsatt ikke går.',
+  ],
+  start_failed: ['Starten mislyktes', 'Huben kunne ikke starte notebooken.'],
+  start_refused: ['Starten ble avvist', 'Huben avviste starten.'],
+  too_many_servers: [
+    'For mange servere',
+    'Huben har nådd grensen for antall notebooks. Stopp en av dem, eller be plattformteamet om en høyere grense.',
+  ],
+  stop_refused: ['Stoppen ble avvist', 'Huben avviste stoppen. Prøv igjen med tvang, så slettes poden.'],
+  stop_timed_out: [
+    'Stoppen tok for lang tid',
+    'Notebooken stoppet ikke i tide. Prøv igjen med tvang, eller kontakt plattformteamet.',
+  ],
+  access_not_confirmed: [
+    'Nettverkstilgangen er ikke bekreftet',
+    'Notebooken kjører, men nettverkstilgangen er ikke bekreftet ennå. Den åpnes når clusteret godtar reglene.',
+  ],
+  restart_refused: ['Omstarten ble avvist', 'Kubernetes avviste omstarten av huben.'],
+  hub_restart_timed_out: [
+    'Omstarten tok for lang tid',
+    'Huben kom ikke tilbake i tide. Notebooks fortsetter å kjøre. Kontakt plattformteamet.',
+  ],
+  hub_unavailable: ['Huben svarer ikke', 'Huben svarer ikke. Prøv igjen om litt, eller start huben på nytt.'],
+  no_hub: ['Ingen hub', 'Huben er ikke installert. Prøv notebooken på nytt med tvang.'],
+  not_a_member: ['Ikke medlem', 'Brukeren er ikke lenger medlem av teamet.'],
+  deleting: ['Slettes', 'Notebooken er i ferd med å bli slettet.'],
+  superseded: ['Erstattet', 'En senere forespørsel har erstattet denne operasjonen.'],
+  cancelled: ['Avbrutt', 'Serveren ble stoppet mens den startet.'],
+  rollout_failed: [
+    'Utrullingen mislyktes',
+    'Flux kunne ikke installere huben. Se tilstanden til notebooken, og prøv igjen.',
+  ],
+  rollout_timed_out: [
+    'Utrullingen tok for lang tid',
+    'Flux ble ikke ferdig i tide. Utrullingen fortsetter. Se tilstanden til notebooken.',
+  ],
+} satisfies Record<OperationReason, CodeText>;
+
 /** The Norwegian (Bokmål) text of every code; the compiler asks for the text of a new one. */
 export const norwegian = {
   problem: {
+    ...operation_reason,
     validation_failed: [
       'Ugyldig forespørsel',
       'Forespørselen følger ikke skjemaet eller grensene. Feltet errors viser alle feilene.',
@@ -257,77 +332,7 @@ export const norwegian = {
     ],
   } satisfies Record<ConditionReason, CodeText>,
 
-  operation_reason: {
-    image_pull_failed: [
-      'Imaget ble ikke hentet',
-      'Imaget kan ikke hentes. Sjekk at det finnes, og at clusteret har tilgang til å lese det, eller velg et annet image.',
-    ],
-    container_not_created: [
-      'Containeren ble ikke opprettet',
-      'Containeren til notebooken kan ikke opprettes.',
-    ],
-    crashed: [
-      'Notebooken krasjet',
-      'Notebooken avslutter så snart den starter. Hvis imaget er deres eget, må dere sjekke at det starter jupyterhub-singleuser.',
-    ],
-    out_of_memory: [
-      'Tomt for minne',
-      'Notebooken brukte mer minne enn grensen og ble stoppet. Gi den mer minne.',
-    ],
-    unschedulable: [
-      'Ikke plass i clusteret',
-      'Ingen node har plass til serveren nå. Den starter når det blir plass. En mindre server kan starte tidligere.',
-    ],
-    evicted: ['Kastet ut', 'Noden kastet ut notebooken. Start den igjen.'],
-    home_not_attached: ['Hjemmeområdet er ikke koblet til', 'Hjemmeområdet kan ikke kobles til ennå.'],
-    profiles_not_synced: [
-      'Konfigurasjonen er ikke klar',
-      'Huben har ikke fått den nyeste konfigurasjonen ennå. Prøv igjen om et minutt.',
-    ],
-    no_environment: [
-      'Ikke noe miljø',
-      'Det er ingenting å starte: Teamet har ikke et eget image, og ingen miljøer er tilgjengelige.',
-    ],
-    no_such_profile: ['Profilen tilbys ikke', 'Den valgte profilen tilbys ikke lenger. Velg en annen.'],
-    invalid_revision: ['Ugyldig revisjon', 'Starten oppga en ugyldig revisjon. Kontakt plattformteamet.'],
-    quota_exceeded: [
-      'Kvoten er brukt opp',
-      'Teamet har nådd kvoten sin i clusteret. Stopp en annen server, eller bestill en mindre.',
-    ],
-    start_timed_out: [
-      'Starten tok for lang tid',
-      'Notebooken ble ikke klar i tide. Prøv igjen. Start huben på nytt hvis det fortsatt ikke går.',
-    ],
-    start_failed: ['Starten mislyktes', 'Huben kunne ikke starte notebooken.'],
-    start_refused: ['Starten ble avvist', 'Huben avviste starten.'],
-    too_many_servers: [
-      'For mange servere',
-      'Huben har nådd grensen for antall notebooks. Stopp en av dem, eller be plattformteamet om en høyere grense.',
-    ],
-    stop_refused: ['Stoppen ble avvist', 'Huben avviste stoppen. Prøv igjen med tvang, så slettes poden.'],
-    stop_timed_out: [
-      'Stoppen tok for lang tid',
-      'Notebooken stoppet ikke i tide. Prøv igjen med tvang, eller kontakt plattformteamet.',
-    ],
-    access_not_confirmed: [
-      'Nettverkstilgangen er ikke bekreftet',
-      'Notebooken kjører, men nettverkstilgangen er ikke bekreftet ennå. Den åpnes når clusteret godtar reglene.',
-    ],
-    restart_refused: ['Omstarten ble avvist', 'Kubernetes avviste omstarten av huben.'],
-    hub_restart_timed_out: [
-      'Omstarten tok for lang tid',
-      'Huben kom ikke tilbake i tide. Notebooks fortsetter å kjøre. Kontakt plattformteamet.',
-    ],
-    hub_unavailable: [
-      'Huben svarer ikke',
-      'Huben svarer ikke. Prøv igjen om litt, eller start huben på nytt.',
-    ],
-    no_hub: ['Ingen hub', 'Huben er ikke installert. Prøv notebooken på nytt med tvang.'],
-    not_a_member: ['Ikke medlem', 'Brukeren er ikke lenger medlem av teamet.'],
-    deleting: ['Slettes', 'Notebooken er i ferd med å bli slettet.'],
-    superseded: ['Erstattet', 'En tvungen operasjon på samme server har erstattet denne.'],
-    cancelled: ['Avbrutt', 'Serveren ble stoppet mens den startet.'],
-  } satisfies Record<OperationReason, CodeText>,
+  operation_reason,
 
   allowlist: {
     empty_entry: ['Tom oppføring', 'Skriv et vertsnavn, eller fjern oppføringen.'],

@@ -65,7 +65,15 @@ export const operationReasons = {
   no_hub: ['No hub', 'The hub is not installed. Retry the notebook by force.'],
   not_a_member: ['Not a member', 'The user is no longer a member of the team.'],
   deleting: ['Being deleted', 'The notebook is being deleted.'],
-  superseded: ['Superseded', 'A forced operation on the same server has replaced this one.'],
+  rollout_failed: [
+    'Roll-out failed',
+    'Flux could not install the hub. Read the notebook’s conditions, then retry.',
+  ],
+  rollout_timed_out: [
+    'Roll-out timed out',
+    'Flux did not finish the roll-out in time. It continues; read the notebook’s conditions.',
+  ],
+  superseded: ['Superseded', 'A later request has replaced this operation.'],
   cancelled: ['Cancelled', 'The server was stopped while it was starting.'],
 } as const satisfies Record<string, CodeText>;
 

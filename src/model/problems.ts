@@ -2,12 +2,10 @@ import { keysOf } from '../lib/keys.ts';
 import { known } from '../lib/schema.ts';
 import type { CodeText } from './code-text.ts';
 import type { FaultCode } from './faults.ts';
+import { operationReasons } from './operation-reasons.ts';
 
-/**
- * The catalogue of errors. A code is API: once released it keeps its meaning. What a code means in HTTP is
- * decided only in http/problem.ts.
- */
-export const catalogue = {
+/** The errors of requests. */
+const requestProblems = {
   validation_failed: [
     'Validation failed',
     'The request violates its schema or its bounds; errors lists every fault.',
@@ -83,11 +81,17 @@ export const catalogue = {
   internal: ['Internal error', 'An unexpected error occurred; report the request id.'],
 } as const satisfies Record<string, CodeText>;
 
+/**
+ * The catalogue of errors: those of requests, and those that end an operation. A code is API: once released it keeps its
+ * meaning. What a code means in HTTP is decided only in http/problem.ts.
+ */
+export const catalogue = { ...operationReasons, ...requestProblems };
+
 export type ProblemCode = keyof typeof catalogue;
 
 export const ProblemCode = known(keysOf(catalogue), {
   $id: 'ProblemCode',
-  description: 'What went wrong with a request. listCodes explains each code.',
+  description: 'What went wrong with a request, or with an operation. listCodes explains each code.',
   examples: ['validation_failed'],
 });
 

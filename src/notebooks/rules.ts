@@ -163,16 +163,18 @@ export const recordAbsence = (team: TeamRecord, absence: Absence, now: string): 
 /** Marks the notebook for deletion; a repeated request can only add to it. Undefined when nothing changes. */
 export const deleteNotebook = (
   team: TeamRecord,
-  requested: { deleteHomes: boolean },
+  requested: Omit<NotebookDeletion, 'requestedAt'>,
   actor: Actor,
 ): Decision | undefined => {
   const { notebook } = team;
   if (notebook === null || team.deletion !== null) return undefined;
   const before = notebook.deletion;
+  const operation = before?.operation ?? requested.operation;
   const deletion: NotebookDeletion = {
     // A request covers the homes that exist at its time; a repeated request with deleteHomes covers newer ones too.
     requestedAt: before === null || requested.deleteHomes ? actor.now : before.requestedAt,
     deleteHomes: requested.deleteHomes || (before?.deleteHomes ?? false),
+    ...(operation === undefined ? {} : { operation }),
   };
   if (isDeepStrictEqual(before, deletion)) return undefined;
   const revision = team.notebookRevision + 1;
@@ -194,15 +196,24 @@ export const deleteNotebook = (
   };
 };
 
-/** Retries a failed roll-out. Throws Problem `deleting` or, without a notebook, `not_found`. */
-export const retryNotebook = (team: TeamRecord, force: boolean, actor: Actor): Decision => {
+/**
+ * Retries a failed roll-out. `operation`: the id of the operation that follows it. Throws Problem `deleting` or,
+ * without a notebook, `notebook_not_ordered`.
+ */
+export const retryNotebook = (
+  team: TeamRecord,
+  force: boolean,
+  actor: Actor,
+  operation?: string,
+): Decision => {
   assertNotebookStays(team);
   if (team.notebook === null) throw new Problem('notebook_not_ordered');
+  const retry = { at: actor.now, force, ...(operation === undefined ? {} : { operation }) };
   return {
     next: {
       ...team,
       ...bumpGeneration(team, actor),
-      notebook: { ...team.notebook, retry: { at: actor.now, force } },
+      notebook: { ...team.notebook, retry },
       status: { ...team.status, phase: 'Applying' },
       statusVersion: team.statusVersion + 1,
     },
@@ -210,7 +221,7 @@ export const retryNotebook = (team: TeamRecord, force: boolean, actor: Actor): D
       ...authored(actor),
       action: 'notebook_retried',
       revision: null,
-      changes: [{ pointer: '/retry', from: team.notebook.retry, to: { at: actor.now, force } }],
+      changes: [{ pointer: '/retry', from: team.notebook.retry, to: retry }],
     },
   };
 };

@@ -28,8 +28,11 @@ export class Blocked extends Error {
   override readonly name = 'Blocked';
   readonly outcome: 'waiting' | 'blocked';
   readonly reason: BlockedReason;
-  constructor(outcome: 'waiting' | 'blocked', reason: BlockedReason, message: string) {
+  /** How much of a deletion is done, in percent; undefined for anything else. */
+  readonly progress: number | undefined;
+  constructor(outcome: 'waiting' | 'blocked', reason: BlockedReason, message: string, progress?: number) {
     super(message);
+    this.progress = progress;
     this.outcome = outcome;
     this.reason = reason;
   }

@@ -17,10 +17,18 @@ export type UnknownReason = Extract<
 export interface ReconcileFacts {
   readonly applied:
     | { readonly outcome: 'complete' }
-    | { readonly outcome: 'waiting' | 'blocked'; readonly reason: BlockedReason; readonly message: string }
+    | {
+        readonly outcome: 'waiting' | 'blocked';
+        readonly reason: BlockedReason;
+        readonly message: string;
+        /** How much of a deletion is done, in percent. */
+        readonly progress?: number;
+      }
     | { readonly outcome: 'unknown'; readonly reason: UnknownReason; readonly message: string };
   /** The hub’s HelmRelease; undefined when there is none or it could not be read. */
   readonly release: ReleaseState | undefined;
+  /** The value of the HelmRelease’s requestedAt annotation that Flux has handled last; absent when it is not known. */
+  readonly handledRequest?: string | undefined;
   /** Undefined where this reconcile did not ask: what was found before stands. */
   readonly members?: MembersFact | undefined;
   readonly egress?: EgressFact | undefined;
@@ -216,9 +224,13 @@ export const statusAfter = (team: TeamRecord, facts: ReconcileFacts, now: string
 /** What the next reconcile needs to know of this one. */
 const remembered = (
   { status, generation, notebook }: TeamRecord,
-  { members, secret, policies }: ReconcileFacts,
+  { applied: fact, handledRequest, members, secret, policies }: ReconcileFacts,
   now: string,
-): Pick<TeamStatus, 'hubUsers' | 'provisioned' | 'policies'> => {
+): Partial<TeamStatus> => {
+  const deletionProgress = 'progress' in fact ? fact.progress : undefined;
+  const retriedAt = notebook?.retry?.at;
+  const isHandled = retriedAt !== undefined && handledRequest === retriedAt;
+  const handledRetry = isHandled ? retriedAt : status.handledRetry;
   const seen = members === undefined || members.outcome === 'no_hub' ? undefined : members.hubUsers;
   const hubUsers = notebook === null ? undefined : (seen ?? status.hubUsers);
   const provisioned =
@@ -228,6 +240,8 @@ const remembered = (
         ? { generation, at: now }
         : undefined;
   return {
+    ...(deletionProgress === undefined ? {} : { deletionProgress }),
+    ...(handledRetry === undefined ? {} : { handledRetry }),
     ...(hubUsers === undefined ? {} : { hubUsers }),
     ...(provisioned === undefined ? {} : { provisioned }),
     ...(policies === undefined ? {} : { policies }),

@@ -23,8 +23,8 @@ export const appliedFact = (
 ): Exclude<ReconcileFacts['applied'], { outcome: 'complete' }> => {
   if (error instanceof StaleRead) throw error;
   if (error instanceof Blocked) {
-    const { outcome, reason, message } = error;
-    return { outcome, reason, message };
+    const { outcome, reason, message, progress } = error;
+    return { outcome, reason, message, ...(progress === undefined ? {} : { progress }) };
   }
   if (error instanceof Unavailable) {
     return {

@@ -10,6 +10,9 @@ const actions = {
   stop: 'server_stopped',
   restart: 'server_restarted',
   restart_hub: 'hub_restarted',
+  retry_notebook: 'notebook_retried',
+  delete_notebook: 'notebook_deleted',
+  delete_team: 'team_deleted',
 } as const satisfies Record<OperationKind, string>;
 
 /** An operation ends what is remembered of the run, but not when a stop was last requested. */

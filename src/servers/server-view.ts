@@ -40,6 +40,10 @@ const stopFor = (team: TeamRecord, user: string, server: HubServer, observedAt: 
   return stopOf(facts, team.notebook.spec.culling);
 };
 
+/** Where a member’s server is used. */
+export const serverUrl = (hubUrlTemplate: string, team: TeamRecord, user: string): string =>
+  `${hubUrl(hubUrlTemplate, team)}/user/${serverSegment(user)}/`;
+
 /** A member’s server as clients see it. */
 export const serverView = (
   team: TeamRecord,
@@ -71,7 +75,7 @@ export const serverView = (
     pendingRestart: !view.pods.answered
       ? null
       : pod !== undefined && !pod.isTerminating && isRestartPending(pod, context.offered),
-    url: `${hubUrl(context.hubUrlTemplate, team)}/user/${serverSegment(user)}/`,
+    url: serverUrl(context.hubUrlTemplate, team, user),
     ...(failure === undefined ? {} : { reason: failure.reason, message: failure.message }),
     operation: context.operation?.id ?? null,
   };

@@ -172,11 +172,13 @@ export const deleteTeam = (
   act: Actor,
 ): Decision | undefined => {
   const before = team.deletion;
+  const operation = before?.operation ?? asked.operation;
   const deletion: Deletion = {
     // Homes created after the request are not part of it, unless the request is repeated.
     requestedAt: before === null || asked.deleteHomes ? act.now : before.requestedAt,
     deleteHomes: asked.deleteHomes || (before?.deleteHomes ?? false),
     deleteSecret: asked.deleteSecret || (before?.deleteSecret ?? false),
+    ...(operation === undefined ? {} : { operation }),
   };
   if (isDeepStrictEqual(before, deletion)) return undefined;
   return {

@@ -79,7 +79,9 @@ describe('the SQLite store', () => {
       assert.ok(
         plan.every(
           (step) =>
-            !/SCAN (teams|members|listings|history|ids|operations|hosts|catalogue)|TEMP B-TREE/.test(step),
+            !/SCAN (teams|members|listings|history|ids|operations|departures|hosts|catalogue)|TEMP B-TREE/.test(
+              step,
+            ),
         ),
         `${name}: ${plan.join('; ')}`,
       );
@@ -91,7 +93,9 @@ describe('the SQLite store', () => {
     assert.match(planOf(statements.teamsOfMember), /SEARCH members USING PRIMARY KEY/);
     assert.match(planOf(statements.cullingDue), /SEARCH teams USING (COVERING )?INDEX teams_culling/);
     assert.match(planOf(statements.restricted), /SEARCH teams USING (COVERING )?INDEX teams_restricted/);
-    assert.match(planOf(statements.operationOn), /SEARCH operations USING INDEX operations_subject/);
+    assert.match(planOf(statements.operationOn), /SEARCH operations USING INDEX operations_exclusive/);
+    assert.match(planOf(statements.newestOpen), /SEARCH operations USING INDEX operations_open/);
+    assert.match(planOf(statements.newestEnded), /SEARCH operations USING INDEX operations_ended/);
     assert.match(planOf(statements.openOperations), /SEARCH operations USING INDEX operations_open/);
     assert.match(
       planOf(statements.operationsDue),

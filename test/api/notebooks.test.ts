@@ -6,6 +6,7 @@ import type { HistoryItem } from '../../src/model/history.ts';
 import type { NotebookSpec } from '../../src/model/notebook.ts';
 import type { Manifest } from '../../src/ports/cluster.ts';
 import { type Answer, admins, assertProblem, kari, openApi, versionIn } from '../support/api.ts';
+import { assertSucceeded } from '../support/operations.ts';
 
 const api = await openApi();
 after(() => api.close());
@@ -432,25 +433,31 @@ describe('getManifests', () => {
 });
 
 describe('deleteNotebook', () => {
-  it('answers 202 with the notebook being deleted; homes are kept unless requested', async () => {
+  it('answers 202 with the operation that deletes it; homes are kept unless requested', async () => {
     const path = await ordered();
     const answer = await asKari.delete(path, { 'if-match': await api.tagged(path, '"1.0"') });
-    assert.deepEqual([answer.statusCode, answer.json().status.phase], [202, 'Deleting']);
+    assert.equal(answer.statusCode, 202);
+    assert.partialDeepStrictEqual(answer.json(), {
+      kind: 'delete_notebook',
+      target: { type: 'notebook', user: null },
+      done: false,
+    });
     assert.deepEqual((await recordOf(path)).notebook?.deletion, {
       requestedAt: api.now(),
       deleteHomes: false,
+      operation: answer.json().id,
     });
     assert.equal((await asKari.get(path)).json().status.phase, 'Deleting');
   });
 
   it('may be repeated, and a repeat can only add to the request', async () => {
     const path = await ordered();
-    await asKari.delete(path);
+    const { id } = (await asKari.delete(path)).json();
     const before = await api.everything();
-    assert.equal((await asKari.delete(path)).statusCode, 202);
+    assert.equal((await asKari.delete(path)).json().id, id);
     assert.deepEqual(await api.everything(), before);
-    assert.equal((await asKari.delete(`${path}?deleteHomes=true`)).statusCode, 202);
-    assert.equal((await asKari.delete(path)).statusCode, 202);
+    assert.equal((await asKari.delete(`${path}?deleteHomes=true`)).json().id, id);
+    assert.equal((await asKari.delete(path)).json().id, id);
     assert.equal((await recordOf(path)).notebook?.deletion?.deleteHomes, true);
   });
 
@@ -458,7 +465,10 @@ describe('deleteNotebook', () => {
     const path = await ordered();
     api.outside.reconcile = ({ slug }) =>
       api.store.change(slug, (current) => ({ next: { ...current, notebook: null } }));
-    assert.equal((await asKari.delete(path)).statusCode, 202);
+    const answer = await asKari.delete(path);
+    assert.equal(answer.statusCode, 202);
+    assertSucceeded(answer.json());
+    assert.deepEqual((await asKari.get(String(answer.headers.location))).json(), answer.json());
     assertProblem(await asKari.delete(path), 'notebook_not_ordered');
     assert.equal((await asKari.get(teamOf(path))).statusCode, 200);
   });
@@ -483,9 +493,11 @@ describe('retry', () => {
       api.advance(1000);
       const { generation } = await recordOf(path);
       const answer = await asKari.post(`${path}/retry`, body);
-      assert.deepEqual([answer.statusCode, answer.json().status.phase], [202, 'Applying']);
+      assert.equal(answer.statusCode, 202);
+      assert.partialDeepStrictEqual(answer.json(), { kind: 'retry_notebook', done: false });
       const record = await recordOf(path);
-      assert.deepEqual(record.notebook?.retry, { at: api.now(), force });
+      assert.equal(record.status.phase, 'Applying');
+      assert.deepEqual(record.notebook?.retry, { at: api.now(), force, operation: answer.json().id });
       assert.deepEqual([record.generation, record.notebookRevision], [generation + 1, 1]);
       assert.equal((await historyOf(path))[0]?.action, 'notebook_retried');
     }

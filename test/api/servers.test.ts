@@ -4,6 +4,7 @@ import type { Operation } from '../../src/model/operation.ts';
 import type { Server } from '../../src/model/server.ts';
 import { assertProblem, creators, kari, openApi } from '../support/api.ts';
 import { scriptedHub } from '../support/hubs.ts';
+import { assertSucceeded } from '../support/operations.ts';
 
 const api = await openApi();
 after(() => api.close());
@@ -49,7 +50,7 @@ const followed = async (scene: Team, location: unknown): Promise<Operation> => {
   for (let second = 0; second < 60; second += 1) {
     scene.pass(1);
     const operation: Operation = (await asKari.get(String(location))).json();
-    if (operation.phase === 'ready' || operation.phase === 'failed') return operation;
+    if (operation.done) return operation;
   }
   assert.fail('it never ends');
 };
@@ -113,24 +114,30 @@ describe('listServers', () => {
 });
 
 describe('startServer', () => {
-  it('answers 202 with the operation, a repeat with the same one, and afterwards the server', async () => {
+  it('answers 202 with the operation, a repeat with the same one, and afterwards with one that is done', async () => {
     const scene = await aTeam();
     const answer = await asKari.post(`${scene.server()}/start`);
     assert.equal(answer.statusCode, 202, answer.body);
     const operation: Operation = answer.json();
-    assert.partialDeepStrictEqual(operation, { kind: 'start', phase: 'starting', user: kari });
+    assert.partialDeepStrictEqual(operation, {
+      kind: 'start',
+      done: false,
+      target: { type: 'server', user: kari, team: scene.team.replace('/v1/teams/', '') },
+    });
     assert.equal(answer.headers.location, `${scene.team}/operations/${operation.id}`);
     const again = await asKari.post(`${scene.server()}/start`, {});
     assert.equal(again.statusCode, 202);
     assert.equal(again.json().id, operation.id);
     assert.equal((await list(scene))[0]?.operation, operation.id);
     assert.partialDeepStrictEqual(await followed(scene, answer.headers.location), {
-      phase: 'ready',
+      done: true,
       progress: 100,
+      result: { url: (await list(scene))[0]?.url },
     });
     const running = await asKari.post(`${scene.server()}/start`);
-    assert.equal(running.statusCode, 200);
-    assert.equal(running.json().state, 'running');
+    assert.equal(running.statusCode, 202);
+    assert.partialDeepStrictEqual(running.json(), { done: true, message: 'The notebook is running.' });
+    assert.deepEqual((await asKari.get(String(running.headers.location))).json(), running.json());
     assert.equal(scene.hub.told('start'), 1);
   });
 
@@ -171,12 +178,13 @@ describe('stopServer and restartServer', () => {
     const restart = await asKari.post(`${scene.server()}/restart`);
     assert.equal(restart.statusCode, 202);
     assertProblem(await asKari.post(`${scene.server()}/stop`), 'server_busy');
-    assert.equal((await followed(scene, restart.headers.location)).phase, 'ready');
+    assertSucceeded(await followed(scene, restart.headers.location));
     const stop = await asKari.post(`${scene.server()}/stop`, { force: false });
-    assert.equal((await followed(scene, stop.headers.location)).phase, 'ready');
+    assertSucceeded(await followed(scene, stop.headers.location));
     const stopped = await asKari.post(`${scene.server()}/stop`);
-    assert.equal(stopped.statusCode, 200);
-    assert.equal(stopped.json().state, 'stopped');
+    assert.equal(stopped.statusCode, 202);
+    assertSucceeded(stopped.json());
+    assert.equal((await list(scene))[0]?.state, 'stopped');
     const { items } = (await asKari.get(`${scene.team}/history`)).json();
     assert.deepEqual(
       items.slice(0, 2).map(({ action, by }: { action: string; by: string }) => [action, by]),
@@ -223,8 +231,8 @@ describe('restartHub', () => {
     const scene = await aTeam();
     const answer = await asKari.post(`${scene.team}/hub/restart`);
     assert.equal(answer.statusCode, 202, answer.body);
-    assert.equal('user' in answer.json(), false);
-    assert.equal((await followed(scene, answer.headers.location)).phase, 'ready');
+    assert.partialDeepStrictEqual(answer.json(), { target: { type: 'hub', user: null }, done: false });
+    assertSucceeded(await followed(scene, answer.headers.location));
   });
 
   it('is refused before there is a hub', async () => {
@@ -272,12 +280,12 @@ describe('an operation', () => {
       }
     }
     assert.deepEqual(
-      events.map(({ phase, progress, message }) => [phase, progress, message]),
+      events.map(({ done, progress, message }) => [done, progress, message]),
       [
-        ['starting', 40, 'The notebook is starting.'],
-        ['starting', 50, 'Pulling image "ghcr.io/navikt/x:1"'],
-        ['starting', 70, 'Started container notebook'],
-        ['ready', 100, 'The notebook is running.'],
+        [false, 40, 'The notebook is starting.'],
+        [false, 50, 'Pulling image "ghcr.io/navikt/x:1"'],
+        [false, 70, 'Started container notebook'],
+        [true, 100, 'The notebook is running.'],
       ],
     );
     const [first, second, third] = events.map(({ updatedAt }) => updatedAt);
@@ -292,12 +300,12 @@ describe('the examples in the contract', () => {
       paths[`/v1/teams/{team}/${path}`][method].responses[status].content['application/json'].example;
     for (const kind of ['start', 'stop', 'restart']) {
       const example = exampleOf(`servers/{user}/${kind}`, 'post', 202);
-      assert.partialDeepStrictEqual(example, { kind, user: kari });
-      assert.equal('reason' in example, false);
+      assert.partialDeepStrictEqual(example, { kind, target: { type: 'server', user: kari } });
+      assert.equal('error' in example, false);
     }
     const ofHub = exampleOf('hub/restart', 'post', 202);
-    assert.partialDeepStrictEqual(ofHub, { kind: 'restart_hub' });
-    assert.equal('user' in ofHub || 'reason' in ofHub, false);
+    assert.partialDeepStrictEqual(ofHub, { kind: 'restart_hub', target: { type: 'hub', user: null } });
+    assert.equal('error' in ofHub, false);
     const [server] = exampleOf('servers', 'get', 200).items;
     assert.partialDeepStrictEqual(server, { state: 'running', operation: null });
     assert.equal('reason' in server || 'message' in server, false);

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, afterEach, describe, it } from 'node:test';
 import { Unavailable } from '../../src/ports/unavailable.ts';
 import { admins, assertProblem, creators, kari, openApi, versionIn } from '../support/api.ts';
+import { assertSucceeded } from '../support/operations.ts';
 import { aMoment } from '../support/records.ts';
 
 const api = await openApi();
@@ -261,14 +262,21 @@ describe('updateTeam', () => {
 });
 
 describe('deleteTeam', () => {
-  it('answers 202 with the team being deleted', async () => {
+  it('answers 202 with the operation that deletes it', async () => {
     const path = await api.newTeam();
     const answer = await asKari.delete(path, { 'if-match': await api.tagged(path, '"1.0"') });
-    assert.deepEqual([answer.statusCode, answer.json().phase], [202, 'Deleting']);
+    assert.equal(answer.statusCode, 202);
+    assert.partialDeepStrictEqual(answer.json(), {
+      kind: 'delete_team',
+      target: { type: 'team', user: null },
+      done: false,
+    });
+    assert.equal((await asKari.get(path)).json().phase, 'Deleting');
     assert.deepEqual((await api.record(path)).deletion, {
       requestedAt: api.now(),
       deleteHomes: false,
       deleteSecret: false,
+      operation: answer.json().id,
     });
   });
 
@@ -294,8 +302,8 @@ describe('deleteTeam', () => {
 
   it('may be repeated, and a repeat can only add to the request', async () => {
     const path = await api.newTeam();
-    await asKari.delete(`${path}?deleteHomes=true`);
-    assert.equal((await asKari.delete(path)).statusCode, 202);
+    const { id } = (await asKari.delete(`${path}?deleteHomes=true`)).json();
+    assert.equal((await asKari.delete(path)).json().id, id);
     assert.equal((await api.record(path)).deletion?.deleteHomes, true);
     await asKari.delete(`${path}?deleteSecret=true`);
     const { deletion } = await api.record(path);
@@ -317,7 +325,8 @@ describe('deleteTeam', () => {
       return undefined;
     };
     const answer = await asKari.delete(path);
-    assert.deepEqual([answer.statusCode, answer.json().phase], [202, 'Deleting']);
+    assert.equal(answer.statusCode, 202);
+    assertSucceeded(answer.json());
     assertProblem(await asKari.delete(path), 'not_found');
   });
 });

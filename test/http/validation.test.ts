@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
+import { connect } from 'node:net';
+import { text } from 'node:stream/consumers';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import Type from 'typebox';
 import { faultOf } from '../../src/http/faults.ts';
+import type { App } from '../../src/http/server.ts';
 import { compileSchemas } from '../../src/http/validation.ts';
 import { closed, nullable, oneOf, ref } from '../../src/lib/schema.ts';
 import { NotebookOrder, NotebookPatch, notebookParts } from '../../src/model/notebook.ts';
@@ -45,6 +48,76 @@ const echo = async () => {
 
 const faultsOf = (answer: { json(): { errors?: { pointer: string; code: string; message: string }[] } }) =>
   (answer.json().errors ?? []).map(({ pointer, code }) => `${pointer} ${code}`);
+
+/** What the server answers to these bytes: the status and the body. */
+const raw = async (app: App, head: readonly string[], body: string) => {
+  const { port } = new URL(await app.listen({ host: '127.0.0.1', port: 0 }));
+  const socket = connect(Number(port), '127.0.0.1');
+  socket.write(
+    ['POST /teams/team-a/retry HTTP/1.1', 'host: x', 'connection: close', ...head, '', body].join('\r\n'),
+  );
+  const answer = await text(socket);
+  await app.close();
+  return `${answer.split(' ')[1]} ${answer.slice(answer.indexOf('\r\n\r\n') + 4)}`;
+};
+
+describe('a body that may be left out', () => {
+  const types = [
+    'application/json',
+    'text/plain',
+    'application/x-www-form-urlencoded',
+    'nonsense',
+    undefined,
+  ];
+  const typed = (type: string | undefined) => (type === undefined ? [] : [`content-type: ${type}`]);
+
+  for (const type of types) {
+    it(`may be empty, of the content type ${type}, with a length or in chunks`, async () => {
+      for (const head of [[], ['content-length: 0']]) {
+        assert.equal(await raw(await echo(), [...typed(type), ...head], ''), '200 {"body":{}}');
+      }
+      const chunked = [...typed(type), 'transfer-encoding: chunked'];
+      assert.equal(await raw(await echo(), chunked, '0\r\n\r\n'), '200 {"body":{}}');
+    });
+  }
+
+  it('may be null or {}', async () => {
+    const app = await echo();
+    const headers = { 'content-type': 'application/json' };
+    for (const payload of ['null', '{}', ' null ']) {
+      const answer = await app.inject({ method: 'POST', url: '/teams/team-a/retry', headers, payload });
+      assert.deepEqual([answer.statusCode, answer.json()], [200, { body: {} }], payload);
+    }
+  });
+
+  it('is read to its end when it comes in chunks', async () => {
+    const chunked = ['content-type: application/json', 'transfer-encoding: chunked'];
+    const body = '8\r\n{"force"\r\n6\r\n:true}\r\n0\r\n\r\n';
+    assert.equal(await raw(await echo(), chunked, body), '200 {"body":{"force":true}}');
+  });
+
+  it('is refused when it is of another type, or no object', async () => {
+    const post = (type: string, payload: string) =>
+      echo().then((app) =>
+        app.inject({
+          method: 'POST',
+          url: '/teams/team-a/retry',
+          headers: { 'content-type': type },
+          payload,
+        }),
+      );
+    assert.equal((await post('text/plain', 'force')).statusCode, 415);
+    assert.equal((await post('application/json', '[]')).statusCode, 400);
+    assert.equal((await post('application/json', '0')).statusCode, 400);
+  });
+
+  it('may not be null where it is needed', async () => {
+    const app = await echo();
+    const headers = { 'content-type': 'application/json' };
+    const answer = await app.inject({ method: 'PATCH', url: '/teams/team-a', headers, payload: 'null' });
+    assert.equal(answer.statusCode, 400);
+  });
+});
 
 describe('a body', () => {
   it('is refused with all its faults at once, including those of the query, each once', async () => {

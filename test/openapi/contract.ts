@@ -52,6 +52,17 @@ const exact = (node: unknown, name = ''): unknown => {
   };
 };
 
+/** The events of a stream as a client gets them, each with its data parsed; comments are none. */
+const eventsIn = (text: string): readonly unknown[] =>
+  text
+    .split('\n\n')
+    .filter((frame) => frame !== '' && !frame.startsWith(':'))
+    .map((frame) => {
+      const fields = frame.split('\n').map((line) => /^(\w+): (.*)$/s.exec(line)?.slice(1) ?? [line, '']);
+      const { data = '', ...rest } = Object.fromEntries(fields);
+      return { ...rest, data: JSON.parse(data) };
+    });
+
 /**
  * Holds answers to the document: status, media type, promised headers, schema, and that a problem is one of those
  * that its operation lists. Answers sentences about what does not hold.
@@ -147,7 +158,8 @@ export const contractOf = (document: OpenapiDocument) => {
     const verb = method.toLowerCase();
     const at = ['', 'paths', path, verb, 'responses', String(status), 'content', type, 'schema'];
     const pointer = at.slice(1).map(pointerToken).join('');
-    fits(pointer, type.includes('json') ? parsed() : body);
+    if (type === 'text/event-stream') for (const event of eventsIn(body)) fits(pointer, event);
+    else fits(pointer, type.includes('json') ? parsed() : body);
     return faults;
   };
 };
