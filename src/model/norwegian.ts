@@ -68,15 +68,15 @@ const operation_reason = {
   no_hub: ['Ingen hub', 'Huben er ikke installert. Prøv notebooken på nytt med tvang.'],
   not_a_member: ['Ikke medlem', 'Brukeren er ikke lenger medlem av teamet.'],
   deleting: ['Slettes', 'Notebooken er i ferd med å bli slettet.'],
-  superseded: ['Erstattet', 'En tvungen operasjon på samme server har erstattet denne.'],
+  superseded: ['Erstattet', 'En senere forespørsel har erstattet denne operasjonen.'],
   cancelled: ['Avbrutt', 'Serveren ble stoppet mens den startet.'],
   rollout_failed: [
-    'Utrullingen feilet',
-    'Flux kunne ikke installere huben. Les tilstanden til notebooken, og prøv igjen.',
+    'Utrullingen mislyktes',
+    'Flux kunne ikke installere huben. Se tilstanden til notebooken, og prøv igjen.',
   ],
   rollout_timed_out: [
     'Utrullingen tok for lang tid',
-    'Flux ble ikke ferdig i tide. Utrullingen fortsetter; les tilstanden til notebooken.',
+    'Flux ble ikke ferdig i tide. Utrullingen fortsetter. Se tilstanden til notebooken.',
   ],
 } satisfies Record<OperationReason, CodeText>;
 
