@@ -118,6 +118,10 @@ export const statements = {
   teams: 'SELECT slug, record FROM teams WHERE slug > ? ORDER BY slug LIMIT ?',
   teamsOfMember: `SELECT teams.slug, record FROM members JOIN teams USING (slug)
     WHERE email = ? AND members.slug > ? ORDER BY members.slug LIMIT ?`,
+  memberships: `SELECT teams.slug, record -> '$.members' AS members FROM members JOIN teams USING (slug)
+    WHERE email = ? ORDER BY members.slug`,
+  // The range makes SQLite use the index of the primary key.
+  countTeams: "SELECT count(*) AS n FROM teams WHERE slug > ''",
   due: 'SELECT slug FROM teams WHERE due_at <= ? ORDER BY due_at, slug LIMIT ?',
   // Two ranges, because SQLite uses a scan for <>.
   outdated: `SELECT slug, platform_hash FROM teams WHERE platform_hash < ?1

@@ -1,16 +1,33 @@
 import type { Catalogue } from '../model/catalogue.ts';
 import type { Change } from '../model/change.ts';
 import type { HistoryEvent } from '../model/history.ts';
+import type { Membership } from '../model/me.ts';
 import type { NotebookOrder } from '../model/notebook.ts';
 import { complete } from '../model/notebook-fields.ts';
 import type { NotebookRecord, TeamRecord } from '../model/record.ts';
+import type { Member } from '../model/team.ts';
 
 /** A notebook as any version may have stored it: fields that were added since may be absent from its configuration. */
 export type StoredNotebookRecord = Omit<NotebookRecord, 'spec'> & { readonly spec: NotebookOrder };
 
+/** A member as any version may have stored it. */
+export type StoredMember = Omit<Member, 'role'> & Partial<Pick<Member, 'role'>>;
+
 /** A team’s record as any version of this product may have stored it: what was added since the first may be absent. */
-export type StoredTeamRecord = Omit<TeamRecord, 'notebook' | 'culling' | 'egressHosts'> &
-  Partial<Pick<TeamRecord, 'culling' | 'egressHosts'>> & { readonly notebook: StoredNotebookRecord | null };
+export type StoredTeamRecord = Omit<TeamRecord, 'members' | 'notebook' | 'culling' | 'egressHosts'> &
+  Partial<Pick<TeamRecord, 'culling' | 'egressHosts'>> & {
+    readonly members: readonly StoredMember[];
+    readonly notebook: StoredNotebookRecord | null;
+  };
+
+/** Before there were roles, every member could do everything; none of them loses it. */
+export const upgradedMember = (stored: StoredMember): Member => ({ ...stored, role: stored.role ?? 'owner' });
+
+/** What a person is in a team with these stored members; empty if no member. */
+export const membershipIn = (slug: string, members: readonly StoredMember[], email: string): Membership[] =>
+  members
+    .filter((member) => member.email === email)
+    .map((member) => ({ slug, role: upgradedMember(member).role }));
 
 /**
  * The record in this version’s form. A store completes each record on reading, and the next write of the team stores
@@ -19,6 +36,7 @@ export type StoredTeamRecord = Omit<TeamRecord, 'notebook' | 'culling' | 'egress
  */
 export const upgraded = (stored: StoredTeamRecord): TeamRecord => ({
   ...stored,
+  members: stored.members.map(upgradedMember),
   notebook: stored.notebook && { ...stored.notebook, spec: complete(stored.notebook.spec) },
   culling: stored.culling ?? { dueAt: stored.notebook && stored.reconcile.dueAt, servers: {} },
   egressHosts: stored.egressHosts ?? [],

@@ -392,7 +392,8 @@ describe('the indexes of Firestore', { skip }, () => {
     const { store, raw } = opened(t);
     const culling = { dueAt: aMoment, servers: {} };
     const status = { ...aRecord().status, phase: 'Degraded' as const };
-    await store.create(anOrderedRecord({ culling, status }), anEvent({ revision: 1, spec: aSpec() }));
+    const guard = { person: 'kari@nav.no', check: () => undefined };
+    await store.create(anOrderedRecord({ culling, status }), anEvent({ revision: 1, spec: aSpec() }), guard);
     await store.changeCatalogue(() => shippedCatalogue([], 0));
     await store.changeHost('nav.no', () => aHost);
     await store.openOperation('team-a', anOperation({ id: 'op-1' }));
@@ -400,6 +401,7 @@ describe('the indexes of Firestore', { skip }, () => {
     await store.changeOperation('team-a', 'op-2', finished);
     const stored = async (group: string, path: string) =>
       Object.keys((await raw.doc(path).get()).data() ?? {}).map((field) => `${group}.${field}`);
+    const [creator] = await raw.collection('creators').listDocuments();
     const [open] = await raw.collection('teams/team-a/open').listDocuments();
     const fields = await Promise.all([
       stored('teams', 'teams/team-a'),
@@ -409,6 +411,7 @@ describe('the indexes of Firestore', { skip }, () => {
       stored('open', open?.path ?? ''),
       stored('hosts', 'hosts/nav.no'),
       stored('ids', 'ids/team-a-3f9c'),
+      stored('creators', creator?.path ?? ''),
       stored('catalogue', 'catalogue/current'),
     ]);
 

@@ -5,11 +5,13 @@ import { knadaImages } from '../../src/environments/standard-images.ts';
 import type { Catalogue } from '../../src/model/catalogue.ts';
 import type { HistoryEvent, HistoryRecord } from '../../src/model/history.ts';
 import type { TeamRecord } from '../../src/model/record.ts';
+import type { Member } from '../../src/model/team.ts';
 import type { Decide, Page, Store } from '../../src/ports/store.ts';
 import { aNotebook, anEvent, anOrderedRecord, aRecord, aSpec } from '../support/records.ts';
 import { hostContract } from './store/hosts.ts';
 import { olderSpecContract } from './store/older-specs.ts';
 import { operationContract } from './store/operations.ts';
+import { peopleContract } from './store/people.ts';
 
 /**
  * Opens an empty store: once, or through several connections that must behave as one. The suite writes through
@@ -355,8 +357,8 @@ export const storeContract = (open: OpenStores): void => {
 
   it('lists the teams of one person, as the members are now', async (t) => {
     const { here, there } = await opened(t);
-    const kari = { email: 'kari@nav.no', username: 'kari' };
-    const ola = { email: 'ola@nav.no', username: 'ola' };
+    const kari: Member = { email: 'kari@nav.no', username: 'kari', role: 'owner' };
+    const ola: Member = { email: 'ola@nav.no', username: 'ola', role: 'member' };
     await filled(here, [
       aRecord({ slug: 'team-a', members: [kari] }),
       aRecord({ slug: 'team-b', members: [ola] }),
@@ -522,7 +524,9 @@ export const storeContract = (open: OpenStores): void => {
     const { here, there } = await opened(t);
     const hosts = Array.from({ length: 200 }, (_, i) => `${'å'.repeat(160)}${i}.example.no:1-65535`);
     const record = aRecord({
-      members: [{ email: 'æøå+tag@nav.no', username: 'ærlig “talt” 🦆 \u0000\u2028 \\ \' " %_' }],
+      members: [
+        { email: 'æøå+tag@nav.no', username: 'ærlig “talt” 🦆 \u0000\u2028 \\ \' " %_', role: 'owner' },
+      ],
       ghcrRepositories: ['navikt/a', 'navikt/b'],
       garTeam: '',
       revision: Number.MAX_SAFE_INTEGER,
@@ -594,6 +598,7 @@ export const storeContract = (open: OpenStores): void => {
   operationContract(opened);
   hostContract(opened);
   olderSpecContract(opened);
+  peopleContract(opened);
 
   it('stores the catalogue of environments, which is undefined at first', async (t) => {
     const { here, there } = await opened(t);

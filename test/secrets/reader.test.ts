@@ -103,7 +103,7 @@ describe('a member', () => {
         random: () => 0.5,
       });
       const email = 'kari@nav.no';
-      await provision({ id: ours, slug: 'team-a', members: [{ email, username: 'kari' }] }, signal());
+      await provision({ id: ours, slug: 'team-a', members: [{ email }] }, signal());
       const vaultOf = (who: string) => {
         const token = google.tokenFor(who);
         return openSecretManager({

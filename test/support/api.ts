@@ -16,6 +16,7 @@ import type { Outside } from '../../src/ports/outside.ts';
 import type { PythonReleases, Registries } from '../../src/ports/registries.ts';
 import type { SecretManager } from '../../src/ports/secret-manager.ts';
 import type { ServiceAccounts } from '../../src/ports/service-accounts.ts';
+import type { Store } from '../../src/ports/store.ts';
 import { Unavailable } from '../../src/ports/unavailable.ts';
 import { startIssuer } from '../http/issuer.ts';
 import { contractOf } from '../openapi/contract.ts';
@@ -47,6 +48,8 @@ type Everything = readonly { readonly team: TeamRecord; readonly history: readon
 /** The parts of the outside world that a test decides about; by default nothing happens and nothing is there. */
 export interface Decided
   extends Pick<RouteDeps, 'reconcile' | 'look' | 'hasHomes' | 'hasSecret' | 'pinImage' | 'registries'> {
+  /** What the product writes to and reads from; by default the store itself. */
+  readonly store: Store;
   readonly hubs: Hubs;
   readonly cluster: Cluster;
   readonly secretManager: SecretManager;
@@ -92,6 +95,8 @@ export const configFor = (issuer: { readonly url: string; readonly audience: str
       HUB_VALUES_FILE: 'hub-values.yaml',
       ALLOW_INSECURE_HUB_AUTH: '1',
       RATE_LIMIT_PER_MINUTE: '0',
+      // A suite makes many teams as one person.
+      MAX_TEAMS_PER_PERSON: '100000',
       ...more,
     },
     () => '{}',
@@ -150,6 +155,7 @@ export const openApi = async ({ environment = {} }: { readonly environment?: Hea
   let now = Date.parse(aMoment);
   const clock = { now: () => now };
   const untouched: Decided = {
+    store,
     reconcile: async (team) => team,
     look: async (team) => team,
     hasHomes: async () => false,
@@ -164,7 +170,7 @@ export const openApi = async ({ environment = {} }: { readonly environment?: Hea
   const outside = { ...untouched };
   const dns = new Map<string, readonly string[]>();
   const adapters: Outside = {
-    store,
+    store: new Proxy(store, { get: (_, name) => Reflect.get(outside.store, name) }),
     cluster: {
       read: (...asked) => outside.cluster.read(...asked),
       list: (...asked) => outside.cluster.list(...asked),

@@ -16,7 +16,7 @@ export const aRecord = (overrides: Partial<TeamRecord> = {}): TeamRecord => {
     id: `${slug}-3f9c`,
     createdAt: aMoment,
     updatedAt: aMoment,
-    members: [{ email: 'kari.nordmann@nav.no', username: 'kari.nordmann@nav.no' }],
+    members: [{ email: 'kari.nordmann@nav.no', username: 'kari.nordmann@nav.no', role: 'owner' }],
     ghcrRepositories: [],
     garTeam: null,
     revision: 1,
