@@ -41,6 +41,7 @@ const pod: PodView = {
   profile: null,
   profileRevision: null,
   size: { 'requests.cpu': 0, 'requests.memory': 0, 'limits.cpu': 0, 'limits.memory': 0 },
+  userInstallByDefault: false,
   startedAt: null,
 };
 const running = {

@@ -133,17 +133,6 @@ const readyTeam = async (): Promise<string> => {
   return record.slug;
 };
 
-/** The stream of the servers ends with the notebook, which is gone once the hub was asked. */
-const endWithFirstLook = (slug: string): void => {
-  const { hubs } = api.outside;
-  const users: typeof hubs.users = async (...given) => {
-    const found = await hubs.users(...given);
-    await api.store.change(slug, (current) => ({ next: { ...current, notebook: null } }));
-    return found;
-  };
-  api.outside.hubs = { ...hubs, users };
-};
-
 /** The same team, opted in to an allowlist by its second revision. */
 const restrictedTeam = async (): Promise<string> => {
   const slug = await readyTeam();
@@ -241,6 +230,7 @@ const rights: Readonly<Record<string, readonly Case[]>> = {
   ],
   deleteTeam: only(byOwners),
   listHistory: only(byMembers),
+  listOperations: only(byMembers),
   listMembers: only(byMembers),
   addMember: [
     { verdicts: byOwners, when: 'for a new person', path: { email: 'siri@nav.no' }, payload: {} },
@@ -277,7 +267,6 @@ const rights: Readonly<Record<string, readonly Case[]>> = {
   restartServer: only(byMembers),
   extendServer: only(byMembers),
   restartHub: only(byMembers),
-  listOperations: only(byMembers),
   getOperation: only(byMembers),
   watchOperation: only(byMembers),
 
@@ -290,6 +279,17 @@ const rights: Readonly<Record<string, readonly Case[]>> = {
   listImageTags: only(byMembers),
   getEgress: only(byMembers),
   checkEgress: only(byMembers),
+};
+
+/** The stream of the servers ends with the notebook, which is gone once the hub was asked. */
+const endWithFirstLook = (slug: string): void => {
+  const { hubs } = api.outside;
+  const users: typeof hubs.users = async (...given) => {
+    const found = await hubs.users(...given);
+    await api.store.change(slug, (current) => ({ next: { ...current, notebook: null } }));
+    return found;
+  };
+  api.outside.hubs = { ...hubs, users };
 };
 
 let made = 0;
