@@ -23,6 +23,7 @@ import { planSchemas, registerNotebookPlan } from './notebook-plan.ts';
 import { notebookSchemas, registerNotebooks } from './notebooks.ts';
 import { registerOperationEvents } from './operation-events.ts';
 import { operationSchemas, registerOperations } from './operations.ts';
+import { profileSchemas, registerProfiles } from './profiles.ts';
 import { registerSecrets, type SecretRouteDeps, secretSchemas } from './secrets.ts';
 import { registerServerEvents } from './server-events.ts';
 import { registerServers, type ServerRouteDeps, serverSchemas } from './servers.ts';
@@ -124,6 +125,7 @@ export const buildApp = async ({
     meSchemas,
     notebookSchemas,
     planSchemas,
+    profileSchemas,
     historySchemas,
     environmentSchemas,
     imageSchemas,
@@ -160,6 +162,7 @@ export const buildApp = async ({
   registerMe(app, deps);
   registerNotebooks(app, deps);
   registerNotebookPlan(app, deps);
+  registerProfiles(app, deps);
   registerNotebookHistory(app, deps);
   registerNotebookEvents(app, deps);
   registerServers(app, deps);

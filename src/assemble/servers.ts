@@ -37,7 +37,7 @@ export const wireServers = (
     { store, hubs, cluster, clock, access: accessBy(reconcile), log },
     {
       hubUrlTemplate: config.hub.urlTemplate,
-      render: notebooks.render,
+      environments: notebooks.environments,
       newId: () => `op-${randomBytes(8).toString('hex')}`,
       ...timers,
     },

@@ -8,6 +8,7 @@ import { startKubernetes } from '@knada/simulators/kubernetes/server.ts';
 import { hubConventions } from '../../local/conventions.ts';
 import { namespaceOf, serviceAccountOf } from '../../src/model/names.ts';
 import type { NotebookSpec } from '../../src/model/notebook.ts';
+import type { NotebookRecord } from '../../src/model/record.ts';
 import { hubSecretName, hubService } from '../../src/notebooks/keys.ts';
 import {
   type ProfileEnvironment,
@@ -85,11 +86,12 @@ export const startSimulatedHub = async (
     revision: number,
     spec: Partial<NotebookSpec> = {},
     environments: readonly ProfileEnvironment[] = [environment],
+    notebook: Partial<NotebookRecord> = {},
   ): Promise<void> => {
     const record = anOrderedRecord({
       ...team,
       generation: revision,
-      notebook: aNotebook({ spec: aSpec(spec) }),
+      notebook: aNotebook({ spec: aSpec(spec), ...notebook }),
     });
     const map = profilesConfigMap(record, environments, metaOf(record));
     await client.apply(json({ ...map, metadata: { ...map.metadata, namespace } }), { force: true });
