@@ -6,7 +6,7 @@ import { type Notebooks, wireNotebooks } from './assemble/notebooks.ts';
 import { type Secrets, wireSecrets } from './assemble/secrets.ts';
 import { wireServers } from './assemble/servers.ts';
 import { systemTimers, type Timers } from './assemble/timers.ts';
-import type { Config } from './config.ts';
+import { type Config, namingOf } from './config.ts';
 import type { CullDeps } from './culling/cull.ts';
 import type { AddressDeps } from './egress/addresses.ts';
 import { type AdmissionAnswer, type AdmissionRequest, admissionWith } from './egress/admission.ts';
@@ -54,7 +54,7 @@ const routesOf = (config: Config, outside: Outside, parts: Parts): RouteDeps => 
     clock,
     limits: config.limits,
     googleProject: config.googleProject,
-    hubUrlTemplate: config.hub.urlTemplate,
+    naming: namingOf(config),
     allowlist: egress.entries,
     catalogue: images.catalogue,
     registries,
@@ -73,7 +73,7 @@ const routesOf = (config: Config, outside: Outside, parts: Parts): RouteDeps => 
     },
     secretManager,
     hasSecret: secrets.exists,
-    hasHomes: ({ id }) => hasHomes(cluster, id, AbortSignal.timeout(homesDeadlineMs)),
+    hasHomes: (team) => hasHomes(cluster, team, AbortSignal.timeout(homesDeadlineMs)),
   };
 };
 
@@ -94,7 +94,7 @@ export const assemble = (config: Config, outside: Outside, timers: Timers = syst
     google: secrets.google,
     isPlatformContent: isPlatformContentOf(config.hub.values, config.platformObjects),
   });
-  const servers = wireServers(config, outside, { notebooks, reconcile, timers });
+  const servers = wireServers(outside, { notebooks, reconcile, timers });
   return {
     deps: routesOf(config, outside, { egress, images, secrets, notebooks, reconcile, servers, timers }),
     tick: {

@@ -1,5 +1,6 @@
 import type { DocumentSnapshot } from '@google-cloud/firestore';
 import type { HistoryEvent, HistoryItem } from '../model/history.ts';
+import type { Naming } from '../model/names.ts';
 import type { TeamRecord } from '../model/record.ts';
 import { type StoredTeamRecord, upgraded, upgradedEvent } from './upgrade.ts';
 
@@ -86,13 +87,13 @@ export const entryDocument = (n: number, event: HistoryEvent, write: string): En
 export const parsed = (snapshot: DocumentSnapshot): TeamDocument | RemovalMarker | undefined =>
   snapshot.data() as TeamDocument | RemovalMarker | undefined;
 
-export const toRecord = ({ record, release }: TeamDocument): TeamRecord =>
-  upgraded({ ...record, release: release === null ? null : JSON.parse(release) });
+export const toRecord = ({ record, release }: TeamDocument, naming: Naming): TeamRecord =>
+  upgraded({ ...record, release: release === null ? null : JSON.parse(release) }, naming);
 
 /** The team as a list of one; empty if it no longer exists. */
-export const listed = (snapshot: DocumentSnapshot): TeamRecord[] => {
+export const listed = (snapshot: DocumentSnapshot, naming: Naming): TeamRecord[] => {
   const found = parsed(snapshot);
-  return found === undefined || 'removing' in found ? [] : [toRecord(found)];
+  return found === undefined || 'removing' in found ? [] : [toRecord(found, naming)];
 };
 
 export const toItem = (snapshot: DocumentSnapshot): HistoryItem => {

@@ -8,6 +8,7 @@ import type {
   QuerySnapshot,
 } from '@google-cloud/firestore';
 import type { Catalogue } from '../model/catalogue.ts';
+import type { Naming } from '../model/names.ts';
 import type { Page, Store } from '../ports/store.ts';
 import { Unavailable } from '../ports/unavailable.ts';
 import { lostRace, retryOnConflict } from './contention.ts';
@@ -26,6 +27,7 @@ import { firestoreHosts } from './firestore-hosts.ts';
 import { firestoreOperations } from './firestore-operations.ts';
 import { finishRemoval } from './firestore-removal.ts';
 import { assertSameTeam } from './invariants.ts';
+import { namesIn } from './upgrade.ts';
 
 /** Stored as one JSON text: no query reads it, and Firestore does not support its nested lists. */
 const toCatalogue = (snapshot: DocumentSnapshot | undefined): Catalogue | undefined => {
@@ -45,12 +47,17 @@ const page = <T>(
   return docs.length > limit && last !== undefined ? { items, next: last.id } : { items };
 };
 
+export interface FirestoreStoreOptions extends FirestoreOptions {
+  /** For teams that were stored before their names were. */
+  readonly naming: Naming;
+}
+
 /**
  * The store in Firestore. Writes are batches with the version that was read as precondition, not the client’s own
  * transactions, whose backoff starts at seconds. After the deadline the outcome of a call is unknown: the commit may
  * still succeed, but never overwrites a write that it has not read.
  */
-export const openFirestoreStore = (options: FirestoreOptions): Store => {
+export const openFirestoreStore = ({ naming, ...options }: FirestoreStoreOptions): Store => {
   const connection = openFirestore(options);
   const { random, connected, read, ask, commit } = connection;
 
@@ -89,7 +96,7 @@ export const openFirestoreStore = (options: FirestoreOptions): Store => {
     team: async (slug) => {
       const { db } = await connected();
       const [snapshot] = await read(db, teamReference(db, slug));
-      return snapshot && listed(snapshot)[0];
+      return snapshot && listed(snapshot, naming)[0];
     },
 
     change: async (slug, decide) => {
@@ -102,7 +109,7 @@ export const openFirestoreStore = (options: FirestoreOptions): Store => {
         const stored = snapshot && parsed(snapshot);
         if (snapshot?.updateTime === undefined || stored === undefined || 'removing' in stored)
           return undefined;
-        const current = toRecord(stored);
+        const current = toRecord(stored, naming);
         if (stored.write === write || entry?.get('write') === write) return current;
         const decision = decide(current);
         if (decision === undefined) return current;
@@ -164,7 +171,7 @@ export const openFirestoreStore = (options: FirestoreOptions): Store => {
           ? teams.orderBy('slug')
           : teams.where('memberEmails', 'array-contains', member).orderBy(sdk.FieldPath.documentId());
       const rest = after === undefined ? ordered : ordered.startAfter(after);
-      return page(await ask(rest.limit(limit + 1)), limit, listed);
+      return page(await ask(rest.limit(limit + 1)), limit, (snapshot) => listed(snapshot, naming));
     },
 
     due: async (now, limit) => {
@@ -200,12 +207,17 @@ export const openFirestoreStore = (options: FirestoreOptions): Store => {
       const { db } = await connected();
       // A team that has opted in names hosts, at least those of Google’s APIs.
       const optedIn = db.collection('teams').where('egressHosts', '!=', []);
-      const found = await ask(optedIn.select('slug', 'record.id', 'record.status.policies'));
-      return found.docs.map((snapshot) => ({
-        slug: snapshot.id,
-        id: String(snapshot.get('record.id')),
-        policies: snapshot.get('record.status.policies') ?? null,
-      }));
+      const found = await ask(
+        optedIn.select('slug', 'record.id', 'record.names.namespace', 'record.status.policies'),
+      );
+      return found.docs.map((snapshot) => {
+        const identity = { slug: snapshot.id, id: String(snapshot.get('record.id')) };
+        return {
+          ...identity,
+          namespace: snapshot.get('record.names.namespace') ?? namesIn(identity, naming).namespace,
+          policies: snapshot.get('record.status.policies') ?? null,
+        };
+      });
     },
 
     cullingDue: async (now, limit) => {

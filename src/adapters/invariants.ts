@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { HostRecord } from '../model/host.ts';
 import type { OperationRecord } from '../model/operation.ts';
 import type { TeamRecord } from '../model/record.ts';
@@ -6,6 +7,7 @@ import type { TeamRecord } from '../model/record.ts';
 export const assertSameTeam = (current: TeamRecord, next: TeamRecord): void => {
   if (next.slug !== current.slug || next.id !== current.id)
     throw new TypeError('A team keeps its slug and its id.');
+  if (!isDeepStrictEqual(next.names, current.names)) throw new TypeError('A team keeps its names.');
 };
 
 export const assertUnfinished = ({ dueAt }: OperationRecord): void => {

@@ -73,6 +73,11 @@ export const migrations = [
    ) VIRTUAL;
    ALTER TABLE teams ADD COLUMN policies TEXT GENERATED ALWAYS AS (record ->> '$.status.policies') VIRTUAL;
    CREATE INDEX teams_restricted ON teams (restricted_id, slug, policies) WHERE restricted_id IS NOT NULL;`,
+
+  // null for a team that was stored before its names were.
+  `ALTER TABLE teams ADD COLUMN namespace TEXT GENERATED ALWAYS AS (record ->> '$.names.namespace') VIRTUAL;
+   DROP INDEX teams_restricted;
+   CREATE INDEX teams_restricted ON teams (restricted_id, slug, namespace, policies) WHERE restricted_id IS NOT NULL;`,
 ];
 
 /** Every statement of this adapter; the tests ask SQLite how it would answer each of them. */
@@ -104,7 +109,7 @@ export const statements = {
     ORDER BY platform_hash, slug LIMIT ?2`,
   degraded: 'SELECT slug FROM teams WHERE degraded_on = ? ORDER BY slug LIMIT ?',
   restricted:
-    "SELECT slug, restricted_id, policies FROM teams WHERE restricted_id > '' ORDER BY restricted_id",
+    "SELECT slug, restricted_id, namespace, policies FROM teams WHERE restricted_id > '' ORDER BY restricted_id",
   cullingDue: 'SELECT slug FROM teams WHERE culling_due_at <= ? ORDER BY culling_due_at, slug LIMIT ?',
   operation: 'SELECT operation FROM operations WHERE slug = ? AND id = ?',
   operationOn: 'SELECT operation FROM operations WHERE slug = ? AND subject = ? AND due_at IS NOT NULL',

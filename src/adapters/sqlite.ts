@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Catalogue } from '../model/catalogue.ts';
 import type { HistoryEvent, HistoryItem } from '../model/history.ts';
+import type { Naming } from '../model/names.ts';
 import type { TeamRecord } from '../model/record.ts';
 import type { Page, Store } from '../ports/store.ts';
 import type { Random } from './contention.ts';
@@ -8,9 +9,7 @@ import { assertSameTeam } from './invariants.ts';
 import { integer, openSqlite, type Row, text } from './sqlite-connection.ts';
 import { sqliteHosts } from './sqlite-hosts.ts';
 import { sqliteOperations } from './sqlite-operations.ts';
-import { upgraded, upgradedEvent } from './upgrade.ts';
-
-const toRecord = (row: Row): TeamRecord => upgraded(JSON.parse(text(row, 'record')));
+import { namesIn, upgraded, upgradedEvent } from './upgrade.ts';
 
 const toItem = (row: Row): HistoryItem => {
   const event: HistoryEvent = JSON.parse(text(row, 'event'));
@@ -28,6 +27,8 @@ const page = <T>(rows: readonly Row[], limit: number, toItem: (row: Row) => T, c
 export interface SqliteOptions {
   /** A path, or `:memory:`. The folder must exist. */
   readonly file: string;
+  /** For teams that were stored before their names were. */
+  readonly naming: Naming;
   readonly random?: Random;
 }
 
@@ -35,9 +36,10 @@ export interface SqliteOptions {
  * The store in one SQLite file, for laptops, tests and the sandbox; several processes may share it. Opens the file at
  * once (throws when it cannot); the first call migrates it to the newest schema.
  */
-export const openSqliteStore = ({ file, random = Math.random }: SqliteOptions): Store => {
+export const openSqliteStore = ({ file, naming, random = Math.random }: SqliteOptions): Store => {
   const connection = openSqlite(file, random);
   const { all, get, run, read, write } = connection;
+  const toRecord = (row: Row): TeamRecord => upgraded(JSON.parse(text(row, 'record')), naming);
 
   const insertMembers = ({ slug, members }: TeamRecord) => {
     for (const { email } of members) run('insertMember', email, slug);
@@ -134,11 +136,14 @@ export const openSqliteStore = ({ file, random = Math.random }: SqliteOptions): 
 
     restricted: () =>
       read(() =>
-        all('restricted').map((row) => ({
-          slug: text(row, 'slug'),
-          id: text(row, 'restricted_id'),
-          policies: row.policies === null ? null : text(row, 'policies'),
-        })),
+        all('restricted').map((row) => {
+          const identity = { slug: text(row, 'slug'), id: text(row, 'restricted_id') };
+          return {
+            ...identity,
+            namespace: row.namespace === null ? namesIn(identity, naming).namespace : text(row, 'namespace'),
+            policies: row.policies === null ? null : text(row, 'policies'),
+          };
+        }),
       ),
 
     cullingDue: (now, limit) => read(() => all('cullingDue', now, limit).map((row) => text(row, 'slug'))),

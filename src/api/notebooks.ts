@@ -58,7 +58,7 @@ const tags = ['notebooks'];
 
 export const registerNotebooks = (app: App, deps: NotebookRouteDeps): void => {
   const { store, clock, limits } = deps;
-  const view = (team: TeamRecord): Notebook => viewOf(team, deps.hubUrlTemplate);
+  const view = (team: TeamRecord): Notebook => viewOf(team);
   const answer = (reply: FastifyReply, team: TeamRecord) =>
     reply.header('etag', etagOf(versionOf(team))).send(view(team));
 

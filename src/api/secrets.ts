@@ -78,7 +78,7 @@ export const registerSecrets = (app: App, deps: SecretRouteDeps): void => {
     handler: async ({ params, caller }) => {
       const team = await teamOf(store, params.team, caller);
       // Not created yet, or deleted by hand: it has no versions either way, and reconcile creates it.
-      const versions = (await secretManager.versions(team.id, signal())) ?? [];
+      const versions = (await secretManager.versions(team.names.secret.id, signal())) ?? [];
       return secretView(team, googleProject, versions);
     },
   });
@@ -104,7 +104,7 @@ export const registerSecrets = (app: App, deps: SecretRouteDeps): void => {
       const payload = payloadOf(body);
       const add = async () => {
         try {
-          return await secretManager.addVersion(team.id, payload, signal());
+          return await secretManager.addVersion(team.names.secret.id, payload, signal());
         } catch (error) {
           if (!(error instanceof Unavailable) || error instanceof QuotaExceeded) throw error;
           throw new Problem('upstream_unavailable', {
@@ -164,10 +164,15 @@ export const registerSecrets = (app: App, deps: SecretRouteDeps): void => {
         const team = await teamOf(store, params.team, caller);
         assertStays(team);
         const state = enabled ? 'enabled' : 'disabled';
-        const before = await secretManager.versions(team.id, signal());
+        const before = await secretManager.versions(team.names.secret.id, signal());
         const already = before?.find((one) => one.version === params.version && one.state === state);
         if (already !== undefined) return already;
-        const outcome = await secretManager.setEnabled(team.id, params.version, enabled, signal());
+        const outcome = await secretManager.setEnabled(
+          team.names.secret.id,
+          params.version,
+          enabled,
+          signal(),
+        );
         if (outcome === undefined) {
           throw new Problem('not_found', { detail: `The team’s secret has no version ${params.version}.` });
         }

@@ -12,6 +12,7 @@ import {
 } from '../http/preconditions.ts';
 import type { App } from '../http/server.ts';
 import { closed, ref } from '../lib/schema.ts';
+import type { Naming } from '../model/names.ts';
 import { PageQuery } from '../model/page.ts';
 import { Problem } from '../model/problems.ts';
 import type { TeamRecord } from '../model/record.ts';
@@ -42,8 +43,7 @@ const idTries = 10;
 export interface TeamRouteDeps {
   readonly store: Store;
   readonly clock: Clock;
-  readonly hubUrlTemplate: string;
-  readonly googleProject: string;
+  readonly naming: Naming;
   /** Four hexadecimal digits, at random. */
   readonly newSuffix: () => string;
   /** One bounded reconcile after a write; answers the team as it is then, undefined when it is gone. */
@@ -59,7 +59,6 @@ export interface TeamRouteDeps {
 export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
   const { store, clock } = deps;
   const actor = (caller: Caller) => actorOf(caller, clock);
-  const view = (team: TeamRecord) => teamView(team, deps.hubUrlTemplate, deps.googleProject);
 
   const assertMaySetGarTeam = (order: { garTeam?: string | null }, caller: Caller): void => {
     if (order.garTeam === undefined || order.garTeam === null || caller.isTeamCreator || caller.isAdmin)
@@ -84,7 +83,7 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
     handler: async ({ query, caller }) => {
       const list = { name: 'teams', view: caller.isAdmin ? 'all' : caller.email, position: slugForm };
       const member = caller.isAdmin ? {} : { member: caller.email };
-      return pageAnswer(await store.teams({ ...member, ...pageRequest(query, list) }), list, view);
+      return pageAnswer(await store.teams({ ...member, ...pageRequest(query, list) }), list, teamView);
     },
   });
 
@@ -110,14 +109,14 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
         .code(201)
         .header('location', `/v1/teams/${team.slug}`)
         .header('etag', etagOf(team))
-        .send(view(team));
+        .send(teamView(team));
     },
   });
 
   const create = async (order: TeamOrder, caller: Caller): Promise<TeamRecord> => {
     for (let attempt = 0; attempt < idTries; attempt++) {
       const { by, now } = actor(caller);
-      const team = newTeam(order, `${order.slug}-${deps.newSuffix()}`, { by, now });
+      const team = newTeam(order, `${order.slug}-${deps.newSuffix()}`, { by, now }, deps.naming);
       const outcome = await store.create(team, {
         at: now,
         by,
@@ -152,7 +151,7 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
       const team = await teamOf(store, request.params.team, request.caller);
       const current = (await deps.look(team)) ?? team;
       if (unchanged(request, reply, current)) return reply.code(304).send();
-      return view(current);
+      return teamView(current);
     },
   });
 
@@ -180,7 +179,7 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
       });
       const team = authorize(changed, { ...caller, isAdmin: true });
       const reconciled = (await deps.reconcile(team)) ?? team;
-      return reply.header('etag', etagOf(reconciled)).send(view(reconciled));
+      return reply.header('etag', etagOf(reconciled)).send(teamView(reconciled));
     },
   });
 
@@ -218,7 +217,7 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
       });
       const team = authorize(changed, caller);
       log.info({ team: team.slug, id: team.id, deleteHomes, deleteSecret }, 'team deletion requested');
-      return reply.code(202).send(view((await deps.reconcile(team)) ?? team));
+      return reply.code(202).send(teamView((await deps.reconcile(team)) ?? team));
     },
   });
 };

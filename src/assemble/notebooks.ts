@@ -3,7 +3,7 @@ import { knownAddresses } from '../egress/addresses.ts';
 import { namesOf } from '../egress/hosts.ts';
 import type { LiveEgress } from '../egress/live-egress.ts';
 import type { Environment } from '../model/environment.ts';
-import type { TeamName } from '../model/names.ts';
+import type { NamedTeam } from '../model/names.ts';
 import type { TeamRecord } from '../model/record.ts';
 import { platformHash, releaseSpec } from '../notebooks/desired.ts';
 import type { Platform } from '../notebooks/values.ts';
@@ -16,7 +16,7 @@ import type { Images } from './images.ts';
 /** A team’s notebook as objects of the cluster. */
 export interface Notebooks {
   readonly platformHash: string;
-  readonly releaseSpec: (team: TeamName) => ReturnType<typeof releaseSpec>;
+  readonly releaseSpec: (team: NamedTeam) => ReturnType<typeof releaseSpec>;
   /** With what is known of the cluster. */
   readonly renderLive: (team: TeamRecord, live: LiveEgress) => Promise<readonly Manifest[]>;
   /** As while a notebook runs: everything that the team may get. */
@@ -24,11 +24,9 @@ export interface Notebooks {
 }
 
 /** What is the same for every team. */
-export const platformOf = ({ hub, googleProject, limits }: Config): Platform => ({
+export const platformOf = ({ hub, limits }: Config): Platform => ({
   chartVersion: hub.chartVersion,
   helmRepository: hub.helmRepository,
-  hubUrlTemplate: hub.urlTemplate,
-  googleProject,
   keyId: hub.masterKeys[0]?.id ?? '',
   values: hub.values,
   backstop: { timeoutSeconds: limits.timeoutMaxSeconds, maxAgeSeconds: limits.maxAgeMaxSeconds },
@@ -55,7 +53,6 @@ export const wireNotebooks = (
     notebook === null ? [] : (await images.catalogue()).items.map(profileEnvironment);
   const renderLive = async (team: TeamRecord, live: LiveEgress) =>
     renderWith({
-      googleProject: config.googleProject,
       masterKeys: config.hub.masterKeys,
       environments: await environmentsOf(team),
       egress: { settings: await egress.currentSettings(), entries: egress.entries },

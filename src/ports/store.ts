@@ -24,6 +24,7 @@ export interface Page<T> {
 
 /** What a tick has to know of a team that has opted in to an allowlist. */
 export interface RestrictedTeam extends Pick<TeamRecord, 'slug' | 'id'> {
+  readonly namespace: string;
   /** `status.policies` of its record; null without. */
   readonly policies: string | null;
 }

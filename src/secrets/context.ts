@@ -5,7 +5,7 @@ import type { ServiceAccounts } from '../ports/service-accounts.ts';
 import { QuotaExceeded, Unavailable } from '../ports/unavailable.ts';
 
 /** The fields of a team that its secret and service account depend on. */
-export type SecretTeam = Pick<TeamRecord, 'id' | 'slug' | 'members'>;
+export type SecretTeam = Pick<TeamRecord, 'id' | 'slug' | 'names' | 'members'>;
 
 /** `Unavailable`: not known. `QuotaExceeded` needs a platform operator, `Conflict` the owner of the other object. */
 export interface ProvisioningFailure {
@@ -18,7 +18,6 @@ export interface ProvisioningDeps {
   readonly secretManager: SecretManager;
   readonly serviceAccounts: ServiceAccounts;
   readonly clock: Clock;
-  readonly googleProject: string;
   readonly workloadPool: string;
   /** Waits between two attempts; milliseconds. */
   readonly wait: (ms: number) => Promise<unknown>;

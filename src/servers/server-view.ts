@@ -1,6 +1,6 @@
 import { factsOf, lastActivityOf, memoryOf } from '../culling/activity.ts';
 import { type Stop, stopOf } from '../culling/rules.ts';
-import { hubUrl, serverSegment } from '../model/names.ts';
+import { serverSegment } from '../model/names.ts';
 import type { OperationRecord } from '../model/operation.ts';
 import type { TeamRecord } from '../model/record.ts';
 import type { Server } from '../model/server.ts';
@@ -47,7 +47,6 @@ export const serverView = (
   view: ServerView,
   context: {
     readonly offered: readonly Pick<OfferedProfile, 'slug' | 'revision'>[];
-    readonly hubUrlTemplate: string;
     readonly operation: Pick<OperationRecord, 'id'> | undefined;
     /** When hub and cluster were asked (ISO 8601). */
     readonly observedAt: string;
@@ -71,7 +70,7 @@ export const serverView = (
     pendingRestart: !view.pods.answered
       ? null
       : pod !== undefined && !pod.isTerminating && isRestartPending(pod, context.offered),
-    url: `${hubUrl(context.hubUrlTemplate, team)}/user/${serverSegment(user)}/`,
+    url: `${team.names.hubUrl}/user/${serverSegment(user)}/`,
     ...(failure === undefined ? {} : { reason: failure.reason, message: failure.message }),
     operation: context.operation?.id ?? null,
   };

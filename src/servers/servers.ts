@@ -44,7 +44,6 @@ export interface Servers extends Pick<Operations, 'poll' | 'tick'> {
 }
 
 interface Options extends OperationOptions {
-  readonly hubUrlTemplate: string;
   /** Every object of the team in its desired state. */
   readonly render: (team: TeamRecord) => Promise<readonly Manifest[]>;
 }
@@ -60,10 +59,7 @@ const tryLater = 'Try again shortly. If the problem persists, restart the hub.';
 const restartFirst = 'Restart the hub first, or stop with force.';
 const stopByForce = 'Stop with force, which deletes the pod, or restart the hub.';
 
-export const serversWith = (
-  deps: OperationDeps,
-  { hubUrlTemplate, render, ...options }: Options,
-): Servers => {
+export const serversWith = (deps: OperationDeps, { render, ...options }: Options): Servers => {
   const { store, clock, hubs } = deps;
   const operations = operationsWith(deps, options);
   const deadline = () => AbortSignal.timeout(observeTimeoutMs);
@@ -75,7 +71,6 @@ export const serversWith = (
     const open = await store.openOperations(team.slug);
     return serverView(team, user, view, {
       offered: await offeredTo(team),
-      hubUrlTemplate,
       operation: open.find((operation) => operation.user === user),
       observedAt: isoOf(clock.now()),
     });
@@ -108,7 +103,7 @@ export const serversWith = (
         // Without an answer from either, any state would be a guess.
         if (!view.hub.answered && !view.pods.answered) throw hubUnavailable(tryLater);
         const operation = open.find((one) => one.user === user);
-        return serverView(team, user, view, { offered, hubUrlTemplate, operation, observedAt });
+        return serverView(team, user, view, { offered, operation, observedAt });
       });
     },
 

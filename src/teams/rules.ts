@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { lowerCaseAscii } from '../lib/ascii.ts';
 import type { Change } from '../model/change.ts';
-import { googleServiceAccount, hubUrl, namespaceOf } from '../model/names.ts';
+import { deriveNames, type Naming } from '../model/names.ts';
 import { Problem } from '../model/problems.ts';
 import type { Deletion, TeamRecord } from '../model/record.ts';
 import {
@@ -68,7 +68,7 @@ export const membersOf = (orders: readonly MemberOrder[]): readonly Member[] => 
 };
 
 /** A new team, due for reconciliation at once. `id` is the slug and four hexadecimal digits, chosen by the caller. */
-export const newTeam = (order: TeamOrder, id: string, act: Actor): TeamRecord => {
+export const newTeam = (order: TeamOrder, id: string, act: Actor, naming: Naming): TeamRecord => {
   const orders = order.members ?? [];
   const caller = lowerCaseAscii(act.by);
   const withCaller = orders.some(({ email }) => lowerCaseAscii(email) === caller)
@@ -77,6 +77,7 @@ export const newTeam = (order: TeamOrder, id: string, act: Actor): TeamRecord =>
   return {
     slug: order.slug,
     id,
+    names: deriveNames({ slug: order.slug, id }, naming),
     createdAt: act.now,
     updatedAt: act.now,
     members: membersOf(withCaller),
@@ -185,12 +186,12 @@ export const deleteTeam = (
 };
 
 /** The team as its clients see it. */
-export const teamView = (team: TeamRecord, hubUrlTemplate: string, googleProject: string): Team => ({
+export const teamView = (team: TeamRecord): Team => ({
   slug: team.slug,
   id: team.id,
-  namespace: namespaceOf(team.id),
-  hubUrl: hubUrl(hubUrlTemplate, team),
-  serviceAccount: googleServiceAccount(team.id, googleProject),
+  namespace: team.names.namespace,
+  hubUrl: team.names.hubUrl,
+  serviceAccount: team.names.googleServiceAccount.email,
   members: [...team.members],
   ghcrRepositories: [...team.ghcrRepositories],
   garTeam: team.garTeam,

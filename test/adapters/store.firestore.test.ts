@@ -12,14 +12,14 @@ import type { Decide } from '../../src/ports/store.ts';
 import { storeContract } from '../contracts/store.ts';
 import { noEmulator, startFirestoreEmulator } from '../support/firestore-emulator.ts';
 import { anOperation } from '../support/operations.ts';
-import { aMoment, anEvent, anOrderedRecord, aRecord, aSpec } from '../support/records.ts';
+import { aMoment, aNaming, anEvent, anOrderedRecord, aRecord, aSpec } from '../support/records.ts';
 
 const emulator = await startFirestoreEmulator();
 const skip = emulator === undefined && noEmulator;
 const newProject = () => `test-${randomUUID()}`;
 /** Generous, because the emulator shares a small machine with the tests. */
 const deadlineMs = 20_000;
-const openOn = (projectId: string) => openFirestoreStore({ projectId, deadlineMs });
+const openOn = (projectId: string) => openFirestoreStore({ projectId, naming: aNaming, deadlineMs });
 
 describe('the Firestore store', { skip }, () => {
   storeContract(async () => [openOn(newProject())]);
@@ -57,7 +57,7 @@ const opened = (t: TestContext, onCommit: Commit = (commit) => commit()) => {
     };
     return db;
   };
-  const store = openFirestoreStore({ projectId, deadlineMs, random: () => 0, connect });
+  const store = openFirestoreStore({ projectId, naming: aNaming, deadlineMs, random: () => 0, connect });
   const sound = openOn(projectId);
   const raw = new Firestore({ projectId });
   t.after(() => Promise.all([store.close(), sound.close(), raw.terminate()]));
@@ -248,7 +248,7 @@ describe('records of an earlier version in Firestore', { skip }, () => {
       await store.create(wanted, anEvent());
       const document = raw.doc(`teams/${wanted.slug}`);
       const { record, egressHosts: _, cullingDueAt: __, ...older } = (await document.get()).data() ?? {};
-      const { culling: ___, egressHosts: ____, ...olderRecord } = record;
+      const { culling: ___, egressHosts: ____, names: _____, ...olderRecord } = record;
       await document.set({ ...older, record: olderRecord });
     }
 

@@ -185,7 +185,8 @@ export const storeContract = (open: OpenStores): void => {
   it('refuses a decision that gives a team another name', async (t) => {
     const { here, there } = await opened(t);
     await filled(here, [aRecord()]);
-    for (const other of [{ slug: 'team-b' }, { id: 'team-a-0000' }]) {
+    const { names } = aRecord({ slug: 'team-b' });
+    for (const other of [{ slug: 'team-b' }, { id: 'team-a-0000' }, { names }]) {
       await assert.rejects(
         here.change('team-a', (current) => ({ next: { ...current, ...other } })),
         TypeError,
@@ -457,20 +458,25 @@ export const storeContract = (open: OpenStores): void => {
     assert.deepEqual(await there.degraded('unknown', 10), []);
   });
 
-  it('answers the teams that have opted in, with what their last reconcile left', async (t) => {
+  it('answers the teams that have opted in, with their namespaces and what their last reconcile left', async (t) => {
     const { here, there } = await opened(t);
     const listed = { egressHosts: ['secretmanager.googleapis.com'] };
     const left = (policies: string) => ({ status: { ...aRecord().status, policies } });
     await filled(here, [
       aRecord({ slug: 'team-a', ...listed, ...left('0123456789abcdef') }),
       aRecord({ slug: 'team-b' }),
-      aRecord({ slug: 'team-c', ...listed }),
+      aRecord({ slug: 'team-c', ...listed, names: { ...aRecord().names, namespace: 'nada-notebooks' } }),
       aRecord({ slug: 'team-d', ...left('left over') }),
     ]);
     const restricted = async () => (await there.restricted()).toSorted((a, b) => (a.slug < b.slug ? -1 : 1));
     assert.deepEqual(await restricted(), [
-      { slug: 'team-a', id: 'team-a-3f9c', policies: '0123456789abcdef' },
-      { slug: 'team-c', id: 'team-c-3f9c', policies: null },
+      {
+        slug: 'team-a',
+        id: 'team-a-3f9c',
+        namespace: 'team-team-a-3f9c',
+        policies: '0123456789abcdef',
+      },
+      { slug: 'team-c', id: 'team-c-3f9c', namespace: 'nada-notebooks', policies: null },
     ]);
     await here.change('team-a', (current) => ({ next: { ...current, egressHosts: [] } }));
     await here.change('team-d', (current) => ({ next: { ...current, ...listed } }));

@@ -9,7 +9,7 @@ import type { OperationDeps } from '../../src/servers/calls.ts';
 import { serversWith } from '../../src/servers/servers.ts';
 import { metaOf } from '../../src/teams/desired.ts';
 import { scriptedHub } from '../support/hubs.ts';
-import { aMoment, anEvent, anOrderedRecord } from '../support/records.ts';
+import { aMoment, aNaming, anEvent, anOrderedRecord } from '../support/records.ts';
 
 interface After {
   after(cleanUp: () => Promise<unknown>): void;
@@ -32,7 +32,7 @@ export const aScene = async (
   overrides: Partial<TeamRecord> = {},
   speed: { readonly startMs?: number; readonly stopMs?: number } = {},
 ) => {
-  const store = openSqliteStore({ file: ':memory:' });
+  const store = openSqliteStore({ file: ':memory:', naming: aNaming });
   t.after(() => store.close());
   let now = Date.parse(aMoment);
   const clock = { now: () => now };
@@ -75,7 +75,6 @@ export const aScene = async (
     serversWith(
       { ...deps, ...over },
       {
-        hubUrlTemplate: 'https://{slug}.jupyter.knada.io',
         render,
         newId: () => {
           ids += 1;

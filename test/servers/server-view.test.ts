@@ -156,7 +156,6 @@ describe('an extension', () => {
 describe('a server as clients see it', () => {
   const context = {
     offered: [{ slug: 'python-3-13', isDefault: true, revision: 'r1' }],
-    hubUrlTemplate: 'https://{slug}.jupyter.knada.io',
     operation: undefined,
     observedAt: aMoment,
   };

@@ -11,7 +11,7 @@ import type { Cluster } from '../../src/ports/cluster.ts';
 import type { Store } from '../../src/ports/store.ts';
 import { type Outcome, type Servers, serversWith } from '../../src/servers/servers.ts';
 import { metaOf } from '../../src/teams/desired.ts';
-import { anEvent, anOrderedRecord } from '../support/records.ts';
+import { aNaming, anEvent, anOrderedRecord } from '../support/records.ts';
 import { environment, type SimulatedHub, startSimulatedHub } from '../support/simulated-hub.ts';
 
 const kari = 'kari.nordmann@nav.no';
@@ -51,7 +51,7 @@ describe('servers on a simulated hub', () => {
   before(async () => {
     simulated = await startSimulatedHub({ timings: { interruptMs: 1_000, pollMs: 50, profilesPollMs: 5 } });
     cluster = openCluster({ kind: 'url', url: simulated.kubernetes.url });
-    store = openSqliteStore({ file: ':memory:' });
+    store = openSqliteStore({ file: ':memory:', naming: aNaming });
     const record = anOrderedRecord({
       ...simulated.team,
       generation: 7,
@@ -78,7 +78,6 @@ describe('servers on a simulated hub', () => {
         access: { prepare: async () => {}, isEffective: async () => true },
       },
       {
-        hubUrlTemplate: simulated.url(),
         render: async (current) => [profilesConfigMap(current, [environment], metaOf(current))],
         newId: () => {
           ids += 1;

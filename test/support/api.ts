@@ -20,7 +20,7 @@ import { Unavailable } from '../../src/ports/unavailable.ts';
 import { startIssuer } from '../http/issuer.ts';
 import { contractOf } from '../openapi/contract.ts';
 import { namesOf } from './names.ts';
-import { aMoment } from './records.ts';
+import { aMoment, aNaming } from './records.ts';
 
 export type Answer = LightMyRequestResponse;
 
@@ -146,7 +146,7 @@ const noReleases: PythonReleases = {
 export const openApi = async ({ environment = {} }: { readonly environment?: Headers } = {}) => {
   const issuer = await startIssuer();
   const config = configFor(issuer, environment);
-  const store = openSqliteStore({ file: ':memory:' });
+  const store = openSqliteStore({ file: ':memory:', naming: aNaming });
   let now = Date.parse(aMoment);
   const clock = { now: () => now };
   const untouched: Decided = {
