@@ -83,7 +83,7 @@ const historyFaults = (
     if (n !== index + 1) faults.push(`lost: history of ${slug} has entry ${n} in place ${index + 1}`);
   });
   const changes = history.flatMap(({ revision, changes: all }) =>
-    all.filter(({ path }) => path === timeoutPath).map(({ from, to }) => ({ revision, from, to })),
+    all.filter(({ pointer }) => pointer === timeoutPath).map(({ from, to }) => ({ revision, from, to })),
   );
   let before: unknown;
   for (const change of changes) {

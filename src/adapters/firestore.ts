@@ -27,12 +27,12 @@ import { firestoreHosts } from './firestore-hosts.ts';
 import { firestoreOperations } from './firestore-operations.ts';
 import { finishRemoval } from './firestore-removal.ts';
 import { assertSameTeam } from './invariants.ts';
-import { namesIn } from './upgrade.ts';
+import { namesIn, upgradedCatalogue } from './upgrade.ts';
 
 /** Stored as one JSON text: no query reads it, and Firestore does not support its nested lists. */
 const toCatalogue = (snapshot: DocumentSnapshot | undefined): Catalogue | undefined => {
   const json: unknown = snapshot?.get('json');
-  return typeof json === 'string' ? JSON.parse(json) : undefined;
+  return typeof json === 'string' ? upgradedCatalogue(JSON.parse(json)) : undefined;
 };
 
 /** `found` holds one more than the page when there is another page. */

@@ -9,10 +9,10 @@ import { assertSameTeam } from './invariants.ts';
 import { integer, openSqlite, type Row, text } from './sqlite-connection.ts';
 import { sqliteHosts } from './sqlite-hosts.ts';
 import { sqliteOperations } from './sqlite-operations.ts';
-import { namesIn, upgraded, upgradedEvent } from './upgrade.ts';
+import { namesIn, type StoredEvent, upgraded, upgradedCatalogue, upgradedEvent } from './upgrade.ts';
 
 const toItem = (row: Row): HistoryItem => {
-  const event: HistoryEvent = JSON.parse(text(row, 'event'));
+  const event: StoredEvent = JSON.parse(text(row, 'event'));
   return { n: integer(row, 'n'), ...upgradedEvent(event) };
 };
 
@@ -56,7 +56,7 @@ export const openSqliteStore = ({ file, naming, random = Math.random }: SqliteOp
 
   const catalogueNow = (): Catalogue | undefined => {
     const row = get('catalogue');
-    return row && JSON.parse(text(row, 'document'));
+    return row && upgradedCatalogue(JSON.parse(text(row, 'document')));
   };
 
   return {

@@ -1,3 +1,5 @@
+import type { Catalogue } from '../model/catalogue.ts';
+import type { Change } from '../model/change.ts';
 import type { HistoryEvent } from '../model/history.ts';
 import { deriveNames, type Naming, type TeamIdentity, type TeamNames } from '../model/names.ts';
 import type { NotebookOrder } from '../model/notebook.ts';
@@ -32,6 +34,33 @@ export const upgraded = (stored: StoredTeamRecord, naming: Naming): TeamRecord =
   egressHosts: stored.egressHosts ?? [],
 });
 
+/** A history entry as any version may have stored it: the pointer of a change was called `path`. */
+export type StoredEvent = Omit<HistoryEvent, 'changes' | 'spec'> & {
+  readonly changes: readonly (Change | (Omit<Change, 'pointer'> & { readonly path: string }))[];
+  readonly spec?: NotebookOrder;
+};
+
 /** The same for a history entry, whose configuration may be older still. */
-export const upgradedEvent = <T extends Pick<HistoryEvent, 'spec'>>(stored: T): T =>
-  stored.spec === undefined ? stored : { ...stored, spec: complete(stored.spec) };
+export const upgradedEvent = <T extends StoredEvent>(
+  stored: T,
+): Omit<T, 'changes' | 'spec'> & Pick<HistoryEvent, 'changes' | 'spec'> => {
+  const { changes, spec, ...event } = stored;
+  return {
+    ...event,
+    changes: changes.map((change) => {
+      if ('pointer' in change) return change;
+      const { path: pointer, ...values } = change;
+      return { pointer, ...values };
+    }),
+    ...(spec === undefined ? {} : { spec: complete(spec) }),
+  };
+};
+
+/** The catalogue, whose Python versions had the upstream spelling `end-of-life`. */
+export const upgradedCatalogue = (stored: Catalogue): Catalogue => ({
+  ...stored,
+  pythonVersions: stored.pythonVersions.map(({ status, ...version }) => ({
+    ...version,
+    status: String(status) === 'end-of-life' ? 'end_of_life' : status,
+  })),
+});

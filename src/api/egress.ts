@@ -9,7 +9,7 @@ import { egressVerdict } from '../egress/verdict.ts';
 import { egressView, egressSchemas as viewSchemas } from '../egress/view.ts';
 import type { App } from '../http/server.ts';
 import { ref } from '../lib/schema.ts';
-import { AllowlistEntry, AllowlistError, AllowlistOrder, ParsedAllowlist } from '../model/allowlist.ts';
+import { AllowlistEntries, AllowlistEntry, AllowlistError, ParsedAllowlist } from '../model/allowlist.ts';
 import { Egress, EgressAnswer, EgressQuestion } from '../model/egress.ts';
 import { Problem } from '../model/problems.ts';
 import type { NotebookRecord, TeamRecord } from '../model/record.ts';
@@ -23,7 +23,7 @@ import { teamOf } from './access.ts';
 export const egressSchemas = [
   AllowlistEntry,
   AllowlistError,
-  AllowlistOrder,
+  AllowlistEntries,
   ParsedAllowlist,
   EgressQuestion,
   EgressAnswer,
@@ -58,7 +58,7 @@ export const registerEgress = (app: App, { allowlist, egress, store, clock }: Eg
       operationId: 'validateAllowlist',
       summary: 'Validate allowlist entries; writes nothing',
       tags,
-      body: ref(AllowlistOrder),
+      body: ref(AllowlistEntries),
       response: { 200: ref(ParsedAllowlist) },
     },
     handler: async ({ body }) => parseAllowlist(body.entries, allowlist),

@@ -4,9 +4,9 @@ import { ref } from '../lib/schema.ts';
 import {
   type Catalogue,
   CatalogueSource,
-  EnvironmentList,
+  PythonEnvironmentPage,
   PythonVersionInfo,
-  PythonVersionList,
+  PythonVersionPage,
 } from '../model/catalogue.ts';
 import { Driver, Environment, EnvironmentGap } from '../model/environment.ts';
 
@@ -15,9 +15,9 @@ export const environmentSchemas = [
   Driver,
   Environment,
   EnvironmentGap,
-  EnvironmentList,
+  PythonEnvironmentPage,
   PythonVersionInfo,
-  PythonVersionList,
+  PythonVersionPage,
 ];
 
 const tags = ['environments'];
@@ -37,7 +37,7 @@ export const registerEnvironments = (app: App, { catalogue }: EnvironmentRouteDe
       description:
         'The newest standard image of each Python version that still gets fixes and that Jupyter supports. gaps lists the versions that are not available and why. Drivers are listed with their source; a driver that is not listed has not been checked.',
       tags,
-      response: { 200: ref(EnvironmentList) },
+      response: { 200: ref(PythonEnvironmentPage) },
     },
     handler: async () => listEnvironments(await catalogue()),
   });
@@ -51,7 +51,7 @@ export const registerEnvironments = (app: App, { catalogue }: EnvironmentRouteDe
       description:
         'Jupyter’s images are those on quay.io; the images on Docker Hub have not been updated since October 2023.',
       tags,
-      response: { 200: ref(PythonVersionList) },
+      response: { 200: ref(PythonVersionPage) },
     },
     handler: async () => listPythonVersions(await catalogue()),
   });

@@ -14,13 +14,13 @@ import {
   ImageOrder,
   ImageScaffold,
   ImageScaffoldOrder,
-  ImageTagItem,
-  ImageTags,
+  ImageTag,
+  ImageTagPage,
   ImageText,
   ImageWarning,
   ResolvedImage,
   TeamImage,
-  TeamImages,
+  TeamImagePage,
 } from '../model/image.ts';
 import { PageQuery } from '../model/page.ts';
 import { Problem } from '../model/problems.ts';
@@ -34,12 +34,12 @@ export const imageSchemas = [
   ImageOrder,
   ImageScaffold,
   ImageScaffoldOrder,
-  ImageTagItem,
-  ImageTags,
+  ImageTag,
+  ImageTagPage,
   ImageWarning,
   ResolvedImage,
   TeamImage,
-  TeamImages,
+  TeamImagePage,
 ];
 
 const tags = ['images'];
@@ -54,7 +54,7 @@ const tagPosition = /^[1-9][0-9]{0,8}:[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/;
  * The index at which the page after a cursor begins. A cursor names the last tag of the previous page, because tags
  * that are pushed later come before it, and how many tags were left, in case that tag has been deleted.
  */
-const startAfter = (items: readonly ImageTagItem[], cursor: string): number => {
+const startAfter = (items: readonly ImageTag[], cursor: string): number => {
   const colon = cursor.indexOf(':');
   const last = items.findIndex(({ tag }) => tag === cursor.slice(colon + 1));
   return last >= 0 ? last + 1 : Math.max(0, items.length - Number(cursor.slice(0, colon)));
@@ -106,7 +106,7 @@ export const registerImages = (app: App, deps: ImageRouteDeps): void => {
       summary: 'List the team’s images in Google Artifact Registry and in its GHCR repositories',
       tags,
       params: TeamPath,
-      response: { 200: ref(TeamImages) },
+      response: { 200: ref(TeamImagePage) },
     },
     handler: async ({ params, caller }) => {
       const { garTeam, ghcrRepositories } = await teamOf(store, params.team, caller);
@@ -134,7 +134,7 @@ export const registerImages = (app: App, deps: ImageRouteDeps): void => {
       ],
       params: TeamPath,
       querystring: closed({ image: ImageText, ...PageQuery.properties }),
-      response: { 200: ref(ImageTags) },
+      response: { 200: ref(ImageTagPage) },
     },
     handler: async ({ params, query, caller }) => {
       const { garTeam } = await teamOf(store, params.team, caller);

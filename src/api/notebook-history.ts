@@ -36,7 +36,7 @@ export const registerNotebookHistory = (app: App, deps: NotebookRouteDeps): void
     method: 'GET',
     url: '/v1/teams/:team/history',
     schema: {
-      operationId: 'getHistory',
+      operationId: 'listHistory',
       summary: 'List the changes to a team and its notebook, newest first',
       tags,
       problems: ['invalid_cursor'],

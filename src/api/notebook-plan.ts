@@ -6,7 +6,7 @@ import { assertFits } from '../http/validation.ts';
 import { imageProblems } from '../images/resolve.ts';
 import { closed, ref } from '../lib/schema.ts';
 import { Change } from '../model/change.ts';
-import { Manifest, Manifests } from '../model/manifest.ts';
+import { Manifest, ManifestPage } from '../model/manifest.ts';
 import { NotebookPatch } from '../model/notebook.ts';
 import { complete } from '../model/notebook-fields.ts';
 import { Plan, PlannedChange } from '../model/plan.ts';
@@ -19,7 +19,7 @@ import type { Manifest as KubernetesObject } from '../ports/cluster.ts';
 import { actorOf, teamOf } from './access.ts';
 import { checkOrder, type NotebookRouteDeps, orderProblems, viewOf } from './notebook-orders.ts';
 
-export const planSchemas = [Change, Manifest, Manifests, Plan, PlannedChange];
+export const planSchemas = [Change, Manifest, ManifestPage, Plan, PlannedChange];
 
 const tags = ['notebooks'];
 
@@ -87,7 +87,7 @@ export const registerNotebookPlan = (app: App, deps: NotebookRouteDeps): void =>
         200: {
           description: 'The objects, in the order in which they are applied.',
           content: {
-            'application/json': { schema: ref(Manifests) },
+            'application/json': { schema: ref(ManifestPage) },
             'application/yaml': { schema: Type.String({ description: 'One YAML document per object.' }) },
           },
         },
@@ -98,7 +98,7 @@ export const registerNotebookPlan = (app: App, deps: NotebookRouteDeps): void =>
       viewOf(team);
       const items = await manifestsOf(team);
       if (negotiate(request, ['application/json', 'application/yaml']) === 'application/json') {
-        return reply.type('application/json').send({ items });
+        return reply.type('application/json').send({ items, nextCursor: null });
       }
       const documents = items.map((object) => stringify(object)).join('---\n');
       return reply

@@ -22,6 +22,7 @@ import {
   NotebookPatch,
   NotebookSpec,
   NotebookStatus,
+  notebookParts,
   RetryOrder,
 } from '../model/notebook.ts';
 import { complete } from '../model/notebook-fields.ts';
@@ -49,6 +50,7 @@ export const notebookSchemas = [
   NotebookOrder,
   NotebookPatch,
   NotebookSpec,
+  ...notebookParts,
   NotebookStatus,
   Phase,
   RetryOrder,

@@ -56,7 +56,7 @@ export const registerSecrets = (app: App, deps: SecretRouteDeps): void => {
     from: string | null,
   ): Promise<void> => {
     const { by, now: at } = actorOf(caller, clock);
-    const changes = [{ path: `/secret/versions/${version}`, from, to: state }];
+    const changes = [{ pointer: `/secret/versions/${version}`, from, to: state }];
     await store.change(slug, (current) =>
       current.id === id ? { next: current, event: { at, by, action, revision: null, changes } } : undefined,
     );

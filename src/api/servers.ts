@@ -6,7 +6,7 @@ import { ref } from '../lib/schema.ts';
 import { exampleOperation, Operation, type OperationRecord } from '../model/operation.ts';
 import { Problem } from '../model/problems.ts';
 import type { TeamRecord } from '../model/record.ts';
-import { ExtendOrder, Server, ServerList, ServerPath, StartOrder, StopOrder } from '../model/server.ts';
+import { ExtendOrder, Server, ServerPage, ServerPath, StartOrder, StopOrder } from '../model/server.ts';
 import { TeamPath } from '../model/team.ts';
 import type { Clock } from '../ports/runtime.ts';
 import type { Store } from '../ports/store.ts';
@@ -14,7 +14,7 @@ import { operationView } from '../servers/operation-view.ts';
 import type { Servers } from '../servers/servers.ts';
 import { actorOf, teamOf } from './access.ts';
 
-export const serverSchemas = [ExtendOrder, Operation, Server, ServerList, StartOrder, StopOrder];
+export const serverSchemas = [ExtendOrder, Operation, Server, ServerPage, StartOrder, StopOrder];
 
 const tags = ['servers'];
 const hubProblems = ['hub_unavailable', 'hub_restarting'] as const;
@@ -88,10 +88,11 @@ export const registerServers = (app: App, deps: ServerRouteDeps): void => {
       tags,
       problems: ['hub_unavailable'],
       params: TeamPath,
-      response: { 200: ref(ServerList) },
+      response: { 200: ref(ServerPage) },
     },
     handler: async ({ params, caller }) => ({
       items: [...(await servers.list(await teamWithNotebook(params.team, caller)))],
+      nextCursor: null,
     }),
   });
 

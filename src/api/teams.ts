@@ -123,7 +123,7 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
         action: 'team_created',
         revision: null,
         changes: [
-          { path: '', from: null, to: { slug: team.slug, members: team.members, garTeam: team.garTeam } },
+          { pointer: '', from: null, to: { slug: team.slug, members: team.members, garTeam: team.garTeam } },
         ],
       });
       if (outcome === 'created') return team;

@@ -220,7 +220,7 @@ const recordCull = async (
     by: 'culling',
     action: 'server_culled',
     revision: null,
-    changes: [{ path: `/servers${pointerToken(user)}`, from: 'running', to: 'stopped' }],
+    changes: [{ pointer: `/servers${pointerToken(user)}`, from: 'running', to: 'stopped' }],
     reason: message,
   };
   let isFirst = false;

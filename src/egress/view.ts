@@ -66,12 +66,12 @@ function entryView(
   report: HostReport | undefined,
   { enabled, hosts, settings, now }: EgressSight,
 ): EgressEntry {
-  const ports = portStart === portEnd ? String(portStart) : `${portStart}-${portEnd}`;
   const { status = 'unresolved', addresses = [], filtered = [] } = report ?? {};
   const base = {
     entry,
     host,
-    ports,
+    portStart,
+    portEnd,
     addresses: [...addresses],
     filtered: filtered.map(({ address, range }) => ({ address, range })),
   };

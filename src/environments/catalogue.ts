@@ -1,5 +1,10 @@
 import { isoOf } from '../lib/time.ts';
-import type { Catalogue, EnvironmentList, PythonVersionInfo, PythonVersionList } from '../model/catalogue.ts';
+import type {
+  Catalogue,
+  PythonEnvironmentPage,
+  PythonVersionInfo,
+  PythonVersionPage,
+} from '../model/catalogue.ts';
 import type { StandardImage } from '../model/environment.ts';
 import { environments } from './environment.ts';
 import { jupyterMaintained, jupyterSnapshot } from './jupyter.ts';
@@ -76,8 +81,9 @@ export const shippedCatalogue = (images: readonly StandardImage[], now: number):
   return catalogueOf(facts, images, now);
 };
 
-export const listEnvironments = ({ items, gaps, asOf, sources }: Catalogue): EnvironmentList => ({
+export const listEnvironments = ({ items, gaps, asOf, sources }: Catalogue): PythonEnvironmentPage => ({
   items,
+  nextCursor: null,
   gaps,
   asOf,
   sources,
@@ -87,8 +93,9 @@ export const listPythonVersions = ({
   pythonVersions: items,
   asOf,
   sources,
-}: Catalogue): PythonVersionList => ({
+}: Catalogue): PythonVersionPage => ({
   items,
+  nextCursor: null,
   asOf,
   sources,
 });

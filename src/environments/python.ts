@@ -1,6 +1,6 @@
 import { Check, Errors } from 'typebox/value';
 import { isoOf } from '../lib/time.ts';
-import { type PythonStatus, ReleaseCycle } from '../model/environment.ts';
+import { type CycleStatus, type PythonStatus, ReleaseCycle } from '../model/environment.ts';
 import snapshot from './release-cycle.snapshot.json' with { type: 'json' };
 import { comparePython } from './tags.ts';
 
@@ -49,7 +49,7 @@ export function pythonVersions(cycle: ReleaseCycle, now: number): readonly Pytho
       const firstRelease = lastDay(entry.first_release);
       const endOfLife = lastSupportedDay(entry.status, entry.end_of_life);
       const status = effectiveStatus(version, entry.status, firstRelease, endOfLife, today);
-      return { version, status, firstRelease, endOfLife, isEndOfLife: status === 'end-of-life' };
+      return { version, status, firstRelease, endOfLife, isEndOfLife: status === 'end_of_life' };
     })
     .sort((a, b) => comparePython(a.version, b.version));
 }
@@ -76,12 +76,12 @@ function shippedCycle(): ReleaseCycle {
 
 function effectiveStatus(
   version: string,
-  stated: PythonStatus,
+  stated: CycleStatus,
   firstRelease: string,
   endOfLife: string,
   today: string,
 ): PythonStatus {
-  if (stated === 'end-of-life' || today > endOfLife) return 'end-of-life';
+  if (stated === 'end-of-life' || today > endOfLife) return 'end_of_life';
   if (stated === 'security') return stated;
   if (today < firstRelease) return stated;
   const outOfBugfix =
@@ -93,7 +93,7 @@ function effectiveStatus(
  * Before its end of life only the month of a version is known: the first of the month is a placeholder that would
  * retire the version a month early (upstream’s own tools use the last day of the month).
  */
-function lastSupportedDay(status: PythonStatus, date: string): string {
+function lastSupportedDay(status: CycleStatus, date: string): string {
   const isPlaceholder = status !== 'end-of-life' && date.endsWith('-01') && date.length === 10;
   return lastDay(isPlaceholder ? date.slice(0, 7) : date);
 }

@@ -15,11 +15,22 @@ const formats: Readonly<Record<string, string>> = {
  */
 export const exampleOf = (schema: unknown, components: Readonly<Record<string, unknown>>): unknown => {
   if (!isSchema(schema)) return null;
-  const { $ref, examples, example, enum: values, default: usual, type, format, properties } = schema;
+  const {
+    $ref,
+    examples,
+    example,
+    enum: values,
+    'x-extensible-enum': known,
+    default: usual,
+    type,
+    format,
+    properties,
+  } = schema;
   if (Array.isArray(examples) && examples.length > 0) return examples[0];
   if (example !== undefined) return example;
   if (typeof $ref === 'string') return exampleOf(components[$ref.replace(/^.*\//, '')], components);
   if (Array.isArray(values)) return values[0];
+  if (Array.isArray(known)) return known[0];
   if (usual !== undefined) return usual;
   const types = [type].flat();
   if (types.includes('null')) return null;

@@ -3,6 +3,7 @@ import { fastifyHelmet } from '@fastify/helmet';
 import { fastifyRateLimit, normalizeIP } from '@fastify/rate-limit';
 import closeWithGrace from 'close-with-grace';
 import { Problem } from '../model/problems.ts';
+import { exposedHeaders } from './openapi-headers.ts';
 import type { App } from './server.ts';
 
 interface GuardOptions {
@@ -37,7 +38,7 @@ export const registerGuards = async (app: App, options: GuardOptions = {}): Prom
         'if-none-match',
         'last-event-id',
       ],
-      exposedHeaders: ['etag', 'location', 'retry-after', 'x-request-id'],
+      exposedHeaders: [...exposedHeaders],
       strictPreflight: false,
       maxAge: 600,
     });

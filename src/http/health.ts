@@ -1,5 +1,5 @@
 import Type from 'typebox';
-import { closed, oneOf } from '../lib/schema.ts';
+import { answer, known } from '../lib/schema.ts';
 import { Problem } from '../model/problems.ts';
 import type { App } from './server.ts';
 
@@ -12,16 +12,16 @@ interface HealthOptions {
   readonly pingTimeoutMs?: number;
 }
 
-export const Health = closed({ status: oneOf(['ok']) }, { $id: 'Health', examples: [{ status: 'ok' }] });
+export const Health = answer({ status: known(['ok']) }, { $id: 'Health', examples: [{ status: 'ok' }] });
 
-export const ServiceVersion = closed(
+export const ServiceVersion = answer(
   {
     name: Type.String(),
     version: Type.String(),
     revision: Type.Optional(Type.String({ description: 'The deployed revision, where there is one.' })),
   },
   {
-    $id: 'Version',
+    $id: 'ServiceVersion',
     examples: [{ name: 'knada-notebooks', version: '0.1.0', revision: 'knada-notebooks-00042-abc' }],
   },
 );
@@ -73,7 +73,7 @@ export const registerHealth = (app: App, options: HealthOptions): void => {
         summary: 'What is deployed',
         tags: ['health'],
         response: {
-          200: Type.Unsafe<{ name: string; version: string; revision?: string }>(Type.Ref('Version')),
+          200: Type.Unsafe<{ name: string; version: string; revision?: string }>(Type.Ref('ServiceVersion')),
         },
       },
     },

@@ -1,6 +1,8 @@
 import { fastify, type RouteOptions } from 'fastify';
 import { catalogue, Problem, type ProblemCode } from '../model/problems.ts';
 import { exampleOf } from './example.ts';
+import { grown } from './openapi-growth.ts';
+import { componentHeaders, headerRefs } from './openapi-headers.ts';
 import { FaultSchema, ProblemSchema, problemBody, problemMediaType, statusOf } from './problem.ts';
 import type { App } from './server.ts';
 
@@ -27,17 +29,22 @@ interface OpenapiOptions {
 
 type Json = Record<string, unknown>;
 
+export interface OpenapiResponse extends Json {
+  content?: Record<string, Json>;
+  headers?: Json;
+}
+
 interface Operation extends Json {
   parameters?: { in: string; name: string; required?: boolean; schema?: Json; example?: unknown }[];
   requestBody?: { required?: boolean; content: Record<string, Json> };
-  responses: Record<string, Json & { content?: Record<string, Json>; headers?: Json }>;
+  responses: Record<string, OpenapiResponse>;
 }
 
 /** The parts of an OpenAPI 3.1 document that are used here. */
 export interface OpenapiDocument extends Json {
   openapi: string;
   paths: Record<string, Record<string, Operation>>;
-  components: { schemas: Record<string, Json> } & Json;
+  components: { schemas: Record<string, Json>; responses: Record<string, OpenapiResponse> } & Json;
 }
 
 type Route = Pick<RouteOptions, 'url' | 'schema' | 'config'> & { readonly method: string };
@@ -183,12 +190,14 @@ const build = async (app: App, { options, routes }: Sources): Promise<OpenapiDoc
   await draft.ready();
   const document = structuredClone(draft.swagger()) as unknown as OpenapiDocument;
   await draft.close();
+  document.components.headers = componentHeaders;
+  document.components.responses = { Problem: otherProblems };
   for (const route of routes) {
     const path = route.url.replace(/:([A-Za-z0-9_]+)/g, '{$1}');
     const operation = document.paths[path]?.[route.method.toLowerCase()];
     if (operation !== undefined) complete(operation, route, document);
   }
-  return sorted(document);
+  return sorted(grown(document));
 };
 
 /** What the routes do not have to repeat: problems, security, both types of a patch, ETags, examples. */
@@ -204,26 +213,15 @@ const complete = (operation: Operation, route: Route, document: OpenapiDocument)
       body.content = { 'application/merge-patch+json': json, 'application/json': json };
     }
   }
-  const headers = (operation.parameters ?? []).filter((p) => p.in === 'header').map((p) => p.name);
+  const isConditional = (operation.parameters ?? []).some(
+    (p) => p.in === 'header' && p.name.startsWith('if-'),
+  );
   for (const [status, response] of Object.entries(operation.responses)) {
     if (status === '304') delete response.content;
-    if (status === '201') {
-      response.headers = {
-        location: {
-          description: 'Where it is.',
-          schema: { type: 'string', examples: ['/v1/teams/team-a'] },
-        },
-      };
-    }
-    if (headers.some((name) => name.startsWith('if-')) && (status === '200' || status === '201')) {
-      response.headers = {
-        ...response.headers,
-        etag: {
-          description: '"<revision>.<statusVersion>"',
-          schema: { type: 'string', examples: ['"3.14"'] },
-        },
-      };
-    }
+    response.headers = headerRefs([
+      ...(status === '201' ? (['location'] as const) : []),
+      ...(isConditional && ['200', '201', '304'].includes(status) ? (['etag'] as const) : []),
+    ]);
   }
   const media = [body, ...Object.values(operation.responses)].flatMap((part) =>
     Object.entries(part?.content ?? {}),
@@ -233,8 +231,20 @@ const complete = (operation: Operation, route: Route, document: OpenapiDocument)
     content.example = exampleOf(content.schema, document.components.schemas);
   }
   for (const [status, codes] of Object.entries(byStatus(problemsOf(route, schema)))) {
-    operation.responses[status] = problemResponse(codes);
+    operation.responses[status] = problemReference(codes, document);
   }
+  operation.responses.default = { $ref: '#/components/responses/Problem' };
+};
+
+const pascal = (code: string) => code.replace(/(?:^|_)([a-z])/g, (_, letter: string) => letter.toUpperCase());
+
+/** A status with one code has the same response everywhere, under the name of the code. */
+const problemReference = (codes: readonly ProblemCode[] = [], document: OpenapiDocument): OpenapiResponse => {
+  const [code, ...others] = codes;
+  if (code === undefined || others.length > 0) return problemResponse(codes);
+  const name = pascal(code);
+  document.components.responses[name] ??= problemResponse(codes);
+  return { $ref: `#/components/responses/${name}` };
 };
 
 const problemsOf = (
@@ -254,13 +264,11 @@ const problemsOf = (
 
 const byStatus = (codes: readonly ProblemCode[]) => Object.groupBy(codes, (code) => String(statusOf[code]));
 
-const problemResponse = (codes: readonly ProblemCode[] = []) => {
+const problemResponse = (codes: readonly ProblemCode[] = []): OpenapiResponse => {
   const status = codes[0] && statusOf[codes[0]];
   return {
-    description: codes.map((code) => catalogue[code][0]).join(', '),
-    ...((status === 429 || status === 503) && {
-      headers: { 'retry-after': { description: 'In seconds.', schema: { type: 'integer', examples: [5] } } },
-    }),
+    description: `${codes.map((code) => catalogue[code][0]).join(', ')}.`,
+    headers: headerRefs(status === 429 || status === 503 ? ['retry-after'] : []),
     content: {
       [problemMediaType]: {
         schema: { $ref: '#/components/schemas/Problem' },
@@ -273,6 +281,13 @@ const problemResponse = (codes: readonly ProblemCode[] = []) => {
       },
     },
   };
+};
+
+/** What a server answers before it knows the operation, and what a later version may answer. */
+const otherProblems: OpenapiResponse = {
+  ...problemResponse(['method_not_allowed', 'uri_too_long', 'headers_too_large']),
+  description:
+    'Any other problem. Every path answers 405 (with `allow`) for another method, 414 and 431; later versions may answer other statuses with the same body.',
 };
 
 const byKey = <T>(record: Record<string, T>, order: readonly string[] = []): Record<string, T> => {
@@ -291,6 +306,10 @@ const sorted = (document: OpenapiDocument): OpenapiDocument => {
   return {
     ...document,
     paths: byKey(Object.fromEntries(paths)),
-    components: { ...document.components, schemas: byKey(document.components.schemas) },
+    components: {
+      ...document.components,
+      responses: byKey(document.components.responses),
+      schemas: byKey(document.components.schemas),
+    },
   };
 };

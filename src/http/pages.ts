@@ -49,5 +49,5 @@ export const pageRequest = (
 /** The store’s page as the response of a list. */
 export const pageAnswer = <T, U>(page: Page<T>, list: List, present: (item: T) => U) => ({
   items: page.items.map(present),
-  ...(page.next !== undefined && { nextCursor: encodeCursor(list, page.next) }),
+  nextCursor: page.next === undefined ? null : encodeCursor(list, page.next),
 });

@@ -3,7 +3,7 @@ import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import Type, { type Static } from 'typebox';
-import { closed } from '../lib/schema.ts';
+import { answer } from '../lib/schema.ts';
 import { catalogue, type Fault, Problem, type ProblemCode } from '../model/problems.ts';
 import { Unavailable } from '../ports/unavailable.ts';
 import { faultCodes } from './faults.ts';
@@ -62,7 +62,7 @@ export const problemMediaType = 'application/problem+json';
 /** The default Retry-After of a 503. */
 const defaultRetrySeconds = 5;
 
-export const FaultSchema = closed(
+export const FaultSchema = answer(
   {
     pointer: Type.String({
       description:
@@ -75,7 +75,7 @@ export const FaultSchema = closed(
   { $id: 'Fault' },
 );
 
-export const ProblemSchema = closed(
+export const ProblemSchema = answer(
   {
     type: Type.String({ format: 'uri', examples: [typeOf('validation_failed')] }),
     title: Type.String(),

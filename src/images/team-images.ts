@@ -1,5 +1,5 @@
 import { ghcrHost } from '../lib/oci.ts';
-import type { ImageTagItem, TeamImages } from '../model/image.ts';
+import type { ImageTag, TeamImagePage } from '../model/image.ts';
 import { Problem } from '../model/problems.ts';
 import type { Registries } from '../ports/registries.ts';
 import { imageTags } from './nearest-tags.ts';
@@ -8,7 +8,7 @@ import { absentRepository, valueIn } from './resolve.ts';
 
 export interface ImageTagList {
   /** Newest first. */
-  readonly items: readonly ImageTagItem[];
+  readonly items: readonly ImageTag[];
   /** items may be incomplete. */
   readonly partial: boolean;
   readonly asOf: string;
@@ -19,13 +19,13 @@ export const listTeamImages = async (
   { registries, policy }: { registries: Registries; policy: ImagePolicy },
   ghcrRepositories: readonly string[],
   signal: AbortSignal,
-): Promise<TeamImages> => {
+): Promise<TeamImagePage> => {
   const ghcr = ghcrRepositories.map((name) => ({
     image: `${ghcrHost}/${policy.ghcrOwner.toLowerCase()}/${name}`,
     registry: 'ghcr' as const,
     updatedAt: null,
   }));
-  if (!policy.garTeam) return { items: ghcr, unknown: [] };
+  if (!policy.garTeam) return { items: ghcr, nextCursor: null, unknown: [] };
   const answer = await registries.garImages(policy.garTeam, signal);
   const unknown = answer.answer === 'unknown' ? [answer.message] : [];
   if (answer.answer === 'absent') {
@@ -39,7 +39,7 @@ export const listTeamImages = async (
     registry: 'gar' as const,
     updatedAt,
   }));
-  return { items: [...listed, ...ghcr], unknown };
+  return { items: [...listed, ...ghcr], nextCursor: null, unknown };
 };
 
 /**

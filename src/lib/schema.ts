@@ -28,8 +28,10 @@ export const nullable = <T extends TSchema & { type: string }>(schema: T) =>
  * A string of an answer with the values that this version knows. A later version may add values, so it is no `enum`:
  * `x-extensible-enum` is Zalando’s rule 112, which generators and linters read as documentation.
  */
-export const known = <const T extends readonly [string, ...string[]]>(values: T, options: object = {}) =>
-  Type.Unsafe<T[number]>({ type: 'string', 'x-extensible-enum': values, ...options });
+export const known = <const T extends readonly [string, ...string[]]>(values: T, options: object = {}) => ({
+  ...Type.Unsafe<T[number]>({ 'x-extensible-enum': values, ...options }),
+  type: 'string',
+});
 
 /** A string of a request out of a fixed list, as `type: string, enum: […]`. */
 export const oneOf = <const T extends readonly [string, ...string[]]>(values: T, options: object = {}) =>

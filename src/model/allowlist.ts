@@ -1,5 +1,5 @@
 import Type, { type Static } from 'typebox';
-import { closed, oneOf, ref } from '../lib/schema.ts';
+import { answer, closed, known, ref } from '../lib/schema.ts';
 
 /** Why an allowlist entry cannot be used. The codes are part of the API. */
 export const EntryProblem = {
@@ -42,7 +42,7 @@ export const EntryWarning = {
 export type EntryWarning = (typeof EntryWarning)[keyof typeof EntryWarning];
 
 /** A parsed entry. Parsing `entry` again gives the same result without the warnings about its text. */
-export const AllowlistEntry = closed(
+export const AllowlistEntry = answer(
   {
     entry: Type.String({
       description: 'The canonical form, always with its port.',
@@ -55,7 +55,7 @@ export const AllowlistEntry = closed(
     }),
     portStart: Type.Integer({ minimum: 1, maximum: 65535, examples: [443] }),
     portEnd: Type.Integer({ minimum: 1, maximum: 65535, examples: [443] }),
-    kind: oneOf(['name', 'ipv4', 'cidr']),
+    kind: known(['name', 'ipv4', 'cidr']),
     warnings: Type.Array(Type.Unsafe<EntryWarning>({ type: 'string', enum: Object.values(EntryWarning) })),
   },
   { $id: 'AllowlistEntry' },
@@ -63,7 +63,7 @@ export const AllowlistEntry = closed(
 export type AllowlistEntry = Static<typeof AllowlistEntry>;
 
 /** An entry that cannot be used, its position in the list, and the reason. */
-export const AllowlistError = closed(
+export const AllowlistError = answer(
   {
     index: Type.Integer({ minimum: 0 }),
     entry: Type.String({ description: 'The entry as it was sent.', examples: ['*.nav.no'] }),
@@ -84,17 +84,17 @@ export const AllowlistError = closed(
 export type AllowlistError = Static<typeof AllowlistError>;
 
 /** The valid entries and the errors. A list with an error is rejected as a whole. */
-export const ParsedAllowlist = closed(
+export const ParsedAllowlist = answer(
   { entries: Type.Array(ref(AllowlistEntry)), errors: Type.Array(ref(AllowlistError)) },
   { $id: 'ParsedAllowlist' },
 );
 export type ParsedAllowlist = Static<typeof ParsedAllowlist>;
 
-export const AllowlistOrder = closed(
+export const AllowlistEntries = closed(
   {
     entries: Type.Array(Type.String({ examples: ['pypi.org', 'informatica.nav.no:6005-6010'] }), {
       maxItems: 1000,
     }),
   },
-  { $id: 'AllowlistOrder' },
+  { $id: 'AllowlistEntries' },
 );

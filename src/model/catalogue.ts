@@ -1,11 +1,12 @@
 import Type, { type Static } from 'typebox';
-import { closed, Instant, nullable, oneOf, ref } from '../lib/schema.ts';
+import { answer, closed, Instant, known, nullable, ref } from '../lib/schema.ts';
 import { Environment, EnvironmentGap, pythonStatuses, ReleaseCycle } from './environment.ts';
+import { pageOf } from './page.ts';
 
 const Python = Type.String({ pattern: '^[1-9]\\d?\\.\\d{1,2}$', examples: ['3.11'] });
 
 /** A source of the catalogue, and when it last answered. */
-export const CatalogueSource = closed(
+export const CatalogueSource = answer(
   {
     name: Type.String({ examples: ['ghcr.io/navikt/knada-images/jupyter'] }),
     checkedAt: nullable({
@@ -22,13 +23,13 @@ export const CatalogueSource = closed(
 );
 export type CatalogueSource = Static<typeof CatalogueSource>;
 
-export const PythonVersionInfo = closed(
+export const PythonVersionInfo = answer(
   {
     python: Python,
-    status: oneOf(pythonStatuses),
+    status: known(pythonStatuses),
     firstRelease: Type.String({ format: 'date' }),
     endOfLife: Type.String({ format: 'date', description: 'The last day on which the version gets fixes.' }),
-    jupyter: closed({
+    jupyter: answer({
       supported: Type.Boolean({ description: 'Jupyter publishes an image for it.' }),
       lastBuiltAt: nullable({ ...Instant, description: 'null when not known, or when there is no image.' }),
       maintained: nullable(
@@ -84,19 +85,23 @@ const asOf = Type.String({
   description: 'All data was current at this time or later.',
 });
 
-export const EnvironmentList = closed(
+export const PythonEnvironmentPage = answer(
   {
-    items: Type.Array(ref(Environment)),
+    ...pageOf(ref(Environment), 'PythonEnvironmentPage').properties,
     gaps: Type.Array(ref(EnvironmentGap)),
     asOf,
     sources: Type.Array(ref(CatalogueSource)),
   },
-  { $id: 'EnvironmentList' },
+  { $id: 'PythonEnvironmentPage' },
 );
-export type EnvironmentList = Static<typeof EnvironmentList>;
+export type PythonEnvironmentPage = Static<typeof PythonEnvironmentPage>;
 
-export const PythonVersionList = closed(
-  { items: Type.Array(ref(PythonVersionInfo)), asOf, sources: Type.Array(ref(CatalogueSource)) },
-  { $id: 'PythonVersionList' },
+export const PythonVersionPage = answer(
+  {
+    ...pageOf(ref(PythonVersionInfo), 'PythonVersionPage').properties,
+    asOf,
+    sources: Type.Array(ref(CatalogueSource)),
+  },
+  { $id: 'PythonVersionPage' },
 );
-export type PythonVersionList = Static<typeof PythonVersionList>;
+export type PythonVersionPage = Static<typeof PythonVersionPage>;

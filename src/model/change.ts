@@ -1,10 +1,10 @@
 import Type, { type Static } from 'typebox';
-import { closed } from '../lib/schema.ts';
+import { answer } from '../lib/schema.ts';
 
 /** One difference between two configurations. */
-export const Change = closed(
+export const Change = answer(
   {
-    path: Type.String({ description: 'JSON pointer (RFC 6901).', examples: ['/culling/timeoutSeconds'] }),
+    pointer: Type.String({ description: 'JSON pointer (RFC 6901).', examples: ['/culling/timeoutSeconds'] }),
     from: Type.Unknown({ examples: [3600] }),
     to: Type.Unknown({ examples: [7200] }),
   },

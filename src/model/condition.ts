@@ -1,5 +1,5 @@
 import Type, { type Static } from 'typebox';
-import { closed, Instant, oneOf } from '../lib/schema.ts';
+import { answer, Instant, known } from '../lib/schema.ts';
 
 export const conditionTypes = [
   'ImageResolved',
@@ -16,10 +16,10 @@ export type ConditionType = (typeof conditionTypes)[number];
  * One aspect of a team’s status. Unknown means that it could not be determined; it is never reported as True or False.
  * The condition of a feature that is not in use is absent.
  */
-export const Condition = closed(
+export const Condition = answer(
   {
-    type: oneOf(conditionTypes, { examples: ['Applied'] }),
-    status: oneOf(['True', 'False', 'Unknown']),
+    type: known(conditionTypes, { examples: ['Applied'] }),
+    status: known(['True', 'False', 'Unknown']),
     reason: Type.String({ description: 'Machine-readable reason in CamelCase.', examples: ['AsOrdered'] }),
     message: Type.String({
       description: 'The reason in a sentence.',
@@ -34,7 +34,7 @@ export type Condition = Static<typeof Condition>;
 export const phases = ['Pending', 'Applying', 'Ready', 'Degraded', 'Deleting'] as const;
 
 /** Summary of a team’s or a notebook’s status. */
-export const Phase = oneOf(phases, {
+export const Phase = known(phases, {
   $id: 'Phase',
   description:
     'Pending: nothing is applied yet. Applying: a change is being applied. Ready: the notebook is as ordered. Degraded: it was Ready and no longer is, or all retries have failed. Deleting: it is being deleted.',

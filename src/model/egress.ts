@@ -1,7 +1,7 @@
 import Type, { type Static } from 'typebox';
-import { closed, Instant, nullable, oneOf, ref } from '../lib/schema.ts';
+import { answer, closed, Instant, known, nullable, ref } from '../lib/schema.ts';
 
-export const FilteredAddress = closed(
+export const FilteredAddress = answer(
   {
     address: Type.String({ examples: ['10.0.0.1'] }),
     range: Type.String({
@@ -13,15 +13,18 @@ export const FilteredAddress = closed(
 );
 
 /** An entry of the allowlist and what it opens now. */
-export const EgressEntry = closed(
+export const EgressEntry = answer(
   {
     entry: Type.String({ examples: ['pypi.org:443'] }),
     host: Type.String({ examples: ['pypi.org'] }),
-    ports: Type.String({
-      description: 'One port, or the first and the last of a range.',
-      examples: ['443', '6005-6010'],
+    portStart: Type.Integer({ minimum: 1, maximum: 65535, examples: [443] }),
+    portEnd: Type.Integer({
+      minimum: 1,
+      maximum: 65535,
+      description: 'The last port of a range; equal to portStart for one port.',
+      examples: [443],
     }),
-    status: oneOf(
+    status: known(
       ['resolved', 'unresolved', 'blocked_private_answer', 'too_many_addresses', 'ipv6_only', 'stale'],
       {
         description:
@@ -42,7 +45,7 @@ export const EgressEntry = closed(
 );
 export type EgressEntry = Static<typeof EgressEntry>;
 
-export const EgressPolicyRef = closed(
+export const EgressPolicyRef = answer(
   {
     kind: Type.String({ examples: ['NetworkPolicy'] }),
     name: Type.String({ examples: ['notebook-egress-baseline'] }),
@@ -51,7 +54,7 @@ export const EgressPolicyRef = closed(
 );
 
 /** The destinations that a team’s notebooks may connect to. */
-export const Egress = closed(
+export const Egress = answer(
   {
     enabled: Type.Boolean({ description: 'Whether the allowlist is enabled; if not, all egress is open.' }),
     effective: nullable(
@@ -84,7 +87,8 @@ export const Egress = closed(
           {
             entry: 'pypi.org:443',
             host: 'pypi.org',
-            ports: '443',
+            portStart: 443,
+            portEnd: 443,
             status: 'resolved',
             addresses: ['151.101.0.223'],
             filtered: [],
@@ -92,7 +96,8 @@ export const Egress = closed(
           {
             entry: 'db.example.com:1521',
             host: 'db.example.com',
-            ports: '1521',
+            portStart: 1521,
+            portEnd: 1521,
             status: 'blocked_private_answer',
             addresses: [],
             filtered: [{ address: '10.0.0.1', range: 'private' }],
@@ -119,7 +124,7 @@ export const EgressQuestion = closed(
   { $id: 'EgressQuestion' },
 );
 
-export const EgressAnswer = closed(
+export const EgressAnswer = answer(
   {
     allowed: Type.Boolean({
       description: 'Whether a notebook that is running now may connect to the destination.',

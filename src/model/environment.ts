@@ -1,7 +1,11 @@
 import Type, { type Static } from 'typebox';
-import { closed, Instant, nullable, oneOf, ref } from '../lib/schema.ts';
+import { answer, closed, Instant, known, nullable, oneOf, ref } from '../lib/schema.ts';
 
-export const pythonStatuses = ['feature', 'prerelease', 'bugfix', 'security', 'end-of-life'] as const;
+/** The status of a version in the release cycle of peps.python.org. */
+const cycleStatuses = ['feature', 'prerelease', 'bugfix', 'security', 'end-of-life'] as const;
+export type CycleStatus = (typeof cycleStatuses)[number];
+/** The same as this API writes it. */
+export const pythonStatuses = ['feature', 'prerelease', 'bugfix', 'security', 'end_of_life'] as const;
 export type PythonStatus = (typeof pythonStatuses)[number];
 const MonthOrDay = Type.String({ pattern: '^\\d{4}-(0[1-9]|1[0-2])(-(0[1-9]|[12]\\d|3[01]))?$' });
 
@@ -12,7 +16,7 @@ const MonthOrDay = Type.String({ pattern: '^\\d{4}-(0[1-9]|1[0-2])(-(0[1-9]|[12]
 export const ReleaseCycle = Type.Record(
   Type.String({ pattern: '^[1-9]\\d?\\.\\d{1,2}$' }),
   Type.Object({
-    status: oneOf(pythonStatuses),
+    status: oneOf(cycleStatuses),
     first_release: MonthOrDay,
     end_of_life: MonthOrDay,
     pep: Type.Optional(Type.Integer()),
@@ -24,7 +28,7 @@ const Python = Type.String({ pattern: '^[1-9]\\d?\\.\\d{1,2}$', examples: ['3.11
 const Day = Type.String({ format: 'date', examples: ['2027-10-31'] });
 
 /** A database driver in one image. Only drivers that were checked are listed. */
-export const Driver = closed(
+export const Driver = answer(
   {
     name: Type.String({ minLength: 1, examples: ['Oracle'] }),
     included: Type.Boolean({
@@ -56,7 +60,7 @@ export const StandardImage = closed({
 });
 export type StandardImage = Static<typeof StandardImage>;
 
-export const Environment = closed(
+export const Environment = answer(
   {
     python: Python,
     image: Type.String({
@@ -70,7 +74,7 @@ export const Environment = closed(
       format: 'date',
       description: 'The last day on which this Python version gets fixes.',
     }),
-    pythonStatus: oneOf(pythonStatuses),
+    pythonStatus: known(pythonStatuses),
     jupyterMaintained: nullable(
       Type.Boolean({
         description: 'Whether Jupyter still builds its image for this Python version; null when not known.',
@@ -82,7 +86,7 @@ export const Environment = closed(
     }),
     default: Type.Boolean({ description: 'The environment to preselect. Exactly one item is the default.' }),
   },
-  { $id: 'Environment', description: 'The newest standard image of one Python version.' },
+  { $id: 'PythonEnvironment', description: 'The newest standard image of one Python version.' },
 );
 export type Environment = Static<typeof Environment>;
 
@@ -95,10 +99,10 @@ export const gapReasons = [
   'unknown_python',
 ] as const;
 
-export const EnvironmentGap = closed(
+export const EnvironmentGap = answer(
   {
     python: Python,
-    reason: oneOf(gapReasons),
+    reason: known(gapReasons),
     message: Type.String({ description: 'The reason as a sentence.' }),
   },
   { $id: 'EnvironmentGap', description: 'A Python version that is not offered, with the reason.' },

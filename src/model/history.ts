@@ -1,11 +1,11 @@
 import Type, { type Static } from 'typebox';
-import { closed, Instant, nullable, oneOf, ref } from '../lib/schema.ts';
+import { answer, Instant, known, nullable, ref } from '../lib/schema.ts';
 import { Change } from './change.ts';
 import { NotebookSpec } from './notebook.ts';
 import { pageOf } from './page.ts';
 
 /** One change: who made it, when, and what changed. */
-export const HistoryItem = closed(
+export const HistoryItem = answer(
   {
     n: Type.Integer({ minimum: 1, description: 'Number of the entry within its team.' }),
     at: Instant,
@@ -13,7 +13,7 @@ export const HistoryItem = closed(
       description: 'The person or the part of the platform that made the change.',
       examples: ['kari.nordmann@nav.no'],
     }),
-    action: oneOf([
+    action: known([
       'team_created',
       'team_updated',
       'team_deleted',

@@ -1,5 +1,5 @@
 import Type, { type Static } from 'typebox';
-import { closed, Instant, nullable, oneOf, ref } from '../lib/schema.ts';
+import { answer, closed, Instant, known, nullable, oneOf, ref } from '../lib/schema.ts';
 import { pageOf } from './page.ts';
 import { Slug } from './team.ts';
 
@@ -8,13 +8,13 @@ export const imageRegistries = ['gar', 'ghcr'] as const;
 
 export const imageWarnings = ['digest_decides', 'moving_tag', 'created_unknown', 'old'] as const;
 
-export const ImageWarning = closed(
-  { code: oneOf(imageWarnings), message: Type.String() },
+export const ImageWarning = answer(
+  { code: known(imageWarnings), message: Type.String() },
   { $id: 'ImageWarning', description: 'A hint about an image that can still be used.' },
 );
 export type ImageWarning = Static<typeof ImageWarning>;
 
-export const ResolvedImage = closed(
+export const ResolvedImage = answer(
   {
     reference: Type.String({ description: 'The canonical form of the requested reference.' }),
     digest: Type.String({
@@ -36,10 +36,10 @@ export const ResolvedImage = closed(
 );
 export type ResolvedImage = Static<typeof ResolvedImage>;
 
-export const TeamImage = closed(
+export const TeamImage = answer(
   {
     image: Type.String({ description: 'Without a tag.', examples: ['ghcr.io/navikt/my-notebook'] }),
-    registry: oneOf(imageRegistries),
+    registry: known(imageRegistries),
     updatedAt: nullable({
       ...Instant,
       description: 'When a build was last pushed; null when the registry does not say.',
@@ -49,26 +49,26 @@ export const TeamImage = closed(
 );
 export type TeamImage = Static<typeof TeamImage>;
 
-export const TeamImages = closed(
+export const TeamImagePage = answer(
   {
-    items: Type.Array(ref(TeamImage)),
+    ...pageOf(ref(TeamImage), 'TeamImagePage').properties,
     unknown: Type.Array(Type.String(), {
       description: 'One sentence for each source that could not be listed; items may be incomplete.',
     }),
   },
-  { $id: 'TeamImages' },
+  { $id: 'TeamImagePage' },
 );
-export type TeamImages = Static<typeof TeamImages>;
+export type TeamImagePage = Static<typeof TeamImagePage>;
 
-export const ImageTagItem = closed(
+export const ImageTag = answer(
   {
     tag: Type.String(),
     digest: nullable(Type.String({ description: 'null when the registry lists tags without it.' })),
     pushedAt: nullable({ ...Instant, description: 'null when the registry lists tags without it.' }),
   },
-  { $id: 'ImageTagItem' },
+  { $id: 'ImageTag' },
 );
-export type ImageTagItem = Static<typeof ImageTagItem>;
+export type ImageTag = Static<typeof ImageTag>;
 
 /** An image as a client writes it; parsed by images/reference.ts. */
 export const ImageText = Type.String({
@@ -110,16 +110,16 @@ export const ImageScaffoldOrder = closed(
   { $id: 'ImageScaffoldOrder' },
 );
 
-export const ImageScaffold = closed(
+export const ImageScaffold = answer(
   { files: Type.Record(Type.String(), Type.String(), { description: 'File contents by path.' }) },
   { $id: 'ImageScaffold', examples: [{ files: { 'requirements.txt': 'polars\n' } }] },
 );
 
-export const ImageTags = closed(
+export const ImageTagPage = answer(
   {
-    ...pageOf(ref(ImageTagItem), 'ImageTagPage').properties,
+    ...pageOf(ref(ImageTag), 'ImageTagPage').properties,
     partial: Type.Boolean({ description: 'Whether tags may exist that items does not list.' }),
     asOf: Instant,
   },
-  { $id: 'ImageTags', description: 'The newest first, if the registry reports when tags were pushed.' },
+  { $id: 'ImageTagPage', description: 'The newest first, if the registry reports when tags were pushed.' },
 );

@@ -1,5 +1,5 @@
 import Type, { type Static } from 'typebox';
-import { closed, oneOf } from '../lib/schema.ts';
+import { answer, closed, known } from '../lib/schema.ts';
 
 const bound = (description: string) =>
   Type.Optional(
@@ -7,19 +7,22 @@ const bound = (description: string) =>
   );
 
 /** The default and the bounds of one field of an order. */
-const FieldLimits = closed({
-  path: Type.String({ description: 'JSON pointer into the order.', examples: ['/resources/cpu/limit'] }),
-  type: oneOf(['number', 'integer', 'quantity', 'boolean', 'text', 'list']),
+const FieldLimits = answer({
+  pointer: Type.String({
+    description: 'JSON pointer (RFC 6901) into the order.',
+    examples: ['/resources/cpu/limit'],
+  }),
+  type: known(['number', 'integer', 'quantity', 'boolean', 'text', 'list']),
   default: Type.Unknown({
     description: 'The value when the order leaves it and its related fields out.',
     examples: [0.5],
   }),
   minimum: bound('The smallest accepted value.'),
   maximum: bound('The largest accepted value; for a list, the most entries.'),
-  unit: Type.Optional(oneOf(['cores', 'seconds'])),
+  unit: Type.Optional(known(['cores', 'seconds'])),
 });
 
-export const NotebookLimits = closed(
+export const NotebookLimits = answer(
   { fields: Type.Array(FieldLimits) },
   {
     $id: 'NotebookLimits',
@@ -27,7 +30,7 @@ export const NotebookLimits = closed(
       {
         fields: [
           {
-            path: '/resources/cpu/limit',
+            pointer: '/resources/cpu/limit',
             type: 'number',
             default: 0.5,
             minimum: 0.1,

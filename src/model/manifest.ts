@@ -1,5 +1,6 @@
 import Type from 'typebox';
-import { closed, ref } from '../lib/schema.ts';
+import { answer, ref } from '../lib/schema.ts';
+import { pageOf } from './page.ts';
 
 export const Manifest = Type.Unsafe<{ apiVersion: string; kind: string } & Record<string, unknown>>({
   type: 'object',
@@ -14,10 +15,7 @@ export const Manifest = Type.Unsafe<{ apiVersion: string; kind: string } & Recor
   additionalProperties: true,
 });
 
-export const Manifests = closed(
-  { items: Type.Array(ref(Manifest)) },
-  {
-    $id: 'Manifests',
-    description: 'The applied objects, in the order in which they are applied. Secrets show only their keys.',
-  },
-);
+export const ManifestPage = answer(pageOf(ref(Manifest), 'ManifestPage').properties, {
+  $id: 'ManifestPage',
+  description: 'The applied objects, in the order in which they are applied. Secrets show only their keys.',
+});

@@ -1,24 +1,36 @@
 import Type, { type Static } from 'typebox';
-import { closed, Instant, nullable, ref } from '../lib/schema.ts';
+import { answer, closed, Instant, nullable, ref } from '../lib/schema.ts';
 import { Condition, Phase } from './condition.ts';
 
 /** Kubernetes quantities, binary suffixes only; decimals allowed. */
 const quantity = (description: string, example: string) =>
   Type.String({ pattern: '^[0-9]+(\\.[0-9]+)?(Mi|Gi)$', maxLength: 16, description, examples: [example] });
 
-/** A complete configuration. notebook-fields.ts has a row with default and bounds for every field. */
-export const NotebookSpec = closed(
+/** A complete configuration; each object in it is a component of its own. notebook-fields.ts has a row for every field. */
+const spec = answer(
   {
-    resources: closed({
-      cpu: closed({
-        guarantee: Type.Number({ description: 'Cores that are reserved for a notebook.', examples: [0.2] }),
-        limit: Type.Number({ description: 'The most cores that a notebook may use.', examples: [0.5] }),
-      }),
-      memory: closed({
-        guarantee: quantity('Memory that is reserved for a notebook, as <n>Mi or <n>Gi.', '1Gi'),
-        limit: quantity('The most memory that a notebook may use; above it the kernel is killed.', '2Gi'),
-      }),
-    }),
+    resources: answer(
+      {
+        cpu: answer(
+          {
+            guarantee: Type.Number({
+              description: 'Cores that are reserved for a notebook.',
+              examples: [0.2],
+            }),
+            limit: Type.Number({ description: 'The most cores that a notebook may use.', examples: [0.5] }),
+          },
+          { $id: 'CpuResources' },
+        ),
+        memory: answer(
+          {
+            guarantee: quantity('Memory that is reserved for a notebook, as <n>Mi or <n>Gi.', '1Gi'),
+            limit: quantity('The most memory that a notebook may use; above it the kernel is killed.', '2Gi'),
+          },
+          { $id: 'MemoryResources' },
+        ),
+      },
+      { $id: 'Resources' },
+    ),
     image: nullable(
       Type.String({
         maxLength: 1024,
@@ -27,41 +39,50 @@ export const NotebookSpec = closed(
         examples: ['ghcr.io/navikt/my-notebook:20261123-090000-abc1234'],
       }),
     ),
-    culling: closed({
-      timeoutSeconds: Type.Integer({
-        description: 'A server that is idle for longer than this is stopped.',
-        examples: [3600],
-      }),
-      maxAgeSeconds: Type.Integer({
-        description: 'A server that has run for longer than this is stopped, idle or not.',
-        examples: [604800],
-      }),
-      keepBusyKernels: Type.Boolean({ description: 'Whether a busy kernel counts as activity.' }),
-    }),
-    allowlist: closed({
-      enabled: Type.Boolean({
-        description: 'Whether notebooks can reach only the listed hosts. false: no restriction.',
-      }),
-      hosts: Type.Array(
-        Type.String({ maxLength: 65536, examples: ['pypi.org', 'informatica.nav.no:6005-6010'] }),
-        {
-          description: 'host[:port[-port]]; the default port is 443.',
-        },
-      ),
-    }),
-    storage: closed({
-      home: quantity('Size of each member’s home volume. It can grow but not shrink.', '10Gi'),
-    }),
-    pip: closed({
-      userInstallByDefault: Type.Boolean({
-        description:
-          'Sets PIP_USER=1: packages that pip installs are stored in the home volume and survive a restart. Packages that are installed globally are lost when the server stops.',
-      }),
-    }),
+    culling: answer(
+      {
+        timeoutSeconds: Type.Integer({
+          description: 'A server that is idle for longer than this is stopped.',
+          examples: [3600],
+        }),
+        maxAgeSeconds: Type.Integer({
+          description: 'A server that has run for longer than this is stopped, idle or not.',
+          examples: [604800],
+        }),
+        keepBusyKernels: Type.Boolean({ description: 'Whether a busy kernel counts as activity.' }),
+      },
+      { $id: 'Culling' },
+    ),
+    allowlist: answer(
+      {
+        enabled: Type.Boolean({
+          description: 'Whether notebooks can reach only the listed hosts. false: no restriction.',
+        }),
+        hosts: Type.Array(
+          Type.String({ maxLength: 65536, examples: ['pypi.org', 'informatica.nav.no:6005-6010'] }),
+          {
+            description: 'host[:port[-port]]; the default port is 443.',
+          },
+        ),
+      },
+      { $id: 'Allowlist' },
+    ),
+    storage: answer(
+      { home: quantity('Size of each member’s home volume. It can grow but not shrink.', '10Gi') },
+      { $id: 'Storage' },
+    ),
+    pip: answer(
+      {
+        userInstallByDefault: Type.Boolean({
+          description:
+            'Sets PIP_USER=1: packages that pip installs are stored in the home volume and survive a restart. Packages that are installed globally are lost when the server stops.',
+        }),
+      },
+      { $id: 'Pip' },
+    ),
   },
   { $id: 'NotebookSpec' },
 );
-export type NotebookSpec = Static<typeof NotebookSpec>;
 
 type Partially<T> = T extends readonly unknown[]
   ? T
@@ -79,19 +100,59 @@ interface JsonSchema {
   readonly [keyword: string]: unknown;
 }
 
+interface Component extends JsonSchema {
+  readonly $id: string;
+}
+
 const isSchema = (value: unknown): value is JsonSchema => typeof value === 'object' && value !== null;
 
-/** The schema with every field optional and, with `alsoNull`, nullable. */
-const relaxed = (schema: JsonSchema, alsoNull: boolean): JsonSchema => {
-  const { required: _required, $id: _id, ...rest } = schema;
-  const type = alsoNull && typeof rest.type === 'string' ? { type: [rest.type, 'null'] } : {};
-  if (!isSchema(rest.properties)) return { ...rest, ...type };
-  const fields = Object.entries(rest.properties).map(([name, field]) => [
-    name,
-    isSchema(field) ? relaxed(field, alsoNull) : field,
-  ]);
-  return { ...rest, ...type, properties: Object.fromEntries(fields) };
+type Form = 'Spec' | 'Order' | 'Patch';
+
+/** `Culling` is `CullingOrder` in an order and `CullingPatch` in a patch. */
+const nameIn = (form: Form, id: unknown): string =>
+  form === 'Spec' ? String(id) : `${String(id).replace(/Spec$/, '')}${form}`;
+
+const alsoNull = (type: unknown) => (typeof type === 'string' ? { type: [type, 'null'] } : {});
+
+/**
+ * The schema and the objects in it as components, which refer to each other by name. In an order every field is optional
+ * and no other is accepted; in a patch every field is nullable as well, except the patch itself.
+ */
+const componentsOf = (
+  schema: JsonSchema,
+  form: Form,
+  isWhole = true,
+): readonly [Component, ...Component[]] => {
+  const { required, $id, properties, ...rest } = schema;
+  const parts = isSchema(properties) ? Object.entries(properties) : [];
+  const inner: Component[] = [];
+  const fields = parts.map(([name, field]) => {
+    if (!isSchema(field)) return [name, field];
+    if (field.$id === undefined)
+      return [name, { ...field, ...(form === 'Patch' ? alsoNull(field.type) : {}) }];
+    const [part, ...below] = componentsOf(field, form, false);
+    inner.push(part, ...below);
+    return [name, { $ref: part.$id }];
+  });
+  const whole = {
+    ...rest,
+    ...(form === 'Spec' ? { required } : { additionalProperties: false }),
+    ...(form === 'Patch' && !isWhole ? alsoNull(rest.type) : {}),
+    $id: nameIn(form, $id),
+    properties: Object.fromEntries(fields),
+  };
+  return [whole, ...inner];
 };
+
+const [specSchema, ...specParts] = componentsOf({ ...spec }, 'Spec');
+const [orderSchema, ...orderParts] = componentsOf({ ...spec }, 'Order');
+const [patchSchema, ...patchParts] = componentsOf({ ...spec }, 'Patch');
+
+/** The components that NotebookSpec, NotebookOrder and NotebookPatch refer to. */
+export const notebookParts: readonly Component[] = [...specParts, ...orderParts, ...patchParts];
+
+export const NotebookSpec = Type.Unsafe<Static<typeof spec>>(specSchema);
+export type NotebookSpec = Static<typeof spec>;
 
 const exampleOrder = {
   resources: { cpu: { guarantee: 0.5, limit: 2 }, memory: { guarantee: '2Gi', limit: '4Gi' } },
@@ -100,23 +161,20 @@ const exampleOrder = {
 
 /** The body of PUT: fields that are left out take their defaults; `{}` is a valid order. */
 export const NotebookOrder = Type.Unsafe<Partially<NotebookSpec>>({
-  ...relaxed({ ...NotebookSpec }, false),
-  $id: 'NotebookOrder',
+  ...orderSchema,
   examples: [{}, exampleOrder],
 });
 export type NotebookOrder = Static<typeof NotebookOrder>;
 
 /** The body of PATCH, a merge patch (RFC 7396): null resets a field to its default. */
 export const NotebookPatch = Type.Unsafe<Nullably<NotebookSpec>>({
-  ...relaxed({ ...NotebookSpec }, true),
-  type: 'object',
-  $id: 'NotebookPatch',
+  ...patchSchema,
   examples: [exampleOrder, { culling: null }],
 });
 export type NotebookPatch = Static<typeof NotebookPatch>;
 
 /** The team’s image, pinned to the digest that its registry had. */
-export const NotebookImage = closed(
+export const NotebookImage = answer(
   {
     reference: Type.String({
       description: 'The image as ordered, with its tag.',
@@ -132,7 +190,7 @@ export const NotebookImage = closed(
 );
 export type NotebookImage = Static<typeof NotebookImage>;
 
-export const NotebookStatus = closed(
+export const NotebookStatus = answer(
   {
     phase: ref(Phase),
     conditions: Type.Array(ref(Condition)),
@@ -150,7 +208,7 @@ export const NotebookStatus = closed(
 );
 export type NotebookStatus = Static<typeof NotebookStatus>;
 
-export const Notebook = closed(
+export const Notebook = answer(
   {
     spec: ref(NotebookSpec),
     status: ref(NotebookStatus),

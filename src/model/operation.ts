@@ -1,5 +1,5 @@
 import Type, { type Static } from 'typebox';
-import { closed, Instant, oneOf } from '../lib/schema.ts';
+import { answer, Instant, known } from '../lib/schema.ts';
 
 export const operationKinds = ['start', 'stop', 'restart', 'restart_hub'] as const;
 export type OperationKind = (typeof operationKinds)[number];
@@ -17,11 +17,11 @@ export const exampleOperation = {
 } as const;
 
 /** A long-running operation as clients see it. A stop ends in `ready`, too: it is done. */
-export const Operation = closed(
+export const Operation = answer(
   {
     id: Type.String({ examples: ['op-6f1c2a9be0d34c57'] }),
-    kind: oneOf(operationKinds, { examples: ['restart'] }),
-    phase: oneOf(['stopping', 'starting', 'ready', 'failed'], { examples: ['starting'] }),
+    kind: known(operationKinds, { examples: ['restart'] }),
+    phase: known(['stopping', 'starting', 'ready', 'failed'], { examples: ['starting'] }),
     progress: Type.Integer({ minimum: 0, maximum: 100, description: 'Percent.', examples: [60] }),
     message: Type.String({
       description: 'The state in a sentence.',

@@ -1,5 +1,5 @@
 import Type, { type Static, type TSchema } from 'typebox';
-import { closed } from '../lib/schema.ts';
+import { answer, closed, nullable } from '../lib/schema.ts';
 
 /** How many items a page has when the query does not say. */
 export const defaultPageSize = 50;
@@ -23,15 +23,15 @@ export const PageQuery = closed({
 });
 export type PageQuery = Static<typeof PageQuery>;
 
-/** One page of a list: `{items, nextCursor?}`. `item` is usually a `ref`. */
+/** One page of a list: `{items, nextCursor}`. `item` is usually a `ref`. */
 export const pageOf = <T extends TSchema>(item: T, $id: string) =>
-  closed(
+  answer(
     {
       items: Type.Array(item),
-      nextCursor: Type.Optional(
+      nextCursor: nullable(
         Type.String({
-          description: 'The cursor of the next page; absent on the last page.',
-          examples: ['WyJ0ZWFtLWEiLCJhYmNkZWZnaGlqa2xtbm9wIl0'],
+          description: 'The cursor of the next page; null on the last page.',
+          examples: [null, 'WyJ0ZWFtLWEiLCJhYmNkZWZnaGlqa2xtbm9wIl0'],
         }),
       ),
     },

@@ -1,13 +1,13 @@
 import Type, { type Static } from 'typebox';
-import { closed, oneOf, ref } from '../lib/schema.ts';
+import { answer, known, ref } from '../lib/schema.ts';
 import { Change } from './change.ts';
 import { Manifest } from './manifest.ts';
 
 /** One difference that a plan would make, and when it reaches servers. */
-export const PlannedChange = closed(
+export const PlannedChange = answer(
   {
     ...Change.properties,
-    takesEffect: oneOf(['immediately', 'next_start', 'new_homes'], {
+    takesEffect: known(['immediately', 'next_start', 'new_homes'], {
       description:
         'immediately: also for running servers. next_start: for each server when it is started the next time. new_homes: for home volumes created from then on; existing ones grow to a larger size without a restart.',
       examples: ['immediately'],
@@ -17,13 +17,13 @@ export const PlannedChange = closed(
 );
 export type PlannedChange = Static<typeof PlannedChange>;
 
-export const Plan = closed(
+export const Plan = answer(
   {
     changes: Type.Array(ref(PlannedChange)),
     restartsHub: Type.Boolean({
       description: 'Whether the change restarts the hub. No change of a notebook does.',
     }),
-    runningServers: oneOf(['unaffected', 'next_start', 'now'], {
+    runningServers: known(['unaffected', 'next_start', 'now'], {
       description: 'When the first of the changes reaches the servers that are running now.',
     }),
     manifests: Type.Optional(Type.Array(ref(Manifest))),

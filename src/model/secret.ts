@@ -1,21 +1,21 @@
 import Type, { type Static } from 'typebox';
-import { closed, Instant, oneOf, ref } from '../lib/schema.ts';
+import { answer, closed, Instant, known, ref } from '../lib/schema.ts';
 import { secretVariable } from './names.ts';
 
 /** Secret Manager’s limit for the payload of a version, decoded. */
 export const payloadMaxBytes = 65536;
 
-export const SecretVersion = closed(
+export const SecretVersion = answer(
   {
     version: Type.String({ description: 'The version number.', examples: ['3'] }),
-    state: oneOf(['enabled', 'disabled', 'destroyed'], { examples: ['enabled'] }),
+    state: known(['enabled', 'disabled', 'destroyed'], { examples: ['enabled'] }),
     createdAt: Instant,
   },
   { $id: 'SecretVersion', description: 'A version of the team’s secret, without its payload.' },
 );
 export type SecretVersion = Static<typeof SecretVersion>;
 
-export const Secret = closed(
+export const Secret = answer(
   {
     name: Type.String({
       description: 'The resource name in Secret Manager; notebooks read `<name>/versions/latest`.',

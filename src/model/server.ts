@@ -1,5 +1,6 @@
 import Type, { type Static } from 'typebox';
-import { closed, Instant, nullable, oneOf, ref } from '../lib/schema.ts';
+import { answer, closed, Instant, known, nullable, ref } from '../lib/schema.ts';
+import { pageOf } from './page.ts';
 import { Slug, usernamePattern } from './team.ts';
 
 export const serverStates = [
@@ -11,13 +12,11 @@ export const serverStates = [
   'unknown',
 ] as const;
 
-type StopReason = 'idle' | 'max_age' | 'extended';
-
 /** A member’s notebook server as it is now. */
-export const Server = closed(
+export const Server = answer(
   {
     user: Type.String({ description: 'Hub user name.', examples: ['kari.nordmann@nav.no'] }),
-    state: oneOf(serverStates, {
+    state: known(serverStates, {
       description:
         'hub_restarting: the hub has just started and is checking whether this server is running. unknown: the hub does not answer and there is no pod.',
       examples: ['running'],
@@ -32,12 +31,12 @@ export const Server = closed(
         examples: ['2026-11-23T10:00:00.000Z'],
       }),
     ),
-    stopsBecause: Type.Unsafe<StopReason | null>({
-      type: ['string', 'null'],
-      enum: ['idle', 'max_age', 'extended', null],
-      description: 'Which rule applies: no activity, maximum age, or the end of a requested extension.',
-      examples: ['idle'],
-    }),
+    stopsBecause: nullable(
+      known(['idle', 'max_age', 'extended'], {
+        description: 'Which rule applies: no activity, maximum age, or the end of a requested extension.',
+        examples: ['idle'],
+      }),
+    ),
     image: nullable(
       Type.String({
         description: 'The running image with its digest; null without a pod.',
@@ -93,7 +92,7 @@ export const Server = closed(
 );
 export type Server = Static<typeof Server>;
 
-export const ServerList = closed({ items: Type.Array(ref(Server)) }, { $id: 'ServerList' });
+export const ServerPage = pageOf(ref(Server), 'ServerPage');
 
 export const StartOrder = closed(
   {

@@ -1,5 +1,5 @@
 import Type, { type Static } from 'typebox';
-import { closed, Instant, nullable, ref } from '../lib/schema.ts';
+import { answer, closed, Instant, nullable, ref } from '../lib/schema.ts';
 import { Phase } from './condition.ts';
 import { pageOf } from './page.ts';
 
@@ -37,7 +37,7 @@ const username = Type.String({
 export const MemberOrder = closed({ email, username: Type.Optional(username) }, { $id: 'MemberOrder' });
 export type MemberOrder = Static<typeof MemberOrder>;
 
-export const Member = closed({ email, username }, { $id: 'Member' });
+export const Member = answer({ email, username }, { $id: 'Member' });
 export type Member = Static<typeof Member>;
 
 const members = Type.Array(ref(MemberOrder), { maxItems: 500 });
@@ -91,7 +91,7 @@ export const TeamPatch = closed(
 );
 export type TeamPatch = Static<typeof TeamPatch>;
 
-export const Team = closed(
+export const Team = answer(
   {
     slug: Slug,
     id: Type.String({

@@ -11,7 +11,7 @@ export const limitsView = (limits: Limits): NotebookLimits => {
         row.maxEntries?.(limits),
       ];
       return {
-        path: row.pointer,
+        pointer: row.pointer,
         type: row.type,
         default: valueAt(defaults, row.pointer),
         ...(minimum === undefined ? {} : { minimum }),

@@ -6,18 +6,18 @@ import { fieldRows } from '../model/notebook-fields.ts';
 import type { Plan, PlannedChange } from '../model/plan.ts';
 
 /** The differences, leaf by leaf; a list is one leaf. */
-export const changesBetween = (from: unknown, to: unknown, path = ''): readonly Change[] => {
+export const changesBetween = (from: unknown, to: unknown, pointer = ''): readonly Change[] => {
   if (isObject(from) && isObject(to)) {
     const names = [...new Set([...Object.keys(from), ...Object.keys(to)])];
-    return names.flatMap((name) => changesBetween(from[name], to[name], `${path}/${name}`));
+    return names.flatMap((name) => changesBetween(from[name], to[name], `${pointer}/${name}`));
   }
-  return isDeepStrictEqual(from, to) ? [] : [{ path, from: from ?? null, to: to ?? null }];
+  return isDeepStrictEqual(from, to) ? [] : [{ pointer, from: from ?? null, to: to ?? null }];
 };
 
 /** What the table does not know, such as a first order as a whole, is met by the next start. */
 const planned = (change: Change): PlannedChange => ({
   ...change,
-  takesEffect: fieldRows.find(({ pointer }) => pointer === change.path)?.takesEffect ?? 'next_start',
+  takesEffect: fieldRows.find(({ pointer }) => pointer === change.pointer)?.takesEffect ?? 'next_start',
 });
 
 const summaryOf = (changes: readonly PlannedChange[]): Plan['runningServers'] => {
@@ -28,7 +28,7 @@ const summaryOf = (changes: readonly PlannedChange[]): Plan['runningServers'] =>
 /** The effects of a change. No order restarts the hub: nothing that a team can change is in the chart’s values. */
 export const planChange = (from: NotebookSpec | null, to: NotebookSpec): Omit<Plan, 'manifests'> => {
   if (from === null) {
-    const changes = [planned({ path: '', from: null, to })];
+    const changes = [planned({ pointer: '', from: null, to })];
     return { changes, restartsHub: false, runningServers: 'unaffected' };
   }
   const changes = changesBetween(from, to).map(planned);

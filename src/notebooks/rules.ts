@@ -63,7 +63,7 @@ export const orderNotebook = (
   const before = team.notebook;
   if (before !== null) assertGrows(before.spec, spec);
   const changes =
-    before === null ? [{ path: '', from: null, to: spec }] : [...changesBetween(before.spec, spec)];
+    before === null ? [{ pointer: '', from: null, to: spec }] : [...changesBetween(before.spec, spec)];
   if (before !== null && changes.length === 0 && before.image?.digest === image?.digest) return undefined;
   const notebook: NotebookRecord = {
     spec,
@@ -75,7 +75,7 @@ export const orderNotebook = (
     retry: before?.retry ?? null,
   };
   const revision = team.notebookRevision + 1;
-  const cullingChanged = before === null || changes.some(({ path }) => path.startsWith('/culling/'));
+  const cullingChanged = before === null || changes.some(({ pointer }) => pointer.startsWith('/culling/'));
   return {
     next: {
       ...team,
@@ -124,7 +124,7 @@ export const refreshImage = (team: TeamRecord, image: NotebookImage, actor: Acto
       by: actor.by,
       action: 'image_refreshed',
       revision,
-      changes: [{ path: '/image/digest', from: before.digest, to: image.digest }],
+      changes: [{ pointer: '/image/digest', from: before.digest, to: image.digest }],
       spec,
     },
   };
@@ -191,7 +191,7 @@ export const deleteNotebook = (
       by: actor.by,
       action: 'notebook_deleted',
       revision,
-      changes: [{ path: '/deletion', from: before, to: deletion }],
+      changes: [{ pointer: '/deletion', from: before, to: deletion }],
     },
   };
 };
@@ -213,7 +213,7 @@ export const retryNotebook = (team: TeamRecord, force: boolean, actor: Actor): D
       by: actor.by,
       action: 'notebook_retried',
       revision: null,
-      changes: [{ path: '/retry', from: team.notebook.retry, to: { at: actor.now, force } }],
+      changes: [{ pointer: '/retry', from: team.notebook.retry, to: { at: actor.now, force } }],
     },
   };
 };

@@ -122,7 +122,7 @@ const recordRemoval = async ({ deps, team }: ReconcileContext, name: string): Pr
         by: 'reconcile',
         action: 'hub_user_removed',
         revision: null,
-        changes: [{ path: `/hubUsers${pointerToken(name)}`, from: name, to: null }],
+        changes: [{ pointer: `/hubUsers${pointerToken(name)}`, from: name, to: null }],
         reason: 'No longer a member: the server was stopped, tokens and sessions are gone, the home is kept.',
       },
     };

@@ -40,7 +40,7 @@ export const extended = (team: TeamRecord, user: string, until: string, act: Act
       revision: null,
       changes: [
         {
-          path: `/servers${pointerToken(user)}/extendedUntil`,
+          pointer: `/servers${pointerToken(user)}/extendedUntil`,
           from: before?.extendedUntil ?? null,
           to: until,
         },

@@ -117,7 +117,7 @@ const differences = (from: TeamRecord, to: TeamRecord): Change[] => {
   const after = facets(to);
   return (['members', 'ghcrRepositories', 'garTeam'] as const)
     .filter((facet) => !isDeepStrictEqual(before[facet], after[facet]))
-    .map((facet) => ({ path: `/${facet}`, from: before[facet], to: after[facet] }));
+    .map((facet) => ({ pointer: `/${facet}`, from: before[facet], to: after[facet] }));
 };
 
 /** What changes with every new desired state. */
@@ -180,7 +180,7 @@ export const deleteTeam = (
       by: act.by,
       action: 'team_deleted',
       revision: null,
-      changes: [{ path: '/deletion', from: before, to: deletion }],
+      changes: [{ pointer: '/deletion', from: before, to: deletion }],
     },
   };
 };

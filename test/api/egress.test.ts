@@ -165,14 +165,16 @@ describe('getEgress', () => {
     assert.deepEqual(pypi, {
       entry: 'pypi.org:443',
       host: 'pypi.org',
-      ports: '443',
+      portStart: 443,
+      portEnd: 443,
       status: 'resolved',
       addresses: ['151.101.0.223', '151.101.64.223'],
       filtered: [{ address: '10.0.0.1', range: 'private' }],
     });
-    assert.deepEqual([ports.ports, ports.status], ['6005-6010', 'resolved']);
+    assert.deepEqual([ports.portStart, ports.portEnd, ports.status], [6005, 6010, 'resolved']);
     assert.deepEqual([mapped.status, mapped.addresses], ['resolved', ['10.53.0.1']]);
-    assert.deepEqual([literal.host, literal.ports, literal.addresses], ['8.8.8.8', '53', ['8.8.8.8']]);
+    assert.deepEqual([literal.host, literal.portStart, literal.portEnd], ['8.8.8.8', 53, 53]);
+    assert.deepEqual(literal.addresses, ['8.8.8.8']);
     assert.deepEqual(
       others.map(({ host, status, message, addresses }: Record<string, unknown>) => [
         host,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import type { EnvironmentList, PythonVersionList } from '../../src/model/catalogue.ts';
+import type { PythonEnvironmentPage, PythonVersionPage } from '../../src/model/catalogue.ts';
 import { kari } from '../support/api.ts';
 import { openWithRegistries } from '../support/registries.ts';
 
@@ -14,12 +14,12 @@ describe('the environments that are offered', () => {
   });
   after(() => world.close());
 
-  const environments = async (): Promise<EnvironmentList> => {
+  const environments = async (): Promise<PythonEnvironmentPage> => {
     const answer = await world.asPerson(kari).get('/v1/environments');
     assert.equal(answer.statusCode, 200, answer.body);
     return answer.json();
   };
-  const versions = async (): Promise<PythonVersionList> => {
+  const versions = async (): Promise<PythonVersionPage> => {
     const answer = await world.asPerson(kari).get('/v1/python-versions');
     assert.equal(answer.statusCode, 200, answer.body);
     return answer.json();

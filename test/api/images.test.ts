@@ -216,7 +216,7 @@ describe('listTeamImages', () => {
 describe('listImageTags', () => {
   interface Tags {
     readonly items: readonly { readonly tag: string }[];
-    readonly nextCursor?: string;
+    readonly nextCursor: string | null;
     readonly partial: boolean;
   }
   const page = async (path: string, image: string, query: string): Promise<Tags> => {
@@ -232,7 +232,7 @@ describe('listImageTags', () => {
       const { items, nextCursor, partial } = await page(path, image, `&limit=200${cursor}`);
       assert.equal(partial, false);
       seen.push(...items.map(({ tag }) => tag));
-      if (nextCursor === undefined) return seen;
+      if (nextCursor === null) return seen;
       cursor = `&cursor=${nextCursor}`;
       if (pages === 0) await between();
     }

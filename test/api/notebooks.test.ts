@@ -297,13 +297,13 @@ describe('planNotebook', () => {
     const path = await ordered();
     const at = (answer: Answer) => [answer.json().changes, answer.json().runningServers];
     assert.deepEqual(at(await plan(path, { resources: { cpu: { limit: 2 } }, culling: null })), [
-      [{ path: '/resources/cpu/limit', from: 0.5, to: 2, takesEffect: 'next_start' }],
+      [{ pointer: '/resources/cpu/limit', from: 0.5, to: 2, takesEffect: 'next_start' }],
       'next_start',
     ]);
     assert.deepEqual(at(await plan(path, { allowlist: { enabled: true, hosts: ['pypi.org'] } })), [
       [
-        { path: '/allowlist/enabled', from: false, to: true, takesEffect: 'immediately' },
-        { path: '/allowlist/hosts', from: [], to: ['pypi.org'], takesEffect: 'immediately' },
+        { pointer: '/allowlist/enabled', from: false, to: true, takesEffect: 'immediately' },
+        { pointer: '/allowlist/hosts', from: [], to: ['pypi.org'], takesEffect: 'immediately' },
       ],
       'now',
     ]);
@@ -320,9 +320,9 @@ describe('planNotebook', () => {
       storage: { home: '20Gi' },
     });
     assert.deepEqual(answer.json().changes, [
-      { path: '/resources/memory/limit', from: '2Gi', to: '8Gi', takesEffect: 'next_start' },
-      { path: '/culling/timeoutSeconds', from: 3600, to: 7200, takesEffect: 'immediately' },
-      { path: '/storage/home', from: '10Gi', to: '20Gi', takesEffect: 'new_homes' },
+      { pointer: '/resources/memory/limit', from: '2Gi', to: '8Gi', takesEffect: 'next_start' },
+      { pointer: '/culling/timeoutSeconds', from: 3600, to: 7200, takesEffect: 'immediately' },
+      { pointer: '/storage/home', from: '10Gi', to: '20Gi', takesEffect: 'new_homes' },
     ]);
     assert.equal(answer.json().runningServers, 'now');
   });
@@ -332,7 +332,12 @@ describe('planNotebook', () => {
     const answer = await plan(path, { storage: { home: '20Gi' } });
     assert.deepEqual(answer.json(), {
       changes: [
-        { path: '', from: null, to: { ...defaults, storage: { home: '20Gi' } }, takesEffect: 'next_start' },
+        {
+          pointer: '',
+          from: null,
+          to: { ...defaults, storage: { home: '20Gi' } },
+          takesEffect: 'next_start',
+        },
       ],
       restartsHub: false,
       runningServers: 'unaffected',
@@ -499,7 +504,7 @@ describe('retry', () => {
   });
 });
 
-describe('getHistory', () => {
+describe('listHistory', () => {
   it('history lists who changed what and when, with the values before and after, newest first', async () => {
     const path = await ordered();
     api.advance(1000);
@@ -515,7 +520,7 @@ describe('getHistory', () => {
         [1, kari, 'team_created', null],
       ],
     );
-    assert.deepEqual(items[1]?.changes, [{ path: '/culling/timeoutSeconds', from: 3600, to: 7200 }]);
+    assert.deepEqual(items[1]?.changes, [{ pointer: '/culling/timeoutSeconds', from: 3600, to: 7200 }]);
     assert.equal(items[1]?.at, api.now());
     assert.deepEqual(items[2]?.spec, defaults);
   });
@@ -531,7 +536,7 @@ describe('getHistory', () => {
     const third = (await asKari.get(`${url}&cursor=${second.nextCursor}`)).json();
     const numbers = [first, second, third].map(({ items }) => items.map(({ n }: HistoryItem) => n));
     assert.deepEqual(numbers, [[5, 4], [3, 2], [1]]);
-    assert.equal(third.nextCursor, undefined);
+    assert.equal(third.nextCursor, null);
   });
 
   it('takes no cursor of another team', async () => {
@@ -709,14 +714,20 @@ describe('watchNotebook', () => {
 });
 
 describe('getLimits', async () => {
-  const { fields }: { fields: { path: string; default: unknown; maximum?: unknown }[] } = (
+  const { fields }: { fields: { pointer: string; default: unknown; maximum?: unknown }[] } = (
     await asKari.get('/v1/limits')
   ).json();
 
-  const leavesOf = (schema: Readonly<Record<string, unknown>>, path = ''): readonly string[] =>
-    typeof schema.properties === 'object' && schema.properties !== null
+  const resolved = (schema: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> =>
+    typeof schema.$ref === 'string'
+      ? (api.document.components.schemas[schema.$ref.replace(/^.*\//, '')] ?? {})
+      : schema;
+  const leavesOf = (declared: Readonly<Record<string, unknown>>, path = ''): readonly string[] => {
+    const schema = resolved(declared);
+    return typeof schema.properties === 'object' && schema.properties !== null
       ? Object.entries(schema.properties).flatMap(([name, field]) => leavesOf(field, `${path}/${name}`))
       : [path];
+  };
   const at = (path: string): unknown =>
     path
       .slice(1)
@@ -726,13 +737,13 @@ describe('getLimits', async () => {
   it('has every field of an order, and no other, with its default', () => {
     const spec = api.document.components.schemas.NotebookSpec;
     assert.ok(spec);
-    assert.deepEqual(fields.map(({ path }) => path).toSorted(), leavesOf(spec).toSorted());
-    for (const field of fields) assert.deepEqual(field.default, at(field.path), field.path);
+    assert.deepEqual(fields.map(({ pointer }) => pointer).toSorted(), leavesOf(spec).toSorted());
+    for (const field of fields) assert.deepEqual(field.default, at(field.pointer), field.pointer);
   });
 
   it('has the documented bounds', () => {
-    const bounds = fields.flatMap(({ path, default: _, ...rest }) =>
-      'minimum' in rest || 'maximum' in rest ? [[path, rest]] : [],
+    const bounds = fields.flatMap(({ pointer, default: _, ...rest }) =>
+      'minimum' in rest || 'maximum' in rest ? [[pointer, rest]] : [],
     );
     const cpu = { type: 'number', minimum: 0.1, maximum: 16, unit: 'cores' };
     const memory = { type: 'quantity', minimum: '256Mi', maximum: '128Gi' };

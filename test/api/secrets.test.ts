@@ -103,7 +103,7 @@ describe('the secret of a team, over HTTP', () => {
     assert.partialDeepStrictEqual(added, {
       by: kari,
       action: 'secret_version_added',
-      changes: [{ path: '/secret/versions/1', from: null, to: 'enabled' }],
+      changes: [{ pointer: '/secret/versions/1', from: null, to: 'enabled' }],
     });
     assert.equal(disabled.action, 'secret_version_disabled');
     assert.ok(!history.body.includes(canary));

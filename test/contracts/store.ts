@@ -30,7 +30,7 @@ const revised: Decide = (current) => ({
   next: { ...current, revision: current.revision + 1, generation: current.generation + 1 },
   event: anEvent({
     action: 'team_updated',
-    changes: [{ path: '/revision', from: 0, to: current.revision + 1 }],
+    changes: [{ pointer: '/revision', from: 0, to: current.revision + 1 }],
   }),
 });
 
@@ -579,8 +579,8 @@ export const storeContract = (open: OpenStores): void => {
     });
     const event = anEvent({
       changes: [
-        { path: '/a~1b/~0', from: null, to: [[1, [2]], [], {}, { __x__: [[]] }] },
-        { path: '', from: hosts, to: false },
+        { pointer: '/a~1b/~0', from: null, to: [[1, [2]], [], {}, { __x__: [[]] }] },
+        { pointer: '', from: hosts, to: false },
       ],
       revision: 0,
       spec: aSpec({ allowlist: { enabled: true, hosts: ['x'.repeat(65_536)] } }),
@@ -611,6 +611,16 @@ export const storeContract = (open: OpenStores): void => {
     assert.deepEqual(answer, catalogue);
     assert.deepEqual(await there.catalogue(), catalogue);
     assert.deepEqual(await here.teams({ limit: 10 }), { items: [] });
+  });
+
+  it('reads the end of life of a Python version as an earlier version spelled it', async (t) => {
+    const { here, there } = await opened(t);
+    const [version] = aCatalogue().pythonVersions;
+    assert.ok(version);
+    const spelled = { ...version, status: 'end-of-life' } as unknown as typeof version;
+    await here.changeCatalogue(() => aCatalogue({ pythonVersions: [spelled] }));
+    const read = await there.catalogue();
+    assert.deepEqual(read?.pythonVersions, [{ ...version, status: 'end_of_life' }]);
   });
 
   it('passes the stored catalogue to the decision, and writes nothing when it returns undefined', async (t) => {

@@ -33,7 +33,7 @@ describe('culling run', () => {
         by: 'culling',
         action: 'server_culled',
         revision: null,
-        changes: [{ path: `/servers/${kari}`, from: 'running', to: 'stopped' }],
+        changes: [{ pointer: `/servers/${kari}`, from: 'running', to: 'stopped' }],
         reason: 'No activity for 62 minutes; the Cull Timeout is 60 minutes.',
       },
     ]);
@@ -135,7 +135,7 @@ describe('culling run', () => {
     const { serversOf, pass, culled } = await aWorld(t);
     for (const name of ['a/b~c', 'constructor', '__proto__']) serversOf('team-a').set(name, idle());
     assert.equal((await pass()).stopped, 3);
-    assert.deepEqual((await culled()).map(({ changes }) => changes[0]?.path).toSorted(), [
+    assert.deepEqual((await culled()).map(({ changes }) => changes[0]?.pointer).toSorted(), [
       '/servers/__proto__',
       '/servers/a~1b~0c',
       '/servers/constructor',

@@ -122,7 +122,7 @@ describe('culling: a hub that', () => {
       .set(ola, idle());
     assert.deepEqual(await pass(), { hubsAsked: 1, stopped: 1, postponed: 0, failed: 1 });
     assert.deepEqual(
-      (await culled()).map(({ changes }) => changes[0]?.path),
+      (await culled()).map(({ changes }) => changes[0]?.pointer),
       [`/servers/${ola}`],
     );
     assert.deepEqual(await culling(), {

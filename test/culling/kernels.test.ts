@@ -112,7 +112,7 @@ describe('culling: a failing kernel probe', () => {
     wait(30 * second);
     assert.equal((await pass({ hubDeadlineMs: 20 })).stopped, 1);
     assert.deepEqual(
-      (await culled()).map(({ changes }) => changes[0]?.path),
+      (await culled()).map(({ changes }) => changes[0]?.pointer),
       [`/servers/${kari}`],
     );
   });

@@ -162,7 +162,7 @@ const probes = [
   '169.254.169.254',
 ].flatMap((ip) => [22, 30, 80, 443].map((port) => ({ ip, port, protocol: 'TCP' as const })));
 const reached = (policies: readonly Manifest[]): readonly boolean[] => {
-  // Manifests of ours are NetworkPolicies of the API, as test/egress/desired.test.ts checks.
+  // ManifestPage of ours are NetworkPolicies of the API, as test/egress/desired.test.ts checks.
   const typed = policies as readonly unknown[] as readonly V1NetworkPolicy[];
   return probes.map((probe) => egressAllowed(typed, notebook, probe));
 };

@@ -196,7 +196,7 @@ describe('the environments', () => {
             if (status === 'bugfix' || status === 'security') assert.ok(all.includes(version), version);
           }
           assert.equal(result.items.filter((item) => item.default).length, result.items.length > 0 ? 1 : 0);
-          for (const item of result.items) assert.notEqual(item.pythonStatus, 'end-of-life');
+          for (const item of result.items) assert.notEqual(item.pythonStatus, 'end_of_life');
         },
       ),
     );

@@ -111,8 +111,8 @@ describe('the release cycle that ships', () => {
     assert.deepEqual(
       versions.slice(-8).map(({ version, status, endOfLife }) => [version, status, endOfLife]),
       [
-        ['3.9', 'end-of-life', '2025-10-31'],
-        ['3.10', 'end-of-life', '2026-10-31'],
+        ['3.9', 'end_of_life', '2025-10-31'],
+        ['3.10', 'end_of_life', '2026-10-31'],
         ['3.11', 'security', '2027-10-31'],
         ['3.12', 'security', '2028-10-31'],
         ['3.13', 'security', '2029-10-31'],

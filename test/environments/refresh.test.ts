@@ -97,7 +97,7 @@ describe('refreshing the catalogue', () => {
     assert.deepEqual(stored, catalogue);
     const components = {
       Driver,
-      Environment,
+      PythonEnvironment: Environment,
       EnvironmentGap,
       CatalogueSource,
       PythonVersion: PythonVersionInfo,
@@ -130,7 +130,7 @@ describe('refreshing the catalogue', () => {
         ['3.14', 'bugfix', false, false],
         ['3.13', 'security', true, true],
         ['3.12', 'security', false, true],
-        ['3.10', 'end-of-life', false, false],
+        ['3.10', 'end_of_life', false, false],
       ],
     );
   });

@@ -11,7 +11,7 @@ import {
   registerOpenapi,
 } from '../../src/http/openapi.ts';
 import { closed, ref } from '../../src/lib/schema.ts';
-import { NotebookPatch } from '../../src/model/notebook.ts';
+import { NotebookPatch, notebookParts } from '../../src/model/notebook.ts';
 import { PageQuery, pageOf } from '../../src/model/page.ts';
 import { MemberOrder, Slug, TeamOrder } from '../../src/model/team.ts';
 import { exampleFaults, openapiFaults } from '../openapi/openapi-rules.ts';
@@ -22,7 +22,8 @@ const TeamOrderPage = pageOf(ref(TeamOrder), 'TeamOrderPage');
 
 const declare = async (reversed = false) => {
   const app = await shell();
-  for (const schema of [MemberOrder, TeamOrder, NotebookPatch, TeamOrderPage]) app.addSchema(schema);
+  for (const schema of [MemberOrder, TeamOrder, NotebookPatch, ...notebookParts, TeamOrderPage])
+    app.addSchema(schema);
   registerAuth(app, { issuers: [], adminGroups: [], teamCreators: [] });
   registerOpenapi(app, {
     title: 'Notebooks',
@@ -44,7 +45,7 @@ const declare = async (reversed = false) => {
             problems: ['invalid_cursor'],
           },
         },
-        async () => ({ items: [] }),
+        async () => ({ items: [], nextCursor: null }),
       ),
     () =>
       app.patch(
@@ -95,29 +96,37 @@ describe('the OpenAPI document', () => {
 
   it('names its components and refers to them', async () => {
     const document = await openapiDocument(await declare());
-    assert.deepEqual(Object.keys(document.components.schemas), [
+    const parts = notebookParts.map(({ $id }) => $id);
+    const others = [
       'Fault',
       'Health',
       'MemberOrder',
       'NotebookPatch',
       'Problem',
+      'ServiceVersion',
       'TeamOrder',
-      'TeamOrderPage',
-      'Version',
-    ]);
+    ];
+    assert.deepEqual(
+      Object.keys(document.components.schemas),
+      [...others, 'TeamOrderPage', ...parts].toSorted(),
+    );
     const items = at(document.components.schemas.TeamOrderPage, 'properties', 'items', 'items');
     assert.deepEqual(items, { $ref: '#/components/schemas/TeamOrder' });
   });
 
   it('lists the problems of an operation, those of every operation added by itself', async () => {
-    const { paths } = await openapiDocument(await declare());
+    const { paths, components } = await openapiDocument(await declare());
+    const resolved = (response: unknown) => {
+      const name = String(at(response, '$ref')).replace(/^.*\//, '');
+      return components.responses[name] ?? response;
+    };
     const codes = (path: string, method: string) =>
       Object.fromEntries(
         Object.entries(paths[path]?.[method]?.responses ?? {})
-          .filter(([status]) => status >= '400')
+          .filter(([status]) => /^[45]/.test(status))
           .map(([status, response]) => [
             status,
-            Object.keys(Object(at(response, 'content', 'application/problem+json', 'examples'))),
+            Object.keys(Object(at(resolved(response), 'content', 'application/problem+json', 'examples'))),
           ]),
       );
     assert.deepEqual(codes('/v1/teams/{team}/notebook', 'patch'), {
@@ -148,7 +157,7 @@ describe('the OpenAPI document', () => {
     ]);
     assert.equal(patch?.requestBody?.required, true);
     assert.ok(at(patch, 'responses', '200', 'headers', 'etag'));
-    assert.equal(at(document.paths, '/v1/teams', 'get', 'responses', '200', 'headers'), undefined);
+    assert.equal(at(document.paths, '/v1/teams', 'get', 'responses', '200', 'headers', 'etag'), undefined);
   });
 
   it('the document leaves out hidden routes', async () => {

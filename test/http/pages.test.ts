@@ -72,12 +72,12 @@ describe('a list', () => {
     const app = await listing();
     const sizes: number[] = [];
     const seen: string[] = [];
-    for (let cursor: string | undefined, more = true; more; more = cursor !== undefined) {
-      const page = (
-        await app.inject({ url: '/teams', query: cursor === undefined ? {} : { cursor } })
+    for (let cursor: string | null = null, more = true; more; more = cursor !== null) {
+      const page: { items: { name: string }[]; nextCursor: string | null } = (
+        await app.inject({ url: '/teams', query: cursor === null ? {} : { cursor } })
       ).json();
       sizes.push(page.items.length);
-      seen.push(...page.items.map(({ name }: { name: string }) => name));
+      seen.push(...page.items.map(({ name }) => name));
       cursor = page.nextCursor;
     }
     assert.deepEqual([sizes, seen], [[50, 50, 20], names]);

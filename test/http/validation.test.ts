@@ -5,7 +5,7 @@ import Type from 'typebox';
 import { faultOf } from '../../src/http/faults.ts';
 import { compileSchemas } from '../../src/http/validation.ts';
 import { closed, nullable, oneOf, ref } from '../../src/lib/schema.ts';
-import { NotebookOrder, NotebookPatch } from '../../src/model/notebook.ts';
+import { NotebookOrder, NotebookPatch, notebookParts } from '../../src/model/notebook.ts';
 import { MemberOrder, Slug, TeamOrder } from '../../src/model/team.ts';
 import { shell } from './shell.ts';
 
@@ -18,7 +18,8 @@ const querystring = closed({
 /** Echoes what its handlers see, so that a test knows what validation did to it. */
 const echo = async () => {
   const app = await shell();
-  for (const schema of [MemberOrder, TeamOrder, NotebookOrder, NotebookPatch]) app.addSchema(schema);
+  for (const schema of [MemberOrder, TeamOrder, NotebookOrder, NotebookPatch, ...notebookParts])
+    app.addSchema(schema);
   app.post('/teams', { schema: { body: ref(TeamOrder) } }, async (request) => ({ body: request.body }));
   app.put('/teams/:team', { schema: { params, querystring, body: ref(NotebookOrder) } }, async (request) => ({
     params: request.params,

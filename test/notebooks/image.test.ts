@@ -145,7 +145,7 @@ describe('a team’s own image', () => {
     const path = await ordered({});
     const answer = await world.writesNothing(() => asKari().post(`${path}/plan?manifests=true`, { image }));
     const { changes, restartsHub, runningServers, manifests } = answer.json();
-    assert.deepEqual(changes, [{ path: '/image', from: null, to: image, takesEffect: 'next_start' }]);
+    assert.deepEqual(changes, [{ pointer: '/image', from: null, to: image, takesEffect: 'next_start' }]);
     assert.deepEqual([restartsHub, runningServers], [false, 'next_start']);
     assert.ok(JSON.stringify(manifests).includes(`${image}@${digestOf(newestTag)}`));
   });
@@ -253,7 +253,7 @@ describe('a tag that has moved', () => {
       action: 'image_refreshed',
       by: kari,
       revision: 2,
-      changes: [{ path: '/image/digest', from: before, to: moved }],
+      changes: [{ pointer: '/image/digest', from: before, to: moved }],
     });
     const again = await asKari().post(`${path}/refresh-image`);
     assert.deepEqual([again.json().revision, imageOf(again).digest], [2, moved]);

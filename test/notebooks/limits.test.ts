@@ -24,11 +24,11 @@ describe('limits of an order', () => {
         const ordered = fields.reduce<unknown>(
           // Not a patch: the default of a field may be null.
           (whole, field) =>
-            field.default === null ? whole : mergePatch(whole, orderOf(field.path, field.default)),
+            field.default === null ? whole : mergePatch(whole, orderOf(field.pointer, field.default)),
           { image: null },
         );
         assert.deepEqual(changesBetween(complete({}, limits), ordered), []);
-        assert.equal(new Set(fields.map(({ path }) => path)).size, fields.length);
+        assert.equal(new Set(fields.map(({ pointer }) => pointer)).size, fields.length);
       }),
     );
   });
@@ -36,7 +36,7 @@ describe('limits of an order', () => {
   it('the limits match the validation: the minimum and maximum pass, and nothing beyond them', () => {
     fc.assert(
       fc.property(anyLimits, (limits) => {
-        for (const { path, minimum, maximum } of limitsView(limits).fields) {
+        for (const { pointer: path, minimum, maximum } of limitsView(limits).fields) {
           if (minimum === undefined) continue;
           for (const value of [minimum, maximum]) {
             assert.deepEqual(boundsFaults(orderOf(path, value), limits), [], `${path} ${value}`);
@@ -57,20 +57,20 @@ describe('limits of an order', () => {
   it('the limits match their schema, and include the length of an allowlist', () => {
     const view = limitsView({ ...defaultLimits, hostsMax: 7 });
     assert.ok(Value.Check(NotebookLimits, view));
-    assert.equal(view.fields.find(({ path }) => path === '/allowlist/hosts')?.maximum, 7);
+    assert.equal(view.fields.find(({ pointer }) => pointer === '/allowlist/hosts')?.maximum, 7);
   });
 
   it('the limits are in the field’s own form', () => {
-    const fields = new Map(limitsView(defaultLimits).fields.map((field) => [field.path, field]));
+    const fields = new Map(limitsView(defaultLimits).fields.map((field) => [field.pointer, field]));
     assert.deepEqual(fields.get('/resources/memory/limit'), {
-      path: '/resources/memory/limit',
+      pointer: '/resources/memory/limit',
       type: 'quantity',
       default: '2Gi',
       minimum: '256Mi',
       maximum: '128Gi',
     });
     assert.deepEqual(fields.get('/culling/timeoutSeconds'), {
-      path: '/culling/timeoutSeconds',
+      pointer: '/culling/timeoutSeconds',
       type: 'integer',
       default: 3600,
       minimum: 600,

@@ -351,7 +351,7 @@ describe('a plan', () => {
     it(`${JSON.stringify(change)} reaches running servers: ${runningServers}`, () => {
       const plan = planChange(base, { ...base, ...change });
       assert.deepEqual(
-        plan.changes.map(({ path }) => path),
+        plan.changes.map(({ pointer }) => pointer),
         paths,
       );
       assert.equal(plan.runningServers, runningServers);
@@ -361,7 +361,7 @@ describe('a plan', () => {
 
   it('of a first order names the whole configuration, and disturbs nobody', () => {
     const plan = planChange(null, base);
-    assert.deepEqual(plan.changes, [{ path: '', from: null, to: base, takesEffect: 'next_start' }]);
+    assert.deepEqual(plan.changes, [{ pointer: '', from: null, to: base, takesEffect: 'next_start' }]);
     assert.equal(plan.runningServers, 'unaffected');
   });
 
@@ -373,7 +373,7 @@ describe('a plan', () => {
       storage: { home: '20Gi' },
     });
     assert.deepEqual(
-      changes.map(({ path, takesEffect }) => [path, takesEffect]),
+      changes.map(({ pointer, takesEffect }) => [pointer, takesEffect]),
       [
         ['/image', 'next_start'],
         ['/culling/timeoutSeconds', 'immediately'],
@@ -391,11 +391,11 @@ describe('a plan', () => {
         const before = new Map(leaves(from));
         const after = new Map(leaves(to));
         for (const change of changes) {
-          assert.deepEqual(change.from, before.get(change.path));
-          before.set(change.path, change.to);
+          assert.deepEqual(change.from, before.get(change.pointer));
+          before.set(change.pointer, change.to);
         }
         assert.deepEqual(before, after);
-        const paths = changes.map(({ path }) => path);
+        const paths = changes.map(({ pointer }) => pointer);
         assert.equal(new Set(paths).size, paths.length);
         if (same) assert.deepEqual(changes, []);
       }),
@@ -404,8 +404,8 @@ describe('a plan', () => {
 
   it('says null where there was, or will be, nothing', () => {
     assert.deepEqual(changesBetween({ a: 1 }, { b: [2] }), [
-      { path: '/a', from: 1, to: null },
-      { path: '/b', from: null, to: [2] },
+      { pointer: '/a', from: 1, to: null },
+      { pointer: '/b', from: null, to: [2] },
     ]);
   });
 });
@@ -458,7 +458,7 @@ describe('ordering a notebook', () => {
       by: act.by,
       action: 'notebook_ordered',
       revision: 1,
-      changes: [{ path: '', from: null, to: aSpec() }],
+      changes: [{ pointer: '', from: null, to: aSpec() }],
       spec: aSpec(),
     });
   });
@@ -490,7 +490,7 @@ describe('ordering a notebook', () => {
     assert.equal(decision?.next.revision, 1, 'the team itself is as it was');
     assert.equal(decision?.next.status.phase, 'Applying');
     assert.equal(decision?.next.status.wasReady, true);
-    assert.deepEqual(decision?.event?.changes, [{ path: '/storage/home', from: '10Gi', to: '20Gi' }]);
+    assert.deepEqual(decision?.event?.changes, [{ pointer: '/storage/home', from: '10Gi', to: '20Gi' }]);
   });
 
   it('unchanged writes nothing', () => {

@@ -52,6 +52,7 @@ const contract: OpenapiDocument = {
     },
   },
   components: {
+    responses: {},
     schemas: {
       Order: {
         type: 'object',
@@ -64,12 +65,16 @@ const contract: OpenapiDocument = {
       },
       Team: {
         type: 'object',
-        required: ['id', 'phase'],
+        required: ['id', 'phase', 'count'],
         properties: {
           id: { type: 'string' },
-          phase: { type: 'string', enum: ['Pending'] },
+          phase: { type: 'string', 'x-extensible-enum': ['Pending'] },
+          count: { type: 'integer', format: 'int32' },
+          closed: { type: 'object', properties: {}, additionalProperties: false },
+          fixed: { type: 'string', enum: ['a'] },
           self: { $ref: '#/components/schemas/Team' },
         },
+        additionalProperties: true,
       },
     },
   },
@@ -101,11 +106,11 @@ describe('breaking changes', () => {
   it('are found in the real contract', () => {
     const without = structuredClone(current);
     delete without.paths['/v1/limits'];
-    delete field(without, 'NotebookSpec', 'culling').type;
+    delete field(without, 'Culling', 'timeoutSeconds').type;
     delete at(schema(without, 'NotebookOrder'), 'properties').image;
     assert.deepEqual(breakingChanges(current, without).toSorted(), [
       'GET /v1/limits is gone',
-      'GET /v1/teams/{team}/history 200/items/*/spec/culling may be of any type',
+      'GET /v1/teams/{team}/history 200/items/*/spec/culling/timeoutSeconds may be of any type',
       'PUT /v1/teams/{team}/notebook body lost its field image',
     ]);
   });
@@ -155,9 +160,30 @@ describe('breaking changes', () => {
       `${operation} 200 has no application/json any more`,
       (d) => delete put(d, 'responses', '200', 'content')['application/json'],
     ],
-    [`${operation} 200 may leave out the field phase`, (d) => (schema(d, 'Team').required = ['id'])],
+    [`${operation} 200 may leave out the field phase`, (d) => (schema(d, 'Team').required = ['id', 'count'])],
     [`${operation} 200 lost its field id`, (d) => delete at(schema(d, 'Team'), 'properties').id],
     [`${operation} 200/id may now be null`, (d) => (field(d, 'Team', 'id').type = ['string', 'null'])],
+    [`${operation} 200/count has another format`, (d) => (field(d, 'Team', 'count').format = 'int64')],
+    [
+      `${operation} 200/closed has a new field more, but clients were told that there is no other`,
+      (d) => (at(field(d, 'Team', 'closed'), 'properties').more = {}),
+    ],
+    [
+      `${operation} 200/fixed may now be "b", but clients were told that there is no other value`,
+      (d) => (field(d, 'Team', 'fixed').enum = ['a', 'b']),
+    ],
+    [
+      `${operation} 200/phase does not announce other values any more`,
+      (d) => {
+        const phase = field(d, 'Team', 'phase');
+        phase.enum = phase['x-extensible-enum'];
+        delete phase['x-extensible-enum'];
+      },
+    ],
+    [
+      `${operation} 200 does not announce other fields any more`,
+      (d) => (schema(d, 'Team').additionalProperties = false),
+    ],
   ];
   for (const [sentence, change] of breaking) {
     it(`say: ${sentence}`, () => {
@@ -184,8 +210,14 @@ describe('breaking changes', () => {
     ['a wider bound', (d) => Object.assign(field(d, 'Order', 'size'), { minimum: 0, maximum: 99 })],
     ['a value more to choose from', (d) => (field(d, 'Order', 'kind').enum = ['a', 'b', 'c'])],
     ['a number in place of an integer taken', (d) => (field(d, 'Order', 'size').type = 'number')],
-    ['a new field in an answer', (d) => (at(schema(d, 'Team'), 'properties').more = {})],
-    ['a new value in an answer', (d) => (field(d, 'Team', 'phase').enum = ['Pending', 'Ready'])],
+    [
+      'a new field in an answer that announces other fields',
+      (d) => (at(schema(d, 'Team'), 'properties').more = {}),
+    ],
+    [
+      'a new value in an answer that announces other values',
+      (d) => (field(d, 'Team', 'phase')['x-extensible-enum'] = ['Pending', 'Ready']),
+    ],
     ['a new problem', (d) => (put(d, 'responses')['409'] = { description: 'conflict' })],
     ['a problem that does not happen any more', (d) => delete put(d, 'responses')['404']],
     ['a new optional parameter', (d) => parametersOf(d).push({ in: 'query', name: 'x', required: false })],

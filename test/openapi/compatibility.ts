@@ -24,8 +24,9 @@ const narrowing = {
 
 /**
  * What in `next` breaks a client that was written for `released`, as sentences; an empty list is compatible.
- * Clients must bear new fields and new values of a list in answers, and new problems; what they send must go on
- * being taken, and what they read must go on being there.
+ * What clients send must still be accepted, and what they read must still be there. A new field or a new value in an answer
+ * is compatible only where the released contract announces others: `additionalProperties: true`, `x-extensible-enum`.
+ * New problems are compatible: the released contract has a `default` response.
  */
 export const breakingChanges = (released: OpenapiDocument, next: OpenapiDocument): readonly string[] => {
   const faults = new Set<string>();
@@ -74,11 +75,27 @@ export const breakingChanges = (released: OpenapiDocument, next: OpenapiDocument
       }
     }
 
+    if (side === 'answer') {
+      if (from.format !== undefined && from.format !== to.format) fault('has another format');
+      for (const value of listOf(to.enum)) {
+        if (from.enum !== undefined && !listOf(from.enum).includes(value))
+          fault(`may now be "${value}", but clients were told that there is no other value`);
+      }
+      if (from['x-extensible-enum'] !== undefined && to['x-extensible-enum'] === undefined)
+        fault('does not announce other values any more');
+      if (from.additionalProperties === true && to.additionalProperties !== true)
+        fault('does not announce other fields any more');
+    }
+
     const [fieldsFrom, fieldsTo] = [nodeAt(from, 'properties'), nodeAt(to, 'properties')];
     const [neededFrom, neededTo] = [listOf(from.required), listOf(to.required)];
     for (const name of Object.keys(fieldsFrom)) {
       if (fieldsTo[name] === undefined) fault(`lost its field ${name}`);
       else compare(nodeAt(fieldsFrom, name), nodeAt(fieldsTo, name), side, `${where}/${name}`);
+    }
+    if (side === 'answer' && from.additionalProperties === false) {
+      for (const name of Object.keys(fieldsTo).filter((field) => fieldsFrom[field] === undefined))
+        fault(`has a new field ${name}, but clients were told that there is no other`);
     }
     if (side === 'request') {
       for (const name of neededTo) if (!neededFrom.includes(name)) fault(`now needs the field ${name}`);

@@ -35,6 +35,27 @@ const pathOf = (document: OpenapiDocument, url: string): string | undefined => {
     .sort((a, b) => a.split('{').length - b.split('{').length)[0];
 };
 
+/** Kubernetes objects, whose fields are Kubernetes’ own. */
+const freeForm = ['Manifest'];
+
+/**
+ * The document as this version keeps it: clients must accept more fields and more values than it declares, but this
+ * version sends none.
+ */
+const exact = (node: unknown, name = ''): unknown => {
+  if (Array.isArray(node)) return node.map((item) => exact(item));
+  if (typeof node !== 'object' || node === null || freeForm.includes(name)) return node;
+  const { 'x-extensible-enum': known, ...rest }: Record<string, unknown> = Object(node);
+  const isNullable = [rest.type].flat().includes('null');
+  return {
+    ...Object.fromEntries(Object.entries(rest).map(([key, inner]) => [key, exact(inner, key)])),
+    ...(Array.isArray(known) ? { enum: isNullable ? [...known, null] : known } : {}),
+    ...(rest.additionalProperties === true && rest.properties !== undefined
+      ? { additionalProperties: false }
+      : {}),
+  };
+};
+
 /**
  * Holds answers to the document: status, media type, promised headers, schema, and that a problem is one of those
  * that its operation lists. Answers sentences about what does not hold.
@@ -42,12 +63,17 @@ const pathOf = (document: OpenapiDocument, url: string): string | undefined => {
 export const contractOf = (document: OpenapiDocument) => {
   const ajv = new Ajv2020({ strict: false, allErrors: true, ownProperties: true });
   addFormats.default(ajv);
-  ajv.addSchema(document, 'api');
+  ajv.addSchema(Object(exact(document)), 'api');
   const compiled = new Map<string, ValidateFunction>();
   const validatorAt = (pointer: string): ValidateFunction => {
     const known = compiled.get(pointer) ?? ajv.compile({ $ref: `api#${pointer}` });
     compiled.set(pointer, known);
     return known;
+  };
+
+  const isRequired = (header: unknown): boolean => {
+    const name = String(Object(header).$ref).replace(/^.*\//, '');
+    return Object(Object(document.components.headers)[name]).required === true;
   };
 
   return ({ method, url, status, headers, body }: Answered): readonly string[] => {
@@ -97,13 +123,17 @@ export const contractOf = (document: OpenapiDocument) => {
     if (beforeAnyOperation.includes(code) && !operation.responses[status] && path.includes('{'))
       return faults;
 
-    const response = operation.responses[status];
+    const declaredResponse = operation.responses[status];
+    const response =
+      typeof declaredResponse?.$ref === 'string'
+        ? document.components.responses[declaredResponse.$ref.replace(/^.*\//, '')]
+        : declaredResponse;
     if (response === undefined) {
       fault(`is not declared ${code}`);
       return faults;
     }
-    for (const name of Object.keys(response.headers ?? {})) {
-      if (headers[name] === undefined) fault(`lacks its header ${name}`);
+    for (const [name, declared] of Object.entries(response.headers ?? {})) {
+      if (isRequired(declared) && headers[name] === undefined) fault(`lacks its header ${name}`);
     }
     const media = Object.keys(response.content ?? {});
     if (method === 'HEAD') return faults;

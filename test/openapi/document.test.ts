@@ -54,7 +54,14 @@ describe('the contract', async () => {
     for (const id of [
       ...['listTeams', 'createTeam', 'getTeam', 'updateTeam', 'deleteTeam'],
       ...['getNotebook', 'putNotebook', 'patchNotebook', 'planNotebook', 'deleteNotebook', 'retryNotebook'],
-      ...['getManifests', 'getHistory', 'restoreRevision', 'watchNotebook', 'getLimits', 'validateAllowlist'],
+      ...[
+        'getManifests',
+        'listHistory',
+        'restoreRevision',
+        'watchNotebook',
+        'getLimits',
+        'validateAllowlist',
+      ],
     ])
       assert.ok(ids.includes(id), id);
     assert.equal(new Set(ids).size, ids.length);

@@ -224,7 +224,7 @@ describe('a team that the caller may not see', () => {
 
   it('is not listed, and creating a team with its slug reveals only that the slug is taken', async () => {
     const slug = await readyTeam();
-    assert.deepEqual((await stranger.get('/v1/teams')).json(), { items: [] });
+    assert.deepEqual((await stranger.get('/v1/teams')).json(), { items: [], nextCursor: null });
     const answer = await stranger.post('/v1/teams', { slug });
     assertProblem(answer, 'team_exists');
     assert.ok(!answer.body.includes(kari));

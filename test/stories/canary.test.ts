@@ -135,7 +135,7 @@ describe('secrets', { timeout: 120_000 }, () => {
     await world.client.create(planted);
     assert.deepEqual(leaksIn(applied.slice(objects)), ['Google’s token: Secret default/planted']);
 
-    const changes = [{ path: '/x', from: null, to: payload }];
+    const changes = [{ pointer: '/x', from: null, to: payload }];
     const event = {
       at: new Date().toISOString(),
       by: kari,

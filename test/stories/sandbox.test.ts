@@ -162,7 +162,7 @@ describe('npm run local', { timeout: 120_000 }, () => {
     await start('--fresh');
     assert.equal((await kari().call('GET', '/teams')).status, 401, 'the old signing key is gone');
     token = await (await fetch(`${urlOf('issuer', port)}/token?email=kari.nordmann@nav.no`)).text();
-    assert.deepEqual((await kari().call('GET', '/teams')).body, { items: [] });
+    assert.deepEqual((await kari().call('GET', '/teams')).body, { items: [], nextCursor: null });
     assert.doesNotMatch(run?.text ?? '', /The clock is/);
     assert.equal(await stop('SIGTERM'), 0);
   });

@@ -181,7 +181,7 @@ describe('a patch of a team', () => {
         reconcile: { dueAt: later, failures: 0 },
       });
       assert.equal(decision?.event?.action, 'team_updated');
-      assert.deepEqual(decision?.event?.changes.map(({ path }) => path).toSorted(), [
+      assert.deepEqual(decision?.event?.changes.map(({ pointer }) => pointer).toSorted(), [
         ...Object.keys(expected)
           .map((name) => `/${name}`)
           .toSorted(),
@@ -191,7 +191,7 @@ describe('a patch of a team', () => {
 
   it('says what was, and what is', () => {
     assert.deepEqual(patchTeam(team, { garTeam: null }, act)?.event?.changes, [
-      { path: '/garTeam', from: 'team-a', to: null },
+      { pointer: '/garTeam', from: 'team-a', to: null },
     ]);
   });
 
@@ -224,7 +224,7 @@ describe('deleting a team', () => {
       statusVersion: 1,
       reconcile: { dueAt: later, failures: 0 },
     });
-    assert.deepEqual(decision?.event?.changes, [{ path: '/deletion', from: null, to: deletion }]);
+    assert.deepEqual(decision?.event?.changes, [{ pointer: '/deletion', from: null, to: deletion }]);
   });
 
   const no = { deleteHomes: false, deleteSecret: false };
@@ -310,7 +310,7 @@ describe('whatever is asked of a team, in whatever order', () => {
           assert.equal(next.notebookRevision, team.notebookRevision);
           assert.deepEqual(next.reconcile, { dueAt: now, failures: 0 });
           assert.ok((event?.changes.length ?? 0) > 0);
-          for (const { path, from, to } of event?.changes ?? []) assert.notDeepEqual(from, to, path);
+          for (const { pointer, from, to } of event?.changes ?? []) assert.notDeepEqual(from, to, pointer);
           team = next;
         }
       }),

@@ -76,7 +76,7 @@ export const cullContract = (open: () => Promise<HubUnderTest>): void => {
     const told = (await history()).filter(({ action }) => action === 'server_culled');
     assert.deepEqual(
       told.map(({ by, changes }) => ({ by, changes })),
-      [{ by: 'culling', changes: [{ path: `/servers/${idle}`, from: 'running', to: 'stopped' }] }],
+      [{ by: 'culling', changes: [{ pointer: `/servers/${idle}`, from: 'running', to: 'stopped' }] }],
     );
     assert.ok(told[0]?.reason, 'it says why');
     await stopped(hub, used);

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { isObject } from '../../../src/lib/json.ts';
+import type { Change } from '../../../src/model/change.ts';
 import type { NotebookSpec } from '../../../src/model/notebook.ts';
 import { complete, fieldRows } from '../../../src/model/notebook-fields.ts';
 import type { TeamRecord } from '../../../src/model/record.ts';
@@ -67,6 +68,16 @@ export const olderSpecContract = (opened: Opened): void => {
       assert.deepEqual(await there.notebookRevision(slug, 1), expected, missing);
       assert.deepEqual(await there.history(slug, { limit: 5 }), { items: [expected] }, missing);
     }
+  });
+
+  it('reads a change that an earlier version stored with a path as one with a pointer', async (t) => {
+    const { here, there } = await opened(t);
+    const change = { pointer: '/culling/timeoutSeconds', from: 3600, to: 7200 };
+    // The first version called the pointer `path`.
+    const stored = { path: change.pointer, from: change.from, to: change.to } as unknown as Change;
+    await here.create(anOrderedRecord(), anEvent({ changes: [stored, change] }));
+    const [item] = (await there.history('team-a', { limit: 1 })).items;
+    assert.deepEqual(item?.changes, [change, change]);
   });
 
   it('keeps a field that a later version stored', async (t) => {
