@@ -7,6 +7,7 @@ import { registerHealth } from '../http/health.ts';
 import type { Issuer } from '../http/issuer.ts';
 import { registerOpenapi } from '../http/openapi.ts';
 import { type App, createServer } from '../http/server.ts';
+import { registerAllowlistHosts } from './allowlist-hosts.ts';
 import { type EgressRouteDeps, egressSchemas, registerEgress } from './egress.ts';
 import { type EnvironmentRouteDeps, environmentSchemas, registerEnvironments } from './environments.ts';
 import { type ImageRouteDeps, imageSchemas, registerImages } from './images.ts';
@@ -112,6 +113,7 @@ export const buildApp = async ({
 
   registerTeams(app, deps);
   registerNotebooks(app, deps);
+  registerAllowlistHosts(app, deps);
   registerNotebookPlan(app, deps);
   registerNotebookHistory(app, deps);
   registerNotebookEvents(app, deps);

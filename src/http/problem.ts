@@ -18,6 +18,7 @@ export const statusOf = {
   unauthenticated: 401,
   forbidden: 403,
   not_found: 404,
+  notebook_not_ordered: 404,
   method_not_allowed: 405,
   not_acceptable: 406,
   team_exists: 409,

@@ -15,6 +15,7 @@ export const catalogue = {
   ],
   forbidden: ['Forbidden', 'You are not allowed to do this.'],
   not_found: ['Not found', 'The resource does not exist, or you do not have access to it.'],
+  notebook_not_ordered: ['Notebook not ordered', 'The team has no notebook; putNotebook orders one.'],
   method_not_allowed: ['Method not allowed', 'This path does not support that method.'],
   team_exists: ['Team exists', 'A team with this slug exists already; choose another slug.'],
   server_busy: ['Server busy', 'Another operation on this server is in progress.'],

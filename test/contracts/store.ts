@@ -7,6 +7,7 @@ import type { HistoryEvent, HistoryItem } from '../../src/model/history.ts';
 import type { TeamRecord } from '../../src/model/record.ts';
 import type { Decide, Page, Store } from '../../src/ports/store.ts';
 import { aNotebook, anEvent, anOrderedRecord, aRecord, aSpec } from '../support/records.ts';
+import { allowlistHostsContract } from './store/allowlist-hosts.ts';
 import { hostContract } from './store/hosts.ts';
 import { olderSpecContract } from './store/older-specs.ts';
 import { operationContract } from './store/operations.ts';
@@ -598,6 +599,7 @@ export const storeContract = (open: OpenStores): void => {
 
   operationContract(opened);
   hostContract(opened);
+  allowlistHostsContract(opened);
   olderSpecContract(opened);
 
   it('stores the catalogue of environments, which is undefined at first', async (t) => {
