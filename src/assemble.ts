@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import type { RouteDeps } from './api/app.ts';
 import { type Egress, wireEgress } from './assemble/egress.ts';
 import { type Images, wireImages } from './assemble/images.ts';
@@ -12,6 +12,7 @@ import type { AddressDeps } from './egress/addresses.ts';
 import { type AdmissionAnswer, type AdmissionRequest, admissionWith } from './egress/admission.ts';
 import type { RunDeps } from './egress/airflow-runs.ts';
 import { readCurrentEgress } from './egress/current-egress.ts';
+import { requestKey } from './notebooks/keys.ts';
 import { isPlatformContentOf } from './notebooks/platform-content.ts';
 import type { Outside } from './ports/outside.ts';
 import { boundedBy } from './reconcile/bounded.ts';
@@ -55,6 +56,12 @@ const routesOf = (config: Config, outside: Outside, parts: Parts): RouteDeps => 
     limits: config.limits,
     googleProject: config.googleProject,
     naming: namingOf(config),
+    idempotency: {
+      store,
+      clock,
+      fingerprintKeys: config.hub.masterKeys.map(requestKey),
+      newAttempt: randomUUID,
+    },
     allowlist: egress.entries,
     catalogue: images.catalogue,
     registries,

@@ -24,6 +24,7 @@ import {
   toRecord,
 } from './firestore-documents.ts';
 import { firestoreHosts } from './firestore-hosts.ts';
+import { firestoreIdempotency } from './firestore-idempotency.ts';
 import { firestoreOperations } from './firestore-operations.ts';
 import { finishRemoval } from './firestore-removal.ts';
 import { assertSameTeam } from './invariants.ts';
@@ -69,6 +70,7 @@ export const openFirestoreStore = ({ naming, ...options }: FirestoreStoreOptions
   return {
     ...firestoreOperations(connection),
     ...firestoreHosts(connection),
+    ...firestoreIdempotency(connection),
 
     create: async (record, event) => {
       const { db } = await connected();

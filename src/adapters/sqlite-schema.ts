@@ -77,7 +77,15 @@ export const migrations = [
   // null for a team that was stored before its names were.
   `ALTER TABLE teams ADD COLUMN namespace TEXT GENERATED ALWAYS AS (record ->> '$.names.namespace') VIRTUAL;
    DROP INDEX teams_restricted;
-   CREATE INDEX teams_restricted ON teams (restricted_id, slug, namespace, policies) WHERE restricted_id IS NOT NULL;`,
+   CREATE INDEX teams_restricted ON teams (restricted_id, slug, namespace, policies) WHERE restricted_id IS NOT NULL;
+   CREATE TABLE requests (
+     id TEXT NOT NULL PRIMARY KEY,
+     request TEXT NOT NULL,
+     expires_at TEXT NOT NULL GENERATED ALWAYS AS (request ->> '$.expiresAt') STORED
+   ) STRICT;
+   CREATE INDEX requests_expired ON requests (expires_at);
+   ALTER TABLE teams ADD COLUMN phase TEXT GENERATED ALWAYS AS (record ->> '$.status.phase') VIRTUAL;
+   CREATE INDEX teams_phase ON teams (phase, slug);`,
 ];
 
 /** Every statement of this adapter; the tests ask SQLite how it would answer each of them. */
@@ -124,6 +132,10 @@ export const statements = {
   setHost: 'INSERT INTO hosts (name, host) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET host = ?2',
   hostsDue: 'SELECT name FROM hosts WHERE due_at <= ? ORDER BY due_at, name LIMIT ?',
   listing: 'SELECT slug FROM listings WHERE host IN (SELECT value FROM json_each(?))',
+  request: 'SELECT request FROM requests WHERE id = ?',
+  setRequest: 'INSERT INTO requests (id, request) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET request = ?2',
+  deleteRequest: 'DELETE FROM requests WHERE id = ?',
+  forgetRequests: 'DELETE FROM requests WHERE expires_at <= ?',
   catalogue: "SELECT document FROM catalogue WHERE name = 'current'",
   setCatalogue:
     "INSERT INTO catalogue (name, document) VALUES ('current', ?1) ON CONFLICT DO UPDATE SET document = ?1",

@@ -8,6 +8,7 @@ import type { Random } from './contention.ts';
 import { assertSameTeam } from './invariants.ts';
 import { integer, openSqlite, type Row, text } from './sqlite-connection.ts';
 import { sqliteHosts } from './sqlite-hosts.ts';
+import { sqliteIdempotency } from './sqlite-idempotency.ts';
 import { sqliteOperations } from './sqlite-operations.ts';
 import { namesIn, type StoredEvent, upgraded, upgradedCatalogue, upgradedEvent } from './upgrade.ts';
 
@@ -62,6 +63,7 @@ export const openSqliteStore = ({ file, naming, random = Math.random }: SqliteOp
   return {
     ...sqliteOperations(connection),
     ...sqliteHosts(connection),
+    ...sqliteIdempotency(connection),
 
     create: (record, event) =>
       write(() => {

@@ -22,6 +22,7 @@ const HostPath = closed({
   entry: Type.String({
     minLength: 1,
     maxLength: 300,
+    pattern: '^[^/]+$',
     description:
       'An entry as in the allowlist: a host with or without a port, or `preset:<name>`; percent-encoded, `pypi.org%3A443`. It contains no slash: a range of addresses is edited with patchNotebook.',
     examples: ['pypi.org:443'],

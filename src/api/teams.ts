@@ -1,5 +1,6 @@
 import Type from 'typebox';
 import type { Caller } from '../http/auth.ts';
+import { type IdempotencyDeps, IdempotencyHeaders, idempotencyProblems, once } from '../http/idempotency.ts';
 import { pageAnswer, pageRequest } from '../http/pages.ts';
 import {
   checkPreconditions,
@@ -44,6 +45,7 @@ export interface TeamRouteDeps {
   readonly store: Store;
   readonly clock: Clock;
   readonly naming: Naming;
+  readonly idempotency: IdempotencyDeps;
   /** Four hexadecimal digits, at random. */
   readonly newSuffix: () => string;
   /** One bounded reconcile after a write; answers the team as it is then, undefined when it is gone. */
@@ -96,27 +98,40 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
       description:
         'You become a member. The namespace and the service account are created before the first notebook is ordered.',
       tags,
-      problems: ['team_exists', 'forbidden', 'busy'],
+      problems: ['team_exists', 'forbidden', 'busy', ...idempotencyProblems],
+      headers: IdempotencyHeaders,
       body: ref(TeamOrder),
       response: { 201: ref(Team) },
     },
-    handler: async ({ body, caller, log }, reply) => {
+    handler: async ({ body, caller, headers, log }, reply) => {
       assertMaySetGarTeam(body, caller);
-      const created = await create(body, caller);
-      log.info({ team: created.slug, id: created.id }, 'team created');
-      const team = (await deps.reconcile(created)) ?? created;
-      return reply
-        .code(201)
-        .header('location', `/v1/teams/${team.slug}`)
-        .header('etag', etagOf(team))
-        .send(teamView(team));
+      const request = {
+        key: headers['idempotency-key'],
+        caller: caller.email,
+        operation: 'createTeam',
+        body,
+      };
+      const answer = await once(deps.idempotency, request, {
+        isRepeatable: true,
+        mayHaveHappened: () => false,
+        async run({ seed }) {
+          const created = await create(body, caller, seed);
+          log.info({ team: created.slug, id: created.id }, 'team created');
+          const team = (await deps.reconcile(created)) ?? created;
+          const location = `/v1/teams/${team.slug}`;
+          return { status: 201, headers: { location, etag: etagOf(team) }, body: teamView(team) };
+        },
+      });
+      return reply.code(201).headers(answer.headers).send(answer.body);
     },
   });
 
-  const create = async (order: TeamOrder, caller: Caller): Promise<TeamRecord> => {
+  /** `seed`: with the same one, a team that an interrupted attempt has created is found again by its id. */
+  const create = async (order: TeamOrder, caller: Caller, seed: string | undefined): Promise<TeamRecord> => {
     for (let attempt = 0; attempt < idTries; attempt++) {
       const { by, now } = actor(caller);
-      const team = newTeam(order, `${order.slug}-${deps.newSuffix()}`, { by, now }, deps.naming);
+      const suffix = attempt === 0 && seed !== undefined ? seed.slice(0, 4) : deps.newSuffix();
+      const team = newTeam(order, `${order.slug}-${suffix}`, { by, now }, deps.naming);
       const outcome = await store.create(team, {
         at: now,
         by,
@@ -128,6 +143,9 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
       });
       if (outcome === 'created') return team;
       if (outcome === 'slug_taken') {
+        const present = seed === undefined ? undefined : await store.team(order.slug);
+        if (present?.id === team.id && present.members.some(({ email }) => email === caller.email))
+          return present;
         throw new Problem('team_exists', {
           detail: `A team ${team.slug} already exists; choose another slug.`,
         });

@@ -1,6 +1,7 @@
 import type { Catalogue } from '../model/catalogue.ts';
 import type { HistoryEvent, HistoryItem } from '../model/history.ts';
 import type { HostRecord } from '../model/host.ts';
+import type { IdempotencyRecord } from '../model/idempotency.ts';
 import type { OperationRecord } from '../model/operation.ts';
 import type { TeamRecord } from '../model/record.ts';
 
@@ -33,7 +34,7 @@ export interface RestrictedTeam extends Pick<TeamRecord, 'slug' | 'id'> {
  * Where the truth is kept: teams and the catalogue, operations, hosts. Every write of a team is atomic with its
  * history entry; a lost race is decided again. What an earlier version stored is completed when it is read (upgrade.ts).
  */
-export interface Store extends OperationStore, HostStore, CullingStore {
+export interface Store extends OperationStore, HostStore, CullingStore, IdempotencyStore {
   /** Creates the team with its first history entry and reserves its id permanently. */
   create(record: TeamRecord, event: HistoryEvent): Promise<'created' | 'slug_taken' | 'id_taken'>;
   team(slug: string): Promise<TeamRecord | undefined>;
@@ -123,6 +124,19 @@ export interface HostStore {
   hostsDue(now: string, limit: number): Promise<readonly string[]>;
   /** Slugs, ascending, of teams whose `egressHosts` name any of these. Answered by an index. */
   listing(hosts: readonly string[]): Promise<readonly string[]>;
+}
+
+/** Requests that were sent with an Idempotency-Key. */
+export interface IdempotencyStore {
+  /**
+   * Like `change`, for a request; `remove` deletes it. A record past its `expiresAt` is passed to the decision as
+   * undefined. Returns the record afterwards, undefined when there is none. `now` is ISO 8601.
+   */
+  changeRequest(
+    id: string,
+    now: string,
+    decide: (current: IdempotencyRecord | undefined) => IdempotencyRecord | 'remove' | undefined,
+  ): Promise<IdempotencyRecord | undefined>;
 }
 
 /** The query of the cull pass: hubs that are due. */

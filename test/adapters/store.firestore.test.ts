@@ -13,6 +13,7 @@ import { storeContract } from '../contracts/store.ts';
 import { noEmulator, startFirestoreEmulator } from '../support/firestore-emulator.ts';
 import { anOperation } from '../support/operations.ts';
 import { aMoment, aNaming, anEvent, anOrderedRecord, aRecord, aSpec } from '../support/records.ts';
+import { aRequest } from '../support/requests.ts';
 
 const emulator = await startFirestoreEmulator();
 const skip = emulator === undefined && noEmulator;
@@ -395,6 +396,7 @@ describe('the indexes of Firestore', { skip }, () => {
     await store.create(anOrderedRecord({ culling, status }), anEvent({ revision: 1, spec: aSpec() }));
     await store.changeCatalogue(() => shippedCatalogue([], 0));
     await store.changeHost('nav.no', () => aHost);
+    await store.changeRequest('request-1', aMoment, () => aRequest());
     await store.openOperation('team-a', anOperation({ id: 'op-1' }));
     await store.openOperation('team-a', anOperation({ id: 'op-2', user: null }));
     await store.changeOperation('team-a', 'op-2', finished);
@@ -408,6 +410,7 @@ describe('the indexes of Firestore', { skip }, () => {
       stored('operations', 'teams/team-a/operations/op-2'),
       stored('open', open?.path ?? ''),
       stored('hosts', 'hosts/nav.no'),
+      stored('requests', 'requests/request-1'),
       stored('ids', 'ids/team-a-3f9c'),
       stored('catalogue', 'catalogue/current'),
     ]);
@@ -452,7 +455,10 @@ describe('the indexes of Firestore', { skip }, () => {
 
   it('let the database delete operations that are finished and expired, and no open one', async (t) => {
     const { fieldOverrides } = await read();
-    assert.deepEqual(fieldOverrides.filter(({ ttl }) => ttl === true).map(named), ['operations.expiresAt']);
+    assert.deepEqual(fieldOverrides.filter(({ ttl }) => ttl === true).map(named), [
+      'operations.expiresAt',
+      'requests.expiresAt',
+    ]);
     const { store, raw } = opened(t);
     await store.create(aRecord(), anEvent());
     await store.openOperation('team-a', anOperation({ id: 'op-1' }));

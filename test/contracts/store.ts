@@ -11,6 +11,7 @@ import { allowlistHostsContract } from './store/allowlist-hosts.ts';
 import { hostContract } from './store/hosts.ts';
 import { olderSpecContract } from './store/older-specs.ts';
 import { operationContract } from './store/operations.ts';
+import { requestContract } from './store/requests.ts';
 
 /**
  * Opens an empty store: once, or through several connections that must behave as one. The suite writes through
@@ -600,6 +601,7 @@ export const storeContract = (open: OpenStores): void => {
   operationContract(opened);
   hostContract(opened);
   allowlistHostsContract(opened);
+  requestContract(opened);
   olderSpecContract(opened);
 
   it('stores the catalogue of environments, which is undefined at first', async (t) => {
