@@ -51,7 +51,7 @@ const runsOf = async (deps: RunDeps): Promise<number> => {
   try {
     return (await reconcileRuns(deps)).runs;
   } catch (error) {
-    deps.log.error({ err: error }, 'Airflow runs not looked at');
+    deps.log.error({ err: error }, 'Airflow runs not reconciled');
     return 0;
   }
 };

@@ -8,6 +8,7 @@ import { portOf, urlOf } from './ports.ts';
 /** Variables of the product (deploy/README.md) that may be set for a sandbox; the sandbox sets all others itself. */
 const tunable = [
   'LOG_LEVEL',
+  'CORS_ORIGINS',
   'HUB_VALUES_FILE',
   'HUB_CHART_VERSION',
   'HUB_URL_TEMPLATE',

@@ -117,6 +117,7 @@ export const shell: readonly string[] = [
   'src/http/health.ts',
   'src/api/notebook-events.ts',
   'src/api/operation-events.ts',
+  'src/api/server-events.ts',
   // Answers within a deadline, whatever it waits for.
   'src/egress/admission.ts',
 ];

@@ -3,8 +3,8 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { buildApp } from '../src/api/app.ts';
 import { assemble } from '../src/assemble.ts';
 import { loadConfig } from '../src/config.ts';
+import { errorReference } from '../src/http/codes.ts';
 import { openapiDocument, printedJson } from '../src/http/openapi.ts';
-import { errorReference } from '../src/http/problem.ts';
 import { createLogger } from '../src/logging.ts';
 import { openOutside } from '../src/open.ts';
 

@@ -74,6 +74,7 @@ const routesOf = (config: Config, outside: Outside, parts: Parts): RouteDeps => 
     reconcile: bounded.afterWrite,
     look: bounded.whileUnderWay,
     servers,
+    operations: servers.operations,
     egress: {
       settings: egress.settings,
       look: (namespace, hosts, signal) => readCurrentEgress({ cluster, store }, namespace, hosts, signal),
@@ -100,8 +101,9 @@ export const assemble = (config: Config, outside: Outside, timers: Timers = syst
     egress,
     google: secrets.google,
     isPlatformContent: isPlatformContentOf(config.hub.values, config.platformObjects),
+    settleOperations: (before) => servers.operations.settle(before),
   });
-  const servers = wireServers(outside, { notebooks, reconcile, timers });
+  const servers: Servers = wireServers(outside, { notebooks, reconcile, timers });
   return {
     deps: routesOf(config, outside, { egress, images, secrets, notebooks, reconcile, servers, timers }),
     tick: {
@@ -111,7 +113,7 @@ export const assemble = (config: Config, outside: Outside, timers: Timers = syst
       reconcile,
       cluster,
       hubs,
-      advanceOperations: servers.tick,
+      advanceOperations: servers.operations.tick,
       rolloutPerTick,
       platform: { hash: notebooks.platformHash, releaseSpec: notebooks.releaseSpec },
     },

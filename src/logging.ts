@@ -13,7 +13,7 @@ const severities: Readonly<Record<string, string>> = {
   fatal: 'CRITICAL',
 };
 
-/** What is told of a request; one that found no route has none. */
+/** What is logged of a request; one that matched no route has none. */
 interface RequestSeen {
   readonly id: string;
   readonly method: string;

@@ -18,7 +18,7 @@ const planted: readonly (readonly [title: string, file: string, text: string, sa
   ],
   ['a rule that reads the environment', 'src/egress/entry.ts', 'process.env.HOME;', /process.env/],
   ['a rule that asks for the time', 'src/culling/rules.ts', 'const now = Date.now();', /Date.now/],
-  ['a rule that makes a date of now', 'src/culling/rules.ts', 'const now = new Date();', /new Date\(\)/],
+  ['a rule that reads the current date', 'src/culling/rules.ts', 'const now = new Date();', /new Date\(\)/],
   ['a rule that throws dice', 'src/egress/freshness.ts', 'const jitter = Math.random();', /Math.random/],
   [
     'a rule that makes an id',

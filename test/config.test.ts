@@ -55,7 +55,7 @@ const faultsOf = (env: Environment, file?: string): readonly string[] => {
 const namesOf = (faults: readonly string[]) => [...new Set(faults.map((fault) => fault.split(':')[0]))];
 
 describe('a configuration', () => {
-  it('of what must be given takes the defaults of the contract for the rest', () => {
+  it('of the required variables has the documented defaults for the rest', () => {
     const { auth: _auth, hub, ...config } = load();
     assert.deepEqual(config, {
       port: 8080,
@@ -102,13 +102,13 @@ describe('a configuration', () => {
       ['empty', ''],
       ['blank', '  '],
     ] as const) {
-      it(`with ${name} ${what} is refused, and says which it is`, () => {
+      it(`with ${name} ${what} is refused, and named`, () => {
         assert.deepEqual(faultsOf({ [name]: value }), [`${name}: is missing`]);
       });
     }
   }
 
-  it('with everything missing names all of it in one error', () => {
+  it('with every required variable missing names all of them in one error', () => {
     assert.throws(
       () => loadConfig({}, () => values),
       (error) => {
@@ -222,14 +222,14 @@ describe('a configuration', () => {
     ['NOTEBOOK_LIMITS', json({ timeoutMaxSeconds: 9_999_999 })],
   ];
   for (const [name, value] of wrong) {
-    it(`with ${name}=${value.replaceAll(key, '<key>').slice(0, 60)} is refused, and says which it is`, () => {
+    it(`with ${name}=${value.replaceAll(key, '<key>').slice(0, 60)} is refused, and named`, () => {
       const faults = faultsOf({ [name]: value });
       assert.deepEqual(namesOf(faults), [name]);
       for (const fault of faults) assert.match(fault, /^[A-Z_]+: .{5,}/s);
     });
   }
 
-  it('with several wrong at once names each of them', () => {
+  it('with several invalid variables names each of them', () => {
     const env = { PORT: 'http', CLUSTER: 'x', HUB_MASTER_KEYS: 'a:b', NOTEBOOK_LIMITS: '{"cpuMax":"x"}' };
     assert.deepEqual(namesOf(faultsOf(env)).toSorted(), Object.keys(env).toSorted());
   });
@@ -346,12 +346,12 @@ describe('a configuration', () => {
   ];
   for (const [env, read, expected] of right) {
     const [[name, value] = []] = Object.entries(env);
-    it(`takes ${name}=${value?.replaceAll(key, '<key>').slice(0, 60)}`, () => {
+    it(`accepts ${name}=${value?.replaceAll(key, '<key>').slice(0, 60)}`, () => {
       assert.deepEqual(read(load(env)), expected);
     });
   }
 
-  it('cannot be changed afterwards, however deep', () => {
+  it('is immutable at any depth', () => {
     const seen = new Set<unknown>();
     const check = (value: unknown, path: string): void => {
       if (typeof value !== 'object' || value === null || seen.has(value)) return;
@@ -366,7 +366,7 @@ describe('a configuration', () => {
 });
 
 describe('the platform’s hub values', () => {
-  it('are refused when they let anybody in, unless that is allowed', () => {
+  it('are refused if they admit anyone, unless that is allowed', () => {
     const dummy = 'hub: { config: { JupyterHub: { authenticator_class: dummy } } }';
     assert.deepEqual(namesOf(faultsOf({}, dummy)), ['HUB_VALUES_FILE']);
     assert.deepEqual(faultsOf({ ALLOW_INSECURE_HUB_AUTH: '1' }, dummy), []);
@@ -378,7 +378,7 @@ describe('the platform’s hub values', () => {
     }
   });
 
-  it('that cannot be found are named', () => {
+  it('are named when they cannot be found', () => {
     assert.throws(
       () => loadConfig({ ...required, HUB_VALUES_FILE: '/nowhere/values.yaml' }),
       (error) =>
@@ -387,7 +387,7 @@ describe('the platform’s hub values', () => {
   });
 });
 
-describe('what an error about the configuration says', () => {
+describe('an error about the configuration', () => {
   const canary = 'c4nary0f5ecret';
   const broken = [
     `a: {client_secret: ${canary}\nb: [`,
@@ -406,13 +406,13 @@ describe('what an error about the configuration says', () => {
     });
   }
 
-  it('says where a values file is broken', () => {
+  it('gives the position of a syntax error in a values file', () => {
     assert.deepEqual(faultsOf({}, `${values}hub: {}\n`), [
       'HUB_VALUES_FILE: is not YAML: DUPLICATE_KEY in line 5',
     ]);
   });
 
-  it('holds no key, whatever is wrong with it or beside it', () => {
+  it('contains no key, for any fault', () => {
     const badly = [key, `a:${key}x`, `A B:${key}`, `a:${key},a:${key}`, `a:${key.slice(2, 50)}`];
     for (const keys of badly) {
       const message = faultsOf({ HUB_MASTER_KEYS: keys, STORE: 'x', PORT: 'y' }).join('\n');
@@ -420,7 +420,7 @@ describe('what an error about the configuration says', () => {
     }
   });
 
-  it('holds nothing of an issuer’s or an image’s JSON', () => {
+  it('contains nothing of an issuer’s or an image’s JSON', () => {
     for (const name of ['AUTH_ISSUERS', 'STANDARD_IMAGES', 'NOTEBOOK_LIMITS']) {
       for (const value of [
         canary,
@@ -458,7 +458,7 @@ describe('--check-config', () => {
       );
     });
 
-  it('leaves with 0 when the configuration is usable, without opening anything', async () => {
+  it('exits with 0 when the configuration is usable, without opening anything', async () => {
     const { code, stdout, stderr } = await check({ CLUSTER: 'http://192.0.2.1:1' });
     assert.deepEqual(
       { code, stdout, stderr },
@@ -501,7 +501,7 @@ describe('--check-config', () => {
     assert.doesNotMatch(stderr, /c4nary/);
   });
 
-  it('leaves with 1 and one message that names every fault, without a stack or a key', async () => {
+  it('exits with 1 and one message that names every fault, without a stack or a key', async () => {
     const { code, stdout, stderr } = await check({ STORE: 'x', PORT: 'y', HUB_MASTER_KEYS: `k:${key}q` });
     assert.equal(code, 1);
     assert.equal(stdout, '');

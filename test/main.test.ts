@@ -108,7 +108,7 @@ describe('the API’s process', { timeout: 60_000 }, () => {
     await rm(folder, { recursive: true, force: true });
   });
 
-  it('answers, logs as Cloud Logging reads it and nothing secret, and leaves with 0 when told to', async () => {
+  it('answers requests, logs in Cloud Logging’s format without secrets, and exits with 0 on SIGTERM', async () => {
     const running = start({ K_REVISION: 'knada-notebooks-00042-abc' });
     const url = await running.url();
     assert.equal((await fetch(`${url}/readyz`)).status, 200);
@@ -157,7 +157,7 @@ describe('the API’s process', { timeout: 60_000 }, () => {
     assert.equal(running.err, '');
   });
 
-  it('keeps what it was told, and finds it again', async () => {
+  it('keeps its data over a restart', async () => {
     const url = await start().url();
     const headers = { authorization: `Bearer ${await issuer.token()}`, 'content-type': 'application/json' };
     const made = await fetch(`${url}/v1/teams`, { method: 'POST', headers, body: '{"slug":"kept"}' });
@@ -167,20 +167,20 @@ describe('the API’s process', { timeout: 60_000 }, () => {
     assert.equal((await fetch(`${again}/v1/teams/kept`, { headers })).status, 200);
   });
 
-  it('leaves at SIGINT as at SIGTERM', async () => {
+  it('exits on SIGINT as on SIGTERM', async () => {
     const running = start({ LOG_LEVEL: 'info' });
     await running.url();
     assert.deepEqual(await running.ends('SIGINT'), [0, null]);
   });
 
-  it('with a wrong configuration does not start, and names what is wrong', async () => {
+  it('does not start with an invalid configuration, and names what is wrong', async () => {
     const running = start({ STORE: 'postgres', PORT: 'http' });
     assert.deepEqual(await running.ends(), [1, null]);
     assert.match(running.err, /^The configuration is not valid:\n {2}- PORT: .+\n {2}- STORE: .+\n$/);
     assert.equal(running.out, '');
   });
 
-  it('whose port is taken leaves with 1, not waiting for anything', async () => {
+  it('exits with 1 at once when its port is in use', async () => {
     const url = await start().url();
     const first = api;
     const second = start({ PORT: new URL(url).port });
@@ -191,8 +191,8 @@ describe('the API’s process', { timeout: 60_000 }, () => {
   });
 });
 
-describe('what a cold start loads', () => {
-  it('is no client of an outside system: each is loaded when it is first used', async () => {
+describe('the modules that a cold start loads', () => {
+  it('include no client of an outside system: each is loaded on first use', async () => {
     const { packages, open } = await importing(
       'src/api/app.ts',
       'src/assemble.ts',

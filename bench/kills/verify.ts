@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { openHubs } from '../../src/adapters/jupyterhub.ts';
 import { openSqliteStore } from '../../src/adapters/sqlite.ts';
 import { at } from '../../src/lib/json.ts';
-import type { HistoryItem } from '../../src/model/history.ts';
+import type { HistoryRecord } from '../../src/model/history.ts';
 import type { TeamRecord } from '../../src/model/record.ts';
 import { hubToken } from '../../src/notebooks/keys.ts';
 import type { Store } from '../../src/ports/store.ts';
@@ -25,8 +25,8 @@ const everyTeam = async (store: Store): Promise<readonly TeamRecord[]> => {
   return all;
 };
 
-const historyOf = async (store: Store, slug: string): Promise<readonly HistoryItem[]> => {
-  const all: HistoryItem[] = [];
+const historyOf = async (store: Store, slug: string): Promise<readonly HistoryRecord[]> => {
+  const all: HistoryRecord[] = [];
   let before: number | undefined;
   for (;;) {
     const page = await store.history(slug, { limit: 100, ...(before === undefined ? {} : { before }) });
@@ -74,7 +74,7 @@ const timeoutPath = '/culling/timeoutSeconds';
 /** Everything acknowledged is in the record and in the history once, and the history is a chain without a gap. */
 const historyFaults = (
   team: TeamRecord,
-  history: readonly HistoryItem[],
+  history: readonly HistoryRecord[],
   writers: readonly Writer[],
 ): readonly string[] => {
   const faults: string[] = [];
@@ -122,7 +122,7 @@ const memberFaults = (team: TeamRecord, writers: readonly Writer[]): readonly st
 const secretFaults = (
   world: World,
   team: TeamRecord,
-  history: readonly HistoryItem[],
+  history: readonly HistoryRecord[],
   writers: readonly Writer[],
 ): readonly string[] => {
   const faults: string[] = [];
@@ -156,7 +156,7 @@ const secretFaults = (
 const operationFaults = async (
   store: Store,
   team: TeamRecord,
-  history: readonly HistoryItem[],
+  history: readonly HistoryRecord[],
   writers: readonly Writer[],
 ): Promise<readonly string[]> => {
   const ids = new Set(

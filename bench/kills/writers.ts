@@ -168,7 +168,8 @@ export const write = async (
     const path = `/teams/${slug}/servers/${encodeURIComponent(email)}/${verb}`;
     const response = await send(targets, token, 'POST', path);
     const outcome = outcomeOf(response);
-    if (outcome === 'acknowledged' && response?.status === 202)
+    // One that is done at once had nothing to do, and is not in the history.
+    if (outcome === 'acknowledged' && response !== undefined && at(response.body, 'done') === false)
       ledger.operations.push({ slug, id: String(at(response.body, 'id')) });
   };
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { at } from '@knada/simulators/kubernetes/json.ts';
-import { expectStatus, notebook, type Step, untilAllTrue, untilStatus } from './story.ts';
+import { followed } from './servers.ts';
+import { expectStatus, notebook, type Step, untilAllTrue } from './story.ts';
 
 /** Home volumes, and what is kept when a notebook and its team are deleted. */
 export const leaving: readonly Step[] = [
@@ -39,8 +40,8 @@ export const leaving: readonly Step[] = [
     says: 'deleting the notebook removes the hub and keeps the home volumes',
     async run(story) {
       const { cluster, kari, namespace } = story;
-      expectStatus(await kari.call('DELETE', notebook), 202);
-      await untilStatus(kari, notebook, 404);
+      await followed(story, expectStatus(await kari.call('DELETE', notebook), 202));
+      expectStatus(await kari.call('GET', notebook), 404);
       assert.equal(await cluster.get('helmreleases', namespace, 'jupyterhub'), undefined);
       assert.ok(await cluster.get('persistentvolumeclaims', namespace, 'claim-kari'));
       expectStatus(await kari.call('GET', '/teams/team-a'), 200);
@@ -53,8 +54,8 @@ export const leaving: readonly Step[] = [
       const refused = expectStatus(await kari.call('DELETE', '/teams/team-a'), 409);
       assert.equal(at(refused, 'code'), 'homes_exist');
       const told = await kari.call('DELETE', '/teams/team-a?deleteHomes=true&deleteSecret=true');
-      expectStatus(told, 202);
-      await untilStatus(kari, '/teams/team-a', 404);
+      await followed(story, expectStatus(told, 202));
+      expectStatus(await kari.call('GET', '/teams/team-a'), 404);
       assert.equal(await cluster.get('namespaces', '', namespace), undefined);
     },
   },

@@ -15,7 +15,8 @@ export const followed = async ({ kari: api }: Story, operation: Json): Promise<r
   for await (const event of api.events(`/teams/team-a/operations/${asText(at(operation, 'id'))}/events`)) {
     events.push(event);
   }
-  assert.equal(at(events.at(-1) ?? null, 'phase'), 'ready', JSON.stringify(events));
+  assert.equal(at(events.at(-1) ?? null, 'done'), true, JSON.stringify(events));
+  assert.equal(at(events.at(-1) ?? null, 'error'), undefined, JSON.stringify(events));
   return events;
 };
 
@@ -70,7 +71,8 @@ export const servers: readonly Step[] = [
     says: 'a second start request changes nothing while the server is running',
     async run(story) {
       const before = (await notebookPods(story)).map(uidOf);
-      expectStatus(await story.kari.call('POST', `${server}/start`), 200);
+      const again = expectStatus(await story.kari.call('POST', `${server}/start`), 202);
+      assert.equal(at(again, 'done'), true);
       assert.deepEqual((await notebookPods(story)).map(uidOf), before);
     },
   },
@@ -117,6 +119,12 @@ export const servers: readonly Step[] = [
       const before = { hub: await hubPods(story), pods: (await notebookPods(story)).map(uidOf) };
       story.hubs.freeze('team-a');
       const operation = expectStatus(await story.kari.call('POST', '/teams/team-a/hub/restart'), 202);
+      const open = await story.kari.call('GET', '/teams/team-a/operations?open=true');
+      assert.deepEqual(
+        asList(at(open.body, 'items')).map((one) => at(one, 'id')),
+        [at(operation, 'id')],
+        'a page that is loaded again finds the restart',
+      );
       await followed(story, operation);
       assert.notDeepEqual(await hubPods(story), before.hub);
       assert.deepEqual((await notebookPods(story)).map(uidOf), before.pods);

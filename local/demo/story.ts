@@ -58,20 +58,6 @@ export const until = async (
   }
 };
 
-/** Repeats the request until the response has this status, as a client does after a 202. */
-export const untilStatus = async (api: Api, path: string, status: number): Promise<Answer> => {
-  const end = Date.now() + 30_000;
-  for (;;) {
-    const answer = await api.call('GET', path);
-    if (answer.status === status) return answer;
-    assert.ok(
-      Date.now() < end,
-      `GET ${path} did not come to ${status}; last: ${JSON.stringify(answer.body)}`,
-    );
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-};
-
 /** Waits until every condition of the notebook is True. */
 export const untilAllTrue = async (api: Api, path: string): Promise<void> => {
   const end = performance.now() + 30_000;

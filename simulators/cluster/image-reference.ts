@@ -31,7 +31,7 @@ const digestFault = (text: string): string | undefined => {
   return /^[a-f0-9]+$/.test(encoded) ? undefined : 'invalid checksum digest format';
 };
 
-/** What stands before the first slash may be part of the path, where it is no host. */
+/** The text before the first slash is part of the path if it is not a host. */
 const parsed = (domain: string, rest: string): Readonly<Record<string, string | undefined>> | undefined =>
   (registry.test(domain) ? named.exec(rest) : named.exec(`${domain}/${rest}`))?.groups;
 

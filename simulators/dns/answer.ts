@@ -9,7 +9,7 @@ import {
 } from 'dns-packet';
 import type { Records } from './records.ts';
 
-/** RFC 1035: what a client takes over UDP that says nothing else (by EDNS, RFC 6891). */
+/** RFC 1035: the answer size over UDP unless the client gives another one (EDNS, RFC 6891). */
 const plainUdpBytes = 512;
 
 /** The largest answer over UDP, small enough not to be fragmented. */
@@ -38,7 +38,7 @@ const longestChain = 8;
 /** The records of a name, and how many answers it has had. */
 export interface Zone {
   records(name: string): Records | undefined;
-  /** A number one higher each time that it is asked for this name. */
+  /** A counter of the queries for this name. */
   turn(name: string): number;
   isFailing(name: string): boolean;
 }

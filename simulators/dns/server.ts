@@ -18,7 +18,7 @@ export interface Dns {
   readonly port: number;
   /** Changes the records of a name; undefined: the name does not exist. */
   set(name: string, records: Records | undefined): void;
-  /** Every query for this name meets the fault. Returns a function that ends it. */
+  /** Every query for this name gets the fault. Returns a function that ends it. */
   fail(name: string, fault?: DnsFault): () => void;
   /** The queries since the start, the oldest first. */
   queries(): readonly Query[];
@@ -112,7 +112,7 @@ export const startDns = async ({
 const parsed = (message: Buffer): DecodedPacket | undefined => {
   try {
     const packet = decode(message);
-    // A response is not answered: two servers would answer each other for ever.
+    // A response is not answered: two servers would answer each other forever.
     return packet.flag_qr ? undefined : packet;
   } catch {
     return undefined;

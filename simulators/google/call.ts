@@ -1,7 +1,7 @@
 import type { Call } from '../registries/http.ts';
 import { Refusal } from './errors.ts';
 
-/** A request whose sender is known. */
+/** An authenticated request. */
 export interface GoogleCall extends Call {
   /** `owner` may do everything; else a principal such as serviceAccount:x@y. */
   readonly caller: string;

@@ -72,7 +72,7 @@ export const replaced = (
   if (!isRecord(policy)) throw invalid('Request contains an invalid argument.');
   const version = policy.version ?? 0;
   if (version !== 0 && version !== 1 && version !== 3) throw invalid('Invalid policy version.');
-  // An older version can neither have conditions nor take away what it cannot see, once an etag says what was read.
+  // A policy of an older version has no conditions, and with an etag cannot remove those that it does not show.
   const hasEtag = typeof policy.etag === 'string' && policy.etag !== '';
   if (hasEtag && policy.etag !== current.etag) {
     throw new Refusal(

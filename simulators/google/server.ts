@@ -59,7 +59,7 @@ export interface Google {
     /** The organisation’s policy refuses the address. */
     forbid(address: string): void;
     known(address: string): void;
-    /** Policies know a new account only from the n-th time that it is named: eventual consistency. */
+    /** Policies accept a new account only when it is named for the n-th time: eventual consistency. */
     spreadSlowly(times: number): void;
   };
   readonly quotas: { serviceAccounts: number };

@@ -69,7 +69,7 @@ const home = (hub: HubProcess, name: string | null): Answer => {
   ]);
 };
 
-/** The pages that people see; undefined for a path without one. Unlike a real hub’s they need no login. */
+/** The pages for users; undefined for a path without one. Unlike a real hub’s they need no login. */
 export const answerPage = (
   hub: HubProcess,
   path: readonly string[],

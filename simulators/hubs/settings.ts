@@ -67,7 +67,7 @@ export interface SpawnerSettings {
 
 export interface HubSettings {
   readonly spawner: SpawnerSettings;
-  /** Removing a user removes the home as well: KubeSpawner’s default, unless the values switch it off. */
+  /** Removing a user also removes the home: KubeSpawner’s default, unless the values switch it off. */
   readonly deleteClaims: boolean;
   readonly concurrentSpawnLimit: number;
   /** 0: no limit. */

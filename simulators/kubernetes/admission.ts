@@ -132,7 +132,7 @@ export function describe(request: AdmissionRequest): JsonMap {
   };
 }
 
-/** What a list of match conditions says: all hold, one does not, or one could not be evaluated. */
+/** The result of a list of match conditions: all hold, one does not, or one could not be evaluated. */
 export function matchConditions(
   conditions: Json | undefined,
   context: Readonly<Record<string, unknown>>,

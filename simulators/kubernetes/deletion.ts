@@ -23,8 +23,8 @@ export function deleted(target: Target, object: KubeObject): JsonMap {
 }
 
 /**
- * The object as it is marked for deletion; undefined when nothing holds it, so it is removed at once. Without a policy
- * the finalizers that stand for one decide.
+ * The object marked for deletion; undefined when no finalizer holds it, so it is removed at once. Without a policy
+ * the finalizers that imply one decide.
  */
 export function markedForDeletion(
   resource: Resource,

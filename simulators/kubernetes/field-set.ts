@@ -55,7 +55,7 @@ export class FieldSet {
     return result;
   }
 
-  /** What is here and not there; a path there does not take along what lies below it. */
+  /** The paths that are only in the first set; removing a path keeps the paths below it. */
   difference(other: FieldSet): FieldSet {
     const result = new FieldSet();
     result.member = this.member && !other.member;
@@ -78,7 +78,7 @@ export class FieldSet {
     return result;
   }
 
-  /** Adds each struct field that has owned fields below it, so that removing the set removes the field. */
+  /** Adds each struct field that has owned fields below it, so removing the set removes the field. */
   withNamedMembers(schema: Schema): FieldSet {
     const result = new FieldSet();
     result.member = this.member;

@@ -89,7 +89,7 @@ export function keepAssigned(resource: Resource, object: KubeObject, live: KubeO
   return object;
 }
 
-/** Whether what is asked for changed: everything but metadata and status; for Deployments annotations count too. */
+/** Whether the desired state changed: everything but metadata and status; for Deployments annotations count too. */
 export function asksForChange(resource: Resource, object: KubeObject, live: KubeObject): boolean {
   const asked = (one: KubeObject): JsonMap => ({
     ...one,

@@ -215,7 +215,7 @@ function describeOwner(owner: Owner): string {
   return `"${owner.manager}"${door}${using}`;
 }
 
-/** At most ten updaters are told apart; older ones are merged, as the real server does. */
+/** Keeps at most ten updaters; older ones are merged, as the real server does. */
 function capped(owners: Owners): Owners {
   const updaters = [...owners].filter(([, owner]) => owner.operation === UPDATE);
   if (updaters.length <= MOST_UPDATERS) return owners;
@@ -281,7 +281,7 @@ export function apply(
   return withOwners(next, after);
 }
 
-/** Removes what was applied last time, is not applied now and has no other owner. */
+/** Removes the fields that were applied last time, are not applied now and have no other owner. */
 function prune(schema: Schema, merged: Json, last: FieldSet, owners: Owners): Json {
   const owned = [...owners.values()]
     .reduce((all, owner) => all.union(owner.fields), new FieldSet())

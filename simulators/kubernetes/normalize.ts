@@ -5,7 +5,7 @@ import { type Fault, invalidValue, notSupported, requiredValue } from './status.
 /**
  * A built-in object as the real server stores it: what is null or empty is not written, structs that are not
  * pointers and required lists always are. (The real server gets this from decoding into Go structs and encoding them again.) In memory
- * it tells nothing from empty inside lists that are compared as a whole; 'keep-in-lists' leaves that in.
+ * it distinguishes absent from empty inside lists that are compared as a whole; 'keep-in-lists' leaves that in.
  */
 export function normalizeBuiltIn(
   schema: Schema,
@@ -100,7 +100,7 @@ export function dropUnknown(schema: Schema, value: Json, unknown: string[], path
   return result;
 }
 
-/** A custom resource without the nulls of declared fields that have no default: there null says nothing. */
+/** A custom resource without the nulls of declared fields that have no default: there null has no meaning. */
 export function withoutNulls(schema: Schema, value: Json): Json {
   const resolved = resolve(schema, value);
   if (Array.isArray(value)) {

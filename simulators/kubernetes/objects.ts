@@ -38,7 +38,7 @@ import {
 import { typeFaults } from './structured-merge.ts';
 import { changeFaults, contentFaults, metadataFaults } from './validation.ts';
 
-/** How a write was asked for. */
+/** The options of a write. */
 export interface WriteOptions {
   readonly user: User;
   readonly manager: string;

@@ -9,7 +9,7 @@ const magic = Buffer.from('k8s\0');
 export const protobufMediaType = 'application/vnd.kubernetes.protobuf';
 
 interface Field {
-  /** In JSON; `-` where the message’s fields stand in the JSON object itself. */
+  /** In JSON; `-` if the message’s fields are inlined into the JSON object. */
   readonly name: string;
   readonly type: string;
   readonly shape: 'one' | 'list' | 'map';

@@ -12,7 +12,7 @@ export interface Resource {
   readonly status: boolean;
   /** Served under /scale, with the number of replicas alone. */
   readonly scale: boolean;
-  /** metadata.generation counts changes of what is asked for (not of metadata or status). */
+  /** metadata.generation counts changes of the desired state (not of metadata or status). */
   readonly generation: boolean;
   /** A custom resource keeps what its schema does not know only where the schema says so, and is validated by it. */
   readonly custom: boolean;

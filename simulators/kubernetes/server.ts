@@ -268,7 +268,7 @@ function requestOf(incoming: IncomingMessage, body: Buffer, identify: (token: st
   };
 }
 
-/** The body as text; protobuf, which kubectl create sends, as the JSON that it stands for. */
+/** The body as text; protobuf, which kubectl create sends, decoded to its JSON. */
 function jsonBody(
   contentType: string,
   body: Buffer,

@@ -50,7 +50,7 @@ const isBare = (value: Json | undefined): boolean =>
   value === null ||
   (Array.isArray(value) ? value.length === 0 : isMap(value) && Object.keys(value).length === 0);
 
-/** Every path that a value sets: what an applier comes to own. */
+/** Every path that a value sets: the fields that an applier will own. */
 export function fieldSetOf(schema: Schema, value: Json): FieldSet {
   const set = new FieldSet();
   collect(schema, value, [], set);
@@ -217,7 +217,7 @@ function mergeEntries(schema: MapSchema, live: Json | undefined, applied: Json):
   return Object.keys(merged).length === 0 ? undefined : merged;
 }
 
-/** Applied items keep their order; live items that are not applied stay where they stand among them. */
+/** Applied items keep their order; live items that are not applied keep their position among them. */
 function mergeItems(schema: ListSchema, live: Json | undefined, applied: Json): Json | undefined {
   const liveItems = named(schema, live);
   const appliedItems = named(schema, applied);
@@ -278,7 +278,7 @@ function named(schema: ListSchema, value: Json | undefined): [string, Json][] {
   return found;
 }
 
-/** The value without the paths of a set; a container that loses its last entry goes as well. */
+/** The value without the paths of a set; a container that loses its last entry is removed too. */
 export function remove(schema: Schema, value: Json, set: FieldSet): Json | undefined {
   const resolved = resolve(schema, value);
   if (resolved.type === 'scalar') return value;

@@ -159,7 +159,7 @@ function claimChangeFaults(object: KubeObject, live: KubeObject): Fault[] {
   return sameJson(fixed(object), fixed(live)) ? [] : [forbiddenValue('spec', CLAIM_RULE)];
 }
 
-/** Faults of what the object says beyond its metadata. */
+/** The faults of an object outside its metadata. */
 export function contentFaults(resource: Resource, object: KubeObject): Fault[] {
   if (resource.custom) {
     const schema = schemaOf(resource.schema);

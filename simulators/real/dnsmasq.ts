@@ -19,7 +19,7 @@ export interface Dnsmasq {
 
 interface DnsmasqOptions {
   readonly records: Readonly<Record<string, Records>>;
-  /** Names below this domain are asked of another server, on the loopback; no other server is queried. */
+  /** Queries below this domain are forwarded to another server, on the loopback; no other server is queried. */
   readonly forward?: readonly { readonly domain: string; readonly to: Pick<Dns, 'port'> }[];
 }
 
@@ -44,13 +44,13 @@ const found = (): { readonly program: string; readonly version: string } | undef
 export const absent = (): string | false =>
   found() === undefined ? isAbsent('dnsmasq', 'apt-get install dnsmasq-base installs it') : false;
 
-/** What a hosts file can say: addresses with the server’s own TTL. */
+/** The records of a hosts file: addresses with the server’s own TTL. */
 const isPlain = ({ ttlSeconds, cname, a = [], aaaa = [] }: Records): boolean =>
   ttlSeconds === undefined && cname === undefined && a.length + aaaa.length > 0;
 
 const linesOf = ([name, { a = [], aaaa = [], cname, ttlSeconds = 300 }]: [string, Records]): string[] => {
   if (cname !== undefined) return [`cname=${name},${cname},${ttlSeconds}`];
-  // A name of which something else is known exists, and has no address.
+  // A name with records of another type exists, and has no address.
   if (a.length + aaaa.length === 0) return [`txt-record=${name},nothing else`];
   return [...a, ...aaaa].map((address) => `host-record=${name},${address},${ttlSeconds}`);
 };

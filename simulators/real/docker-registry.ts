@@ -24,7 +24,7 @@ export interface DockerRegistry {
   push(path: string, image: Image, tag: string): Promise<void>;
   /** Gives an image that is there more tags, in this order. */
   tag(path: string, from: string, tags: readonly string[]): Promise<void>;
-  /** Removes a manifest, whatever names it. */
+  /** Removes a manifest and every tag of it. */
   remove(path: string, digest: string): Promise<void>;
   /** Its token server denies anonymous readers this repository, as GHCR does with a private one. */
   hide(path: string): void;
@@ -184,7 +184,7 @@ interface Signer {
   sign(path: string, actions: readonly string[]): Promise<string>;
 }
 
-/** A key and its certificate, by which docker-registry knows the tokens of our token server. */
+/** A key and its certificate, with which docker-registry verifies the tokens of our token server. */
 const makeSigner = (folder: string): Signer => {
   const [key, certificate] = [join(folder, 'key.pem'), join(folder, 'certificate.pem')];
   const subject = ['-subj', '/CN=test', '-days', '2'];

@@ -33,7 +33,7 @@ export interface ApiServer {
   readonly ca: string;
   readonly caFile: string;
   readonly adminToken: string;
-  /** Custom resources that have their publishers' definition, by plural; others have a stand-in that takes anything. */
+  /** Custom resources that have their publishers' definition, by plural; others have a definition that accepts anything. */
   readonly customResources: readonly string[];
   /** A token for a service account (`system:serviceaccount:<namespace>:<name>`, created when absent) or one of the named users. */
   tokenFor(user: string): Promise<string>;
@@ -263,7 +263,7 @@ function controllerFlags(folder: string, url: string, caFile: string, token: str
     `--kubeconfig=${kubeconfig}`,
     `--controllers=${CONTROLLERS.join(',')}`,
     `--root-ca-file=${caFile}`,
-    // Each as itself, as in a real cluster: an admission policy that stands in their way is noticed.
+    // Each with its own identity, as in a real cluster, so an admission policy that blocks one is detected.
     '--use-service-account-credentials=true',
     '--leader-elect=false',
     '--secure-port=0',

@@ -270,7 +270,7 @@ describe('field ownership: the simulator answers as the real server', { skip: aw
         }),
         {
           numRuns: Number(process.env.OWNERSHIP_RUNS ?? 40),
-          // The same sequences each time, so that the build does not hang on luck; vary the seed to search further.
+          // The same sequences each time, so the build is deterministic; vary the seed to search further.
           seed: Number(process.env.OWNERSHIP_SEED ?? 1),
           examples: kind.title === 'network policies' ? [[EMPTY_LISTS]] : [],
         },

@@ -1,5 +1,5 @@
 import type { DocumentSnapshot } from '@google-cloud/firestore';
-import type { HistoryEvent, HistoryItem } from '../model/history.ts';
+import type { HistoryEvent, HistoryRecord } from '../model/history.ts';
 import type { Naming } from '../model/names.ts';
 import type { TeamRecord } from '../model/record.ts';
 import { type StoredTeamRecord, upgraded, upgradedEvent } from './upgrade.ts';
@@ -37,7 +37,7 @@ export interface RemovalMarker {
 }
 
 /** `teams/{slug}/history/{n}`. `specRevision` is set on entries that carry a spec, for restore to find them. */
-interface EntryDocument extends Omit<HistoryItem, 'changes' | 'spec'> {
+interface EntryDocument extends Omit<HistoryRecord, 'changes' | 'spec'> {
   readonly changes: string;
   readonly spec?: string;
   readonly specRevision?: number;
@@ -96,7 +96,7 @@ export const listed = (snapshot: DocumentSnapshot, naming: Naming): TeamRecord[]
   return found === undefined || 'removing' in found ? [] : [toRecord(found, naming)];
 };
 
-export const toItem = (snapshot: DocumentSnapshot): HistoryItem => {
+export const toItem = (snapshot: DocumentSnapshot): HistoryRecord => {
   const { changes, spec, specRevision: _, write: __, ...rest } = snapshot.data() as EntryDocument;
   const item = {
     ...rest,

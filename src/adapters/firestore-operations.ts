@@ -1,16 +1,17 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
-import type { DocumentSnapshot, Firestore, Timestamp } from '@google-cloud/firestore';
-import type { OperationRecord } from '../model/operation.ts';
+import type { DocumentReference, DocumentSnapshot, Firestore, Timestamp } from '@google-cloud/firestore';
+import { isByReconcile, type OperationRecord } from '../model/operation.ts';
 import type { OperationStore } from '../ports/store.ts';
 import { lostRace, retryOnConflict } from './contention.ts';
 import type { FirestoreConnection, Sdk } from './firestore-connection.ts';
 import { parsed, plain } from './firestore-documents.ts';
 import { finishRemoval } from './firestore-removal.ts';
-import { assertSameOperation, assertUnfinished } from './invariants.ts';
+import { assertFinished, assertSameOperation, assertUnfinished } from './invariants.ts';
 
 /**
- * `teams/{slug}/operations/{id}`. `dueAt` is set until the operation is finished, `expiresAt` from then on: after that
+ * `teams/{slug}/operations/{id}`, and `departures/{slug}/operations/{id}` for the deletion of a team: removing the team
+ * leaves that one, and both are in the same collection group. `dueAt` is set until the operation is finished, `expiresAt` from then on: after that
  * instant the database’s TTL policy deletes the document, which must not happen to an open one.
  */
 interface OperationDocument {
@@ -53,25 +54,70 @@ export const firestoreOperations = (connection: FirestoreConnection): OperationS
     return { team, operations: team.collection('operations'), open: team.collection('open') };
   };
 
+  const departures = (db: Firestore, slug: string) =>
+    db.collection('departures').doc(slug).collection('operations');
+
+  /** An operation that excludes no other one. Answers whether it was created, `lostRace` when there is one of its id. */
+  const create = async (
+    db: Firestore,
+    sdk: Sdk,
+    { own, team }: { readonly own: DocumentReference; readonly team?: DocumentSnapshot },
+    operation: OperationRecord,
+  ) => {
+    const batch = db.batch();
+    if (team?.updateTime !== undefined) {
+      // Changes nothing, not even the version, but fails the commit if the team is being removed.
+      batch.update(team.ref, { slug: team.id }, { lastUpdateTime: team.updateTime });
+    }
+    batch.create(own, operationDocument(sdk, operation, randomUUID()));
+    return (await commit(batch)) === lostRace ? lostRace : operation;
+  };
+
+  /** The open ones, oldest first. Only documents with a dueAt match; they are few, so they are sorted here. */
+  const openOf = async (db: Firestore, slug: string): Promise<readonly OperationRecord[]> => {
+    const { docs } = await ask(references(db, slug).operations.orderBy('dueAt'));
+    return docs
+      .flatMap((snapshot) => toOperation(snapshot) ?? [])
+      .toSorted((a, b) => {
+        const [first, second] = [`${a.createdAt} ${a.id}`, `${b.createdAt} ${b.id}`];
+        return first < second ? -1 : 1;
+      });
+  };
+
+  /** The snapshot if there is a team, and its removal has not begun. */
+  const present = (team: DocumentSnapshot | undefined) => {
+    const stored = team && parsed(team);
+    return stored === undefined || 'removing' in stored ? undefined : team;
+  };
+
   return {
     openOperation: async (slug, operation) => {
       assertUnfinished(operation);
       const { db, sdk } = await connected();
       const { team, operations, open } = references(db, slug);
+      if (isByReconcile(operation)) {
+        const isDeparture = operation.kind === 'delete_team';
+        const own = (isDeparture ? departures(db, slug) : operations).doc(operation.id);
+        return retryOnConflict(async () => {
+          const [ownFound, teamFound] = await read(db, own, ...(isDeparture ? [] : [team]));
+          const found = present(teamFound);
+          if (!isDeparture && found === undefined) return undefined;
+          const same = toOperation(ownFound);
+          return same ?? create(db, sdk, { own, ...(found && { team: found }) }, operation);
+        }, random);
+      }
       const own = operations.doc(operation.id);
       const lock = open.doc(subjectId(operation.user));
       return retryOnConflict(async () => {
         const [teamFound, ownFound, lockFound] = await read(db, team, own, lock);
-        const stored = teamFound && parsed(teamFound);
-        if (teamFound?.updateTime === undefined || stored === undefined || 'removing' in stored)
-          return undefined;
+        if (teamFound?.updateTime === undefined || present(teamFound) === undefined) return undefined;
         const same = toOperation(ownFound);
         if (same !== undefined) return same;
         const holder: unknown = lockFound?.get('operation');
         if (typeof holder === 'string') {
           const [found] = await read(db, operations.doc(holder));
-          const present = toOperation(found);
-          if (present !== undefined && present.dueAt !== null) return present;
+          const other = toOperation(found);
+          if (other !== undefined && other.dueAt !== null) return other;
         }
         const batch = db.batch();
         // Changes nothing, not even the version, but fails the commit if the team is being removed.
@@ -85,25 +131,59 @@ export const firestoreOperations = (connection: FirestoreConnection): OperationS
       }, random);
     },
 
+    addOperation: async (slug, operation) => {
+      assertFinished(operation);
+      const { db, sdk } = await connected();
+      const { team, operations } = references(db, slug);
+      const own = operations.doc(operation.id);
+      return retryOnConflict(async () => {
+        const [teamFound, ownFound] = await read(db, team, own);
+        const found = present(teamFound);
+        if (found === undefined) return false;
+        if (ownFound?.exists) return true;
+        return (await create(db, sdk, { own, team: found }, operation)) === lostRace ? lostRace : true;
+      }, random);
+    },
+
     operation: async (slug, id) => {
       const { db } = await connected();
       const [snapshot] = await read(db, references(db, slug).operations.doc(id));
-      return toOperation(snapshot);
+      if (snapshot?.exists) return toOperation(snapshot);
+      const [departure] = await read(db, departures(db, slug).doc(id));
+      return toOperation(departure);
+    },
+
+    operations: async (slug, { limit, before, open }) => {
+      const { db, sdk } = await connected();
+      const { operations } = references(db, slug);
+      const openOnes = open === undefined ? [] : await openOf(db, slug);
+      const isBefore = (one: OperationRecord) =>
+        before === undefined || `${one.createdAt} ${one.id}` < `${before.createdAt} ${before.id}`;
+      if (open === true) return openOnes.toReversed().filter(isBefore).slice(0, limit);
+      // No index is needed for what is finished: the few that are open are left out here.
+      const newest = operations
+        .orderBy('operation.createdAt', 'desc')
+        .orderBy(sdk.FieldPath.documentId(), 'desc');
+      const rest = before === undefined ? newest : newest.startAfter(before.createdAt, before.id);
+      const { docs } = await ask(rest.limit(limit + openOnes.length));
+      const found = docs.flatMap((snapshot) => toOperation(snapshot) ?? []);
+      return found.filter(({ dueAt }) => open === undefined || dueAt === null).slice(0, limit);
     },
 
     changeOperation: async (slug, id, decide) => {
       const { db, sdk } = await connected();
       const write = randomUUID();
       const { team, operations, open } = references(db, slug);
-      const reference = operations.doc(id);
       return retryOnConflict(async () => {
-        const [teamFound, found] = await read(db, team, reference);
+        const [teamFound, own] = await read(db, team, operations.doc(id));
         const stored = teamFound && parsed(teamFound);
         if (stored !== undefined && 'removing' in stored) {
           // Otherwise the operations of an interrupted removal would stay due permanently.
           await finishRemoval(connection, team);
-          return undefined;
         }
+        const isDeparture = own?.exists !== true || (stored !== undefined && 'removing' in stored);
+        const reference = (isDeparture ? departures(db, slug) : operations).doc(id);
+        const [found] = isDeparture ? await read(db, reference) : [own];
         const current = toOperation(found);
         if (found?.updateTime === undefined || current === undefined) return undefined;
         if (found.get('write') === write) return current;
@@ -118,22 +198,13 @@ export const firestoreOperations = (connection: FirestoreConnection): OperationS
           { lastUpdateTime: found.updateTime },
         );
         // While an operation is open, this document belongs to it.
-        if (current.dueAt !== null && next.dueAt === null) batch.delete(open.doc(subjectId(next.user)));
+        if (current.dueAt !== null && next.dueAt === null && !isByReconcile(next))
+          batch.delete(open.doc(subjectId(next.user)));
         return (await commit(batch)) === lostRace ? lostRace : next;
       }, random);
     },
 
-    openOperations: async (slug) => {
-      const { db } = await connected();
-      // Only documents with a dueAt match; they are few, so they are sorted here.
-      const { docs } = await ask(references(db, slug).operations.orderBy('dueAt'));
-      return docs
-        .flatMap((snapshot) => toOperation(snapshot) ?? [])
-        .toSorted((a, b) => {
-          const [first, second] = [`${a.createdAt} ${a.id}`, `${b.createdAt} ${b.id}`];
-          return first < second ? -1 : 1;
-        });
-    },
+    openOperations: async (slug) => openOf((await connected()).db, slug),
 
     operationsDue: async (now, limit) => {
       const { db } = await connected();

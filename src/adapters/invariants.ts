@@ -15,6 +15,10 @@ export const assertUnfinished = ({ dueAt }: OperationRecord): void => {
   if (dueAt === null) throw new TypeError('An operation must not be finished when it is opened.');
 };
 
+export const assertFinished = ({ dueAt }: OperationRecord): void => {
+  if (dueAt !== null) throw new TypeError('An operation that is added must be finished.');
+};
+
 /** A finished operation stays finished: its subject may already have another one. */
 export const assertSameOperation = (current: OperationRecord, next: OperationRecord): void => {
   if (next.id !== current.id || next.user !== current.user)

@@ -147,7 +147,7 @@ export class Wire {
       new RequestQueue({
         ...limits,
         now: () => this.#clock.now(),
-        // For whoever is next, so it ends with no one’s signal.
+        // Shared by later callers, so no caller’s signal aborts it.
         wait: (ms) => this.#wait(ms, new AbortController().signal),
       });
     this.#queues.set(host.name, queue);

@@ -75,7 +75,7 @@ export class RequestQueue {
       while (this.#waiting > 0) {
         const waitMs = this.#untilFree();
         if (waitMs > 0) await this.#options.wait(waitMs);
-        // Chosen after the wait: whoever came or left meanwhile is taken into account.
+        // Chosen after the wait, so callers that came or left meanwhile count.
         const next = this.#next();
         if (next === undefined) return;
         this.#freeAt = this.#earliest() + this.#everyMs;

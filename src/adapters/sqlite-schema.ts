@@ -74,6 +74,27 @@ export const migrations = [
    ALTER TABLE teams ADD COLUMN policies TEXT GENERATED ALWAYS AS (record ->> '$.status.policies') VIRTUAL;
    CREATE INDEX teams_restricted ON teams (restricted_id, slug, policies) WHERE restricted_id IS NOT NULL;`,
 
+  // An operation that reconciling the team carries out excludes no other. The deletion of a team outlives it.
+  `DROP INDEX operations_subject;
+   ALTER TABLE operations DROP COLUMN subject;
+   ALTER TABLE operations ADD COLUMN excludes TEXT GENERATED ALWAYS AS (
+     iif(operation ->> '$.kind' IN ('retry_notebook', 'delete_notebook'), NULL, operation -> '$.user')
+   ) VIRTUAL;
+   CREATE UNIQUE INDEX operations_exclusive ON operations (slug, excludes)
+     WHERE due_at IS NOT NULL AND excludes IS NOT NULL;
+   CREATE INDEX operations_all ON operations (slug, created_at, id);
+   CREATE INDEX operations_ended ON operations (slug, created_at, id) WHERE due_at IS NULL;
+   CREATE TABLE departures (
+     slug TEXT NOT NULL,
+     id TEXT NOT NULL,
+     operation TEXT NOT NULL,
+     due_at TEXT GENERATED ALWAYS AS (operation ->> '$.dueAt') STORED,
+     expires_at TEXT NOT NULL GENERATED ALWAYS AS (operation ->> '$.expiresAt') STORED,
+     PRIMARY KEY (slug, id)
+   ) STRICT;
+   CREATE INDEX departures_due ON departures (due_at, slug, id) WHERE due_at IS NOT NULL;
+   CREATE INDEX departures_finished ON departures (expires_at) WHERE due_at IS NULL;`,
+
   // null for a team that was stored before its names were.
   `ALTER TABLE teams ADD COLUMN namespace TEXT GENERATED ALWAYS AS (record ->> '$.names.namespace') VIRTUAL;
    DROP INDEX teams_restricted;
@@ -120,13 +141,29 @@ export const statements = {
     "SELECT slug, restricted_id, namespace, policies FROM teams WHERE restricted_id > '' ORDER BY restricted_id",
   cullingDue: 'SELECT slug FROM teams WHERE culling_due_at <= ? ORDER BY culling_due_at, slug LIMIT ?',
   operation: 'SELECT operation FROM operations WHERE slug = ? AND id = ?',
-  operationOn: 'SELECT operation FROM operations WHERE slug = ? AND subject = ? AND due_at IS NOT NULL',
-  openOperations: `SELECT operation FROM operations WHERE slug = ? AND due_at IS NOT NULL
+  operationOn: `SELECT operation FROM operations
+    WHERE slug = ? AND excludes = ? AND due_at IS NOT NULL AND excludes IS NOT NULL`,
+  openOperations: `SELECT operation FROM operations INDEXED BY operations_open
+    WHERE slug = ? AND due_at IS NOT NULL
     ORDER BY created_at, id`,
-  operationsDue: 'SELECT slug, id FROM operations WHERE due_at <= ? ORDER BY due_at, slug, id LIMIT ?',
+  newestOperations: `SELECT operation FROM operations WHERE slug = ? AND (created_at, id) < (?, ?)
+    ORDER BY created_at DESC, id DESC LIMIT ?`,
+  newestOpen: `SELECT operation FROM operations INDEXED BY operations_open
+    WHERE slug = ? AND (created_at, id) < (?, ?)
+    AND due_at IS NOT NULL ORDER BY created_at DESC, id DESC LIMIT ?`,
+  newestEnded: `SELECT operation FROM operations INDEXED BY operations_ended
+    WHERE slug = ? AND (created_at, id) < (?, ?)
+    AND due_at IS NULL ORDER BY created_at DESC, id DESC LIMIT ?`,
+  operationsDue: `SELECT due_at, slug, id FROM operations WHERE due_at <= ?1
+    UNION ALL SELECT due_at, slug, id FROM departures WHERE due_at <= ?1
+    ORDER BY due_at, slug, id LIMIT ?2`,
   insertOperation: 'INSERT INTO operations (slug, id, operation) VALUES (?, ?, ?)',
   updateOperation: 'UPDATE operations SET operation = ? WHERE slug = ? AND id = ?',
   forgetOperations: 'DELETE FROM operations WHERE due_at IS NULL AND expires_at <= ?',
+  departure: 'SELECT operation FROM departures WHERE slug = ? AND id = ?',
+  insertDeparture: 'INSERT INTO departures (slug, id, operation) VALUES (?, ?, ?)',
+  updateDeparture: 'UPDATE departures SET operation = ? WHERE slug = ? AND id = ?',
+  forgetDepartures: 'DELETE FROM departures WHERE due_at IS NULL AND expires_at <= ?',
   hosts: 'SELECT name, host FROM hosts WHERE name IN (SELECT value FROM json_each(?))',
   host: 'SELECT host FROM hosts WHERE name = ?',
   setHost: 'INSERT INTO hosts (name, host) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET host = ?2',

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Catalogue } from '../model/catalogue.ts';
-import type { HistoryEvent, HistoryItem } from '../model/history.ts';
+import type { HistoryEvent, HistoryRecord } from '../model/history.ts';
 import type { Naming } from '../model/names.ts';
 import type { TeamRecord } from '../model/record.ts';
 import type { Page, Store } from '../ports/store.ts';
@@ -12,7 +12,7 @@ import { sqliteIdempotency } from './sqlite-idempotency.ts';
 import { sqliteOperations } from './sqlite-operations.ts';
 import { namesIn, type StoredEvent, upgraded, upgradedCatalogue, upgradedEvent } from './upgrade.ts';
 
-const toItem = (row: Row): HistoryItem => {
+const toItem = (row: Row): HistoryRecord => {
   const event: StoredEvent = JSON.parse(text(row, 'event'));
   return { n: integer(row, 'n'), ...upgradedEvent(event) };
 };

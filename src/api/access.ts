@@ -26,5 +26,6 @@ export const authorize = (team: TeamRecord | undefined, caller: Caller): TeamRec
 /** The caller and the current time, for a decision and its history entry. */
 export const actorOf = (caller: Caller, clock: Clock): Actor => ({
   by: caller.email,
+  ...(caller.subject === null ? {} : { bySubject: caller.subject }),
   now: isoOf(clock.now()),
 });

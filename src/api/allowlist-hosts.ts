@@ -5,6 +5,7 @@ import type { Caller } from '../http/auth.ts';
 import { etagOf } from '../http/preconditions.ts';
 import type { App } from '../http/server.ts';
 import { closed, ref } from '../lib/schema.ts';
+import type { FaultCode } from '../model/faults.ts';
 import { Notebook, type NotebookSpec } from '../model/notebook.ts';
 import { Problem } from '../model/problems.ts';
 import type { TeamRecord } from '../model/record.ts';
@@ -35,7 +36,7 @@ const problems = ['notebook_not_ordered', 'deleting', 'invalid_allowlist', 'busy
 export const registerAllowlistHosts = (app: App, deps: NotebookRouteDeps): void => {
   const { store, clock, allowlist } = deps;
 
-  const refuse = (code: string, message: string): never => {
+  const refuse = (code: FaultCode, message: string): never => {
     throw new Problem('invalid_allowlist', { errors: [{ pointer: '/path/entry', code, message }] });
   };
 

@@ -7,7 +7,11 @@ import { registerHealth } from '../http/health.ts';
 import type { Issuer } from '../http/issuer.ts';
 import { registerOpenapi } from '../http/openapi.ts';
 import { type App, createServer } from '../http/server.ts';
+import { ConditionReason } from '../model/condition-reasons.ts';
+import { eventSchemas } from '../model/events.ts';
+import { OperationReason } from '../model/operation-reasons.ts';
 import { registerAllowlistHosts } from './allowlist-hosts.ts';
+import { codeSchemas, registerCodes } from './codes.ts';
 import { type EgressRouteDeps, egressSchemas, registerEgress } from './egress.ts';
 import { type EnvironmentRouteDeps, environmentSchemas, registerEnvironments } from './environments.ts';
 import { type ImageRouteDeps, imageSchemas, registerImages } from './images.ts';
@@ -17,15 +21,43 @@ import type { NotebookRouteDeps } from './notebook-orders.ts';
 import { planSchemas, registerNotebookPlan } from './notebook-plan.ts';
 import { notebookSchemas, registerNotebooks } from './notebooks.ts';
 import { registerOperationEvents } from './operation-events.ts';
-import { registerOperations } from './operations.ts';
+import { operationSchemas, registerOperations } from './operations.ts';
 import { registerSecrets, type SecretRouteDeps, secretSchemas } from './secrets.ts';
+import { registerServerEvents } from './server-events.ts';
 import { registerServers, type ServerRouteDeps, serverSchemas } from './servers.ts';
 import { registerTeams, type TeamRouteDeps, teamSchemas } from './teams.ts';
 
 const description = `Orders and operates the Jupyter notebooks of NAV’s data teams: one JupyterHub per team.
 
-Send a bearer token of a configured issuer. Lists are paginated, changes accept \`If-Match\`, and every error is a
-problem document (RFC 9457) with a stable \`code\`.
+Send a bearer token of a configured issuer. Every list is a page, \`{items, nextCursor}\`; changes accept \`If-Match\`; every
+error is a problem document (RFC 9457) with a stable \`code\`, which \`listCodes\` explains in English and Norwegian.
+
+## What may change within v1
+
+A client that was written for v1 keeps working. Operations, optional request fields and optional parameters may be added.
+Answers may gain fields, and strings with \`x-extensible-enum\` may gain values: accept what you do not know. Requests are
+closed: an unknown field is an error, never ignored. A status that is not listed has the body of \`default\`, a problem.
+
+Nothing that is released is removed or narrowed without notice: the operation is marked \`deprecated\` and answers with the
+headers \`Deprecation\` (RFC 9745) and \`Sunset\` (RFC 8594), at least six months ahead.
+
+## Conventions
+
+Instants are ISO 8601 in UTC, and their names end in \`At\`; durations are whole seconds, and their names end in \`Seconds\`; CPU is
+in cores; memory and storage are \`<n>Mi\` or \`<n>Gi\`. A pointer is a JSON pointer (RFC 6901). Condition types, their reasons
+and phases are written in CamelCase, as in Kubernetes; every other listed value is in snake_case.
+
+## In a browser
+
+Streams are server-sent events over a GET request with the \`Authorization\` header, which \`EventSource\` cannot set. Read them
+with \`fetch\`, and never put a token into a URL:
+
+\`\`\`js
+const response = await fetch('/v1/teams/team-a/notebook/events', { headers: { authorization: \`Bearer \${token}\` } });
+for await (const text of response.body.pipeThrough(new TextDecoderStream())) console.log(text);
+\`\`\`
+
+## Packages
 
 Packages that \`pip install --user\` puts into a notebook’s home survive a stop; packages that are installed globally do not.`;
 
@@ -40,6 +72,7 @@ const tags = [
   { name: 'environments', description: 'The available Python environments.' },
   { name: 'images', description: 'The images that a team may run.' },
   { name: 'egress', description: 'The destinations that notebooks may connect to.' },
+  { name: 'codes', description: 'Codes and reasons, and what they mean.' },
   { name: 'health', description: 'Liveness and readiness.' },
 ];
 
@@ -91,7 +124,11 @@ export const buildApp = async ({
     imageSchemas,
     egressSchemas,
     serverSchemas,
+    operationSchemas,
+    eventSchemas,
     secretSchemas,
+    codeSchemas,
+    [ConditionReason, OperationReason],
   ];
   for (const schema of schemas.flat()) app.addSchema(schema);
 
@@ -111,6 +148,7 @@ export const buildApp = async ({
     ...(revision === undefined ? {} : { revision }),
   });
 
+  registerCodes(app);
   registerTeams(app, deps);
   registerNotebooks(app, deps);
   registerAllowlistHosts(app, deps);
@@ -120,6 +158,7 @@ export const buildApp = async ({
   registerServers(app, deps);
   registerOperations(app, deps);
   registerOperationEvents(app, deps);
+  registerServerEvents(app, deps);
   registerSecrets(app, deps);
   registerEnvironments(app, deps);
   registerImages(app, deps);

@@ -57,6 +57,8 @@ export const registerEgress = (app: App, { allowlist, egress, store, clock }: Eg
     schema: {
       operationId: 'validateAllowlist',
       summary: 'Validate allowlist entries; writes nothing',
+      description:
+        'Every entry is parsed by the same rules as in an order. Entries that can be used and entries that cannot are returned apart, each error with its position in the list.',
       tags,
       body: ref(AllowlistEntries),
       response: { 200: ref(ParsedAllowlist) },
@@ -65,7 +67,7 @@ export const registerEgress = (app: App, { allowlist, egress, store, clock }: Eg
   });
 
   const notebookOf = ({ notebook }: TeamRecord): NotebookRecord => {
-    if (notebook === null) throw new Problem('not_found', { detail: 'No notebook is ordered.' });
+    if (notebook === null) throw new Problem('notebook_not_ordered');
     return notebook;
   };
 
@@ -91,7 +93,10 @@ export const registerEgress = (app: App, { allowlist, egress, store, clock }: Eg
     schema: {
       operationId: 'getEgress',
       summary: 'Get what each allowlist entry opens now, and whether the allowlist is enforced',
+      description:
+        'For each entry: its status, the addresses that are open, and those that DNS answers but that are never opened. widenedBy names policies of others that open more than the allowlist.',
       tags,
+      problems: ['notebook_not_ordered'],
       params: TeamPath,
       response: { 200: ref(Egress) },
     },
@@ -112,7 +117,10 @@ export const registerEgress = (app: App, { allowlist, egress, store, clock }: Eg
     schema: {
       operationId: 'checkEgress',
       summary: 'Check whether a notebook may connect to a destination; writes nothing',
+      description:
+        'The answer holds for a notebook that is running now. It names the entry, or the policy, that decides.',
       tags,
+      problems: ['notebook_not_ordered'],
       params: TeamPath,
       body: ref(EgressQuestion),
       response: { 200: ref(EgressAnswer) },

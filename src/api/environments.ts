@@ -4,6 +4,7 @@ import { ref } from '../lib/schema.ts';
 import {
   type Catalogue,
   CatalogueSource,
+  JupyterSupport,
   PythonEnvironmentPage,
   PythonVersionInfo,
   PythonVersionPage,
@@ -15,6 +16,7 @@ export const environmentSchemas = [
   Driver,
   Environment,
   EnvironmentGap,
+  JupyterSupport,
   PythonEnvironmentPage,
   PythonVersionInfo,
   PythonVersionPage,

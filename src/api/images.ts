@@ -82,6 +82,8 @@ export const registerImages = (app: App, deps: ImageRouteDeps): void => {
     schema: {
       operationId: 'resolveImage',
       summary: 'Check whether an image can run as a notebook, and resolve its tag',
+      description:
+        'Asks the registry for the digest, the platforms and the size. With team, the image must be one that this team may run; without it, any image in the configured registries is accepted.',
       tags,
       problems: [...imageProblems, 'not_found'],
       body: ref(ImageOrder),
@@ -104,6 +106,8 @@ export const registerImages = (app: App, deps: ImageRouteDeps): void => {
     schema: {
       operationId: 'listTeamImages',
       summary: 'List the team’s images in Google Artifact Registry and in its GHCR repositories',
+      description:
+        'Without tags; listImageTags lists those of one image. unknown says which source could not be listed.',
       tags,
       params: TeamPath,
       response: { 200: ref(TeamImagePage) },
@@ -125,6 +129,8 @@ export const registerImages = (app: App, deps: ImageRouteDeps): void => {
     schema: {
       operationId: 'listImageTags',
       summary: 'List the tags of an image that the team may run',
+      description:
+        'Newest first where the registry says when a tag was pushed. partial is true where more tags exist than could be listed.',
       tags,
       problems: [
         ...referenceProblems,

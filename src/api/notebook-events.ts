@@ -1,8 +1,8 @@
 import { setTimeout as wait } from 'node:timers/promises';
-import Type from 'typebox';
 import type { Caller } from '../http/auth.ts';
-import { type ServerEvent, streamEvents } from '../http/events.ts';
+import { eventStream, type ServerEvent, streamEvents } from '../http/events.ts';
 import type { App } from '../http/server.ts';
+import { DeletedEvent, NotebookEvent, ReconnectEvent } from '../model/events.ts';
 import type { TeamRecord } from '../model/record.ts';
 import { TeamPath } from '../model/team.ts';
 import { authorize, teamOf } from './access.ts';
@@ -54,15 +54,9 @@ export const registerNotebookEvents = (app: App, deps: EventDeps): void => {
       description:
         'Server-sent events: the current Notebook first, then the Notebook after every change. Reconnecting starts with a new snapshot. To poll instead, use getNotebook.',
       tags,
-      problems: ['not_acceptable'],
+      problems: ['notebook_not_ordered', 'not_acceptable'],
       params: TeamPath,
-      response: {
-        200: {
-          description:
-            'Events: notebook carries a Notebook, deleted ends the stream when it is gone, reconnect asks the client to reconnect; its reason is token_expired once the token has expired.',
-          content: { 'text/event-stream': { schema: Type.String() } },
-        },
-      },
+      response: eventStream(NotebookEvent, DeletedEvent, ReconnectEvent),
     },
     handler: async (request, reply) => {
       const { params, caller } = request;

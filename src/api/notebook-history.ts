@@ -4,7 +4,7 @@ import { etagOf, WriteHeaders } from '../http/preconditions.ts';
 import type { App } from '../http/server.ts';
 import { imageProblems } from '../images/resolve.ts';
 import { closed, ref } from '../lib/schema.ts';
-import { HistoryItem, HistoryPage } from '../model/history.ts';
+import { HistoryItem, HistoryPage, type HistoryRecord } from '../model/history.ts';
 import { Notebook } from '../model/notebook.ts';
 import { PageQuery } from '../model/page.ts';
 import { Problem } from '../model/problems.ts';
@@ -25,6 +25,9 @@ export const historySchemas = [HistoryItem, HistoryPage];
 
 const tags = ['notebooks'];
 
+/** The entry without what only operators need. */
+const shown = ({ bySubject: _, ...item }: HistoryRecord): HistoryItem => item;
+
 /** The number of a history entry; short enough to be exact. */
 const entryNumber = /^[1-9][0-9]{0,14}$/;
 
@@ -38,6 +41,8 @@ export const registerNotebookHistory = (app: App, deps: NotebookRouteDeps): void
     schema: {
       operationId: 'listHistory',
       summary: 'List the changes to a team and its notebook, newest first',
+      description:
+        'Each entry says who made the change, when, and the values before and after. An entry with a revision can be restored by restoreRevision.',
       tags,
       problems: ['invalid_cursor'],
       params: TeamPath,
@@ -49,7 +54,7 @@ export const registerNotebookHistory = (app: App, deps: NotebookRouteDeps): void
       const list = { name: 'history', view: team.id, position: entryNumber };
       const { limit, after } = pageRequest(query, list);
       const before = after === undefined ? {} : { before: Number(after) };
-      return pageAnswer(await store.history(team.slug, { limit, ...before }), list, (item) => item);
+      return pageAnswer(await store.history(team.slug, { limit, ...before }), list, shown);
     },
   });
 

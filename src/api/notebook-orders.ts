@@ -13,6 +13,7 @@ import type { Clock } from '../ports/runtime.ts';
 import type { Decision, Store } from '../ports/store.ts';
 import type { BoundedReconcile } from '../reconcile/bounded.ts';
 import { actorOf, authorize, teamOf } from './access.ts';
+import type { OperationRouteDeps } from './operations.ts';
 
 /** What the routes of a notebook need. */
 export interface NotebookRouteDeps {
@@ -30,6 +31,7 @@ export interface NotebookRouteDeps {
   readonly reconcile: BoundedReconcile['afterWrite'];
   /** The same for a reader: at most once a second per team, and only while a change is under way. */
   readonly look: BoundedReconcile['whileUnderWay'];
+  readonly operations: OperationRouteDeps['operations'];
 }
 
 /** The problems of every operation that orders a configuration, beside those of its image. */
@@ -44,7 +46,7 @@ export const versionOf = (team: TeamRecord): Version => ({
 /** The team’s notebook as its clients see it. Throws `not_found` when no notebook is ordered. */
 export const viewOf = (team: TeamRecord): Notebook => {
   const notebook = notebookView(team);
-  if (notebook === undefined) throw new Problem('not_found', { detail: 'No notebook is ordered.' });
+  if (notebook === undefined) throw new Problem('notebook_not_ordered');
   return notebook;
 };
 

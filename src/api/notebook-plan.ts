@@ -81,7 +81,7 @@ export const registerNotebookPlan = (app: App, deps: NotebookRouteDeps): void =>
       summary: 'Get the Kubernetes objects that are applied',
       description: 'JSON, or YAML with Accept: application/yaml. Secrets show only their keys.',
       tags,
-      problems: ['not_acceptable'],
+      problems: ['notebook_not_ordered', 'not_acceptable'],
       params: TeamPath,
       response: {
         200: {

@@ -14,7 +14,7 @@ import { assertFits } from '../http/validation.ts';
 import { imageProblems } from '../images/resolve.ts';
 import { closed, ref } from '../lib/schema.ts';
 import { Condition, Phase } from '../model/condition.ts';
-import { NotebookLimits } from '../model/limits.ts';
+import { FieldLimits, NotebookLimits } from '../model/limits.ts';
 import {
   Notebook,
   NotebookImage,
@@ -26,12 +26,14 @@ import {
   RetryOrder,
 } from '../model/notebook.ts';
 import { complete } from '../model/notebook-fields.ts';
+import type { OperationRecord } from '../model/operation.ts';
 import { Problem } from '../model/problems.ts';
 import type { TeamRecord } from '../model/record.ts';
 import { TeamPath } from '../model/team.ts';
 import { limitsView } from '../notebooks/limits.ts';
-import { deleteNotebook, refreshImage, retryNotebook } from '../notebooks/rules.ts';
+import { assertNotebookStays, deleteNotebook, refreshImage, retryNotebook } from '../notebooks/rules.ts';
 import { applyPatch, boundsFaults } from '../notebooks/spec.ts';
+import { assertStays, authorOf } from '../teams/rules.ts';
 import { actorOf, authorize, teamOf } from './access.ts';
 import {
   type NotebookRouteDeps,
@@ -41,9 +43,11 @@ import {
   versionOf,
   viewOf,
 } from './notebook-orders.ts';
+import { acceptedOperation, followOrder, sendOperation } from './operation-answer.ts';
 
 export const notebookSchemas = [
   Condition,
+  FieldLimits,
   Notebook,
   NotebookImage,
   NotebookLimits,
@@ -57,9 +61,12 @@ export const notebookSchemas = [
 ];
 
 const tags = ['notebooks'];
+const ofNotebook = { type: 'notebook', team: 'team-a', user: null } as const;
 
 export const registerNotebooks = (app: App, deps: NotebookRouteDeps): void => {
-  const { store, clock, limits } = deps;
+  const { store, clock, limits, operations } = deps;
+  const accepted = (reply: FastifyReply, team: TeamRecord, operation: OperationRecord) =>
+    sendOperation(reply, operation, { slug: team.slug, team });
   const view = (team: TeamRecord): Notebook => viewOf(team);
   const answer = (reply: FastifyReply, team: TeamRecord) =>
     reply.header('etag', etagOf(versionOf(team))).send(view(team));
@@ -70,7 +77,10 @@ export const registerNotebooks = (app: App, deps: NotebookRouteDeps): void => {
     schema: {
       operationId: 'getNotebook',
       summary: 'Get the notebook: its configuration and its status',
+      description:
+        'While a change is being applied, reading looks at the cluster as well, at most once a second per team. watchNotebook streams the same.',
       tags,
+      problems: ['notebook_not_ordered'],
       params: TeamPath,
       headers: ReadHeaders,
       response: { 200: ref(Notebook), 304: NotModified },
@@ -135,7 +145,7 @@ export const registerNotebooks = (app: App, deps: NotebookRouteDeps): void => {
       description:
         'A merge patch (RFC 7396): fields that are left out stay as they are, null resets a field to its default.',
       tags,
-      problems: [...orderProblems, ...imageProblems, 'revision_mismatch'],
+      problems: ['notebook_not_ordered', ...orderProblems, ...imageProblems, 'revision_mismatch'],
       params: TeamPath,
       headers: WriteHeaders,
       body: ref(NotebookPatch),
@@ -145,8 +155,7 @@ export const registerNotebooks = (app: App, deps: NotebookRouteDeps): void => {
       const { params, body, caller, headers } = request;
       assertFits(request, boundsFaults(body, limits));
       const specFor = ({ notebook }: TeamRecord): NotebookSpec => {
-        if (notebook === null)
-          throw new Problem('not_found', { detail: 'No notebook is ordered; PUT orders one.' });
+        if (notebook === null) throw new Problem('notebook_not_ordered');
         return applyPatch(notebook.spec, body, limits);
       };
       const { team } = await submitOrder(
@@ -163,30 +172,39 @@ export const registerNotebooks = (app: App, deps: NotebookRouteDeps): void => {
     schema: {
       operationId: 'deleteNotebook',
       summary: 'Delete the notebook',
-      description: 'Home volumes are kept unless deleteHomes is true. The team and its namespace stay.',
+      description:
+        'Home volumes are kept unless deleteHomes is true. The team and its namespace stay. While the notebook is being deleted, another request returns the same operation. An open retry ends.',
       tags,
-      problems: ['revision_mismatch', 'busy'],
+      problems: ['notebook_not_ordered', 'revision_mismatch', 'deleting', 'busy'],
       params: TeamPath,
       headers: WriteHeaders,
       querystring: closed({
         deleteHomes: Type.Optional(Type.Boolean({ description: 'Delete the home volumes permanently.' })),
       }),
-      response: { 202: ref(Notebook) },
+      response: acceptedOperation({
+        kind: 'delete_notebook',
+        target: ofNotebook,
+        progress: 40,
+        message: 'Waiting for the hub to go (1 left).',
+      }),
     },
     handler: async ({ params, query, caller, headers, log }, reply) => {
       const preconditions = preconditionsOf(headers);
       const { deleteHomes = false } = query;
       view(await teamOf(store, params.team, caller));
+      const operation = operations.newId();
       const changed = await store.change(params.team, (current) => {
         const team = authorize(current, caller);
+        assertStays(team);
         checkPreconditions(preconditions, team.notebook === null ? undefined : versionOf(team));
-        return deleteNotebook(team, { deleteHomes }, actorOf(caller, clock));
+        return deleteNotebook(team, { deleteHomes, operation }, actorOf(caller, clock));
       });
       const team = authorize(changed, caller);
-      const deleting = view(team);
-      log.info({ team: team.slug, deleteHomes }, 'notebook deletion requested');
-      const reconciled = await reconcileNow(team, deps);
-      return reply.code(202).send(reconciled.notebook === null ? deleting : view(reconciled));
+      const id = team.notebook?.deletion?.operation;
+      if (id === undefined) throw new Problem('notebook_not_ordered');
+      log.info({ team: team.slug, deleteHomes, operation: id }, 'notebook deletion requested');
+      const order = { id, kind: 'delete_notebook', ...authorOf(actorOf(caller, clock)) } as const;
+      return accepted(reply, team, await followOrder(team, order, deps));
     },
   });
 
@@ -197,19 +215,41 @@ export const registerNotebooks = (app: App, deps: NotebookRouteDeps): void => {
     schema: {
       operationId: 'retryNotebook',
       summary: 'Retry a failed roll-out',
+      description:
+        'Flux stops after its retries. This gives the current release a new try, with force also when nothing has changed. The operation ends when Flux has installed the hub, or has given up. While it is open, another request returns the same operation; with force, it starts again.',
       tags,
-      problems: ['deleting', 'busy'],
+      problems: ['notebook_not_ordered', 'deleting', 'busy'],
       params: TeamPath,
       body: ref(RetryOrder),
-      response: { 202: ref(Notebook) },
+      response: acceptedOperation({
+        kind: 'retry_notebook',
+        target: ofNotebook,
+        progress: 50,
+        message: 'Flux is working on the hub.',
+      }),
     },
     handler: async ({ params, body, caller }, reply) => {
-      view(await teamOf(store, params.team, caller));
-      const changed = await store.change(params.team, (current) =>
-        retryNotebook(authorize(current, caller), body.force ?? false, actorOf(caller, clock)),
-      );
-      const team = await reconcileNow(authorize(changed, caller), deps);
-      return reply.code(202).send(view(team));
+      const { force = false } = body;
+      const before = await teamOf(store, params.team, caller);
+      view(before);
+      const seen = before.notebook?.retry?.operation;
+      const present = seen === undefined ? undefined : await store.operation(before.slug, seen);
+      const open = present?.outcome === null ? present : undefined;
+      const newId = open?.id ?? operations.newId();
+      const changed = await store.change(params.team, (current) => {
+        const team = authorize(current, caller);
+        assertNotebookStays(team);
+        const isOpen = open !== undefined && team.notebook?.retry?.operation === open.id;
+        // Another request has retried it since: this one joins that operation.
+        const isOvertaken = team.notebook?.retry?.operation !== seen;
+        if (isOvertaken || (isOpen && (open.force || !force))) return undefined;
+        return retryNotebook(team, force, actorOf(caller, clock), newId);
+      });
+      const team = authorize(changed, caller);
+      const id = team.notebook?.retry?.operation;
+      if (id === undefined) throw new Problem('notebook_not_ordered');
+      const order = { id, kind: 'retry_notebook', ...authorOf(actorOf(caller, clock)), force } as const;
+      return accepted(reply, team, await followOrder(team, order, deps));
     },
   });
 
@@ -221,7 +261,7 @@ export const registerNotebooks = (app: App, deps: NotebookRouteDeps): void => {
       summary: 'Use the digest that the image’s tag points to now',
       description: 'Running servers keep their image until their next start.',
       tags,
-      problems: [...imageProblems, 'deleting', 'busy'],
+      problems: ['notebook_not_ordered', ...imageProblems, 'deleting', 'busy'],
       params: TeamPath,
       response: { 200: ref(Notebook) },
     },
@@ -243,6 +283,8 @@ export const registerNotebooks = (app: App, deps: NotebookRouteDeps): void => {
     schema: {
       operationId: 'getLimits',
       summary: 'Get the default and the bounds of every field',
+      description:
+        'What a form needs: the type, the default, the bounds and the unit of each field, as the operator has set them.',
       tags,
       response: { 200: ref(NotebookLimits) },
     },

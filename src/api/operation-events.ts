@@ -1,16 +1,14 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import type { FastifyRequest } from 'fastify';
-import Type from 'typebox';
-import { type ServerEvent, streamEvents } from '../http/events.ts';
+import { eventStream, type ServerEvent, streamEvents } from '../http/events.ts';
 import type { App } from '../http/server.ts';
-import type { OperationRecord } from '../model/operation.ts';
+import { OperationEvent, ReconnectEvent } from '../model/events.ts';
 import type { TeamRecord } from '../model/record.ts';
 import { OperationPath } from '../model/server.ts';
 import type { SpawnProgress } from '../ports/hubs.ts';
-import { operationView } from '../servers/operation-view.ts';
 import type { Servers } from '../servers/servers.ts';
-import { authorize, teamOf } from './access.ts';
-import { advancedOperation } from './operations.ts';
+import { operationView } from './operation-view.ts';
+import { type ReadOperation, readOperation } from './operations.ts';
 import type { ServerRouteDeps } from './servers.ts';
 
 /** How often a stream reads the operation; each read advances it by one step at most. */
@@ -19,7 +17,7 @@ const pollEveryMs = 1_000;
 interface ProgressListener {
   readonly latest: () => SpawnProgress | undefined;
   /** Listens to the hub while a start waits for its server; does nothing otherwise, or when it is listening already. */
-  readonly follow: (team: TeamRecord, operation: OperationRecord) => void;
+  readonly follow: (read: ReadOperation) => void;
   /** Resolves when the hub reports something after this call. */
   readonly news: () => Promise<void>;
 }
@@ -49,10 +47,10 @@ const progressListener = (
   };
   return {
     latest: () => latest,
-    follow(team, { user, step, outcome }) {
+    follow({ team, operation: { user, step, outcome } }) {
       const isStarting = step === 'await_ready' && outcome === null;
-      if (isStarting && user !== null && !isListening && latest?.outcome === undefined)
-        void listen(team, user);
+      if (team === undefined || user === null || !isStarting) return;
+      if (!isListening && latest?.outcome === undefined) void listen(team, user);
     },
     news: () => news.promise,
   };
@@ -60,21 +58,22 @@ const progressListener = (
 
 async function* changesOf(
   { caller, log }: Pick<FastifyRequest, 'caller' | 'log'>,
-  first: TeamRecord,
-  id: string,
-  { store, servers }: ServerRouteDeps,
+  { slug, id }: { readonly slug: string; readonly id: string },
+  deps: ServerRouteDeps,
   signal: AbortSignal,
 ): AsyncGenerator<ServerEvent> {
   const ended = new AbortController();
-  const progress = progressListener(servers, log, AbortSignal.any([signal, ended.signal]));
+  const progress = progressListener(deps.servers, log, AbortSignal.any([signal, ended.signal]));
   let sent = '';
   try {
-    for (let team = first; !signal.aborted; team = authorize(await store.team(first.slug), caller)) {
-      const operation = await advancedOperation(servers, team, id, progress.latest()?.progress);
-      progress.follow(team, operation);
+    while (!signal.aborted) {
+      // Access is checked for every event.
+      const read = await readOperation(deps, { slug, id, caller }, progress.latest()?.progress);
+      progress.follow(read);
       // Taken before the view: what the hub reports while the event is sent is not missed.
       const news = progress.news();
-      const view = operationView(operation, progress.latest());
+      const { operation, team } = read;
+      const view = operationView(operation, { slug, team, live: progress.latest() });
       const data = JSON.stringify(view);
       if (data !== sent) yield { event: 'operation', data: view };
       sent = data;
@@ -100,20 +99,11 @@ export const registerOperationEvents = (app: App, deps: ServerRouteDeps): void =
       tags: ['servers'],
       problems: ['not_acceptable'],
       params: OperationPath,
-      response: {
-        200: {
-          description:
-            'Events: operation carries an Operation, reconnect asks the client to reconnect; its reason is token_expired once the token has expired.',
-          content: { 'text/event-stream': { schema: Type.String() } },
-        },
-      },
+      response: eventStream(OperationEvent, ReconnectEvent),
     },
     handler: async (request, reply) => {
-      const { params, caller } = request;
-      const team = await teamOf(deps.store, params.team, caller);
-      return streamEvents(request, reply, (signal) =>
-        changesOf(request, team, params.operation, deps, signal),
-      );
+      const { team: slug, operation: id } = request.params;
+      return streamEvents(request, reply, (signal) => changesOf(request, { slug, id }, deps, signal));
     },
   });
 };

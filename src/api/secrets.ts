@@ -14,7 +14,7 @@ import type { Store } from '../ports/store.ts';
 import { QuotaExceeded, Unavailable } from '../ports/unavailable.ts';
 import type { BoundedReconcile } from '../reconcile/bounded.ts';
 import { payloadOf, secretView } from '../secrets/secret.ts';
-import { assertStays } from '../teams/rules.ts';
+import { assertStays, authored } from '../teams/rules.ts';
 import { actorOf, teamOf } from './access.ts';
 
 export const secretSchemas = [Secret, SecretVersion, SecretVersionOrder];
@@ -57,10 +57,12 @@ export const registerSecrets = (app: App, deps: SecretRouteDeps): void => {
     { version, state }: SecretVersion,
     from: string | null,
   ): Promise<void> => {
-    const { by, now: at } = actorOf(caller, clock);
+    const author = authored(actorOf(caller, clock));
     const changes = [{ pointer: `/secret/versions/${version}`, from, to: state }];
     await store.change(slug, (current) =>
-      current.id === id ? { next: current, event: { at, by, action, revision: null, changes } } : undefined,
+      current.id === id
+        ? { next: current, event: { ...author, action, revision: null, changes } }
+        : undefined,
     );
   };
 

@@ -1,78 +1,58 @@
 import type { FastifyReply } from 'fastify';
-import Type from 'typebox';
 import type { Caller } from '../http/auth.ts';
 import type { App } from '../http/server.ts';
 import { ref } from '../lib/schema.ts';
-import { exampleOperation, Operation, type OperationRecord } from '../model/operation.ts';
+import type { OperationRecord } from '../model/operation.ts';
 import { Problem } from '../model/problems.ts';
 import type { TeamRecord } from '../model/record.ts';
 import { ExtendOrder, Server, ServerPage, ServerPath, StartOrder, StopOrder } from '../model/server.ts';
 import { TeamPath } from '../model/team.ts';
 import type { Clock } from '../ports/runtime.ts';
 import type { Store } from '../ports/store.ts';
-import { operationView } from '../servers/operation-view.ts';
 import type { Servers } from '../servers/servers.ts';
 import { actorOf, teamOf } from './access.ts';
+import { acceptedOperation, sendOperation } from './operation-answer.ts';
+import type { OperationRouteDeps } from './operations.ts';
 
-export const serverSchemas = [ExtendOrder, Operation, Server, ServerPage, StartOrder, StopOrder];
+export const serverSchemas = [ExtendOrder, Server, ServerPage, StartOrder, StopOrder];
 
 const tags = ['servers'];
 const hubProblems = ['hub_unavailable', 'hub_restarting'] as const;
 const orderProblems = [...hubProblems, 'server_busy', 'deleting', 'busy'] as const;
 
-const underWay = (example: Operation) => ({
-  description: 'Accepted; follow the operation at Location.',
-  headers: {
-    location: Type.String({ examples: ['/v1/teams/team-a/operations/op-6f1c2a9be0d34c57'] }),
-  },
-  content: { 'application/json': { schema: ref(Operation), example } },
-});
-
-const { user: _ofNoServer, ...exampleOfHub } = exampleOperation;
-
 const examples = {
-  start: { ...exampleOperation, kind: 'start' },
-  stop: {
-    ...exampleOperation,
-    kind: 'stop',
-    phase: 'stopping',
-    progress: 20,
-    message: 'The notebook is stopping.',
-  },
-  restart: exampleOperation,
+  start: { kind: 'start' },
+  stop: { kind: 'stop', progress: 20, message: 'The notebook is stopping.' },
+  restart: {},
   restartHub: {
-    ...exampleOfHub,
     kind: 'restart_hub',
+    target: { type: 'hub', team: 'team-a', user: null },
     progress: 40,
     message: 'The hub is restarting; notebooks keep running.',
   },
 } as const;
 
-const accepted = (reply: FastifyReply, team: TeamRecord, operation: OperationRecord) => {
-  reply.code(202).header('location', `/v1/teams/${team.slug}/operations/${operation.id}`);
-  return reply.type('application/json').send(operationView(operation));
-};
-
 /** What the routes of servers and their operations need. */
-export interface ServerRouteDeps {
-  readonly store: Store;
+export interface ServerRouteDeps extends OperationRouteDeps {
   readonly clock: Clock;
   readonly servers: Servers;
 }
 
+/** The team, if a notebook is ordered. */
+export const teamWithNotebook = async (store: Store, slug: string, caller: Caller): Promise<TeamRecord> => {
+  const team = await teamOf(store, slug, caller);
+  if (team.notebook === null) throw new Problem('notebook_not_ordered');
+  return team;
+};
+
 export const registerServers = (app: App, deps: ServerRouteDeps): void => {
   const { store, clock, servers } = deps;
+  const accepted = (reply: FastifyReply, team: TeamRecord, operation: OperationRecord) =>
+    sendOperation(reply, operation, { slug: team.slug, team });
   const actor = (caller: Caller) => actorOf(caller, clock);
 
-  /** The team, if a notebook is ordered. */
-  const teamWithNotebook = async (slug: string, caller: Caller): Promise<TeamRecord> => {
-    const team = await teamOf(store, slug, caller);
-    if (team.notebook === null) throw new Problem('not_found', { detail: 'No notebook is ordered.' });
-    return team;
-  };
-
   const teamOfMember = async (slug: string, user: string, caller: Caller): Promise<TeamRecord> => {
-    const team = await teamWithNotebook(slug, caller);
+    const team = await teamWithNotebook(store, slug, caller);
     if (team.members.some(({ username }) => username === user)) return team;
     throw new Problem('not_found', { detail: `No member of this team is the hub user ${user}.` });
   };
@@ -86,12 +66,12 @@ export const registerServers = (app: App, deps: ServerRouteDeps): void => {
       description:
         'One item per member, including members who never started a server. While the hub does not answer, a server with a pod is shown from its pod, and a server without one is unknown, never stopped. If the cluster does not answer either, the answer is hub_unavailable.',
       tags,
-      problems: ['hub_unavailable'],
+      problems: ['notebook_not_ordered', 'hub_unavailable'],
       params: TeamPath,
       response: { 200: ref(ServerPage) },
     },
     handler: async ({ params, caller }) => ({
-      items: [...(await servers.list(await teamWithNotebook(params.team, caller)))],
+      items: [...(await servers.list(await teamWithNotebook(store, params.team, caller)))],
       nextCursor: null,
     }),
   });
@@ -104,17 +84,17 @@ export const registerServers = (app: App, deps: ServerRouteDeps): void => {
       operationId: 'startServer',
       summary: 'Start a member’s server',
       description:
-        'Answers the server if it is already running, on whatever profile; to change the profile, stop it first. While a start is open, another request answers the same operation: nothing is started twice. If the hub has reached its limit of concurrent starts, the operation waits.',
+        'The operation is done at once if the server is already running, on whatever profile; to change the profile, stop it first. While a start is open, another request answers the same operation: nothing is started twice. If the hub has reached its limit of concurrent starts, the operation waits.',
       tags,
-      problems: [...orderProblems, 'no_environment'],
+      problems: ['notebook_not_ordered', ...orderProblems, 'no_environment'],
       params: ServerPath,
       body: ref(StartOrder),
-      response: { 200: ref(Server), 202: underWay(examples.start) },
+      response: acceptedOperation(examples.start),
     },
     handler: async ({ params, body, caller }, reply) => {
       const team = await teamOfMember(params.team, params.user, caller);
-      const outcome = await servers.start(team, params.user, body.profile, actor(caller));
-      return 'server' in outcome ? outcome.server : accepted(reply, team, outcome.operation);
+      const operation = await servers.start(team, params.user, body.profile, actor(caller));
+      return accepted(reply, team, operation);
     },
   });
 
@@ -128,15 +108,15 @@ export const registerServers = (app: App, deps: ServerRouteDeps): void => {
       description:
         'The home volume is kept; packages that were installed globally are lost. With force, the pod is deleted even if the hub does not answer, and an open operation on the server is abandoned.',
       tags,
-      problems: orderProblems,
+      problems: ['notebook_not_ordered', ...orderProblems],
       params: ServerPath,
       body: ref(StopOrder),
-      response: { 200: ref(Server), 202: underWay(examples.stop) },
+      response: acceptedOperation(examples.stop),
     },
     handler: async ({ params, body, caller }, reply) => {
       const team = await teamOfMember(params.team, params.user, caller);
-      const outcome = await servers.stop(team, params.user, body.force ?? false, actor(caller));
-      return 'server' in outcome ? outcome.server : accepted(reply, team, outcome.operation);
+      const operation = await servers.stop(team, params.user, body.force ?? false, actor(caller));
+      return accepted(reply, team, operation);
     },
   });
 
@@ -150,10 +130,10 @@ export const registerServers = (app: App, deps: ServerRouteDeps): void => {
       description:
         'The server starts with the current configuration, on the profile that was used last. A stopped server is started. If the quota cannot hold it with that configuration, nothing is stopped: quota_exceeded.',
       tags,
-      problems: [...orderProblems, 'no_environment', 'quota_exceeded'],
+      problems: ['notebook_not_ordered', ...orderProblems, 'no_environment', 'quota_exceeded'],
       params: ServerPath,
       body: ref(StopOrder),
-      response: { 202: underWay(examples.restart) },
+      response: acceptedOperation(examples.restart),
     },
     handler: async ({ params, body, caller }, reply) => {
       const team = await teamOfMember(params.team, params.user, caller);
@@ -171,7 +151,7 @@ export const registerServers = (app: App, deps: ServerRouteDeps): void => {
       description:
         'At most 24 hours ahead. A later request replaces this one, also with an earlier instant. The extension ends when the server stops.',
       tags,
-      problems: [...hubProblems, 'server_not_running', 'deleting', 'busy'],
+      problems: ['notebook_not_ordered', ...hubProblems, 'server_not_running', 'deleting', 'busy'],
       params: ServerPath,
       body: ref(ExtendOrder),
       response: { 200: ref(Server) },
@@ -190,12 +170,12 @@ export const registerServers = (app: App, deps: ServerRouteDeps): void => {
       summary: 'Restart the team’s hub',
       description: 'Notebooks keep running; logins, starts and stops wait until the hub is back.',
       tags,
-      problems: ['hub_unavailable', 'deleting', 'busy'],
+      problems: ['notebook_not_ordered', 'hub_unavailable', 'deleting', 'busy'],
       params: TeamPath,
-      response: { 202: underWay(examples.restartHub) },
+      response: acceptedOperation(examples.restartHub),
     },
     handler: async ({ params, caller }, reply) => {
-      const team = await teamWithNotebook(params.team, caller);
+      const team = await teamWithNotebook(store, params.team, caller);
       const operation = await servers.restartHub(team, actor(caller));
       return accepted(reply, team, operation);
     },

@@ -30,8 +30,10 @@ import {
 import type { Clock } from '../ports/runtime.ts';
 import type { Store } from '../ports/store.ts';
 import type { BoundedReconcile } from '../reconcile/bounded.ts';
-import { deleteTeam, newTeam, patchTeam, teamView } from '../teams/rules.ts';
+import { authored, authorOf, deleteTeam, newTeam, patchTeam, teamView } from '../teams/rules.ts';
 import { actorOf, authorize, teamOf } from './access.ts';
+import { acceptedOperation, followOrder, sendOperation } from './operation-answer.ts';
+import type { OperationRouteDeps } from './operations.ts';
 
 export const teamSchemas = [Member, MemberOrder, Team, TeamOrder, TeamPatch, TeamPage];
 
@@ -56,6 +58,7 @@ export interface TeamRouteDeps {
   readonly hasHomes: (team: TeamRecord) => Promise<boolean>;
   /** Whether the team’s secret holds anything; throws Unavailable when Secret Manager does not answer. */
   readonly hasSecret: (team: TeamRecord) => Promise<boolean>;
+  readonly operations: OperationRouteDeps['operations'];
 }
 
 export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
@@ -77,6 +80,7 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
     schema: {
       operationId: 'listTeams',
       summary: 'List your teams; for a platform admin, all teams',
+      description: 'Ordered by slug.',
       tags,
       problems: ['invalid_cursor'],
       querystring: PageQuery,
@@ -129,12 +133,11 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
   /** `seed`: with the same one, a team that an interrupted attempt has created is found again by its id. */
   const create = async (order: TeamOrder, caller: Caller, seed: string | undefined): Promise<TeamRecord> => {
     for (let attempt = 0; attempt < idTries; attempt++) {
-      const { by, now } = actor(caller);
+      const author = actor(caller);
       const suffix = attempt === 0 && seed !== undefined ? seed.slice(0, 4) : deps.newSuffix();
-      const team = newTeam(order, `${order.slug}-${suffix}`, { by, now }, deps.naming);
+      const team = newTeam(order, `${order.slug}-${suffix}`, author, deps.naming);
       const outcome = await store.create(team, {
-        at: now,
-        by,
+        ...authored(author),
         action: 'team_created',
         revision: null,
         changes: [
@@ -160,6 +163,7 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
     schema: {
       operationId: 'getTeam',
       summary: 'Get a team',
+      description: 'Members, names in the cluster and in Google Cloud, and the phase.',
       tags,
       params: TeamPath,
       headers: ReadHeaders,
@@ -179,6 +183,7 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
     schema: {
       operationId: 'updateTeam',
       summary: 'Change a team’s members, GHCR repositories or GAR team',
+      description: 'A merge patch: a list replaces the whole list, null resets a field to its default.',
       tags,
       problems: ['forbidden', 'revision_mismatch', 'deleting', 'busy'],
       params: TeamPath,
@@ -208,7 +213,7 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
       operationId: 'deleteTeam',
       summary: 'Delete a team with everything that belongs to it',
       description:
-        'Rejected while the team has home volumes, or a secret with a payload, unless deleteHomes or deleteSecret is true.',
+        'Rejected while the team has home volumes, or a secret with a payload, unless deleteHomes or deleteSecret is true. The operation can be followed until the team is gone, and read for a week after that, by those who are members now. While the team is being deleted, another request returns the same operation.',
       tags,
       problems: ['homes_exist', 'secret_exists', 'revision_mismatch', 'busy'],
       params: TeamPath,
@@ -217,7 +222,12 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
         deleteHomes: Type.Optional(Type.Boolean({ description: 'Delete the home volumes permanently.' })),
         deleteSecret: Type.Optional(Type.Boolean({ description: 'Delete the team’s secret permanently.' })),
       }),
-      response: { 202: ref(Team) },
+      response: acceptedOperation({
+        kind: 'delete_team',
+        target: { type: 'team', team: 'team-a', user: null },
+        progress: 90,
+        message: 'Waiting for namespace team-team-a-3f9c to go.',
+      }),
     },
     handler: async ({ params, query, caller, headers, log }, reply) => {
       const preconditions = preconditionsOf(headers);
@@ -228,14 +238,22 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
         throw new Problem('homes_exist');
       if (!deleteSecret && before.deletion === null && (await deps.hasSecret(before)))
         throw new Problem('secret_exists');
+      const operation = deps.operations.newId();
       const changed = await store.change(params.team, (current) => {
         const team = authorize(current, caller);
         checkPreconditions(preconditions, team);
-        return deleteTeam(team, { deleteHomes, deleteSecret }, actor(caller));
+        return deleteTeam(team, { deleteHomes, deleteSecret, operation }, actor(caller));
       });
       const team = authorize(changed, caller);
-      log.info({ team: team.slug, id: team.id, deleteHomes, deleteSecret }, 'team deletion requested');
-      return reply.code(202).send(teamView((await deps.reconcile(team)) ?? team));
+      const { slug, deletion, members } = team;
+      const id = deletion?.operation;
+      if (id === undefined) throw new TypeError(`The deletion of ${slug} has no operation`);
+      const fields = { team: slug, id: team.id, deleteHomes, deleteSecret, operation: id };
+      log.info(fields, 'team deletion requested');
+      const readers = [...new Set([caller.email, ...members.map(({ email }) => email)])];
+      const order = { id, kind: 'delete_team', ...authorOf(actorOf(caller, clock)), readers } as const;
+      const context = { slug, team: undefined };
+      return sendOperation(reply, await followOrder(team, order, deps), context);
     },
   });
 };

@@ -67,7 +67,7 @@ const placeOf = async ({ cluster }: RunDeps, namespace: string, signal: AbortSig
 
 /**
  * Opens what a pod that is about to be created asks for; returns the warnings for the client that creates it. The policy
- * has no owner yet: the garbage collector would take a pod that is not stored for a deleted one. Until the pod is
+ * has no owner yet: the garbage collector would treat a pod that is not stored yet as deleted. Until the pod is
  * seen, the policy keeps what earlier pods of the run asked for.
  */
 export const announceRun = async (

@@ -143,7 +143,7 @@ function explainName(
       : sentenceOf(way);
   }
   if (answers.length === 0 && isGoogleApi(host, port, settings)) return yes(alwaysOpen);
-  // Of a name whose addresses are not known, only its being public is: no list opens an internal one.
+  // A name without known addresses is known to be public: no list opens an internal one.
   const where = isInternalName(host, facts.internalSuffixes) ? 'all' : 'public';
   const foreign = facts.foreign.find(
     (policy) =>

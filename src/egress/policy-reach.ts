@@ -49,7 +49,7 @@ function isWithin(cidr: unknown, address: number): boolean {
   return Math.floor(first / size) === Math.floor(address / size);
 }
 
-/** Whether somebody’s FQDNNetworkPolicy names the host; its wildcards stay within a label. */
+/** Whether an FQDNNetworkPolicy names the host; its wildcards stay within a label. */
 export function opensName({ kind, spec }: Manifest, host: string, port: number): boolean {
   if (kind !== 'FQDNNetworkPolicy' || !isObject(spec) || !maySelectNotebooks(spec.podSelector)) return false;
   return listAt(spec, 'egress')
@@ -72,7 +72,7 @@ function fits(host: string, pattern: string): boolean {
   );
 }
 
-/** `*` stands for any number of characters: what stands around it comes in order. */
+/** `*` matches any number of characters; the parts around it must follow in order. */
 function fitsLabel(label: string, pattern: string): boolean {
   const parts = pattern.split('*');
   const [first = '', last = ''] = [parts[0], parts.at(-1)];
@@ -88,7 +88,7 @@ function fitsLabel(label: string, pattern: string): boolean {
   return true;
 }
 
-/** Whether a policy may isolate notebooks, so that they reach nothing that no policy opens. */
+/** Whether a policy may isolate notebooks: they then reach only what a policy opens. */
 export function mayIsolateNotebooks({ kind, spec }: Manifest): boolean {
   if (!isObject(spec) || !maySelectNotebooks(spec.podSelector)) return false;
   return kind === 'FQDNNetworkPolicy' || limitsEgress(spec);

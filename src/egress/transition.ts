@@ -18,7 +18,7 @@ export interface PolicyStep {
  * Opting out: `open` is applied before the rest is removed. In between, what is no longer allowed is removed before
  * anything new is allowed. The baseline gets its new fingerprint last.
  *
- * No intermediate state allows more than both ends, whichever writes fail: nothing else is written unless the first
+ * With any failed writes, no intermediate state allows more than both ends: nothing else is written unless the first
  * write succeeds, and after a failure removals continue but nothing new is allowed. So a team that has opted in loses
  * `open` even if its list cannot be opened. (With gke-fqdn the hosts and addresses of a list are several objects, so an
  * intermediate state may mix entries of the old and the new list, but never has one that is in neither.)

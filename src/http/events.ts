@@ -1,6 +1,8 @@
 import { Readable } from 'node:stream';
 import { setTimeout as after } from 'node:timers/promises';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import Type, { type TSchema } from 'typebox';
+import { ref } from '../lib/schema.ts';
 import { Problem } from '../model/problems.ts';
 import { negotiate } from './accept.ts';
 import type { App } from './server.ts';
@@ -13,6 +15,22 @@ export interface ServerEvent {
   readonly event?: string;
   readonly data: unknown;
 }
+
+/**
+ * The response of a stream. OpenAPI 3.1 has no field for the items of a stream, so the schema is that of one event, which
+ * is what generators of clients expect: `event` is its name, `data` its data parsed as JSON.
+ */
+export const eventStream = (...events: readonly (TSchema & { readonly $id?: string })[]) => ({
+  200: {
+    description:
+      'Server-sent events; the schema is that of one event. Comments keep the connection alive. Connecting again starts with a new snapshot.',
+    content: {
+      'text/event-stream': {
+        schema: Type.Unsafe<string>({ oneOf: events.map((event) => ref(event)) }),
+      },
+    },
+  },
+});
 
 interface StreamOptions {
   /** After this much silence a comment is sent, so no proxy closes the connection. */

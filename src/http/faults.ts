@@ -1,45 +1,7 @@
 import type { ErrorObject } from 'ajv';
 import { pointerToken } from '../lib/json.ts';
+import type { FaultCode } from '../model/faults.ts';
 import type { Fault } from '../model/problems.ts';
-
-/** The faults of a request against its schema and the API’s rules. Codes are part of the API. */
-export const faultCodes = {
-  required: 'A field or the whole body is missing.',
-  unknown_field: 'There is no such field.',
-  wrong_type: 'The value has the wrong JSON type.',
-  bad_format: 'The text does not have the required format.',
-  out_of_range: 'The number is too small or too large.',
-  not_in_list: 'The value is not one of the allowed values.',
-  too_short: 'The text or list is too short.',
-  too_long: 'The text has too many characters.',
-  too_many: 'The list or object has too many items.',
-  invalid: 'The value breaks another rule; the message says which.',
-  above_limit: 'The guarantee is above the limit.',
-  below_timeout: 'The maximum age is below the idle timeout.',
-  duplicate: 'It is in the list already.',
-  username_needed: 'The e-mail address cannot be the name of a hub user; give a username.',
-  payload_missing: 'Neither data nor dataBase64 is given.',
-  payload_twice: 'Both data and dataBase64 are given; send one of them.',
-  payload_too_large: 'The decoded payload is larger than Secret Manager allows.',
-  not_base64: 'It is not base64 with padding (RFC 4648, section 4).',
-  cannot_shrink: 'It can only grow.',
-  invalid_requirement: 'The line does not name a package.',
-  invalid_extras: 'The extras of a package are not names in brackets.',
-  invalid_version: 'The version specifier of a package does not follow PEP 440.',
-  invalid_marker: 'The environment marker of a requirement does not follow PEP 508.',
-  invalid_url: 'The URL of a package is invalid.',
-  invalid_hash: 'The hash of a package is not in a format that pip supports.',
-  https_required: 'A package is fetched over https only.',
-  credentials_not_allowed: 'A URL with credentials would be stored in the image.',
-  variable_not_allowed: 'Variables in a URL are not expanded.',
-  url_without_name: 'The URL has no package name.',
-  path_not_allowed: 'A file is added with COPY in the Dockerfile, not named as a requirement.',
-  vcs_not_allowed: 'A version control URL needs git in the image, and what it refers to can change.',
-  option_not_allowed: 'Options for pip are not passed on, since one could select another index.',
-  control_character: 'There is a control character in the text.',
-} as const;
-
-export type FaultCode = keyof typeof faultCodes;
 
 const formats: Readonly<Record<string, string>> = {
   email: 'an e-mail address',
@@ -77,7 +39,7 @@ export const faultOf = (error: ErrorObject): Fault => {
       return {
         pointer: instancePath + pointerToken(params.missingProperty),
         code: 'required',
-        message: 'This field is needed.',
+        message: 'This field is required.',
       };
     case 'additionalProperties':
       return unknownField(
@@ -131,7 +93,7 @@ export const unknownField = (parent: string, name: string, allowed: readonly str
   const hint = near
     ? ` Did you mean ${quoted(near)}?`
     : allowed.length > 0 && allowed.length <= 12
-      ? ` There are ${allowed.map(quoted).join(', ')}.`
+      ? ` The fields are ${allowed.map(quoted).join(', ')}.`
       : '';
   return {
     pointer: parent + pointerToken(name),

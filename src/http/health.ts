@@ -41,6 +41,7 @@ export const registerHealth = (app: App, options: HealthOptions): void => {
       schema: {
         operationId: 'getLiveness',
         summary: 'Whether the process is alive',
+        description: 'Answers as soon as the process listens; nothing else is asked.',
         tags: ['health'],
         response: health,
       },
@@ -54,6 +55,7 @@ export const registerHealth = (app: App, options: HealthOptions): void => {
       schema: {
         operationId: 'getReadiness',
         summary: 'Whether requests can be served: the store answers',
+        description: '503 upstream_unavailable while the store does not answer.',
         tags: ['health'],
         problems: ['upstream_unavailable'],
         response: health,
@@ -71,6 +73,7 @@ export const registerHealth = (app: App, options: HealthOptions): void => {
       schema: {
         operationId: 'getVersion',
         summary: 'What is deployed',
+        description: 'Name and version of the product, and the deployed revision where the platform says it.',
         tags: ['health'],
         response: {
           200: Type.Unsafe<{ name: string; version: string; revision?: string }>(Type.Ref('ServiceVersion')),

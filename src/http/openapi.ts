@@ -1,12 +1,24 @@
 import { fastify, type RouteOptions } from 'fastify';
-import { catalogue, Problem, type ProblemCode } from '../model/problems.ts';
+import { FaultCode } from '../model/faults.ts';
+import { catalogue, Problem, ProblemCode } from '../model/problems.ts';
 import { exampleOf } from './example.ts';
 import { grown } from './openapi-growth.ts';
 import { componentHeaders, headerRefs } from './openapi-headers.ts';
-import { FaultSchema, ProblemSchema, problemBody, problemMediaType, statusOf } from './problem.ts';
+import {
+  FaultSchema,
+  ProblemSchema,
+  problemBody,
+  problemMediaType,
+  requestInstance,
+  statusOf,
+} from './problem.ts';
 import type { App } from './server.ts';
 
 declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** An operation that goes: since when it is deprecated, and when it stops answering. ISO 8601. */
+    deprecation?: { readonly since: string; readonly sunset?: string };
+  }
   interface FastifySchema {
     /** Unique, camelCase; SDKs name their functions after it. */
     operationId?: string;
@@ -57,7 +69,7 @@ interface Sources {
 
 const sourcesOf = new WeakMap<App, Sources>();
 
-const instance = '0f5a6b4c-92f3-4f0e-8a53-3c1d4c2f6a10';
+const instance = requestInstance('0f5a6b4c-92f3-4f0e-8a53-3c1d4c2f6a10');
 
 /** Swagger UI has inline styles and icons as data URLs; everything else comes from this origin. */
 const uiPolicy = [
@@ -80,6 +92,8 @@ const methodOrder = ['get', 'put', 'post', 'patch', 'delete'];
 export const registerOpenapi = (app: App, options: OpenapiOptions): void => {
   const routes: Route[] = [];
   sourcesOf.set(app, { options, routes });
+  app.addSchema(FaultCode);
+  app.addSchema(ProblemCode);
   app.addSchema(FaultSchema);
   app.addSchema(ProblemSchema);
 
@@ -91,6 +105,13 @@ export const registerOpenapi = (app: App, options: OpenapiOptions): void => {
     }
   });
 
+  app.addHook('onSend', async ({ routeOptions: { config } }, reply) => {
+    if (config.deprecation === undefined) return;
+    const { since, sunset } = config.deprecation;
+    reply.header('deprecation', `@${Date.parse(since) / 1000}`);
+    if (sunset !== undefined) reply.header('sunset', new Date(sunset).toUTCString());
+  });
+
   const config = { public: true };
   app.get(
     '/openapi.json',
@@ -99,6 +120,7 @@ export const registerOpenapi = (app: App, options: OpenapiOptions): void => {
       schema: {
         operationId: 'getOpenapi',
         summary: 'This document',
+        description: 'The OpenAPI 3.1 document of this API, as it is released in openapi/.',
         tags: ['health'],
         response: { 200: { type: 'object', additionalProperties: true, description: 'OpenAPI 3.1.' } },
       },
@@ -164,7 +186,13 @@ const build = async (app: App, { options, routes }: Sources): Promise<OpenapiDoc
   await draft.register(fastifySwagger, {
     openapi: {
       openapi: '3.1.0',
-      info: { title, version, description, license: { name: 'MIT', identifier: 'MIT' } },
+      info: {
+        title,
+        version,
+        description,
+        contact: { name: 'NADA, Nav' },
+        license: { name: 'MIT', identifier: 'MIT' },
+      },
       servers: [{ url: '/' }],
       security: [{ bearer: [] }],
       tags: tags.map((tag) => ({ ...tag })),
@@ -205,6 +233,7 @@ const complete = (operation: Operation, route: Route, document: OpenapiDocument)
   const { schema = {}, config } = route;
   const isPublic = config?.public === true;
   if (isPublic) operation.security = [];
+  if (config?.deprecation !== undefined) operation.deprecated = true;
   const body = operation.requestBody;
   if (body !== undefined) {
     body.required = config?.optionalBody !== true;
@@ -219,7 +248,7 @@ const complete = (operation: Operation, route: Route, document: OpenapiDocument)
   for (const [status, response] of Object.entries(operation.responses)) {
     if (status === '304') delete response.content;
     response.headers = headerRefs([
-      ...(status === '201' ? (['location'] as const) : []),
+      ...(status === '201' || status === '202' ? (['location'] as const) : []),
       ...(isConditional && ['200', '201', '304'].includes(status) ? (['etag'] as const) : []),
     ]);
   }
@@ -227,6 +256,7 @@ const complete = (operation: Operation, route: Route, document: OpenapiDocument)
     Object.entries(part?.content ?? {}),
   );
   for (const [type, content] of media) {
+    if (type === 'text/event-stream') content.examples = eventExamples(content.schema, document);
     if (!type.includes('json') || 'example' in content || 'examples' in content) continue;
     content.example = exampleOf(content.schema, document.components.schemas);
   }
@@ -234,6 +264,18 @@ const complete = (operation: Operation, route: Route, document: OpenapiDocument)
     operation.responses[status] = problemReference(codes, document);
   }
   operation.responses.default = { $ref: '#/components/responses/Problem' };
+};
+
+/** One example per event of a stream, under its name. */
+const eventExamples = (schema: unknown, { components: { schemas } }: OpenapiDocument): Json => {
+  const { oneOf } = Object(schema);
+  const events = Array.isArray(oneOf) ? oneOf.map((event) => exampleOf(event, schemas)) : [];
+  return Object.fromEntries(
+    events.map((value) => [
+      String(Object(value).event),
+      { summary: `An event ${Object(value).event}`, value },
+    ]),
+  );
 };
 
 const pascal = (code: string) => code.replace(/(?:^|_)([a-z])/g, (_, letter: string) => letter.toUpperCase());

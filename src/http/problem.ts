@@ -3,10 +3,10 @@ import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import Type, { type Static } from 'typebox';
-import { answer } from '../lib/schema.ts';
-import { catalogue, type Fault, Problem, type ProblemCode } from '../model/problems.ts';
+import { answer, ref } from '../lib/schema.ts';
+import { FaultCode } from '../model/faults.ts';
+import { type Fault, Problem, ProblemCode } from '../model/problems.ts';
 import { Unavailable } from '../ports/unavailable.ts';
-import { faultCodes } from './faults.ts';
 import type { App } from './server.ts';
 import { remainingFaults } from './validation.ts';
 
@@ -49,12 +49,36 @@ export const statusOf = {
   too_many_requests: 429,
   headers_too_large: 431,
   internal: 500,
-  upstream_bad_answer: 502,
   upstream_unavailable: 503,
   hub_unavailable: 503,
   hub_restarting: 503,
   registry_unavailable: 503,
   busy: 503,
+  access_not_confirmed: 504,
+  cancelled: 409,
+  container_not_created: 409,
+  crashed: 409,
+  evicted: 409,
+  home_not_attached: 503,
+  hub_restart_timed_out: 504,
+  image_pull_failed: 409,
+  invalid_revision: 409,
+  no_hub: 409,
+  no_such_profile: 409,
+  not_a_member: 409,
+  out_of_memory: 409,
+  profiles_not_synced: 503,
+  restart_refused: 409,
+  rollout_failed: 409,
+  rollout_timed_out: 504,
+  start_failed: 409,
+  start_refused: 409,
+  start_timed_out: 504,
+  stop_refused: 409,
+  stop_timed_out: 504,
+  superseded: 409,
+  too_many_servers: 409,
+  unschedulable: 409,
 } as const satisfies Record<ProblemCode, number>;
 
 /** RFC 9457 `type`: a stable name that is not dereferenceable; docs/errors.md explains it. */
@@ -72,7 +96,7 @@ export const FaultSchema = answer(
         'JSON pointer (RFC 6901) into the body; what is not in the body starts with /query or /header.',
       examples: ['/culling/timeoutSeconds'],
     }),
-    code: Type.String({ description: 'For programs.', examples: ['out_of_range'] }),
+    code: ref(FaultCode),
     message: Type.String({ description: 'For people.', examples: ['Must be at least 600.'] }),
   },
   { $id: 'Fault' },
@@ -83,14 +107,12 @@ export const ProblemSchema = answer(
     type: Type.String({ format: 'uri', examples: [typeOf('validation_failed')] }),
     title: Type.String(),
     status: Type.Integer({ minimum: 400, maximum: 599 }),
-    code: Type.String({
-      description: 'Stable; docs/errors.md lists them all.',
-      examples: ['validation_failed'],
-    }),
+    code: ref(ProblemCode),
     detail: Type.String({ description: 'What went wrong this time, for people.' }),
     instance: Type.String({
       format: 'uri',
-      description: 'The request id, as in x-request-id.',
+      description:
+        'The request, by its id as in x-request-id; in the error of an operation, the operation: urn:knada:operation:<id>.',
       examples: ['urn:uuid:0f5a6b4c-92f3-4f0e-8a53-3c1d4c2f6a10'],
     }),
     errors: Type.Optional(Type.Array(Type.Unsafe<Fault>(Type.Ref('Fault')))),
@@ -100,8 +122,11 @@ export const ProblemSchema = answer(
 
 type ProblemBody = Static<typeof ProblemSchema>;
 
-/** The body of an answer. One fault per pointer: the first one found speaks for its field. */
-export const problemBody = (problem: Problem, requestId: string): ProblemBody => {
+/** As a URN, the instance of a problem that answers a request. */
+export const requestInstance = (requestId: string) => `urn:uuid:${requestId}`;
+
+/** The body of a problem. One fault per pointer: the first one found speaks for its field. */
+export const problemBody = (problem: Problem, instance: string): ProblemBody => {
   const heard = new Set<string>();
   const errors = problem.errors?.filter(({ pointer }) => !heard.has(pointer) && heard.add(pointer));
   return {
@@ -110,7 +135,7 @@ export const problemBody = (problem: Problem, requestId: string): ProblemBody =>
     status: statusOf[problem.code],
     code: problem.code,
     detail: problem.detail,
-    instance: `urn:uuid:${requestId}`,
+    instance,
     ...(errors && { errors }),
   };
 };
@@ -162,7 +187,7 @@ const send = (problem: Problem, request: FastifyRequest, reply: FastifyReply) =>
     .header('x-request-id', request.id)
     .type(problemMediaType)
     .serializer(JSON.stringify)
-    .send(problemBody(problem, request.id));
+    .send(problemBody(problem, requestInstance(request.id)));
 };
 
 const acceptedBy = (method: string) =>
@@ -239,7 +264,7 @@ export const answerBrokenHttp = (error: NodeJS.ErrnoException, socket: Socket): 
   }
   const problem = new Problem(error.code === 'HPE_HEADER_OVERFLOW' ? 'headers_too_large' : 'malformed');
   const id = randomUUID();
-  const body = JSON.stringify(problemBody(problem, id));
+  const body = JSON.stringify(problemBody(problem, requestInstance(id)));
   const status = statusOf[problem.code];
   socket.end(
     [
@@ -253,34 +278,4 @@ export const answerBrokenHttp = (error: NodeJS.ErrnoException, socket: Socket): 
       body,
     ].join('\r\n'),
   );
-};
-
-/** The content of docs/errors.md. */
-export const errorReference = (): string => {
-  const rows = Object.entries(catalogue).map(
-    ([code, [title, detail]]) => [statusOf[code as ProblemCode], code, title, detail] as const,
-  );
-  rows.sort((a, b) => a[0] - b[0]);
-  return [
-    '# Errors',
-    '',
-    '<!-- Generated from src/model/problems.ts by `npm run openapi`. -->',
-    '',
-    'Every error is an `application/problem+json` document (RFC 9457). `code` is stable: write programs against it, not',
-    `against the sentences. \`type\` is \`${typeOf('internal').replace(/internal$/, '<code>')}\`, \`instance\` is the request id, also in \`x-request-id\`.`,
-    '`errors` names every fault with a JSON pointer. An answer of 429 or 503 says in `Retry-After` when to try again.',
-    '',
-    '| status | code | title | meaning |',
-    '|---|---|---|---|',
-    ...rows.map(([status, code, title, detail]) => `| ${status} | \`${code}\` | ${title} | ${detail} |`),
-    '',
-    '## Codes in `errors`',
-    '',
-    '`invalid_allowlist` has codes of its own.',
-    '',
-    '| code | meaning |',
-    '|---|---|',
-    ...Object.entries(faultCodes).map(([code, meaning]) => `| \`${code}\` | ${meaning} |`),
-    '',
-  ].join('\n');
 };

@@ -1,14 +1,15 @@
+import type { Readable } from 'node:stream';
 import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
 import addFormats from 'ajv-formats';
 import fastJsonStringify, { type Schema } from 'fast-json-stringify';
-import type { FastifyRequest } from 'fastify';
+import type { FastifyRequest, preParsingAsyncHookHandler } from 'fastify';
 import { type Fault, Problem } from '../model/problems.ts';
 import { faultOf, unknownField } from './faults.ts';
 import type { App } from './server.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** The body may be left out; the handler then sees `{}`. */
+    /** The body may be left out, be empty or be null; the handler then sees `{}`. */
     optionalBody?: boolean;
   }
 }
@@ -97,11 +98,48 @@ export const registerValidation = (app: App): void => {
     if (request.is404) return done();
     const { schema, config } = request.routeOptions;
     if (schema?.body === undefined) return done(bodyRefused(request.body));
-    if (request.body !== undefined) return done();
+    const isLeftOut = request.body === undefined || (request.body === null && config.optionalBody);
+    if (!isLeftOut) return done();
     if (!config.optionalBody) return done(bodyMissing());
     request.body = {};
     done();
   });
+
+  app.addHook('onRoute', (route) => {
+    const mayBeLeftOut = route.config?.optionalBody === true || route.schema?.body === undefined;
+    if (!mayBeLeftOut) return;
+    // After the hooks of the app: the body of an unknown caller is not read.
+    route.preParsing = [route.preParsing ?? []].flat().concat(forgetTypeOfNothing);
+  });
+};
+
+/** Whether the stream ends without a byte. What was read of it is put back. */
+const isEmpty = async (stream: Readable): Promise<boolean> => {
+  for (;;) {
+    const chunk: unknown = stream.read();
+    if (chunk !== null) {
+      stream.unshift(chunk);
+      return false;
+    }
+    if (stream.readableEnded) return true;
+    // The parser meets the error.
+    if (stream.destroyed) return false;
+    await new Promise<void>((resolve) => {
+      for (const event of ['readable', 'end', 'close']) stream.once(event, resolve);
+    });
+  }
+};
+
+/** A content type says nothing about an empty body, and clients send any. Without one, no parser refuses the body. */
+const forgetTypeOfNothing: preParsingAsyncHookHandler = async ({ raw: { headers } }, _reply, payload) => {
+  const { 'content-type': type, 'content-length': length, 'transfer-encoding': encoding } = headers;
+  if (type === undefined && encoding === undefined) return payload;
+  const isNothing = encoding === undefined ? length === undefined || length === '0' : await isEmpty(payload);
+  if (isNothing) {
+    delete headers['content-type'];
+    delete headers['transfer-encoding'];
+  }
+  return payload;
 };
 
 const bodyMissing = () =>

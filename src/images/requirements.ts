@@ -1,4 +1,5 @@
 import { validRange } from '@renovatebot/pep440';
+import type { FaultCode } from '../model/faults.ts';
 import type { Fault } from '../model/problems.ts';
 
 export type CheckedRequirements =
@@ -53,7 +54,7 @@ export function checkRequirements(given: string): CheckedRequirements {
 }
 
 interface Refusal {
-  readonly code: string;
+  readonly code: FaultCode;
   readonly message: string;
 }
 
@@ -264,11 +265,11 @@ function vcsRefusal(): Refusal {
   );
 }
 
-function refusal(code: string, message: string): Refusal {
+function refusal(code: FaultCode, message: string): Refusal {
   return { code, message };
 }
 
-function fault(code: string, message: string): Fault {
+function fault(code: FaultCode, message: string): Fault {
   return { pointer: '/requirements', code, message };
 }
 

@@ -1,4 +1,5 @@
 import Type, { type Static } from 'typebox';
+import { valuesOf } from '../lib/keys.ts';
 import { answer, closed, known, ref } from '../lib/schema.ts';
 
 /** Why an allowlist entry cannot be used. The codes are part of the API. */
@@ -63,7 +64,7 @@ export const AllowlistEntry = answer(
     preset: Type.Optional(
       Type.String({ description: 'The preset that the host comes from.', examples: ['pypi'] }),
     ),
-    warnings: Type.Array(Type.Unsafe<EntryWarning>({ type: 'string', enum: Object.values(EntryWarning) })),
+    warnings: Type.Array(known(valuesOf(EntryWarning))),
   },
   { $id: 'AllowlistEntry' },
 );
@@ -74,9 +75,7 @@ export const AllowlistError = answer(
   {
     index: Type.Integer({ minimum: 0 }),
     entry: Type.String({ description: 'The entry as it was sent.', examples: ['*.nav.no'] }),
-    code: Type.Unsafe<EntryProblem>({
-      type: 'string',
-      enum: Object.values(EntryProblem),
+    code: known(valuesOf(EntryProblem), {
       examples: ['wildcard_not_supported'],
     }),
     message: Type.String({

@@ -23,21 +23,27 @@ export const CatalogueSource = answer(
 );
 export type CatalogueSource = Static<typeof CatalogueSource>;
 
+/** Whether Jupyter publishes images for a Python version. */
+export const JupyterSupport = answer(
+  {
+    supported: Type.Boolean({ description: 'Jupyter publishes an image for it.' }),
+    lastBuiltAt: nullable({ ...Instant, description: 'null when not known, or when there is no image.' }),
+    maintained: nullable(
+      Type.Boolean({
+        description: 'The image was built within the last three weeks; null when not known.',
+      }),
+    ),
+  },
+  { $id: 'JupyterSupport' },
+);
+
 export const PythonVersionInfo = answer(
   {
     python: Python,
     status: known(pythonStatuses),
     firstRelease: Type.String({ format: 'date' }),
     endOfLife: Type.String({ format: 'date', description: 'The last day on which the version gets fixes.' }),
-    jupyter: answer({
-      supported: Type.Boolean({ description: 'Jupyter publishes an image for it.' }),
-      lastBuiltAt: nullable({ ...Instant, description: 'null when not known, or when there is no image.' }),
-      maintained: nullable(
-        Type.Boolean({
-          description: 'The image was built within the last three weeks; null when not known.',
-        }),
-      ),
-    }),
+    jupyter: ref(JupyterSupport),
     offered: Type.Boolean({ description: 'An environment is offered for this version.' }),
   },
   {

@@ -1,5 +1,6 @@
 import Type, { type Static } from 'typebox';
-import { answer, Instant, known } from '../lib/schema.ts';
+import { answer, Instant, known, ref } from '../lib/schema.ts';
+import { ConditionReason } from './condition-reasons.ts';
 
 export const conditionTypes = [
   'ImageResolved',
@@ -20,7 +21,7 @@ export const Condition = answer(
   {
     type: known(conditionTypes, { examples: ['Applied'] }),
     status: known(['True', 'False', 'Unknown']),
-    reason: Type.String({ description: 'Machine-readable reason in CamelCase.', examples: ['AsOrdered'] }),
+    reason: ref(ConditionReason),
     message: Type.String({
       description: 'The reason in a sentence.',
       examples: ['All objects are applied.'],

@@ -55,5 +55,13 @@ export type HistoryItem = Static<typeof HistoryItem>;
 
 export const HistoryPage = pageOf(ref(HistoryItem), 'HistoryPage');
 
+/**
+ * A history entry as it is stored. `bySubject`: the stable subject of the caller’s account (`oid` of Entra, else `sub`),
+ * since an e-mail address may pass to another person. Clients do not see it; absent for the platform and in older entries.
+ */
+export interface HistoryRecord extends HistoryItem {
+  readonly bySubject?: string;
+}
+
 /** A history entry before the store assigns its number. */
-export type HistoryEvent = Omit<HistoryItem, 'n'>;
+export type HistoryEvent = Omit<HistoryRecord, 'n'>;

@@ -1,15 +1,14 @@
 import Type, { type Static } from 'typebox';
 import { answer, closed, Instant, known, nullable, oneOf, ref } from '../lib/schema.ts';
+import { ImageWarningCode } from './image-warnings.ts';
 import { pageOf } from './page.ts';
 import { Slug } from './team.ts';
 
 /** The registries that a team’s own images come from. */
 export const imageRegistries = ['gar', 'ghcr'] as const;
 
-export const imageWarnings = ['digest_decides', 'moving_tag', 'created_unknown', 'old'] as const;
-
 export const ImageWarning = answer(
-  { code: known(imageWarnings), message: Type.String() },
+  { code: ImageWarningCode, message: Type.String() },
   { $id: 'ImageWarning', description: 'A hint about an image that can still be used.' },
 );
 export type ImageWarning = Static<typeof ImageWarning>;

@@ -1,5 +1,5 @@
 import Type, { type Static } from 'typebox';
-import { answer, closed, known } from '../lib/schema.ts';
+import { answer, closed, known, ref } from '../lib/schema.ts';
 
 const bound = (description: string) =>
   Type.Optional(
@@ -7,23 +7,26 @@ const bound = (description: string) =>
   );
 
 /** The default and the bounds of one field of an order. */
-const FieldLimits = answer({
-  pointer: Type.String({
-    description: 'JSON pointer (RFC 6901) into the order.',
-    examples: ['/resources/cpu/limit'],
-  }),
-  type: known(['number', 'integer', 'quantity', 'boolean', 'text', 'list']),
-  default: Type.Unknown({
-    description: 'The value when the order leaves it and its related fields out.',
-    examples: [0.5],
-  }),
-  minimum: bound('The smallest accepted value.'),
-  maximum: bound('The largest accepted value; for a list, the most entries.'),
-  unit: Type.Optional(known(['cores', 'seconds'])),
-});
+export const FieldLimits = answer(
+  {
+    pointer: Type.String({
+      description: 'JSON pointer (RFC 6901) into the order.',
+      examples: ['/resources/cpu/limit'],
+    }),
+    type: known(['number', 'integer', 'quantity', 'boolean', 'text', 'list']),
+    default: Type.Unknown({
+      description: 'The value when the order leaves it and its related fields out.',
+      examples: [0.5],
+    }),
+    minimum: bound('The smallest accepted value.'),
+    maximum: bound('The largest accepted value; for a list, the most entries.'),
+    unit: Type.Optional(known(['cores', 'seconds'])),
+  },
+  { $id: 'FieldLimits' },
+);
 
 export const NotebookLimits = answer(
-  { fields: Type.Array(FieldLimits) },
+  { fields: Type.Array(ref(FieldLimits)) },
   {
     $id: 'NotebookLimits',
     examples: [

@@ -1,5 +1,6 @@
 import { at, isObject, type JsonObject } from '../lib/json.ts';
 import { mebibytes, printMebibytes } from '../lib/quantity.ts';
+import type { FaultCode } from './faults.ts';
 import { defaultLimits, type Limits, type NotebookLimits } from './limits.ts';
 import type { NotebookOrder, NotebookSpec } from './notebook.ts';
 import type { PlannedChange } from './plan.ts';
@@ -26,7 +27,7 @@ type NotebookPointer = PointerOf<NotebookSpec>;
 /** Another field that this one must not exceed, or must not fall below, and the fault if it does. */
 interface Relation {
   readonly field: NotebookPointer;
-  readonly code: string;
+  readonly code: FaultCode;
   readonly message: string;
 }
 
@@ -48,7 +49,10 @@ export interface NotebookField<T = unknown> {
 
 const cores = ({ cpuMin, cpuMax }: Limits) => [cpuMin, cpuMax] as const;
 const memory = ({ memoryMinMi, memoryMaxMi }: Limits) => [memoryMinMi, memoryMaxMi] as const;
-const aboveLimit = { code: 'above_limit', message: 'The guarantee must not be above the limit.' };
+const aboveLimit = {
+  code: 'above_limit',
+  message: 'The guarantee must not be above the limit.',
+} as const;
 
 /**
  * The fields of a notebook, one row each; the compiler asks for a row per field. Completing an order, bounds, `getLimits`,
@@ -134,7 +138,7 @@ export const fieldRows: readonly FieldRow[] = Object.entries(notebookFields).map
 interface FieldPair {
   readonly low: string;
   readonly high: string;
-  readonly fault: { readonly pointer: string; readonly code: string; readonly message: string };
+  readonly fault: { readonly pointer: string; readonly code: FaultCode; readonly message: string };
 }
 
 const faultOf = (pointer: string, { code, message }: Relation): FieldPair['fault'] => ({

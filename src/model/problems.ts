@@ -1,8 +1,11 @@
-/**
- * The catalogue of errors. A code is API: once released it keeps its meaning. What a code means in HTTP is
- * decided only in http/problem.ts.
- */
-export const catalogue = {
+import { keysOf } from '../lib/keys.ts';
+import { known } from '../lib/schema.ts';
+import type { CodeText } from './code-text.ts';
+import type { FaultCode } from './faults.ts';
+import { operationReasons } from './operation-reasons.ts';
+
+/** The errors of requests. */
+const requestProblems = {
   validation_failed: [
     'Validation failed',
     'The request violates its schema or its bounds; errors lists every fault.',
@@ -75,7 +78,6 @@ export const catalogue = {
   image_broken: ['Image broken', 'The registry lists this image, but a part of it is missing; rebuild it.'],
   platform_missing: ['Platform missing', 'The image has no variant for linux/amd64.'],
   too_many_requests: ['Too many requests', 'Send fewer requests; Retry-After says how long to wait.'],
-  upstream_bad_answer: ['Bad answer from upstream', 'A system behind this API gave an invalid answer.'],
   upstream_unavailable: [
     'Upstream unavailable',
     'A system behind this API does not answer; try again shortly.',
@@ -85,14 +87,26 @@ export const catalogue = {
   registry_unavailable: ['Registry unavailable', 'The image registry does not answer; try again shortly.'],
   busy: ['Busy', 'Too many changes at the same time; try again shortly.'],
   internal: ['Internal error', 'An unexpected error occurred; report the request id.'],
-} as const satisfies Record<string, readonly [title: string, detail: string]>;
+} as const satisfies Record<string, CodeText>;
+
+/**
+ * The catalogue of errors: those of requests, and those that end an operation. A code is API: once released it keeps its
+ * meaning. What a code means in HTTP is decided only in http/problem.ts.
+ */
+export const catalogue = { ...operationReasons, ...requestProblems };
 
 export type ProblemCode = keyof typeof catalogue;
+
+export const ProblemCode = known(keysOf(catalogue), {
+  $id: 'ProblemCode',
+  description: 'What went wrong with a request, or with an operation. listCodes explains each code.',
+  examples: ['validation_failed'],
+});
 
 /** One fault of a request: where it is (RFC 6901 pointer into the body; query and path as `/query/…`, `/path/…`) and what it is. */
 export interface Fault {
   readonly pointer: string;
-  readonly code: string;
+  readonly code: FaultCode;
   readonly message: string;
 }
 

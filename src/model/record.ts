@@ -80,12 +80,19 @@ export interface NotebookRecord {
   readonly updatedBy: string;
   readonly deletion: NotebookDeletion | null;
   /** Set by retryNotebook; passed to Flux as its requestedAt, resetAt and forceAt annotations. */
-  readonly retry: { readonly at: string; readonly force: boolean } | null;
+  readonly retry: {
+    readonly at: string;
+    readonly force: boolean;
+    /** The operation that follows it; absent in older records. */
+    readonly operation?: string;
+  } | null;
 }
 
 export interface NotebookDeletion {
   readonly requestedAt: string;
   readonly deleteHomes: boolean;
+  /** The operation that follows it; absent in older records. */
+  readonly operation?: string;
 }
 
 export interface Deletion extends NotebookDeletion {
@@ -108,6 +115,10 @@ export interface TeamStatus {
   readonly appliedRevision: number;
   /** Whether this notebook was Ready before: a failure afterwards is Degraded, not Applying. */
   readonly wasReady: boolean;
+  /** How much of a deletion is done, in percent; absent unless the last reconcile has found it. */
+  readonly deletionProgress?: number;
+  /** The instant of the newest retry that Flux has handled; absent before the first one. */
+  readonly handledRetry?: string;
   /** The hub’s users when they were last listed; absent before the first time. */
   readonly hubUsers?: readonly string[];
   /** When the team’s secret and service account were last verified, and for which generation. */

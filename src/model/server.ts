@@ -1,5 +1,6 @@
 import Type, { type Static } from 'typebox';
 import { answer, closed, Instant, known, nullable, ref } from '../lib/schema.ts';
+import { OperationReason } from './operation-reasons.ts';
 import { pageOf } from './page.ts';
 import { Slug, usernamePattern } from './team.ts';
 
@@ -53,12 +54,7 @@ export const Server = answer(
       format: 'uri',
       examples: ['https://team-a.jupyter.knada.io/user/kari.nordmann@nav.no/'],
     }),
-    reason: Type.Optional(
-      Type.String({
-        description: 'Machine-readable reason for a problem with the server.',
-        examples: ['unschedulable'],
-      }),
-    ),
+    reason: Type.Optional(ref(OperationReason)),
     message: Type.Optional(
       Type.String({
         description: 'The same, for people.',

@@ -6,7 +6,7 @@ import type { Notebook, NotebookImage, NotebookSpec } from '../model/notebook.ts
 import { Problem } from '../model/problems.ts';
 import type { NotebookDeletion, NotebookRecord, Release, TeamRecord } from '../model/record.ts';
 import type { Decision } from '../ports/store.ts';
-import { type Actor, assertStays, bumpGeneration } from '../teams/rules.ts';
+import { type Actor, assertStays, authored, bumpGeneration } from '../teams/rules.ts';
 import { changesBetween } from './plan.ts';
 import { canonicalImage, withCanonicalImage } from './spec.ts';
 
@@ -92,7 +92,7 @@ export const orderNotebook = (
       },
       statusVersion: team.statusVersion + 1,
     },
-    event: { at: actor.now, by: actor.by, action, revision, changes, spec },
+    event: { ...authored(actor), action, revision, changes, spec },
   };
 };
 
@@ -120,8 +120,7 @@ export const refreshImage = (team: TeamRecord, image: NotebookImage, actor: Acto
       statusVersion: team.statusVersion + 1,
     },
     event: {
-      at: actor.now,
-      by: actor.by,
+      ...authored(actor),
       action: 'image_refreshed',
       revision,
       changes: [{ pointer: '/image/digest', from: before.digest, to: image.digest }],
@@ -164,16 +163,18 @@ export const recordAbsence = (team: TeamRecord, absence: Absence, now: string): 
 /** Marks the notebook for deletion; a repeated request can only add to it. Undefined when nothing changes. */
 export const deleteNotebook = (
   team: TeamRecord,
-  requested: { deleteHomes: boolean },
+  requested: Omit<NotebookDeletion, 'requestedAt'>,
   actor: Actor,
 ): Decision | undefined => {
   const { notebook } = team;
   if (notebook === null || team.deletion !== null) return undefined;
   const before = notebook.deletion;
+  const operation = before?.operation ?? requested.operation;
   const deletion: NotebookDeletion = {
     // A request covers the homes that exist at its time; a repeated request with deleteHomes covers newer ones too.
     requestedAt: before === null || requested.deleteHomes ? actor.now : before.requestedAt,
     deleteHomes: requested.deleteHomes || (before?.deleteHomes ?? false),
+    ...(operation === undefined ? {} : { operation }),
   };
   if (isDeepStrictEqual(before, deletion)) return undefined;
   const revision = team.notebookRevision + 1;
@@ -187,8 +188,7 @@ export const deleteNotebook = (
       statusVersion: team.statusVersion + 1,
     },
     event: {
-      at: actor.now,
-      by: actor.by,
+      ...authored(actor),
       action: 'notebook_deleted',
       revision,
       changes: [{ pointer: '/deletion', from: before, to: deletion }],
@@ -196,24 +196,32 @@ export const deleteNotebook = (
   };
 };
 
-/** Retries a failed roll-out. Throws Problem `deleting` or, without a notebook, `not_found`. */
-export const retryNotebook = (team: TeamRecord, force: boolean, actor: Actor): Decision => {
+/**
+ * Retries a failed roll-out. `operation`: the id of the operation that follows it. Throws Problem `deleting` or,
+ * without a notebook, `notebook_not_ordered`.
+ */
+export const retryNotebook = (
+  team: TeamRecord,
+  force: boolean,
+  actor: Actor,
+  operation?: string,
+): Decision => {
   assertNotebookStays(team);
-  if (team.notebook === null) throw new Problem('not_found');
+  if (team.notebook === null) throw new Problem('notebook_not_ordered');
+  const retry = { at: actor.now, force, ...(operation === undefined ? {} : { operation }) };
   return {
     next: {
       ...team,
       ...bumpGeneration(team, actor),
-      notebook: { ...team.notebook, retry: { at: actor.now, force } },
+      notebook: { ...team.notebook, retry },
       status: { ...team.status, phase: 'Applying' },
       statusVersion: team.statusVersion + 1,
     },
     event: {
-      at: actor.now,
-      by: actor.by,
+      ...authored(actor),
       action: 'notebook_retried',
       revision: null,
-      changes: [{ pointer: '/retry', from: team.notebook.retry, to: { at: actor.now, force } }],
+      changes: [{ pointer: '/retry', from: team.notebook.retry, to: retry }],
     },
   };
 };

@@ -1,5 +1,5 @@
 import type { Catalogue } from '../model/catalogue.ts';
-import type { HistoryEvent, HistoryItem } from '../model/history.ts';
+import type { HistoryEvent, HistoryRecord } from '../model/history.ts';
 import type { HostRecord } from '../model/host.ts';
 import type { IdempotencyRecord } from '../model/idempotency.ts';
 import type { OperationRecord } from '../model/operation.ts';
@@ -46,6 +46,7 @@ export interface Store extends OperationStore, HostStore, CullingStore, Idempote
   change(slug: string, decide: Decide): Promise<TeamRecord | undefined>;
   /**
    * Removes the team, its history and its operations if it still is this one, at this generation; its id stays taken.
+   * What remains is the operation of its deletion.
    */
   remove(slug: string, team: Pick<TeamRecord, 'id' | 'generation'>): Promise<'removed' | 'moved' | 'absent'>;
   /** Whether this id belonged to a team that was deleted. */
@@ -68,9 +69,9 @@ export interface Store extends OperationStore, HostStore, CullingStore, Idempote
   history(
     slug: string,
     query: { readonly limit: number; readonly before?: number },
-  ): Promise<Page<HistoryItem>>;
+  ): Promise<Page<HistoryRecord>>;
   /** The newest history entry that led to this notebook revision and carries its spec. */
-  notebookRevision(slug: string, revision: number): Promise<HistoryItem | undefined>;
+  notebookRevision(slug: string, revision: number): Promise<HistoryRecord | undefined>;
   /** The catalogue of environments after the last refresh; undefined before the first one. */
   catalogue(): Promise<Catalogue | undefined>;
   /** Like `change`, for the catalogue. */
@@ -82,17 +83,32 @@ export interface Store extends OperationStore, HostStore, CullingStore, Idempote
   close(): Promise<void>;
 }
 
+/** Where an operation stands in its team’s list. */
+export type OperationPosition = Pick<OperationRecord, 'createdAt' | 'id'>;
+
 /**
  * Operations are separate documents; at most one is open per server of a team, and one for its hub. They are deleted
- * with their team, and a finished one some time after its `expiresAt`.
+ * with their team, and a finished one some time after its `expiresAt`. The deletion of a team (`delete_team`) outlives
+ * the team: it is kept apart, under the slug, and found by its id whether or not there is a team of that slug.
  */
 export interface OperationStore {
   /**
-   * Stores the operation unless one is open on the same subject: that one is answered then. Opening the same one
-   * again answers how it stands. Atomic, also between instances. Undefined when there is no such team.
+   * Stores the operation unless one is open on the same server or hub: that one is answered then. Opening the same one
+   * again answers how it stands. Atomic, also between instances. Undefined when there is no such team, which the
+   * deletion of a team does not need.
    */
   openOperation(slug: string, operation: OperationRecord): Promise<OperationRecord | undefined>;
+  /** Stores an operation that has ended already, beside any other. False when there is no such team. */
+  addOperation(slug: string, operation: OperationRecord): Promise<boolean>;
   operation(slug: string, id: string): Promise<OperationRecord | undefined>;
+  /**
+   * Those of a team, without its deletion, newest first. `open`: only those that are not finished, or only those that
+   * are. `before`: exclusive.
+   */
+  operations(
+    slug: string,
+    query: { readonly limit: number; readonly before?: OperationPosition; readonly open?: boolean },
+  ): Promise<readonly OperationRecord[]>;
   /**
    * Like `change`, for an operation. The next record keeps id and subject; `dueAt: null` finishes it permanently and
    * allows the next one to open. Undefined when there is no such operation.
@@ -102,7 +118,7 @@ export interface OperationStore {
     id: string,
     decide: (current: OperationRecord) => OperationRecord | undefined,
   ): Promise<OperationRecord | undefined>;
-  /** Those of a team that are not finished, oldest first. */
+  /** Those of a team that are not finished, without its deletion, oldest first. */
   openOperations(slug: string): Promise<readonly OperationRecord[]>;
   /** Unfinished ones of every team whose `dueAt` has passed, the longest due first. Answered by an index. */
   operationsDue(

@@ -1,3 +1,5 @@
+import type { ConditionReason } from '../model/condition-reasons.ts';
+
 /** Something has changed since it was read: what was decided is out of date, so reconcile again. */
 export class StaleRead extends Error {
   override readonly name = 'StaleRead';
@@ -13,9 +15,12 @@ export class StaleRead extends Error {
 export class Blocked extends Error {
   override readonly name = 'Blocked';
   readonly outcome: 'waiting' | 'blocked';
-  readonly reason: string;
-  constructor(outcome: 'waiting' | 'blocked', reason: string, message: string) {
+  readonly reason: ConditionReason;
+  /** How much of a deletion is done, in percent; undefined for anything else. */
+  readonly progress: number | undefined;
+  constructor(outcome: 'waiting' | 'blocked', reason: ConditionReason, message: string, progress?: number) {
     super(message);
+    this.progress = progress;
     this.outcome = outcome;
     this.reason = reason;
   }

@@ -28,11 +28,20 @@ export interface BoundedReconcile {
   whileUnderWay(team: TeamRecord): Promise<TeamRecord | undefined>;
 }
 
-const isUnderWay = ({ status, deletion, notebook }: TeamRecord): boolean =>
-  deletion !== null ||
-  notebook?.deletion != null ||
-  status.phase === 'Pending' ||
-  status.phase === 'Applying';
+/** Flux says that it has handled a retry only once the attempt has ended. */
+const isRetried = ({ status, notebook }: TeamRecord): boolean =>
+  notebook?.retry?.operation !== undefined && status.handledRetry !== notebook.retry.at;
+
+const isUnderWay = (team: TeamRecord): boolean => {
+  const { status, deletion, notebook } = team;
+  return (
+    deletion !== null ||
+    notebook?.deletion != null ||
+    isRetried(team) ||
+    status.phase === 'Pending' ||
+    status.phase === 'Applying'
+  );
+};
 
 export const boundedBy = ({ reconcile, elapsedMs, log }: BoundedDeps): BoundedReconcile => {
   const attemptedAt = new Lru<number>(remembered);

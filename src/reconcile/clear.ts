@@ -32,6 +32,8 @@ interface Selection {
   readonly labels: Readonly<Record<string, string>>;
   /** What people call it. */
   readonly what: string;
+  /** How much of the deletion is done, in percent, while these are left. */
+  readonly progress: number;
   /** Only objects that existed at this instant (ISO 8601); later ones belong to a newer order. */
   readonly until?: string;
 }
@@ -39,7 +41,7 @@ interface Selection {
 /** Deletes every object that is selected; throws Blocked (`waiting`) until the last one is gone. */
 export const clear = async (
   context: ReconcileContext,
-  { kind, labels, what, until }: Selection,
+  { kind, labels, what, progress, until }: Selection,
 ): Promise<void> => {
   const selected = async () =>
     (await listKind(context, kind, labels)).filter(
@@ -56,5 +58,5 @@ export const clear = async (
   }
   const left = await selected();
   if (left.length > 0)
-    throw new Blocked('waiting', 'Deleting', `Waiting for ${what} to go (${left.length} left).`);
+    throw new Blocked('waiting', 'Deleting', `Waiting for ${what} to go (${left.length} left).`, progress);
 };

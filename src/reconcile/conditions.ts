@@ -1,4 +1,5 @@
 import type { Condition, ConditionType, Phase } from '../model/condition.ts';
+import type { ConditionReason } from '../model/condition-reasons.ts';
 import type { TeamRecord, TeamStatus } from '../model/record.ts';
 import type { ProvisionResult } from '../secrets/provision.ts';
 import type { EgressFact } from './egress-fact.ts';
@@ -9,11 +10,18 @@ import type { MembersFact } from './sync-members.ts';
 export interface ReconcileFacts {
   readonly applied:
     | { readonly outcome: 'complete' }
-    | { readonly outcome: 'waiting'; readonly reason: string; readonly message: string }
-    | { readonly outcome: 'blocked'; readonly reason: string; readonly message: string }
-    | { readonly outcome: 'unknown'; readonly reason: string; readonly message: string };
+    | {
+        readonly outcome: 'waiting' | 'blocked';
+        readonly reason: ConditionReason;
+        readonly message: string;
+        /** How much of a deletion is done, in percent. */
+        readonly progress?: number;
+      }
+    | { readonly outcome: 'unknown'; readonly reason: ConditionReason; readonly message: string };
   /** The hub’s HelmRelease; undefined when there is none or it could not be read. */
   readonly release: ReleaseState | undefined;
+  /** The value of the HelmRelease’s requestedAt annotation that Flux has handled last; absent when it is not known. */
+  readonly handledRequest?: string | undefined;
   /** Undefined where this reconcile did not ask: what was found before stands. */
   readonly members?: MembersFact | undefined;
   readonly egress?: EgressFact | undefined;
@@ -193,9 +201,13 @@ export const statusAfter = (team: TeamRecord, facts: ReconcileFacts, now: string
 /** What the next reconcile needs to know of this one. */
 const remembered = (
   { status, generation, notebook }: TeamRecord,
-  { members, secret, policies }: ReconcileFacts,
+  { applied: fact, handledRequest, members, secret, policies }: ReconcileFacts,
   now: string,
-): Pick<TeamStatus, 'hubUsers' | 'provisioned' | 'policies'> => {
+): Partial<TeamStatus> => {
+  const deletionProgress = 'progress' in fact ? fact.progress : undefined;
+  const retriedAt = notebook?.retry?.at;
+  const isHandled = retriedAt !== undefined && handledRequest === retriedAt;
+  const handledRetry = isHandled ? retriedAt : status.handledRetry;
   const seen = members === undefined || members.outcome === 'no_hub' ? undefined : members.hubUsers;
   const hubUsers = notebook === null ? undefined : (seen ?? status.hubUsers);
   const provisioned =
@@ -205,6 +217,8 @@ const remembered = (
         ? { generation, at: now }
         : undefined;
   return {
+    ...(deletionProgress === undefined ? {} : { deletionProgress }),
+    ...(handledRetry === undefined ? {} : { handledRetry }),
     ...(hubUsers === undefined ? {} : { hubUsers }),
     ...(provisioned === undefined ? {} : { provisioned }),
     ...(policies === undefined ? {} : { policies }),

@@ -33,6 +33,8 @@ export interface ReconcileDeps {
     ): Promise<DismantleResult>;
   };
   readonly dns: DnsResolver;
+  /** Ends the operations that follow an order of this record, as far as it has been carried out. Never throws. */
+  readonly settleOperations: (before: TeamRecord) => Promise<void>;
   /** What the platform puts into every team’s namespace; it is no reason to keep one. */
   readonly isPlatformContent: IsPlatformContent;
   /** From 0 up to, but not including, 1. */

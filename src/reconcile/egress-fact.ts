@@ -1,6 +1,7 @@
 import type { LiveEgress } from '../egress/live-egress.ts';
 import { notebookPolicies } from '../egress/team-policies.ts';
 import { egressVerdict } from '../egress/verdict.ts';
+import type { ConditionReason } from '../model/condition-reasons.ts';
 import type { TeamRecord } from '../model/record.ts';
 import type { Manifest } from '../ports/cluster.ts';
 import { isOwned } from '../teams/desired.ts';
@@ -11,7 +12,7 @@ import type { ReconcileContext } from './context.ts';
 export type EgressFact =
   | { readonly outcome: 'not_restricted' }
   | { readonly outcome: 'effective'; readonly message: string }
-  | { readonly outcome: 'ineffective'; readonly reason: string; readonly message: string }
+  | { readonly outcome: 'ineffective'; readonly reason: ConditionReason; readonly message: string }
   | { readonly outcome: 'unknown'; readonly message: string };
 
 /** `policies`: every policy of the namespace as it is after this reconcile. */
@@ -30,6 +31,8 @@ export const egressFact = (
     addresses: live.addresses,
     settings: deps.egress.settings,
   });
+  if (reason === 'NotRestricted') return { outcome: 'not_restricted' };
+  if (reason === 'NotSeen') return { outcome: 'unknown', message: because };
   if (reason !== 'Effective') return { outcome: 'ineffective', reason, message: because };
   const closed = hosts.filter(({ status }) => status !== 'resolved' && status !== 'too_many_addresses');
   const named = closed.map(({ host, status }) => `${host} (${status})`).join(', ');

@@ -1,3 +1,4 @@
+import type { ConditionReason } from '../model/condition-reasons.ts';
 import { Unavailable } from '../ports/unavailable.ts';
 import { Blocked, StaleRead } from './blocked.ts';
 import type { ReconcileFacts } from './conditions.ts';
@@ -5,6 +6,13 @@ import type { ReconcileContext } from './context.ts';
 
 const internalError =
   'An unexpected error occurred. It is in the log for the platform team, and the attempt is repeated.';
+
+/** The systems that a reconcile depends on, by the name that their adapter gives. */
+const unavailable: Readonly<Record<string, ConditionReason>> = {
+  Kubernetes: 'KubernetesUnavailable',
+  GKE: 'GKEUnavailable',
+  Google: 'GoogleUnavailable',
+};
 
 /**
  * What an error says about applying the team’s objects. What nobody expected goes to the log, not to people. Throws
@@ -16,11 +24,15 @@ export const appliedFact = (
 ): Exclude<ReconcileFacts['applied'], { outcome: 'complete' }> => {
   if (error instanceof StaleRead) throw error;
   if (error instanceof Blocked) {
-    const { outcome, reason, message } = error;
-    return { outcome, reason, message };
+    const { outcome, reason, message, progress } = error;
+    return { outcome, reason, message, ...(progress === undefined ? {} : { progress }) };
   }
   if (error instanceof Unavailable) {
-    return { outcome: 'unknown', reason: `${error.system}Unavailable`, message: error.message };
+    return {
+      outcome: 'unknown',
+      reason: unavailable[error.system] ?? 'DependencyUnavailable',
+      message: error.message,
+    };
   }
   deps.log.error({ team: team.slug, err: error }, 'reconcile failed');
   return { outcome: 'unknown', reason: 'InternalError', message: internalError };

@@ -8,7 +8,7 @@ import { livePods, notebookPods } from '../teams/labels.ts';
 import { isRestricted } from '../teams/lifecycle.ts';
 import type { ReconcileContext } from './context.ts';
 
-/** What a team’s policies are made from, as of now. Costs nothing for a team that has not opted in. */
+/** The current facts that a team’s policies are made from. Costs nothing for a team that has not opted in. */
 export const observeEgress = async (context: ReconcileContext): Promise<LiveEgress> => {
   const { deps, team } = context;
   if (!isRestricted(team)) return noNotebooks;

@@ -38,11 +38,14 @@ const assertStillWanted = async (context: ReconcileContext): Promise<void> => {
   throw new StaleRead();
 };
 
-/** A team’s id is never used again, so nothing of it is anybody else’s. A secret with versions was kept on request. */
+/** A team’s id is never used again, so no other team has a part in it. A secret with versions was kept on request. */
 const takeBackAll = async ({ deps, team }: ReconcileContext): Promise<void> => {
   for (let attempt = 0; attempt < undoAttempts; attempt++) {
     const outcome = await deps.google.dismantle(team, { deleteSecret: false }, AbortSignal.timeout(undoMs));
     if (outcome.state === 'gone') return;
-    deps.log.error({ team: team.slug, id: team.id, reason: outcome.reason }, 'grants of a deleted team left');
+    deps.log.error(
+      { team: team.slug, id: team.id, reason: outcome.reason },
+      'grants of a deleted team not removed',
+    );
   }
 };

@@ -14,7 +14,7 @@ import { appliedFact } from './failure-facts.ts';
 import { objectState } from './object-state.ts';
 import { observe } from './observe.ts';
 import { provision } from './provision.ts';
-import { releaseState } from './release-state.ts';
+import { handledRequest, releaseState } from './release-state.ts';
 import { type MembersFact, syncMembers } from './sync-members.ts';
 import { tearDownNotebook } from './teardown-notebook.ts';
 import { tearDownTeam } from './teardown-team.ts';
@@ -63,22 +63,24 @@ const reconcileCluster = async (context: ReconcileContext): Promise<ReconcileFac
 
 const reconcileObjects = async (context: ReconcileContext): Promise<ReconcileFacts> => {
   const { deps, team, signal } = context;
-  let release: ReconcileFacts['release'];
+  let release: Pick<ReconcileFacts, 'release' | 'handledRequest'> = { release: undefined };
   try {
     const observed = await observe(context);
     const applied = await applyObjects(context, observed);
-    release = applied.release && releaseState(applied.release);
+    if (applied.release !== undefined) {
+      release = { release: releaseState(applied.release), handledRequest: handledRequest(applied.release) };
+    }
     const [error] = applied.errors;
     const policies = applied.hasWrittenPolicies
       ? (await policiesIn(deps.cluster, team.names.namespace, signal)).policies
       : observed.policies;
     const egress = egressFact(context, observed.live, policies);
-    if (error !== undefined) return { applied: appliedFact(context, error), release, egress };
+    if (error !== undefined) return { applied: appliedFact(context, error), ...release, egress };
     const fingerprint = policiesInSync(context, observed.wanted, policies);
-    return { applied: { outcome: 'complete' }, release, egress, policies: fingerprint };
+    return { applied: { outcome: 'complete' }, ...release, egress, policies: fingerprint };
   } catch (error) {
     const applied = appliedFact(context, error);
-    return { applied, release, egress: egressUnknown(team, applied.message) };
+    return { applied, ...release, egress: egressUnknown(team, applied.message) };
   }
 };
 

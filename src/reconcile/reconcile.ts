@@ -26,23 +26,36 @@ export type Reconcile = (
 export const reconcileWith =
   (deps: ReconcileDeps): Reconcile =>
   async (slug, signal, { announced = false } = {}) => {
-    let team = await deps.store.team(slug);
-    let clusterRevision = 0;
-    for (let attempt = 0; attempt < attempts && team !== undefined; attempt++) {
-      // Whatever is left to do would fail, and say nothing about the team.
-      if (attempt > 0 && signal.aborted) break;
-      const ended = await attemptOnce({ deps, team, signal, announced });
-      if ('team' in ended) return ended.team;
-      clusterRevision = ended.clusterRevision;
-      team = await deps.store.team(slug);
-    }
-    if (team === undefined) return undefined;
-    // The store was read after the object, and is still older.
-    if (clusterRevision > team.generation) {
-      return recordFacts(deps, team, storeBehindFacts({ deps, team }, clusterRevision));
-    }
-    return recordOvertaken(deps, team);
+    const before = await deps.store.team(slug);
+    if (before === undefined) return undefined;
+    const after = await reconcileTeam(deps, before, { signal, announced });
+    await deps.settleOperations(before);
+    return after;
   };
+
+const reconcileTeam = async (
+  deps: ReconcileDeps,
+  before: TeamRecord,
+  { signal, announced }: Pick<ReconcileContext, 'signal' | 'announced'>,
+): Promise<TeamRecord | undefined> => {
+  const { slug } = before;
+  let team: TeamRecord | undefined = before;
+  let clusterRevision = 0;
+  for (let attempt = 0; attempt < attempts && team !== undefined; attempt++) {
+    // Whatever is left to do would fail, and say nothing about the team.
+    if (attempt > 0 && signal.aborted) break;
+    const ended: Ended = await attemptOnce({ deps, team, signal, announced });
+    if ('team' in ended) return ended.team;
+    clusterRevision = ended.clusterRevision;
+    team = await deps.store.team(slug);
+  }
+  if (team === undefined) return undefined;
+  // The store was read after the object, and is still older.
+  if (clusterRevision > team.generation) {
+    return recordFacts(deps, team, storeBehindFacts({ deps, team }, clusterRevision));
+  }
+  return recordOvertaken(deps, team);
+};
 
 /** The team as it was recorded, or the need to start again, and the newest revision that was seen in the cluster. */
 type Ended = { readonly team: TeamRecord | undefined } | { readonly clusterRevision: number };

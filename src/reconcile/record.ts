@@ -8,7 +8,14 @@ import { isSameGeneration } from './fencing.ts';
 import { hasFailed, waitSeconds } from './next-attempt.ts';
 
 /** The part of a status that people see. */
-const shown = ({ provisioned: _, hubUsers: __, policies: ___, ...rest }: TeamStatus) => rest;
+const shown = ({
+  provisioned: _,
+  hubUsers: __,
+  policies: ___,
+  deletionProgress: ____,
+  handledRetry: _____,
+  ...rest
+}: TeamStatus) => rest;
 
 /** Stores what a reconcile of `before` has found; answers the record, undefined when the order has changed since. */
 export const recordFacts = async (
@@ -64,6 +71,7 @@ export const recordNotebookGone = async (
   deps.store.change(before.slug, (current) => {
     if (!isSameGeneration(current, before)) return undefined;
     const now = isoOf(deps.clock.now());
+    const { deletionProgress: _done, handledRetry: _retry, ...rest } = current.status;
     return {
       next: {
         ...current,
@@ -72,7 +80,7 @@ export const recordNotebookGone = async (
         culling: { dueAt: null, servers: {} },
         egressHosts: [],
         generation: current.generation + 1,
-        status: { ...current.status, phase: 'Applying', conditions: [], appliedRevision: 0, wasReady: false },
+        status: { ...rest, phase: 'Applying', conditions: [], appliedRevision: 0, wasReady: false },
         statusVersion: current.statusVersion + 1,
         reconcile: { dueAt: now, failures: 0 },
       },

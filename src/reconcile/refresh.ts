@@ -49,7 +49,7 @@ const checkImage = async (
     const before = withDigest?.next ?? current;
     const absence = there ? present : notThere(before.notebook?.imageAbsence ?? present, now);
     if (there === false && absence.missing)
-      log.warn({ team: team.slug, digest: image.digest }, 'image in use is gone');
+      log.warn({ team: team.slug, digest: image.digest }, 'image in use was deleted');
     return (there === undefined ? undefined : recordAbsence(before, absence, isoOf(now))) ?? withDigest;
   });
 };
@@ -106,6 +106,6 @@ export const refresh = async (deps: RefreshDeps): Promise<RefreshReport> => {
 
   const silent = next.sources.filter(({ error }) => error !== null).map(({ name }) => name);
   if (silent.length > 0)
-    log.warn({ sources: next.sources.filter(({ error }) => error !== null) }, 'sources silent');
+    log.warn({ sources: next.sources.filter(({ error }) => error !== null) }, 'sources not available');
   return { environments: next.items.length, changed, silent, imagesChecked };
 };

@@ -1,6 +1,12 @@
 import { isObject, type JsonObject } from '../lib/json.ts';
 import type { Manifest } from '../ports/cluster.ts';
 
+/** The value of its requestedAt annotation that Flux has handled last: it says so once the attempt has ended. */
+export const handledRequest = ({ status }: Manifest): string | undefined => {
+  const handled = isObject(status) ? status.lastHandledReconcileAt : undefined;
+  return typeof handled === 'string' ? handled : undefined;
+};
+
 /** Where a HelmRelease stands, and Flux’s own words for it. */
 export interface ReleaseState {
   /**

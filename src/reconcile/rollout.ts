@@ -139,6 +139,6 @@ export const rollOut = async (deps: RolloutDeps): Promise<RolloutReport> => {
     });
   }
   const isWaiting = Object.keys(waiting).length > 0;
-  if (isWaiting) log.info({ waiting, platform: platform.hash }, 'platform roll-out waits');
+  if (isWaiting) log.info({ waiting, platform: platform.hash }, 'platform roll-out waiting');
   return { rolledOut, ...(isWaiting && { rolloutWaiting: waiting }) };
 };

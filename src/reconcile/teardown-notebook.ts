@@ -25,19 +25,20 @@ export const tearDownNotebook = async (
   deletion: NotebookDeletion,
 ): Promise<void> => {
   const labels = { [teamIdLabel]: context.team.id };
-  const servers = { kind: kinds.pod, labels: notebookPods, what: 'the notebook servers' };
+  const servers = { kind: kinds.pod, labels: notebookPods, what: 'the notebook servers', progress: 10 };
   // The policies restrict the pods, so the pods go first. A hub may start another one until it is gone.
   await clear(context, servers);
-  await clear(context, { kind: kinds.helmRelease, labels, what: 'the hub' });
-  await clear(context, servers);
-  await clear(context, { kind: kinds.networkPolicy, labels, what: 'the network policies' });
-  await clear(context, { kind: kinds.secret, labels, what: 'the hub’s keys' });
-  await clear(context, { kind: kinds.configMap, labels, what: 'the profiles' });
+  await clear(context, { kind: kinds.helmRelease, labels, what: 'the hub', progress: 25 });
+  await clear(context, { ...servers, progress: 50 });
+  await clear(context, { kind: kinds.networkPolicy, labels, what: 'the network policies', progress: 55 });
+  await clear(context, { kind: kinds.secret, labels, what: 'the hub’s keys', progress: 60 });
+  await clear(context, { kind: kinds.configMap, labels, what: 'the profiles', progress: 65 });
   if (deletion.deleteHomes) {
     await clear(context, {
       kind: kinds.volumeClaim,
       labels: homeLabels,
       what: 'the home volumes',
+      progress: 70,
       until: deletion.requestedAt,
     });
   }

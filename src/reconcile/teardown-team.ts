@@ -9,6 +9,9 @@ import { assertSameGeneration } from './fencing.ts';
 import { namespaceContent } from './namespace-content.ts';
 import { tearDownNotebook } from './teardown-notebook.ts';
 
+/** How much of the deletion is done, in percent, while the namespace holds nothing of the notebook but of others. */
+const emptying = 80;
+
 /**
  * Removes the whole team. The namespace is deleted only if it is ours and holds nothing of others. Throws Blocked while
  * something is being deleted or prevents it.
@@ -35,16 +38,18 @@ export const tearDownTeam = async (context: ReconcileContext, deletion: Deletion
         'blocked',
         'ForeignContent',
         `Namespace ${name} is kept because it holds objects of others: ${named}${more}. Remove them, and the deletion continues.`,
+        emptying,
       );
     }
     if (leaving.length > 0) {
-      throw new Blocked('waiting', 'Deleting', `Waiting for ${leaving[0]} to go (${leaving.length} left).`);
+      const message = `Waiting for ${leaving[0]} to go (${leaving.length} left).`;
+      throw new Blocked('waiting', 'Deleting', message, emptying);
     }
     await assertSameGeneration(context);
     await removeObject(context, kinds.namespace, namespace);
   }
   if ((await context.deps.cluster.read(ref, context.signal)) !== undefined) {
-    throw new Blocked('waiting', 'Deleting', `Waiting for namespace ${name} to go.`);
+    throw new Blocked('waiting', 'Deleting', `Waiting for namespace ${name} to go.`, 85);
   }
   await tearDownGoogle(context, deletion);
 };
@@ -56,6 +61,6 @@ const tearDownGoogle = async (
 ): Promise<void> => {
   const outcome = await deps.google.dismantle(team, { deleteSecret }, signal);
   if (outcome.state === 'gone') return;
-  if (outcome.reason === 'Conflict') throw new Blocked('blocked', outcome.reason, outcome.message);
+  if (outcome.reason === 'Conflict') throw new Blocked('blocked', outcome.reason, outcome.message, 90);
   throw new Unavailable('Google', outcome.message);
 };

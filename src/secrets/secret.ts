@@ -1,3 +1,4 @@
+import type { FaultCode } from '../model/faults.ts';
 import { type NamedTeam, secretVariable } from '../model/names.ts';
 import { type Fault, Problem } from '../model/problems.ts';
 import {
@@ -7,7 +8,7 @@ import {
   type SecretVersionOrder,
 } from '../model/secret.ts';
 
-const fault = (pointer: string, code: string, message: string): never => {
+const fault = (pointer: string, code: FaultCode, message: string): never => {
   const errors: readonly Fault[] = [{ pointer, code, message }];
   throw new Problem('validation_failed', { errors });
 };

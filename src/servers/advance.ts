@@ -1,11 +1,12 @@
 import { memoryOf } from '../culling/activity.ts';
 import { isoOf } from '../lib/time.ts';
-import type { OperationRecord } from '../model/operation.ts';
+import { isByReconcile, type OperationRecord } from '../model/operation.ts';
 import type { TeamRecord } from '../model/record.ts';
 import { hasNotebook } from '../teams/lifecycle.ts';
 import { afterCall } from './after-call.ts';
 import { isAtSameStep, isClaimed, makeCall, type OperationDeps } from './calls.ts';
 import { type HubFacts, isStopped, type ServerFacts } from './facts.ts';
+import { followReconcile } from './follow-reconcile.ts';
 import { recordFailed, scheduleCullingAfterStart } from './history.ts';
 import { nextStep } from './next-step.ts';
 import { askHub, observeHub, observeServer, withForcedTimeout } from './observe.ts';
@@ -86,7 +87,9 @@ export const advanceWith =
         // The hub’s progress may have been stored since: it never goes back.
         return isOurs ? { ...to, progress: Math.max(to.progress, current.progress) } : undefined;
       });
-      if (isOurs && to.outcome === 'failed') await store.change(slug, (team) => recordFailed(team, to));
+      const isDeletion = to.kind === 'delete_notebook' || to.kind === 'delete_team';
+      if (isOurs && to.outcome === 'failed' && !isDeletion)
+        await store.change(slug, (team) => recordFailed(team, to));
       if (isOurs && to.outcome !== null) {
         const { id, kind, user, outcome, reason } = to;
         log.info({ team: slug, operation: id, kind, user, outcome, reason }, 'operation finished');
@@ -106,13 +109,17 @@ export const advanceWith =
     };
 
     let operation = opened;
+    if (isOpen(operation) && isByReconcile(operation)) {
+      const to = followReconcile(operation, await store.team(slug), clock.now());
+      return to === operation ? operation : written(operation, to);
+    }
     for (let steps = 0; steps < maxSteps && isOpen(operation) && !signal.aborted; steps += 1) {
       const now = clock.now();
       if (Date.parse(operation.dueAt ?? '') > now || isClaimed(operation, now)) return operation;
       const team = await store.team(slug);
       if (team === undefined) return operation;
       if (!hasNotebook(team)) {
-        const failure = { reason: 'deleting', message: 'The notebook is being deleted.' };
+        const failure = { reason: 'deleting', message: 'The notebook is being deleted.' } as const;
         return written(operation, failed(released(operation), failure, now));
       }
       const next = nextStep(operation, await observe(deps, team, operation, signal), now);

@@ -28,7 +28,7 @@ export interface OperationDeps extends ObserveDeps {
   readonly log: Pick<Log, 'info' | 'warn'>;
 }
 
-/** What must be left of a claim so that the hub has time to answer. */
+/** What must be left of a claim for the hub to have time to answer. */
 const claimReserveMs = 3_000;
 
 /** Whether both records are at the same point: an operation is written only by an instance that observed it there. */

@@ -4,7 +4,7 @@ import { isoOf } from '../lib/time.ts';
 import { Problem } from '../model/problems.ts';
 import type { TeamRecord } from '../model/record.ts';
 import type { Decision } from '../ports/store.ts';
-import type { Actor } from '../teams/rules.ts';
+import { type Actor, authored } from '../teams/rules.ts';
 import { earlier } from './history.ts';
 
 const longestExtensionMs = 24 * 3_600_000;
@@ -34,8 +34,7 @@ export const extended = (team: TeamRecord, user: string, until: string, act: Act
       },
     },
     event: {
-      at: act.now,
-      by: act.by,
+      ...authored(act),
       action: 'server_extended',
       revision: null,
       changes: [

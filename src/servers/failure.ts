@@ -1,9 +1,10 @@
 import { at, listAt, textAt } from '../lib/json.ts';
+import type { OperationReason } from '../model/operation-reasons.ts';
 import type { Manifest } from '../ports/cluster.ts';
 
 /** Why a server does not start: for programs, for people, and whether waiting cannot help. */
 export interface Failure {
-  readonly reason: string;
+  readonly reason: OperationReason;
   readonly message: string;
   readonly final: boolean;
 }
@@ -167,7 +168,13 @@ const apiServerSentence = (text: string): string => {
 };
 
 /** Codes with which our hub configuration rejects a start (src/notebooks/hub-config.ts). */
-const refusals = /\b(profiles_not_synced|no_environment|no_such_profile|invalid_revision): (.+)$/s;
+const refusals = [
+  'profiles_not_synced',
+  'no_environment',
+  'no_such_profile',
+  'invalid_revision',
+] as const satisfies readonly OperationReason[];
+const refusalForm = new RegExp(String.raw`\b(${refusals.join('|')}): (.+)$`, 's');
 
 const withoutReason = 'The hub could not start the notebook and gave no reason.';
 
@@ -178,9 +185,10 @@ export const isUnexplained = ({ reason, message }: Pick<Failure, 'reason' | 'mes
 /** The hub’s message about a failed start; every failed start has a reason and a sentence. */
 export const hubFailure = (hubMessage: string): Failure => {
   const text = hubMessage.replace(/^Spawn failed:\s*/i, '');
-  const [, code, sentence] = refusals.exec(text) ?? [];
-  if (code !== undefined && sentence !== undefined) {
-    return { reason: code, message: sentenceOf(sentence), final: true };
+  const [, code, sentence] = refusalForm.exec(text) ?? [];
+  const reason = refusals.find((one) => one === code);
+  if (reason !== undefined && sentence !== undefined) {
+    return { reason, message: sentenceOf(sentence), final: true };
   }
   if (/exceeded quota/i.test(text)) {
     return {

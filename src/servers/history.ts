@@ -3,12 +3,16 @@ import { isoOf } from '../lib/time.ts';
 import type { OperationKind, OperationRecord } from '../model/operation.ts';
 import type { CullingState, TeamRecord } from '../model/record.ts';
 import type { Decision } from '../ports/store.ts';
+import { authorOf } from '../teams/rules.ts';
 
 const actions = {
   start: 'server_started',
   stop: 'server_stopped',
   restart: 'server_restarted',
   restart_hub: 'hub_restarted',
+  retry_notebook: 'notebook_retried',
+  delete_notebook: 'notebook_deleted',
+  delete_team: 'team_deleted',
 } as const satisfies Record<OperationKind, string>;
 
 /** An operation ends what is remembered of the run, but not when a stop was last requested. */
@@ -30,13 +34,13 @@ export const recordOpened = (
   operation: OperationRecord,
   lastActivityAt: string | null = null,
 ): Decision => {
-  const { kind, user, by, createdAt, force } = operation;
+  const { kind, user, createdAt, force } = operation;
   return {
     next:
       user === null ? team : { ...team, culling: memoryAfter(team.culling, user, operation, lastActivityAt) },
     event: {
       at: createdAt,
-      by,
+      ...authorOf(operation),
       action: actions[kind],
       revision: null,
       changes: [],
@@ -46,18 +50,15 @@ export const recordOpened = (
 };
 
 /** Records in the team’s history that an operation has failed, beside the entry of its opening. */
-export const recordFailed = (
-  team: TeamRecord,
-  { kind, user, by, updatedAt, message }: OperationRecord,
-): Decision => ({
+export const recordFailed = (team: TeamRecord, operation: OperationRecord): Decision => ({
   next: team,
   event: {
-    at: updatedAt,
-    by,
-    action: actions[kind],
+    at: operation.updatedAt,
+    ...authorOf(operation),
+    action: actions[operation.kind],
     revision: null,
     changes: [],
-    reason: `Failed${user === null ? '' : ` for the server of ${user}`}: ${message}`,
+    reason: `Failed${operation.user === null ? '' : ` for the server of ${operation.user}`}: ${operation.message}`,
   },
 });
 

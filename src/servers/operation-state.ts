@@ -11,6 +11,8 @@ const timeoutMs: Readonly<Record<Exclude<OperationStep, 'done'>, number>> = {
   cancel: 30_000,
   restart_hub: 180_000,
   await_hub: 180_000,
+  // Flux has up to several attempts of minutes each.
+  await_reconcile: 3_600_000,
 };
 
 /** A wait keeps the deadline of the call before it. */
@@ -23,6 +25,9 @@ const firstStep = {
   stop: 'stop',
   restart: 'stop',
   restart_hub: 'restart_hub',
+  retry_notebook: 'await_reconcile',
+  delete_notebook: 'await_reconcile',
+  delete_team: 'await_reconcile',
 } as const satisfies Record<OperationKind, OperationStep>;
 
 const progressOf: Readonly<Record<OperationStep, number>> = {
@@ -33,10 +38,13 @@ const progressOf: Readonly<Record<OperationStep, number>> = {
   cancel: 90,
   restart_hub: 10,
   await_hub: 40,
+  await_reconcile: 0,
   done: 100,
 };
 
-export const messageOf: Readonly<Record<Exclude<OperationStep, 'done' | 'cancel'>, string>> = {
+type OwnStep = Exclude<OperationStep, 'done' | 'cancel' | 'await_reconcile'>;
+
+export const messageOf: Readonly<Record<OwnStep, string>> = {
   stop: 'The notebook is about to stop.',
   await_stopped: 'The notebook is stopping.',
   start: 'The notebook is about to start.',
@@ -45,25 +53,41 @@ export const messageOf: Readonly<Record<Exclude<OperationStep, 'done' | 'cancel'
   await_hub: 'The hub is restarting; notebooks keep running.',
 };
 
+const firstMessage: Readonly<Record<OperationKind, string>> = {
+  start: messageOf.start,
+  stop: messageOf.stop,
+  restart: messageOf.stop,
+  restart_hub: messageOf.restart_hub,
+  retry_notebook: 'The roll-out is about to be retried.',
+  delete_notebook: 'The notebook is about to be deleted.',
+  delete_team: 'The team is about to be deleted.',
+};
+
 const successMessage: Readonly<Record<OperationKind, string>> = {
   start: 'The notebook is running.',
   stop: 'The notebook is stopped.',
   restart: 'The notebook is running again.',
   restart_hub: 'The hub is running again.',
+  retry_notebook: 'The notebook is rolled out.',
+  delete_notebook: 'The notebook is deleted.',
+  delete_team: 'The team is deleted.',
 };
 
+/** What a new operation is made from. */
+export type OperationSeed = Pick<
+  OperationRecord,
+  'id' | 'kind' | 'user' | 'force' | 'profile' | 'by' | 'bySubject' | 'readers'
+>;
+
 /** An operation at its first step. `now`: epoch milliseconds, here and below. */
-export const newOperation = (
-  order: Pick<OperationRecord, 'id' | 'kind' | 'user' | 'force' | 'profile' | 'by'>,
-  now: number,
-): OperationRecord => {
+export const newOperation = (order: OperationSeed, now: number): OperationRecord => {
   const step = firstStep[order.kind];
   return {
     ...order,
     step,
     outcome: null,
     progress: progressOf[step],
-    message: messageOf[step],
+    message: firstMessage[order.kind],
     formerPod: null,
     createdAt: isoOf(now),
     updatedAt: isoOf(now),
@@ -75,7 +99,7 @@ export const newOperation = (
 
 export const movedTo = (
   { reason: _cause, ...operation }: OperationRecord,
-  step: Exclude<OperationStep, 'done' | 'cancel'>,
+  step: OwnStep,
   now: number,
   change: Partial<OperationRecord> = {},
 ): OperationRecord => ({
@@ -116,7 +140,12 @@ export const succeeded = ({ reason: _cause, ...operation }: OperationRecord, now
     outcome: 'ready',
     progress: progressOf.done,
     dueAt: null,
+    expiresAt: isoOf(now + retentionMs),
   });
+
+/** An operation whose goal is reached already: it has ended before it began. */
+export const nothingToDo = (order: OperationSeed, now: number): OperationRecord =>
+  succeeded(newOperation(order, now), now);
 
 /** The operation ended in failure; the message says what the user can do. */
 export const failed = (
@@ -124,18 +153,30 @@ export const failed = (
   { reason, message }: Pick<Failure, 'reason' | 'message'>,
   now: number,
 ): OperationRecord =>
-  withMessage(operation, message, now, { step: 'done', outcome: 'failed', reason, dueAt: null });
+  withMessage(operation, message, now, {
+    step: 'done',
+    outcome: 'failed',
+    reason,
+    dueAt: null,
+    expiresAt: isoOf(now + retentionMs),
+  });
 
 /** The same operation from its first step, by force. It does not wait for another instance’s call in progress. */
 export const escalatedToForce = (
-  { claimedUntil: _claim, ...operation }: OperationRecord,
-  by: string,
+  { claimedUntil: _claim, reason: _cause, bySubject: _subject, ...operation }: OperationRecord,
+  author: Pick<OperationRecord, 'by' | 'bySubject'>,
   now: number,
-): OperationRecord => ({
-  ...movedTo(operation, firstStep[operation.kind], now),
-  by,
-  force: true,
-});
+): OperationRecord => {
+  const step = firstStep[operation.kind];
+  return withMessage(operation, firstMessage[operation.kind], now, {
+    step,
+    progress: Math.max(operation.progress, progressOf[step]),
+    deadlineAt: isoOf(now + timeoutMs[step]),
+    dueAt: isoOf(now),
+    ...author,
+    force: true,
+  });
+};
 
 /** What delays an open operation, as far as it is known. */
 export const causeOf = ({

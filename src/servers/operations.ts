@@ -1,16 +1,33 @@
 import { forEachConcurrently } from '../lib/concurrency.ts';
 import { isoOf } from '../lib/time.ts';
-import type { OperationRecord } from '../model/operation.ts';
+import { isByReconcile, type OperationKind, type OperationRecord } from '../model/operation.ts';
+import type { OperationReason } from '../model/operation-reasons.ts';
 import { Problem } from '../model/problems.ts';
 import type { TeamRecord } from '../model/record.ts';
-import type { Actor } from '../teams/rules.ts';
+import type { OperationPosition } from '../ports/store.ts';
+import { type Actor, authorOf } from '../teams/rules.ts';
 import { advanceWith } from './advance.ts';
 import type { OperationDeps } from './calls.ts';
+import { followedBy } from './follow-reconcile.ts';
 import { recordFailed, recordOpened } from './history.ts';
-import { escalatedToForce, failed, newOperation } from './operation-state.ts';
+import { escalatedToForce, failed, newOperation, nothingToDo } from './operation-state.ts';
 
-/** What a user asked for. */
-export type OperationOrder = Pick<OperationRecord, 'kind' | 'user' | 'force' | 'profile'>;
+/** What a user asked of a server or a hub. */
+export type OperationOrder = Pick<OperationRecord, 'user' | 'force' | 'profile'> & {
+  readonly kind: Extract<OperationKind, 'start' | 'stop' | 'restart' | 'restart_hub'>;
+};
+
+/** An order that reconciling the team carries out; the team’s record names the operation. */
+export type FollowOrder = Pick<OperationRecord, 'id' | 'by' | 'bySubject' | 'readers'> & {
+  readonly kind: Exclude<OperationKind, OperationOrder['kind']>;
+  readonly force?: boolean;
+};
+
+export interface OperationQuery {
+  readonly limit: number;
+  readonly before?: OperationPosition;
+  readonly open?: boolean;
+}
 
 /** The open operation that serves an order too, or the start that the order has cancelled. */
 export interface Found {
@@ -43,11 +60,27 @@ export interface Operations {
     actor: Actor,
     opening?: Opening,
   ) => Promise<OperationRecord>;
+  /** An operation on a server that is as ordered already: it has ended, and is stored for whoever follows it. */
+  readonly nothingToDo: (team: TeamRecord, order: OperationOrder, actor: Actor) => Promise<OperationRecord>;
+  /** A new id of an operation. */
+  readonly newId: () => string;
+  /**
+   * Opens the operation that the team’s record names, or answers how it stands; it has ended when the team is gone by
+   * now. With force, an open one that is without it starts again.
+   */
+  readonly follow: (slug: string, order: FollowOrder) => Promise<OperationRecord>;
+  /** Ends the operations that follow an order of this record, as far as reconciling has carried it out. Never throws. */
+  readonly settle: (before: TeamRecord) => Promise<void>;
   /**
    * The operation after one bounded step; at most one step a second each. Undefined when there is none. `percent`: the
    * progress of a start that the hub has reported.
    */
-  readonly poll: (team: TeamRecord, id: string, percent?: number) => Promise<OperationRecord | undefined>;
+  readonly poll: (slug: string, id: string, percent?: number) => Promise<OperationRecord | undefined>;
+  /** One page of a team’s operations, newest first, and whether there are more. */
+  readonly page: (
+    team: TeamRecord,
+    query: OperationQuery,
+  ) => Promise<{ readonly items: readonly OperationRecord[]; readonly hasMore: boolean }>;
   /** Advances every due operation, whichever instance opened it. Answers how many there were. */
   readonly tick: () => Promise<number>;
 }
@@ -77,12 +110,19 @@ const remembered = 10_000;
 /** Other requests may open operations on the same server in the meantime; give up after this many attempts. */
 const attempts = 5;
 
-const busyWith = {
+const busyWith: Readonly<Record<OperationKind, string>> = {
   start: 'is being started',
   stop: 'is being stopped',
   restart: 'is being restarted',
   restart_hub: 'is being restarted',
-} as const;
+  retry_notebook: 'is being rolled out',
+  delete_notebook: 'is being deleted',
+  delete_team: 'is being deleted',
+};
+
+/** Whether `a` stands after `b` in a list, which is newest first. */
+const isAfter = (a: OperationPosition, b: OperationPosition): boolean =>
+  a.createdAt === b.createdAt ? a.id < b.id : a.createdAt < b.createdAt;
 
 const serverBusy = ({ kind, user, id }: OperationRecord) =>
   new Problem('server_busy', {
@@ -131,7 +171,7 @@ export const operationsWith = (
     present: OperationRecord,
   ): Promise<OperationRecord | undefined> => {
     const now = clock.now();
-    const reason = order.force ? 'superseded' : 'cancelled';
+    const reason: OperationReason = order.force ? 'superseded' : 'cancelled';
     const message = order.force
       ? `Superseded by a forced ${order.kind} by ${actor.by}.`
       : `Cancelled by ${actor.by}, who stopped the server.`;
@@ -140,7 +180,7 @@ export const operationsWith = (
       isOurs = current.outcome === null;
       if (!isOurs) return undefined;
       return order.kind === current.kind
-        ? escalatedToForce(current, actor.by, now)
+        ? escalatedToForce(current, authorOf(actor), now)
         : failed(current, { reason, message }, now);
     });
     if (!isOurs || changed === undefined) return undefined;
@@ -187,7 +227,7 @@ export const operationsWith = (
 
   const findOpen: Operations['findOpen'] = async (team, order, actor) => {
     const open = await store.openOperations(team.slug);
-    const present = open.find(({ user }) => user === order.user);
+    const present = open.find((one) => one.user === order.user && !isByReconcile(one));
     return present === undefined ? {} : resolved(team, order, actor, present);
   };
 
@@ -198,7 +238,7 @@ export const operationsWith = (
       let { cancelled } = opening;
       for (let attempt = 0; attempt < attempts; attempt += 1) {
         const operation = {
-          ...newOperation({ ...order, id: newId(), by: actor.by }, clock.now()),
+          ...newOperation({ ...order, id: newId(), ...authorOf(actor) }, clock.now()),
           // The cancelled start may be arriving at the hub right now: what the hub says counts only afterwards.
           ...(cancelled?.claimedUntil === undefined ? {} : { claimedUntil: cancelled.claimedUntil }),
         };
@@ -218,11 +258,62 @@ export const operationsWith = (
       throw new Problem('busy');
     },
 
-    async poll(team, id, percent = 0) {
-      const stored = await store.operation(team.slug, id);
+    newId,
+
+    async nothingToDo(team, order, actor) {
+      const operation = nothingToDo({ ...order, id: newId(), ...authorOf(actor) }, clock.now());
+      if (!(await store.addOperation(team.slug, operation))) throw new Problem('not_found');
+      return operation;
+    },
+
+    async follow(slug, { force = false, ...order }) {
+      const seed = { ...order, force, user: null, profile: null };
+      const operation = await store.openOperation(slug, newOperation(seed, clock.now()));
+      if (operation === undefined) return nothingToDo(seed, clock.now());
+      if (operation.outcome !== null || operation.force || !force) return operation;
+      const forced = await store.changeOperation(slug, operation.id, (current) =>
+        current.outcome === null ? escalatedToForce(current, authorOf(order), clock.now()) : undefined,
+      );
+      return forced ?? operation;
+    },
+
+    async settle(before) {
+      const { slug } = before;
+      for (const id of followedBy(before)) {
+        try {
+          const operation = await store.operation(slug, id);
+          if (operation !== undefined) await advanced(slug, operation, watchingMs);
+        } catch (error) {
+          // The tick ends it.
+          log.warn({ team: slug, operation: id, err: error }, 'operation not ended');
+        }
+      }
+    },
+
+    async poll(slug, id, percent = 0) {
+      const stored = await store.operation(slug, id);
       if (stored === undefined) return undefined;
-      const operation = await withProgress(team.slug, stored, percent);
-      return isEarly(operation) ? operation : advanced(team.slug, operation, watchingMs);
+      const operation = await withProgress(slug, stored, percent);
+      // What follows the team’s record costs one read of it.
+      const isEnough = isEarly(operation) && !isByReconcile(operation);
+      return isEnough ? operation : advanced(slug, operation, watchingMs);
+    },
+
+    async page({ slug, deletion }, { limit, before, open }) {
+      const [own, departure] = await Promise.all([
+        store.operations(slug, {
+          limit: limit + 1,
+          ...(before === undefined ? {} : { before }),
+          ...(open === undefined ? {} : { open }),
+        }),
+        deletion?.operation === undefined ? undefined : store.operation(slug, deletion.operation),
+      ]);
+      const isListed =
+        departure !== undefined &&
+        (before === undefined || isAfter(departure, before)) &&
+        (open === undefined || open === (departure.outcome === null));
+      const all = isListed ? [...own, departure].toSorted((a, b) => (isAfter(a, b) ? 1 : -1)) : own;
+      return { items: all.slice(0, limit), hasMore: all.length > limit };
     },
 
     async tick() {
@@ -234,7 +325,8 @@ export const operationsWith = (
             const operation = await store.operation(slug, id);
             if (operation === undefined || operation.outcome !== null) return;
             const after = await advance(slug, operation, AbortSignal.timeout(ticksEachMs));
-            if (after.outcome !== null || elapsedMs() + stepEveryMs > until) return;
+            const isOver = after.outcome !== null || isByReconcile(after);
+            if (isOver || elapsedMs() + stepEveryMs > until) return;
             await pause(stepEveryMs);
           }
         } catch (error) {

@@ -40,6 +40,10 @@ const stopFor = (team: TeamRecord, user: string, server: HubServer, observedAt: 
   return stopOf(facts, team.notebook.spec.culling);
 };
 
+/** Where a member’s server is used. */
+export const serverUrl = (team: TeamRecord, user: string): string =>
+  `${team.names.hubUrl}/user/${serverSegment(user)}/`;
+
 /** A member’s server as clients see it. */
 export const serverView = (
   team: TeamRecord,
@@ -70,7 +74,7 @@ export const serverView = (
     pendingRestart: !view.pods.answered
       ? null
       : pod !== undefined && !pod.isTerminating && isRestartPending(pod, context.offered),
-    url: `${team.names.hubUrl}/user/${serverSegment(user)}/`,
+    url: serverUrl(team, user),
     ...(failure === undefined ? {} : { reason: failure.reason, message: failure.message }),
     operation: context.operation?.id ?? null,
   };

@@ -17,20 +17,21 @@ import { type OperationOptions, type Operations, operationsWith } from './operat
 import { chosenProfile, type OfferedProfile, offeredIn } from './profiles.ts';
 import { quotaShortage } from './quota.ts';
 import { serverView, stateOf } from './server-view.ts';
-
-/** Either the operation that is open, or the server when there was nothing to do. */
-export type Outcome = { readonly operation: OperationRecord } | { readonly server: Server };
+import { sharedLooks } from './shared-looks.ts';
 
 /** A team’s notebook servers. Throws Problems; the routes have checked the caller’s access. */
-export interface Servers extends Pick<Operations, 'poll' | 'tick'> {
+export interface Servers {
+  readonly operations: Pick<Operations, 'poll' | 'tick' | 'page' | 'follow' | 'settle' | 'newId'>;
   readonly list: (team: TeamRecord) => Promise<readonly Server[]>;
+  /** The same for those who watch: a team’s hub and cluster are asked once a second, however many watch it. */
+  readonly watched: (team: TeamRecord) => Promise<readonly Server[]>;
   readonly start: (
     team: TeamRecord,
     user: string,
     profile: string | undefined,
     actor: Actor,
-  ) => Promise<Outcome>;
-  readonly stop: (team: TeamRecord, user: string, force: boolean, actor: Actor) => Promise<Outcome>;
+  ) => Promise<OperationRecord>;
+  readonly stop: (team: TeamRecord, user: string, force: boolean, actor: Actor) => Promise<OperationRecord>;
   readonly restart: (
     team: TeamRecord,
     user: string,
@@ -85,27 +86,28 @@ export const serversWith = (deps: OperationDeps, { render, ...options }: Options
     throw open.some(({ kind }) => kind === 'restart_hub') ? hubRestarting() : hubUnavailable(advice);
   };
 
-  return {
-    poll: operations.poll,
-    tick: operations.tick,
-    progress: (team, user, signal) => hubs.progress(team, user, signal),
+  const list: Servers['list'] = async (team) => {
+    const [open, offered, at] = await Promise.all([
+      store.openOperations(team.slug),
+      offeredTo(team),
+      observeServers(deps, team, deadline()),
+    ]);
+    const observedAt = isoOf(clock.now());
+    const users = team.members.map(({ username }) => username).toSorted();
+    return users.map((user) => {
+      const view = at(user);
+      // Without an answer from either, any state would be a guess.
+      if (!view.hub.answered && !view.pods.answered) throw hubUnavailable(tryLater);
+      const operation = open.find((one) => one.user === user);
+      return serverView(team, user, view, { offered, operation, observedAt });
+    });
+  };
 
-    async list(team) {
-      const [open, offered, at] = await Promise.all([
-        store.openOperations(team.slug),
-        offeredTo(team),
-        observeServers(deps, team, deadline()),
-      ]);
-      const observedAt = isoOf(clock.now());
-      const users = team.members.map(({ username }) => username).toSorted();
-      return users.map((user) => {
-        const view = at(user);
-        // Without an answer from either, any state would be a guess.
-        if (!view.hub.answered && !view.pods.answered) throw hubUnavailable(tryLater);
-        const operation = open.find((one) => one.user === user);
-        return serverView(team, user, view, { offered, operation, observedAt });
-      });
-    },
+  return {
+    operations,
+    list,
+    watched: sharedLooks(list, options.elapsedMs),
+    progress: (team, user, signal) => hubs.progress(team, user, signal),
 
     async start(team, user, profile, actor) {
       assertNotebookStays(team);
@@ -114,7 +116,7 @@ export const serversWith = (deps: OperationDeps, { render, ...options }: Options
       // An unknown profile is an error, whatever operation is open.
       chosenProfile(offered, profile, null);
       const { serving } = await operations.findOpen(team, order, actor);
-      if (serving !== undefined) return { operation: serving };
+      if (serving !== undefined) return serving;
       const view = await observeServer(deps, team, user, deadline());
       const server = await known(team, view, tryLater);
       if (server?.pending === 'stop') {
@@ -122,24 +124,25 @@ export const serversWith = (deps: OperationDeps, { render, ...options }: Options
           detail: `The server of ${user} is stopping. Start it once it has stopped.`,
         });
       }
-      if (stateOf(view) === 'running') return { server: await viewOf(team, user, view) };
       const chosen = chosenProfile(offered, profile, server?.profile ?? null);
-      return { operation: await operations.open(team, { ...order, profile: chosen }, actor) };
+      return stateOf(view) === 'running'
+        ? operations.nothingToDo(team, { ...order, profile: chosen }, actor)
+        : operations.open(team, { ...order, profile: chosen }, actor);
     },
 
     async stop(team, user, force, actor) {
       assertNotebookStays(team);
       const order = { kind: 'stop', user, force } as const;
       const { serving, cancelled } = await operations.findOpen(team, order, actor);
-      if (serving !== undefined) return { operation: serving };
+      if (serving !== undefined) return serving;
       const view = await observeServer(force ? withForcedTimeout(deps) : deps, team, user, deadline());
       if (!force) await known(team, view, stopByForce);
       if (!view.hub.answered && !view.pods.answered) throw hubUnavailable(tryLater);
       if (cancelled === undefined && stateOf(view) === 'stopped')
-        return { server: await viewOf(team, user, view) };
+        return operations.nothingToDo(team, { ...order, profile: null }, actor);
       const lastActivityAt = view.hub.answered ? lastActivityOf(team.culling, user, view.hub.server) : null;
       const opening = { lastActivityAt, cancelled };
-      return { operation: await operations.open(team, { ...order, profile: null }, actor, opening) };
+      return operations.open(team, { ...order, profile: null }, actor, opening);
     },
 
     async restart(team, user, force, actor) {

@@ -1,8 +1,9 @@
 import { isDeepStrictEqual } from 'node:util';
 import { lowerCaseAscii } from '../lib/ascii.ts';
 import type { Change } from '../model/change.ts';
+import type { HistoryEvent } from '../model/history.ts';
 import { deriveNames, type Naming } from '../model/names.ts';
-import { Problem } from '../model/problems.ts';
+import { type Fault, Problem } from '../model/problems.ts';
 import type { Deletion, TeamRecord } from '../model/record.ts';
 import {
   type Member,
@@ -19,8 +20,22 @@ const usernameForm = new RegExp(usernamePattern);
 /** Who makes a change, and when. `now` is ISO 8601. */
 export interface Actor {
   readonly by: string;
+  /** The stable subject of the account, if the token has one. */
+  readonly bySubject?: string;
   readonly now: string;
 }
+
+/** The author, as a history entry or an operation stores it. */
+export const authorOf = ({ by, bySubject }: Omit<Actor, 'now'>): Pick<HistoryEvent, 'by' | 'bySubject'> => ({
+  by,
+  ...(bySubject === undefined ? {} : { bySubject }),
+});
+
+/** The author and the time of a history entry. */
+export const authored = (actor: Actor): Pick<HistoryEvent, 'at' | 'by' | 'bySubject'> => ({
+  at: actor.now,
+  ...authorOf(actor),
+});
 
 /**
  * Members as they are stored: e-mails in lower case, each with a hub user name, sorted by e-mail.
@@ -32,7 +47,7 @@ export const membersOf = (orders: readonly MemberOrder[]): readonly Member[] => 
     email: lowerCaseAscii(email),
     username: username ?? lowerCaseAscii(email),
   }));
-  const faults = members.flatMap((member, index) => {
+  const faults = members.flatMap((member, index): readonly Fault[] => {
     const before = members.slice(0, index);
     if (!usernameForm.test(member.username)) {
       return [
@@ -147,7 +162,7 @@ export const patchTeam = (team: TeamRecord, patch: TeamPatch, act: Actor): Decis
   if (changes.length === 0) return undefined;
   return {
     next: { ...next, ...bumpGeneration(team, act), revision: team.revision + 1, updatedAt: act.now },
-    event: { at: act.now, by: act.by, action: 'team_updated', revision: null, changes },
+    event: { ...authored(act), action: 'team_updated', revision: null, changes },
   };
 };
 
@@ -158,11 +173,13 @@ export const deleteTeam = (
   act: Actor,
 ): Decision | undefined => {
   const before = team.deletion;
+  const operation = before?.operation ?? asked.operation;
   const deletion: Deletion = {
     // Homes created after the request are not part of it, unless the request is repeated.
     requestedAt: before === null || asked.deleteHomes ? act.now : before.requestedAt,
     deleteHomes: asked.deleteHomes || (before?.deleteHomes ?? false),
     deleteSecret: asked.deleteSecret || (before?.deleteSecret ?? false),
+    ...(operation === undefined ? {} : { operation }),
   };
   if (isDeepStrictEqual(before, deletion)) return undefined;
   return {
@@ -176,8 +193,7 @@ export const deleteTeam = (
       statusVersion: team.statusVersion + 1,
     },
     event: {
-      at: act.now,
-      by: act.by,
+      ...authored(act),
       action: 'team_deleted',
       revision: null,
       changes: [{ pointer: '/deletion', from: before, to: deletion }],

@@ -38,7 +38,7 @@ describe('DNS: the simulator', () => {
     );
   });
 
-  it('asks once for a name with IPv4 or none at all, and for IPv6 only where there is no other', async () => {
+  it('queries IPv4 first, and IPv6 only if there is no IPv4', async () => {
     const asked = async (name: string) => {
       const before = dns.queries().length;
       await names().resolve(name, signal());
@@ -52,7 +52,7 @@ describe('DNS: the simulator', () => {
     assert.deepEqual(await asked('ipv6.test'), ['A', 'AAAA']);
   });
 
-  it('gives some of the addresses of a rotating name at a time, and all of them in turn', async () => {
+  it('returns some of the addresses of a rotating name at a time, and all of them in turn', async () => {
     const seen = new Set<string>();
     for (let i = 0; i < 3; i += 1) {
       const answer = await names().resolve('rotating.example.com', signal());
@@ -62,7 +62,7 @@ describe('DNS: the simulator', () => {
     assert.equal(seen.size, 6);
   });
 
-  it('shows what names do: resolves those of the demo, and no others', async () => {
+  it('resolves the names of the demo, and no others', async () => {
     const answers = async (name: string) => {
       const answer = await names().resolve(name, signal());
       return answer.answer === 'addresses' ? answer.addresses.map(({ address }) => address) : answer.answer;
@@ -80,7 +80,7 @@ describe('DNS: the simulator', () => {
     assert.equal((await answers('pypi.org')).length, 4);
   });
 
-  it('fails for a name until that is over', async () => {
+  it('fails for a name until the fault is removed', async () => {
     const over = dns.fail('pypi.org');
     assert.equal((await names().resolve('pypi.org', signal())).answer, 'failed');
     over();
@@ -105,7 +105,7 @@ describe('DNS: the simulator', () => {
   });
 });
 
-describe('asking DNS', () => {
+describe('a DNS query', () => {
   it('ends with the caller’s signal, without an answer about the name', async (t) => {
     const dns = await startDns();
     t.after(() => dns.close());
@@ -120,7 +120,7 @@ describe('asking DNS', () => {
     assert.equal(dns.queries().length, 1);
   });
 
-  it('ends with the one who asked without disturbing another', async (t) => {
+  it('ends with its caller without disturbing another one', async (t) => {
     const dns = await startDns();
     t.after(() => dns.close());
     dns.fail('slow.example.com', 'silent');

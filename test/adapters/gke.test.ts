@@ -33,8 +33,8 @@ const dns = (allowExternalTraffic: boolean) => ({
   },
 });
 
-describe('the way into a GKE cluster', () => {
-  it('asks Google for the cluster by its name, as this service', async (t) => {
+describe('the connection to a GKE cluster', () => {
+  it('requests the cluster from Google by its name, as this service', async (t) => {
     const { gke, seen } = await google(t, 200, ip);
     await gke.controlPlane(signal());
     assert.equal(seen[0]?.url.split('?')[0], `/v1/${name}`);
@@ -72,7 +72,7 @@ describe('the way into a GKE cluster', () => {
     }
   });
 
-  it('is unavailable when there is no token to be had', async () => {
+  it('throws Unavailable without a token', async () => {
     const gke = openGke(name, { accessToken: async () => undefined });
     await assert.rejects(gke.token(), Unavailable);
     await assert.rejects(gke.controlPlane(signal()), Unavailable);

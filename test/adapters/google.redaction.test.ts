@@ -76,7 +76,7 @@ describe('redaction', () => {
     await fc.assert(property);
   });
 
-  it('comes after the decision which principal Google does not know', async (t) => {
+  it('follows the decision which principal Google does not know', async (t) => {
     const message = name.map((local) => ({ local, text: `User ${local}@nav.no does not exist.` }));
     const property = fc.asyncProperty(
       withTokenInside(message.map(({ text }) => text)).filter(isHeaderSafe),
@@ -93,7 +93,7 @@ describe('redaction', () => {
     await fc.assert(property);
   });
 
-  it('comes after the decision in Secret Manager too', async () => {
+  it('follows the decision in Secret Manager too', async () => {
     const google = await startGoogle({ project });
     try {
       const endpoints = JSON.parse(googleEndpoints(google.url));
@@ -113,7 +113,7 @@ describe('redaction', () => {
     }
   });
 
-  it('holds for a message however it is rendered, and not for what is decided on it', () => {
+  it('applies to a message in every rendering, and not to decisions based on it', () => {
     const message = new UpstreamMessage('Bearer s3cret was refused for s3cret-team', ['s3cret', '']);
     for (const rendered of [`${message}`, String(message), JSON.stringify({ message }), inspect(message)]) {
       assert.ok(!rendered.includes('s3cret'), rendered);

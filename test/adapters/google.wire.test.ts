@@ -89,7 +89,7 @@ describe('errors of Google’s APIs', () => {
     ['a proxy’s page with status 409', { status: 409 }, /cannot be reached|answered 409/],
     ['a page in place of JSON', 'garbage', /cannot be reached|returned an invalid response/],
     ['its own failure', said(500, 'INTERNAL', 'Internal error encountered.'), /failed.*Internal error/s],
-    ['that it is away', said(503, 'UNAVAILABLE', 'The service is currently unavailable.'), /failed/],
+    ['an outage', said(503, 'UNAVAILABLE', 'The service is currently unavailable.'), /failed/],
   ];
   for (const [what, fault, message] of unanswered) {
     for (const [name, call] of calls) {
@@ -128,7 +128,7 @@ describe('errors of Google’s APIs', () => {
       );
     });
 
-    it(`silence ends ${name} with the caller’s patience`, async () => {
+    it(`no answer ends ${name} at the caller’s deadline`, async () => {
       const end = google.fault(/./, 'hang');
       try {
         const quick = call(AbortSignal.timeout(30));
@@ -164,7 +164,7 @@ describe('errors of Google’s APIs', () => {
         'ops@nav.no',
       ],
       [
-        'somebody outside, without saying whom',
+        'a user outside the organization, without naming them',
         said(
           400,
           'FAILED_PRECONDITION',
@@ -191,7 +191,7 @@ describe('errors of Google’s APIs', () => {
       });
     }
 
-    it('names whom the organisation’s policy does not let in', async () => {
+    it('names the member whom the organization’s policy excludes', async () => {
       google.principals.forbid('outsider@example.com');
       const read = await secretManager.policy(id, signal());
       assert.ok(read);
@@ -243,7 +243,7 @@ describe('errors of Google’s APIs', () => {
     }
   });
 
-  it('no error shows a token', async () => {
+  it('no error contains a token', async () => {
     const token = 'ya29.canary-token';
     const endpoints = JSON.parse(googleEndpoints(google.url));
     const strange = openSecretManager({ project, region: 'x', endpoints, accessToken: async () => token });
@@ -259,8 +259,8 @@ describe('errors of Google’s APIs', () => {
   });
 });
 
-describe('where Google is', () => {
-  it('is Google, unless a simulator on this machine is named', () => {
+describe('the endpoints of Google’s APIs', () => {
+  it('are Google’s, unless a simulator on this machine is configured', () => {
     assert.equal(originOf('iam.googleapis.com'), 'https://iam.googleapis.com');
     assert.equal(
       originOf('iam.googleapis.com', { 'iam.googleapis.com': 'http://127.0.0.1:8086' }),
@@ -274,12 +274,12 @@ describe('where Google is', () => {
     'http://localhost.example.com:80',
     'http://127.0.0.1',
   ]) {
-    it(`is never ${origin}`, () => {
+    it(`are never ${origin}`, () => {
       assert.throws(() => originOf('iam.googleapis.com', { 'iam.googleapis.com': origin }), TypeError);
     });
   }
 
-  it('sends no real token to a simulator, and no fake token to Google', async () => {
+  it('send no real token to a simulator, and no fake token to Google', async () => {
     const seen: string[] = [];
     const original = globalThis.fetch;
     globalThis.fetch = async (_url, init) => {

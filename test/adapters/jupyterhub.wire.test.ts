@@ -26,7 +26,7 @@ interface Asked {
 interface Answer {
   readonly status: number;
   readonly body?: unknown;
-  /** What the answering party says of itself; the hub’s version unless told, null for somebody in front of it. */
+  /** The version header of the answer: the hub’s by default, null for a proxy in front of it. */
   readonly version?: string | null;
   readonly headers?: Readonly<Record<string, string>>;
 }

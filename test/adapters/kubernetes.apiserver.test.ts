@@ -51,7 +51,7 @@ describe('the cluster: the real API server', { skip: await absent() }, () => {
     assert.ok(sockets.length <= 3, `${sockets.length} connections`);
   });
 
-  it('does not talk to a server that its authority does not vouch for', async (t) => {
+  it('does not connect to a server that its certificate authority did not sign', async (t) => {
     const cluster = openCluster({ kind: 'url', url: server.url });
     t.after(() => cluster.close());
     const namespace = { apiVersion: 'v1', kind: 'Namespace', name: 'default' };
@@ -80,7 +80,7 @@ describe('the cluster: the real API server', { skip: await absent() }, () => {
     assert.equal(lookups, 2);
   });
 
-  it('works as the identity of deploy/rbac.yaml, and may do no more than that', async (t) => {
+  it('works as the identity of deploy/rbac.yaml, which permits nothing more', async (t) => {
     const cluster = openCluster(await asDeployed(t, server));
     t.after(() => cluster.close());
     const namespace = `team-${randomUUID().slice(0, 8)}`;

@@ -110,7 +110,7 @@ describe('the cluster adapter on the wire', () => {
     assert.equal(JSON.parse(seen[0]?.body ?? '').metadata.resourceVersion, '1');
   });
 
-  it('puts every kind where the API server keeps it', async (t) => {
+  it('uses the API path of every kind', async (t) => {
     const { cluster, seen } = await answering(t, json(200, object));
     const kinds = [
       ['v1', 'Namespace', '/api/v1/namespaces/a'],
@@ -166,7 +166,7 @@ describe('the cluster adapter on the wire', () => {
     assert.ok(sockets.size <= 32, `${sockets.size} connections`);
   });
 
-  it('lists page after page, and begins again once when the pages have expired', async (t) => {
+  it('lists page by page, and starts over once when the pages have expired', async (t) => {
     const page = (name: string, next?: string) =>
       json(200, { metadata: { continue: next }, items: [{ metadata: { ...object.metadata, name } }] });
     const { cluster, seen } = await answering(
@@ -193,7 +193,7 @@ describe('the cluster adapter on the wire', () => {
     assert.equal(seen[0]?.url.searchParams.get('labelSelector'), 'a=b,c/d=e');
   });
 
-  it('gives up on a list whose pages expire again and again', async (t) => {
+  it('gives up on a list whose pages expire repeatedly', async (t) => {
     const first = json(200, { metadata: { continue: 'p2' }, items: [] });
     const { cluster, seen } = await answering(t, first, status(410), first, status(410));
     await assert.rejects(cluster.list(ref, patient()), unavailable(/410/));
@@ -210,7 +210,7 @@ describe('the cluster adapter on the wire', () => {
     ],
     ['a kind', status(404, 'the server could not find the requested resource')],
   ] as const) {
-    it(`never takes objects of ${what} that the cluster does not serve for absent`, async (t) => {
+    it(`never treats objects of ${what} that the cluster does not serve as absent`, async (t) => {
       const { cluster } = await answering(t, missing);
       const notServed = unavailable(/^Kubernetes does not serve the kind ConfigMap of v1\.$/);
       await assert.rejects(cluster.read(ref, patient()), notServed);
@@ -221,7 +221,7 @@ describe('the cluster adapter on the wire', () => {
     });
   }
 
-  it('asks discovery again for a kind that a list did not find', async (t) => {
+  it('repeats discovery for a kind that a list did not find', async (t) => {
     const found = json(200, { kind: 'APIResourceList', resources: [{ kind: 'ConfigMap' }] });
     const { cluster, seen } = await answering(t, found, status(404), found);
     assert.equal(await cluster.serves('v1', 'ConfigMap', patient()), true);
@@ -231,7 +231,7 @@ describe('the cluster adapter on the wire', () => {
     assert.equal(seen.length, 3);
   });
 
-  it('hands on the sentence of a policy or a webhook, without the machinery around it', async (t) => {
+  it('returns the message of a policy or a webhook, without its wrapping', async (t) => {
     const { cluster } = await answering(
       t,
       status(
@@ -268,7 +268,7 @@ describe('the cluster adapter on the wire', () => {
     assert.equal(seen.length, 1);
   });
 
-  it('gives up after a few tries', async (t) => {
+  it('gives up after a few attempts', async (t) => {
     const { cluster, seen } = await answering(t, status(503, 'secret detail', { 'retry-after': '0' }));
     await assert.rejects(cluster.read(ref, patient()), unavailable(/^Kubernetes answered 503\.$/));
     assert.equal(seen.length, 4);
@@ -339,7 +339,7 @@ describe('the cluster adapter on the wire', () => {
       assert.equal((await cluster.apply(named, patient())).outcome, 'conflict');
     });
 
-    it('shows people no sentence that quotes the token, not even half of it', async (t) => {
+    it('shows members no message that quotes the token, not even half of it', async (t) => {
       const long = 'x'.repeat(997);
       const { cluster } = await withToken(
         t,

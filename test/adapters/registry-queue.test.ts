@@ -168,7 +168,7 @@ describe('the queue of requests to a registry', () => {
     await assert.rejects(queue.enter(lookup('kari'), AbortSignal.abort(reason)), reason);
   });
 
-  it('keeps to the rate, loses no request and answers each, whoever comes and goes', async () => {
+  it('keeps to the rate and answers each request, while callers start and abort', async () => {
     const step = fc.record({
       caller: fc.constantFrom('a', 'b', 'c'),
       purpose: fc.constantFrom('order' as const, 'lookup' as const),
@@ -216,7 +216,7 @@ const opened = async (t: TestContext) => {
 describe('registries: one caller’s flood', () => {
   const repository = { host: 'ghcr.io', path: 'navikt/team-notebook' };
 
-  it('holds up no one else’s order, neither while it lasts nor after it was given up', async (t) => {
+  it('delays no other caller’s order, neither while it lasts nor after it was aborted', async (t) => {
     const registries = await opened(t);
     const impatient = new AbortController();
     const mallory = lookup('mallory');
@@ -236,7 +236,7 @@ describe('registries: one caller’s flood', () => {
     assert.equal(pinned.answer, 'found', JSON.stringify(pinned));
   });
 
-  it('is told that too many of its requests are waiting, and when to come back', async (t) => {
+  it('is refused with a Retry-After when too many of its requests are waiting', async (t) => {
     const registries = await opened(t);
     const impatient = new AbortController();
     const flood = Array.from({ length: 100 }, (_, n) =>

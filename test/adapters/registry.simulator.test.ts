@@ -37,7 +37,7 @@ describe('registries: the simulator', () => {
     registryContract(opened('europe-north1-docker.pkg.dev', 'nais-management-233d/team-a/'));
   });
 
-  describe('as somebody pushes to it', { skip: absent() }, () => {
+  describe('with a client that pushes images', { skip: absent() }, () => {
     const signal = () => AbortSignal.timeout(20_000);
     const image = buildImage({ platforms: ['linux/amd64', 'linux/arm64'], created: null, text: 'pushed' });
     const asked = (host: string) =>

@@ -49,7 +49,7 @@ const counted = async (simulator: Simulator, work: () => Promise<unknown>): Prom
   return simulator.requests.length - before;
 };
 
-/** A server that nobody has reason to connect to. */
+/** A server that must not get a connection. */
 const trap = async (t: TestContext) => {
   const server = createServer((_request, response) => response.end('{}'));
   let connections = 0;

@@ -80,7 +80,7 @@ const calls: Readonly<Record<string, (store: Store) => Promise<unknown>>> = {
   changeCatalogue: (store) => store.changeCatalogue(() => assert.fail('nothing was read')),
 };
 
-describe('the Firestore store, when Firestore is unavailable', () => {
+describe('the Firestore store while Firestore is unavailable', () => {
   for (const [how, behaviour] of [
     ['says nothing', () => {}],
     ['hangs up', (stream: ServerHttp2Stream) => stream.session?.destroy()],
@@ -88,7 +88,7 @@ describe('the Firestore store, when Firestore is unavailable', () => {
     ['fails inside', status(13)],
     ['says that it is unavailable', status(14)],
   ] as const) {
-    it(`is Unavailable at every call when it ${how}`, async (t) => {
+    it(`throws Unavailable at every call when it ${how}`, async (t) => {
       const store = storeWhen(t, behaviour);
       const outcomes = await Promise.allSettled(Object.values(calls).map((call) => call(store)));
       for (const [i, name] of Object.keys(calls).entries()) {

@@ -39,7 +39,7 @@ type Commit = (commit: () => Promise<unknown>, attempt: number) => Promise<unkno
 const answer = (code: number) => Object.assign(new Error(`status ${code}`), { code });
 const [failedPrecondition, unavailable] = [9, 14];
 
-/** A store whose commits go through `onCommit`, which is told the how manieth each is, beside one that is sound. */
+/** A store whose commits go through `onCommit`, which gets the number of the attempt, and an unmodified one. */
 const opened = (t: TestContext, onCommit: Commit = (commit) => commit()) => {
   const projectId = newProject();
   let attempts = 0;
@@ -241,7 +241,7 @@ describe('the Firestore store, when a commit goes wrong', { skip }, () => {
 });
 
 describe('records of an earlier version in Firestore', { skip }, () => {
-  it('is completed when it is read, and indexed once it is written', async (t) => {
+  it('are completed when they are read, and indexed once they are written', async (t) => {
     const { store, raw } = opened(t);
     const expected = anOrderedRecord({ culling: { dueAt: aMoment, servers: {} } });
     const bare = aRecord({ slug: 'team-b' });
@@ -277,7 +277,7 @@ const lengthened = async (raw: Firestore, length: number) => {
 };
 
 describe('the removal of a team from Firestore', { skip }, () => {
-  it('takes a history along that is longer than one commit', async (t) => {
+  it('deletes a history that is longer than one commit', async (t) => {
     const { store, raw } = opened(t);
     await store.create(aRecord(), anEvent());
     await lengthened(raw, 850);
@@ -286,7 +286,7 @@ describe('the removal of a team from Firestore', { skip }, () => {
     assert.equal((await raw.doc('teams/team-a').get()).exists, false);
   });
 
-  it('is over for everybody once it has begun, and the next team of the slug completes it', async (t) => {
+  it('takes effect for every instance once it has begun, and the next team of the slug completes it', async (t) => {
     const { store, sound, raw } = opened(t, (commit, attempt) => {
       if (attempt > 1) throw answer(unavailable);
       return commit();
@@ -334,7 +334,7 @@ describe('the removal of a team from Firestore', { skip }, () => {
     assert.equal((await raw.doc('teams/team-a').get()).exists, false);
   });
 
-  it('is completed by asking for it again', async (t) => {
+  it('is completed by a repeated request', async (t) => {
     const { store, sound, raw } = opened(t, (commit, attempt) => {
       if (attempt === 2) throw answer(unavailable);
       return commit();
@@ -349,10 +349,10 @@ describe('the removal of a team from Firestore', { skip }, () => {
   });
 
   for (const left of [0, 1, 400]) {
-    it(`takes nothing of the next team, however late it comes to the last ${left} entries`, async (t) => {
+    it(`deletes nothing of the next team, even if it resumes before the last ${left} entries`, async (t) => {
       const { store, sound, raw } = opened(t, async (commit, attempt) => {
         if (attempt === 2) {
-          // Somebody else completes the removal, and the slug is given away, just before the page is deleted.
+          // Another instance completes the removal, and the slug is used again, just before the page is deleted.
           await sound.remove('team-a', { id: 'team-a-3f9c', generation: 1 });
           await sound.create(aRecord({ id: 'team-a-77aa' }), anEvent({ by: 'heir' }));
         }
@@ -389,7 +389,7 @@ describe('the indexes of Firestore', { skip }, () => {
   const named = (field: { readonly collectionGroup: string; readonly fieldPath: string }) =>
     `${field.collectionGroup}.${field.fieldPath}`;
 
-  it('name fields that are stored, and exempt every one that no query asks for', async (t) => {
+  it('name stored fields, and exempt every field that no query uses', async (t) => {
     const { store, raw } = opened(t);
     const culling = { dueAt: aMoment, servers: {} };
     const status = { ...aRecord().status, phase: 'Degraded' as const };
@@ -436,7 +436,7 @@ describe('the indexes of Firestore', { skip }, () => {
     );
   });
 
-  it('serve the one question that is asked of the operations of all teams', async () => {
+  it('serve the one query over the operations of all teams', async () => {
     const { fieldOverrides } = await read();
     assert.deepEqual(
       fieldOverrides.filter(({ indexes }) => indexes.length > 0),

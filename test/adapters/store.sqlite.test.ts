@@ -79,7 +79,9 @@ describe('the SQLite store', () => {
       assert.ok(
         plan.every(
           (step) =>
-            !/SCAN (teams|members|listings|history|ids|operations|hosts|catalogue)|TEMP B-TREE/.test(step),
+            !/SCAN (teams|members|listings|history|ids|operations|departures|hosts|catalogue)|TEMP B-TREE/.test(
+              step,
+            ),
         ),
         `${name}: ${plan.join('; ')}`,
       );
@@ -91,7 +93,9 @@ describe('the SQLite store', () => {
     assert.match(planOf(statements.teamsOfMember), /SEARCH members USING PRIMARY KEY/);
     assert.match(planOf(statements.cullingDue), /SEARCH teams USING (COVERING )?INDEX teams_culling/);
     assert.match(planOf(statements.restricted), /SEARCH teams USING (COVERING )?INDEX teams_restricted/);
-    assert.match(planOf(statements.operationOn), /SEARCH operations USING INDEX operations_subject/);
+    assert.match(planOf(statements.operationOn), /SEARCH operations USING INDEX operations_exclusive/);
+    assert.match(planOf(statements.newestOpen), /SEARCH operations USING INDEX operations_open/);
+    assert.match(planOf(statements.newestEnded), /SEARCH operations USING INDEX operations_ended/);
     assert.match(planOf(statements.openOperations), /SEARCH operations USING INDEX operations_open/);
     assert.match(
       planOf(statements.operationsDue),
@@ -111,7 +115,7 @@ describe('the SQLite store', () => {
     assert.equal((await again.history('team-a', { limit: 5 })).items.length, 1);
   });
 
-  it('brings a file of the first version to this one, with its teams', async (t) => {
+  it('upgrades a file of the first version, and keeps its teams', async (t) => {
     const file = newFile();
     const db = rawOn(t, file);
     db.exec(`${migrations[0]} PRAGMA user_version = 1`);
@@ -137,7 +141,7 @@ describe('the SQLite store', () => {
     assert.deepEqual(await store.cullingDue(aMoment, 5), ['team-a']);
   });
 
-  it('forgets finished operations that have expired when another one is opened', async (t) => {
+  it('deletes finished operations that have expired when another one is opened', async (t) => {
     const file = newFile();
     const store = opened(t, file);
     for (const slug of ['team-a', 'team-b']) await store.create(aRecord({ slug }), anEvent());
@@ -157,7 +161,7 @@ describe('the SQLite store', () => {
     assert.deepEqual(await known(), ['op-2', 'op-3'], 'only what is finished goes, whatever team it is of');
   });
 
-  it('refuses a file that a newer version wrote, and leaves it alone', async (t) => {
+  it('refuses a file of a newer version, and leaves it unchanged', async (t) => {
     const file = newFile();
     const db = rawOn(t, file);
     db.exec('PRAGMA user_version = 999');
@@ -206,7 +210,7 @@ describe('the SQLite store', () => {
     assert.equal((await store.team('team-a'))?.revision, 1);
   });
 
-  it('loses no update of two processes that start on a new file at once', async (t) => {
+  it('loses no update of two processes that create the same file concurrently', async (t) => {
     const file = newFile();
     const body = `
       await store.create(${JSON.stringify(aRecord())}, ${JSON.stringify(anEvent())});

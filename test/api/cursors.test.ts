@@ -27,6 +27,11 @@ const lists = {
     name: 'tags',
     view: image,
   }),
+  '/v1/teams/{team}/operations': () => ({
+    url: `${path}/operations?open=false&`,
+    name: 'operations',
+    view: `${teamId} false`,
+  }),
 };
 const identities = Object.values(lists);
 
@@ -85,7 +90,7 @@ const mangled = fc.oneof(
 );
 
 describe('every list with a cursor', () => {
-  it('is known to this test', () => {
+  it('is covered by this test', () => {
     const paths = at(world.document, 'paths');
     assert.ok(isObject(paths));
     const withCursor = Object.entries(paths).filter(([, item]) => {
@@ -110,7 +115,7 @@ describe('every list with a cursor', () => {
     );
   });
 
-  it('answers 400 to a forged cursor: a right checksum over a position that the list does not have', async () => {
+  it('answers 400 to a forged cursor: a valid checksum over an impossible position', async () => {
     await fc.assert(
       fc.asyncProperty(badPosition, async (position) => {
         for (const identity of identities) {
@@ -127,6 +132,7 @@ describe('every list with a cursor', () => {
       ['constructor', 'zzz'],
       ['1', '9'.repeat(15)],
       ['9:__proto__', '999999999:a'],
+      ['2026-11-23T09:00:00.000Z op-0000000000000000', '9999-99-99T99:99:99.999Z op-ffffffffffffffff'],
     ].entries()) {
       const { url, name, view } = identities[index]?.() ?? assert.fail();
       for (const position of positions) {
@@ -141,7 +147,7 @@ describe('every list with a cursor', () => {
     for (const identity of identities) {
       for (const other of identities) {
         const { name, view } = other();
-        for (const position of ['team-a', '7', '7:build-7']) {
+        for (const position of ['team-a', '7', '7:build-7', '2026-11-23T09:00:00.000Z op-0000000000000000']) {
           const cursor = encodeCursor({ name, view: name === identity().name ? `${view}x` : view }, position);
           await assertRefused(identity().url, cursor);
         }

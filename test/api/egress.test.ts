@@ -19,7 +19,7 @@ const validate = (entries: readonly unknown[]) =>
   api.writesNothing(() => asKari.post('/v1/allowlist/validate', { entries }));
 
 describe('validateAllowlist', () => {
-  it('answers good entries and bad ones apart, each bad one with its place', async () => {
+  it('separates good entries from bad ones, each bad one with its index', async () => {
     const answer = await validate(['https://pypi.org/simple', '*.nav.no', 'ssb.no:8080-8090', 'db.adeo.no']);
     assert.equal(answer.statusCode, 200);
     const { entries, errors } = answer.json();
@@ -54,7 +54,7 @@ describe('validateAllowlist', () => {
     );
   });
 
-  it('says what an order would say: the same code at the same place', async () => {
+  it('gives the same code at the same pointer as an order', async () => {
     const hosts = ['pypi.org', 'localhost', '10.0.0.1', 'a..b.no', 'pypi.org:0', 'two.no, three.no'];
     const { errors }: { errors: { index: number; code: string }[] } = (await validate(hosts)).json();
     const path = `${await api.newTeam()}/notebook`;
@@ -68,7 +68,7 @@ describe('validateAllowlist', () => {
     );
   });
 
-  it('takes an empty list, and says where a long one is cut', async () => {
+  it('accepts an empty list, and reports where a long one is cut', async () => {
     assert.deepEqual((await validate([])).json(), { entries: [], errors: [] });
     const many = Array.from({ length: 201 }, (_, i) => `host-${i}.nav.no`);
     const { entries, errors } = (await validate(many)).json();
@@ -76,7 +76,7 @@ describe('validateAllowlist', () => {
     assert.deepEqual([errors.length, errors[0].index, errors[0].code], [1, 200, 'too_many_entries']);
   });
 
-  it('refuses what is no list of texts', async () => {
+  it('refuses anything but a list of texts', async () => {
     assertProblem(await validate([1, null, 'pypi.org', ['x']]), 'validation_failed', [
       '/entries/0 wrong_type',
       '/entries/1 wrong_type',
@@ -126,7 +126,7 @@ describe('getEgress', () => {
     return { path: `${path}/egress`, labels: { 'knada.io/team-id': id } };
   };
 
-  it('tells of each entry what is open, and why not', async (t) => {
+  it('shows for each entry what is open, or why it is not', async (t) => {
     t.after(() => api.calm());
     const { path, labels } = await order(
       true,
@@ -192,7 +192,7 @@ describe('getEgress', () => {
     );
   });
 
-  it('says since when what is open is old', async (t) => {
+  it('shows since when the addresses are stale', async (t) => {
     t.after(() => api.calm());
     const { path } = await order(true, 'old.nav.no');
     await dns('old.nav.no', found('155.55.1.2'));
@@ -220,7 +220,7 @@ describe('getEgress', () => {
       [],
     ],
     [
-      'is undone by somebody else’s policy',
+      'is defeated by another owner’s policy',
       (labels: Record<string, string>) => [
         policy('n', 'notebook-egress-baseline', labels),
         policy(
@@ -235,7 +235,7 @@ describe('getEgress', () => {
       ['singleuser'],
     ],
   ] as const) {
-    it(`says that the restriction ${situation}`, async (t) => {
+    it(`reports that the restriction ${situation}`, async (t) => {
       t.after(() => api.calm());
       const { path, labels } = await order(true, '8.8.8.8');
       api.outside.cluster = showing(() => policies(labels));
@@ -246,7 +246,7 @@ describe('getEgress', () => {
     });
   }
 
-  it('claims nothing when the cluster does not answer, and tells of the list all the same', async (t) => {
+  it('reports the list but no enforcement while the cluster does not answer', async (t) => {
     t.after(() => api.calm());
     const { path } = await order(true, '8.8.8.8');
     const away = () => Promise.reject(new Unavailable('Kubernetes', 'Kubernetes cannot be reached.'));
@@ -260,7 +260,7 @@ describe('getEgress', () => {
     }
   });
 
-  it('does not say that a list is about to be looked up which is not in use', async (t) => {
+  it('does not report a list that is not in use as pending', async (t) => {
     t.after(() => api.calm());
     const { path } = await order(false, 'pypi.org');
     api.outside.cluster = showing(() => []);
@@ -268,7 +268,7 @@ describe('getEgress', () => {
     assert.deepEqual([entry.status, entry.message], ['unresolved', 'It is looked up once the team opts in.']);
   });
 
-  it('says that everything is open to a team that has not opted in', async (t) => {
+  it('reports that everything is open for a team that has not opted in', async (t) => {
     t.after(() => api.calm());
     const { path, labels } = await order(false, 'pypi.org');
     api.outside.cluster = showing((namespace) => [policy(namespace, 'notebook-egress-open', labels)]);
@@ -278,10 +278,10 @@ describe('getEgress', () => {
     assert.deepEqual(policies, [{ kind: 'NetworkPolicy', name: 'notebook-egress-open' }]);
   });
 
-  it('is not there without a notebook, nor for strangers', async () => {
+  it('answers 404 without a notebook, and to callers outside the team', async () => {
     const path = `${await api.newTeam()}/egress`;
-    assertProblem(await asKari.get(path), 'not_found');
-    assertProblem(await asKari.post(`${path}/check`, { destination: 'pypi.org' }), 'not_found');
+    assertProblem(await asKari.get(path), 'notebook_not_ordered');
+    assertProblem(await asKari.post(`${path}/check`, { destination: 'pypi.org' }), 'notebook_not_ordered');
     const { path: ordered } = await order(true, '8.8.8.8');
     const ola = api.asPerson('ola.nordmann@nav.no');
     assertProblem(await ola.get(ordered), 'not_found');
@@ -292,7 +292,7 @@ describe('getEgress', () => {
     const check = async (path: string, destination: string) =>
       api.writesNothing(() => asKari.post(`${path}/check`, { destination }));
 
-    it('answers by which entry, or what to add', async (t) => {
+    it('answers with the entry that allows it, or with what to add', async (t) => {
       t.after(() => api.calm());
       const { path, labels } = await order(true, 'docs.python.org', 'dm08-scan.nav.no:1521');
       await dns('docs.python.org', found('151.101.0.223'));
@@ -317,7 +317,7 @@ describe('getEgress', () => {
       assert.deepEqual([allowed, because], [false, 'Nothing on the list opens it. Add ssb.no:443.']);
     });
 
-    it('counts what somebody else’s policy opens', async (t) => {
+    it('includes what another owner’s policy opens', async (t) => {
       t.after(() => api.calm());
       const { path } = await order(true);
       api.outside.cluster = showing((namespace) => [
@@ -329,7 +329,7 @@ describe('getEgress', () => {
       assert.equal((await check(path, '8.8.8.8:23')).json().allowed, false);
     });
 
-    it('says that it knows the list alone while the cluster is silent', async (t) => {
+    it('reports that only the list was evaluated while the cluster does not answer', async (t) => {
       t.after(() => api.calm());
       const { path } = await order(true, 'docs.python.org');
       await dns('docs.python.org', found('151.101.0.223'));
@@ -345,7 +345,7 @@ describe('getEgress', () => {
       }
     });
 
-    it('refuses what is no destination, with the code of an entry', async () => {
+    it('refuses an invalid destination with the code of an entry', async () => {
       const { path } = await order(true);
       for (const [destination, code] of [
         ['*.nav.no', 'wildcard_not_supported'],

@@ -7,7 +7,7 @@ import { openWithRegistries } from '../support/registries.ts';
 const repository = 'navikt/knada-images/jupyter';
 const minute = 60_000;
 
-describe('the environments that are offered', () => {
+describe('listEnvironments', () => {
   let world: Awaited<ReturnType<typeof openWithRegistries>>;
   before(async () => {
     world = await openWithRegistries();
@@ -26,7 +26,7 @@ describe('the environments that are offered', () => {
   };
 
   // The stories follow one another: what a refresh finds stays for the next.
-  it('are none before anybody has looked, and it says that nobody has', async () => {
+  it('answers an empty catalogue, marked as never refreshed, before the first refresh', async () => {
     const { items, gaps, sources } = await environments();
     assert.deepEqual(items, []);
     assert.equal(gaps.find(({ python }) => python === '3.13')?.reason, 'not_known');
@@ -39,12 +39,12 @@ describe('the environments that are offered', () => {
     assert.partialDeepStrictEqual(python, { status: 'security', offered: false });
   });
 
-  it('are shown without a registry being asked', async () => {
+  it('sends no request to a registry', async () => {
     assert.equal(await world.requests(environments), 0);
     assert.equal(await world.requests(versions), 0);
   });
 
-  it('are the newest standard images once the catalogue was refreshed, for ten requests at most', async () => {
+  it('lists the newest standard images after a refresh, which costs at most ten requests', async () => {
     const requests = await world.requests(() => world.refresh());
     assert.ok(requests > 3 && requests <= 10, `${requests} requests`);
     const { items, asOf, sources } = await environments();
@@ -64,7 +64,7 @@ describe('the environments that are offered', () => {
     for (const { error, answeredAt } of sources) assert.deepEqual([error, answeredAt], [null, world.now()]);
   });
 
-  it('tell the drivers as facts with a source, and what is not there as well', async () => {
+  it('lists the drivers with their source, and the absent ones too', async () => {
     const [newest] = (await environments()).items;
     assert.partialDeepStrictEqual(newest?.drivers, [
       { name: 'Oracle', included: true, version: '21.11' },
@@ -74,7 +74,7 @@ describe('the environments that are offered', () => {
     for (const { source } of newest?.drivers ?? []) assert.match(source, /^https:/);
   });
 
-  it('say for every other version why it is not offered', async () => {
+  it('gives for every other version the reason why it is not offered', async () => {
     const { items, gaps } = await environments();
     const reasons = Object.fromEntries(gaps.map(({ python, reason }) => [python, reason]));
     assert.partialDeepStrictEqual(reasons, { '3.10': 'end_of_life', '3.14': 'no_jupyter_tag' });
@@ -93,7 +93,7 @@ describe('the environments that are offered', () => {
     ['breaks connections off', 'reset'],
     ['hangs', 'hang'],
   ] as const) {
-    it(`stay as they were when every source ${what}, and the sources say so`, async (t) => {
+    it(`is unchanged when every source ${what}, and reports the failing sources`, async (t) => {
       const known = await environments();
       const timeout = AbortSignal.timeout.bind(AbortSignal);
       // A deadline that is not waited for.
@@ -113,7 +113,7 @@ describe('the environments that are offered', () => {
     });
   }
 
-  it('are as new as the last good look when the sources are back', async () => {
+  it('reports the last successful refresh once the sources recover', async () => {
     world.advance(20 * minute);
     assert.deepEqual((await world.refresh()).silent, []);
     const { asOf, sources } = await environments();
@@ -121,7 +121,7 @@ describe('the environments that are offered', () => {
     for (const { error } of sources) assert.equal(error, null);
   });
 
-  it('are nobody’s business who is not signed in', async () => {
+  it('requires a signed-in caller', async () => {
     for (const url of ['/v1/environments', '/v1/python-versions']) {
       assert.equal((await world.anonymous().get(url)).statusCode, 401);
     }

@@ -30,7 +30,7 @@ describe('an ETag of a team that was deleted and created again', () => {
     assert.notEqual(read.headers.etag, etag);
   });
 
-  it('does not match the new team’s notebook', async () => {
+  it('does not match the new team’s notebook either', async () => {
     const team = await api.newTeam();
     const path = `${team}/notebook`;
     const { etag } = (await asKari.put(path, {})).headers;

@@ -29,7 +29,7 @@ describe('resolveImage', () => {
   const resolve = (image: string, team?: string) =>
     asKari().post('/v1/images/resolve', { image, ...(team !== undefined && { team }) });
 
-  it('tells what a tag points to, for two requests when GHCR is cold and one when it is warm', async () => {
+  it('returns the digest of a tag, with two requests when GHCR is cold and one when it is warm', async () => {
     const fresh = await openWithRegistries();
     try {
       const ask = () =>
@@ -55,7 +55,7 @@ describe('resolveImage', () => {
     }
   });
 
-  it('warns of what is no reason to refuse', async () => {
+  it('warns about what is not a reason to refuse the image', async () => {
     const answer = await resolve(`${notebook}:main`);
     assert.deepEqual(
       answer.json().warnings.map(({ code }: { code: string }) => code),
@@ -73,7 +73,7 @@ describe('resolveImage', () => {
       /ghcr\.io/,
     ],
     [
-      'somebody else’s images in GHCR, and names the owner',
+      'another owner’s images in GHCR, and names the owner',
       'ghcr.io/evil/notebook:1',
       'image_not_allowed',
       /ghcr\.io\/navikt/,
@@ -115,7 +115,7 @@ describe('resolveImage', () => {
     it(`refuses ${what}`, async () => assertSays(await resolve(image), code, ...says));
   }
 
-  it('opens no connection for what is not allowed', async () => {
+  it('opens no connection for an image that is not allowed', async () => {
     const hostile = [
       'ghcr.io@evil.example/navikt/x:1',
       'evil.example/navikt/x:1',
@@ -133,7 +133,7 @@ describe('resolveImage', () => {
     assert.deepEqual([requests, world.simulator.connections], [0, connections]);
   });
 
-  it('allows a team its own images in Artifact Registry, and nobody else’s', async () => {
+  it('allows a team its own images in Artifact Registry, and no other team’s', async () => {
     const path = await world.newTeam({ garTeam: 'team-a' });
     const tag = '2026.11.15-09.00-5d6e7f8';
     const own = await resolve(`${gar}/team-a/notebook:${tag}`, slugOf(path));
@@ -144,7 +144,7 @@ describe('resolveImage', () => {
     assertSays(none, 'image_not_allowed', /garTeam/);
   });
 
-  it('knows no team to somebody who is not in it', async () => {
+  it('answers 404 to a caller outside the team', async () => {
     const path = await world.newTeam({ garTeam: 'team-a' });
     const ola = world.asPerson('ola@nav.no');
     const image = `${gar}/team-a/notebook:2026.11.15-09.00-5d6e7f8`;
@@ -159,14 +159,14 @@ describe('resolveImage', () => {
     assert.equal(requests, 0);
   });
 
-  it('never says of a registry that is away that an image does not exist', async () => {
+  it('never reports an image as absent while the registry is unavailable', async () => {
     const answer = await world.away(() => resolve('ghcr.io/navikt/attested-notebook:1.0'));
     assertSays(answer, 'registry_unavailable', /ghcr\.io answered 500\./);
     assert.match(String(answer.headers['retry-after']), /^[1-9][0-9]*$/);
     assert.equal((await resolve('ghcr.io/navikt/attested-notebook:1.0')).statusCode, 200);
   });
 
-  it('says when to come back when a registry says so', async () => {
+  it('returns the Retry-After of the registry', async () => {
     const throttled = await openWithRegistries();
     try {
       throttled.simulator.fault(/./, { status: 429, headers: { 'retry-after': '90' } });
@@ -181,7 +181,7 @@ describe('resolveImage', () => {
 });
 
 describe('listTeamImages', () => {
-  it('lists what the team has in Artifact Registry and what it has registered of GHCR', async () => {
+  it('lists the team’s images in Artifact Registry and its registered GHCR repositories', async () => {
     const path = await world.newTeam({ garTeam: 'team-a', ghcrRepositories: ['team-notebook'] });
     const { items, unknown } = (await asKari().get(`${path}/images`)).json();
     assert.deepEqual(unknown, []);
@@ -195,7 +195,7 @@ describe('listTeamImages', () => {
     );
   });
 
-  it('asks nobody for a team without Artifact Registry', async () => {
+  it('sends no request for a team without Artifact Registry', async () => {
     const path = await world.newTeam({ ghcrRepositories: ['team-notebook'] });
     const requests = await world.requests(async () => {
       const { items } = (await asKari().get(`${path}/images`)).json();
@@ -204,7 +204,7 @@ describe('listTeamImages', () => {
     assert.equal(requests, 0);
   });
 
-  it('says what it could not list, and lists the rest', async () => {
+  it('reports what it could not list, and lists the rest', async () => {
     const path = await world.newTeam({ garTeam: 'team-b', ghcrRepositories: ['team-notebook'] });
     const { items, unknown } = (await world.away(() => asKari().get(`${path}/images`))).json();
     assert.equal(items.length, 1);
@@ -258,7 +258,7 @@ describe('listImageTags', () => {
     world.advance(11 * 60_000);
   });
 
-  it('goes on where it was when the last tag that was shown is gone', async () => {
+  it('continues at its position when the last listed tag was deleted', async () => {
     const digest = world.simulator.digest('navikt/many-tags', 'build-1');
     const seen = await walk(await world.newTeam(), many, async () => {
       world.simulator.remove('navikt/many-tags', 'build-901');
@@ -269,7 +269,7 @@ describe('listImageTags', () => {
     world.simulator.moveTag('navikt/many-tags', 'build-901', digest);
   });
 
-  it('takes the image with a tag as well, and tells digests where the registry does', async () => {
+  it('accepts an image with a tag, and returns digests where the registry has them', async () => {
     const path = await world.newTeam({ garTeam: 'team-a' });
     const { items } = await page(path, `${gar}/team-a/notebook:whatever`, '');
     assert.deepEqual(items[0], {
@@ -279,7 +279,7 @@ describe('listImageTags', () => {
     });
   });
 
-  it('refuses what the team may not run, what does not exist, and the cursor of another image', async () => {
+  it('refuses an image that is not allowed, one that does not exist, and the cursor of another image', async () => {
     const path = await world.newTeam({ garTeam: 'team-a' });
     const ask = (image: string, query = '') => asKari().get(`${path}/images/tags?image=${image}${query}`);
     assertProblem(await ask('docker.io/library/python'), 'registry_not_allowed');
@@ -315,7 +315,7 @@ describe('createImageScaffold', () => {
     assert.equal(files['requirements.txt'], order.requirements);
   });
 
-  it('gives the same files as a zip, and the same zip each time', async () => {
+  it('returns the same files as a zip, with the same bytes each time', async () => {
     for (const registry of ['ghcr', 'gar']) {
       const wanted = { ...order, registry };
       const { files } = (await asKari().post('/v1/images/scaffold', wanted)).json();
@@ -334,7 +334,7 @@ describe('createImageScaffold', () => {
     }
   });
 
-  it('refuses a Python that is not offered, and names those that are', async () => {
+  it('refuses a Python version that is not offered, and names those that are', async () => {
     for (const python of ['3.10', '3.99']) {
       const answer = await asKari().post('/v1/images/scaffold', { ...order, python });
       assertProblem(answer, 'validation_failed', ['/python not_in_list']);
@@ -342,7 +342,7 @@ describe('createImageScaffold', () => {
     }
   });
 
-  it('refuses a line of the requirements that pip would obey blindly, and a name that is none', async () => {
+  it('refuses pip options in the requirements, and an invalid name', async () => {
     const faults = {
       '--extra-index-url https://evil.example': 'option_not_allowed',
       '-r other.txt': 'option_not_allowed',
@@ -373,12 +373,12 @@ describe('createImageScaffold', () => {
     assert.equal(name.statusCode, 400);
   });
 
-  it('has no other form', async () => {
+  it('offers no other format', async () => {
     const answer = await asKari().post('/v1/images/scaffold', order, { accept: 'text/html' });
     assertProblem(answer, 'not_acceptable');
   });
 
-  it('goes on while every registry is away: the catalogue stands', async () => {
+  it('works from the stored catalogue while every registry is unavailable', async () => {
     const answer = await world.away(() => asKari().post('/v1/images/scaffold', order));
     assert.equal(answer.statusCode, 200, answer.body);
   });

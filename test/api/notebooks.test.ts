@@ -6,6 +6,7 @@ import type { HistoryItem } from '../../src/model/history.ts';
 import type { NotebookSpec } from '../../src/model/notebook.ts';
 import type { Manifest } from '../../src/ports/cluster.ts';
 import { type Answer, admins, assertProblem, kari, openApi, versionIn } from '../support/api.ts';
+import { assertSucceeded } from '../support/operations.ts';
 
 const api = await openApi();
 after(() => api.close());
@@ -37,7 +38,7 @@ const historyOf = async (path: string): Promise<readonly HistoryItem[]> =>
   (await asKari.get(`${teamOf(path)}/history?limit=200`)).json().items;
 
 describe('putNotebook', () => {
-  it('takes {} and answers every default', async () => {
+  it('accepts {} and answers every default', async () => {
     const team = await api.newTeam();
     api.advance(60_000);
     const answer = await asKari.put(`${team}/notebook`, {});
@@ -61,7 +62,7 @@ describe('putNotebook', () => {
     assert.deepEqual((await asKari.get(`${team}/notebook`)).json(), answer.json());
   });
 
-  it('answers 200 the second time and leaves the record as it is', async () => {
+  it('answers 200 the second time and leaves the record unchanged', async () => {
     const order = { resources: { cpu: { limit: 2 } }, allowlist: { enabled: true, hosts: ['pypi.org'] } };
     const path = await ordered(order);
     const before = await api.everything();
@@ -74,7 +75,7 @@ describe('putNotebook', () => {
     assert.deepEqual(await api.everything(), before);
   });
 
-  it('replaces the whole order: what is left out is back at its default', async () => {
+  it('replaces the whole order: omitted fields return to their defaults', async () => {
     const path = await ordered({ culling: { timeoutSeconds: 7200 }, resources: { cpu: { limit: 2 } } });
     const answer = await asKari.put(path, { resources: { memory: { limit: '8Gi' } } });
     assert.deepEqual([answer.statusCode, answer.json().revision], [200, 2]);
@@ -84,7 +85,7 @@ describe('putNotebook', () => {
     });
   });
 
-  it('lets a default follow its sibling', async () => {
+  it('raises a default with the field that it depends on', async () => {
     const { resources, culling } = specOf(
       await asKari.put(await ordered(), {
         resources: { cpu: { guarantee: 4 }, memory: { limit: '512Mi' } },
@@ -96,7 +97,7 @@ describe('putNotebook', () => {
     assert.deepEqual([culling.timeoutSeconds, culling.maxAgeSeconds], [3600, 3600]);
   });
 
-  it('with If-None-Match: * orders only where there is none', async () => {
+  it('with If-None-Match: * orders only if there is no notebook', async () => {
     const path = `${await api.newTeam()}/notebook`;
     assert.equal((await asKari.put(path, {}, { 'if-none-match': '*' })).statusCode, 201);
     const again = await api.writesNothing(() =>
@@ -105,7 +106,7 @@ describe('putNotebook', () => {
     assertProblem(again, 'revision_mismatch');
   });
 
-  it('with If-Match needs the revision that was read, and something to match', async () => {
+  it('with If-Match requires the current revision, and a notebook', async () => {
     const team = await api.newTeam();
     const path = `${team}/notebook`;
     for (const header of ['*', '"0.0"', '"1.0"']) {
@@ -123,7 +124,7 @@ describe('putNotebook', () => {
     assertProblem(stale, 'revision_mismatch');
   });
 
-  it('is refused while notebook or team are being deleted', async () => {
+  it('is refused while the notebook or the team is being deleted', async () => {
     const path = await ordered();
     assert.equal((await asKari.delete(path)).statusCode, 202);
     for (const attempt of [
@@ -147,7 +148,7 @@ describe('putNotebook', () => {
     assert.deepEqual([answer.statusCode, answer.json().revision], [201, 3]);
   });
 
-  it('pins the image, and asks for it again only when it changes', async () => {
+  it('pins the image, and resolves it again only when it changes', async () => {
     const asked: string[] = [];
     api.outside.pinImage = async (reference) => {
       asked.push(reference);
@@ -177,7 +178,7 @@ describe('putNotebook', () => {
     assert.deepEqual(answer.json().status.conditions, [condition('Applied')]);
   });
 
-  it('counts every one of many at once, and loses none', async () => {
+  it('counts each of many concurrent orders, and loses none', async () => {
     const path = await ordered();
     const limits = Array.from({ length: 16 }, (_, i) => i + 1);
     const answers = await Promise.all(
@@ -199,13 +200,13 @@ const condition = (type: Condition['type'], status: Condition['status'] = 'True'
 });
 
 describe('getNotebook', () => {
-  it('says that none is ordered', async () => {
+  it('answers 404 when no notebook is ordered', async () => {
     const answer = await asKari.get(`${await api.newTeam()}/notebook`);
-    assertProblem(answer, 'not_found');
-    assert.equal(answer.json().detail, 'No notebook is ordered.');
+    assertProblem(answer, 'notebook_not_ordered');
+    assert.equal(answer.json().detail, 'The team has no notebook; putNotebook orders one.');
   });
 
-  it('answers 304 to the ETag that stands, and no other', async () => {
+  it('answers 304 to the current ETag only', async () => {
     const path = await ordered();
     const same = await asKari.get(path, { 'if-none-match': await api.tagged(path, '"1.1"') });
     assert.deepEqual([same.statusCode, same.body, versionIn(same)], [304, '', '1.1']);
@@ -215,7 +216,7 @@ describe('getNotebook', () => {
     assert.deepEqual([moved.json().status.phase, moved.json().status.observedRevision], ['Ready', 1]);
   });
 
-  it('is over when the look finds that it is gone', async () => {
+  it('answers 404 once a reconcile finds that the notebook is gone', async () => {
     const path = await ordered();
     api.outside.look = async () => undefined;
     assertProblem(await asKari.get(path), 'not_found');
@@ -223,7 +224,7 @@ describe('getNotebook', () => {
 });
 
 describe('patchNotebook', () => {
-  it('keeps siblings, replaces lists, and takes null as the default, in both content types', async () => {
+  it('keeps sibling fields, replaces lists, and resets null to the default, in both content types', async () => {
     for (const type of ['application/merge-patch+json', 'application/json']) {
       const path = await ordered({
         resources: { cpu: { guarantee: 1, limit: 2 }, memory: { guarantee: '4Gi', limit: '8Gi' } },
@@ -248,13 +249,13 @@ describe('patchNotebook', () => {
     }
   });
 
-  it('takes null for every field', async () => {
+  it('accepts null for every field', async () => {
     const path = await ordered({ resources: { cpu: { limit: 2 } }, pip: { userInstallByDefault: true } });
     const nothing = Object.fromEntries(Object.keys(defaults).map((name) => [name, null]));
     assert.deepEqual(specOf(await asKari.patch(path, nothing)), defaults);
   });
 
-  it('writes nothing when nothing would change', async () => {
+  it('writes nothing when nothing changes', async () => {
     const path = await ordered({ resources: { cpu: { limit: 2 } } });
     const before = await api.everything();
     for (const patch of [{}, { culling: null }, { resources: { cpu: { limit: 2 } } }]) {
@@ -264,18 +265,18 @@ describe('patchNotebook', () => {
     assert.deepEqual(await api.everything(), before);
   });
 
-  it('is for a notebook that is there', async () => {
+  it('requires a notebook', async () => {
     const path = `${await api.newTeam()}/notebook`;
-    assertProblem(await api.writesNothing(() => asKari.patch(path, {})), 'not_found');
+    assertProblem(await api.writesNothing(() => asKari.patch(path, {})), 'notebook_not_ordered');
   });
 
-  it('judges the outcome whole: a limit below the guarantee that stands', async () => {
+  it('validates the result as a whole: a limit below the current guarantee', async () => {
     const path = await ordered({ resources: { cpu: { guarantee: 2, limit: 4 } } });
     const answer = await api.writesNothing(() => asKari.patch(path, { resources: { cpu: { limit: 1 } } }));
     assertProblem(answer, 'validation_failed', ['/resources/cpu/guarantee above_limit']);
   });
 
-  it('needs the revision that was read', async () => {
+  it('requires the current revision', async () => {
     const path = await ordered();
     const patch = { culling: { timeoutSeconds: 7200 } };
     assert.equal(
@@ -293,7 +294,7 @@ describe('planNotebook', () => {
   const plan = (path: string, body?: object, query = '') =>
     api.writesNothing(() => asKari.post(`${path}/plan${query}`, body));
 
-  it('says what differs, field by field, and when a running server meets it', async () => {
+  it('lists the changes by field, and when a running server gets them', async () => {
     const path = await ordered();
     const at = (answer: Answer) => [answer.json().changes, answer.json().runningServers];
     assert.deepEqual(at(await plan(path, { resources: { cpu: { limit: 2 } }, culling: null })), [
@@ -313,7 +314,7 @@ describe('planNotebook', () => {
     }
   });
 
-  it('says for each change of a mixed patch when it takes effect', async () => {
+  it('gives for each change of a mixed patch when it takes effect', async () => {
     const answer = await plan(await ordered(), {
       resources: { memory: { limit: '8Gi' } },
       culling: { timeoutSeconds: 7200 },
@@ -344,7 +345,7 @@ describe('planNotebook', () => {
     });
   });
 
-  it('shows the objects as they would be, and then they are so', async () => {
+  it('shows the objects as they will be applied', async () => {
     const path = await ordered();
     const patch = { allowlist: { enabled: true, hosts: ['pypi.org'] }, culling: { timeoutSeconds: 7200 } };
     const planned = (await plan(path, patch, '?manifests=true')).json().manifests;
@@ -361,7 +362,7 @@ describe('planNotebook', () => {
     assert.deepEqual((await asKari.get(`${path}/manifests`)).json().items, planned);
   });
 
-  it('refuses what patchNotebook would refuse', async () => {
+  it('refuses what patchNotebook refuses', async () => {
     const path = await ordered();
     assertProblem(await plan(path, { storage: { home: '9Gi' } }), 'cannot_shrink', [
       '/storage/home cannot_shrink',
@@ -396,7 +397,7 @@ describe('getManifests', () => {
     assertProblem(await asKari.get(path, { accept: 'text/html' }), 'not_acceptable');
   });
 
-  it('shows of a Secret its keys alone, here and in a plan', async () => {
+  it('shows only the keys of a Secret, here and in a plan', async () => {
     const path = await ordered();
     const secrets = (await api.render(await recordOf(path))).filter(({ kind }) => kind === 'Secret');
     const values = secrets.flatMap(({ data = {} }) => Object.values(data));
@@ -426,44 +427,53 @@ describe('getManifests', () => {
     }
   });
 
-  it('is for a notebook that is there', async () => {
-    assertProblem(await asKari.get(`${await api.newTeam()}/notebook/manifests`), 'not_found');
+  it('requires a notebook', async () => {
+    assertProblem(await asKari.get(`${await api.newTeam()}/notebook/manifests`), 'notebook_not_ordered');
   });
 });
 
 describe('deleteNotebook', () => {
-  it('answers 202 with the notebook on its way out; homes are kept unless asked', async () => {
+  it('answers 202 with the operation that deletes it; homes are kept unless requested', async () => {
     const path = await ordered();
     const answer = await asKari.delete(path, { 'if-match': await api.tagged(path, '"1.0"') });
-    assert.deepEqual([answer.statusCode, answer.json().status.phase], [202, 'Deleting']);
+    assert.equal(answer.statusCode, 202);
+    assert.partialDeepStrictEqual(answer.json(), {
+      kind: 'delete_notebook',
+      target: { type: 'notebook', user: null },
+      done: false,
+    });
     assert.deepEqual((await recordOf(path)).notebook?.deletion, {
       requestedAt: api.now(),
       deleteHomes: false,
+      operation: answer.json().id,
     });
     assert.equal((await asKari.get(path)).json().status.phase, 'Deleting');
   });
 
-  it('may be asked for again, and then only for more', async () => {
+  it('may be repeated, and a repeat can only add to the request', async () => {
     const path = await ordered();
-    await asKari.delete(path);
+    const { id } = (await asKari.delete(path)).json();
     const before = await api.everything();
-    assert.equal((await asKari.delete(path)).statusCode, 202);
+    assert.equal((await asKari.delete(path)).json().id, id);
     assert.deepEqual(await api.everything(), before);
-    assert.equal((await asKari.delete(`${path}?deleteHomes=true`)).statusCode, 202);
-    assert.equal((await asKari.delete(path)).statusCode, 202);
+    assert.equal((await asKari.delete(`${path}?deleteHomes=true`)).json().id, id);
+    assert.equal((await asKari.delete(path)).json().id, id);
     assert.equal((await recordOf(path)).notebook?.deletion?.deleteHomes, true);
   });
 
-  it('answers 202 when it is gone by then, and 404 afterwards; the team stays', async () => {
+  it('answers 202 when the first attempt completes the deletion, and 404 afterwards; the team stays', async () => {
     const path = await ordered();
     api.outside.reconcile = ({ slug }) =>
       api.store.change(slug, (current) => ({ next: { ...current, notebook: null } }));
-    assert.equal((await asKari.delete(path)).statusCode, 202);
-    assertProblem(await asKari.delete(path), 'not_found');
+    const answer = await asKari.delete(path);
+    assert.equal(answer.statusCode, 202);
+    assertSucceeded(answer.json());
+    assert.deepEqual((await asKari.get(String(answer.headers.location))).json(), answer.json());
+    assertProblem(await asKari.delete(path), 'notebook_not_ordered');
     assert.equal((await asKari.get(teamOf(path))).statusCode, 200);
   });
 
-  it('needs the revision that was read', async () => {
+  it('requires the current revision', async () => {
     const path = await ordered();
     const answer = await api.writesNothing(async () =>
       asKari.delete(path, { 'if-match': await api.tagged(path, '"2.1"') }),
@@ -473,7 +483,7 @@ describe('deleteNotebook', () => {
 });
 
 describe('retry', () => {
-  it('asks for a new try, by force if wanted', async () => {
+  it('requests a new attempt, by force if wanted', async () => {
     for (const [body, force] of [
       [undefined, false],
       [{}, false],
@@ -483,24 +493,26 @@ describe('retry', () => {
       api.advance(1000);
       const { generation } = await recordOf(path);
       const answer = await asKari.post(`${path}/retry`, body);
-      assert.deepEqual([answer.statusCode, answer.json().status.phase], [202, 'Applying']);
+      assert.equal(answer.statusCode, 202);
+      assert.partialDeepStrictEqual(answer.json(), { kind: 'retry_notebook', done: false });
       const record = await recordOf(path);
-      assert.deepEqual(record.notebook?.retry, { at: api.now(), force });
+      assert.equal(record.status.phase, 'Applying');
+      assert.deepEqual(record.notebook?.retry, { at: api.now(), force, operation: answer.json().id });
       assert.deepEqual([record.generation, record.notebookRevision], [generation + 1, 1]);
       assert.equal((await historyOf(path))[0]?.action, 'notebook_retried');
     }
   });
 
-  it('takes an empty body of whatever type a client calls it', async () => {
+  it('accepts an empty body with any content type', async () => {
     const path = await ordered();
     const headers = { 'content-type': 'application/x-www-form-urlencoded' };
     const answer = await asKari.send({ method: 'POST', url: `${path}/retry`, headers });
     assert.equal(answer.statusCode, 202);
   });
 
-  it('is for a notebook that is there', async () => {
+  it('requires a notebook', async () => {
     const path = `${await api.newTeam()}/notebook`;
-    assertProblem(await api.writesNothing(() => asKari.post(`${path}/retry`)), 'not_found');
+    assertProblem(await api.writesNothing(() => asKari.post(`${path}/retry`)), 'notebook_not_ordered');
   });
 });
 
@@ -525,7 +537,7 @@ describe('listHistory', () => {
     assert.deepEqual(items[2]?.spec, defaults);
   });
 
-  it('pages without a gap or a repeat while more happens', async () => {
+  it('pages without a gap or a repeat while entries are added', async () => {
     const path = await ordered();
     const change = (timeoutSeconds: number) => asKari.patch(path, { culling: { timeoutSeconds } });
     for (const seconds of [700, 800, 900]) await change(seconds);
@@ -539,7 +551,7 @@ describe('listHistory', () => {
     assert.equal(third.nextCursor, null);
   });
 
-  it('takes no cursor of another team', async () => {
+  it('refuses a cursor of another team', async () => {
     const [one, other] = [await ordered(), await ordered()];
     const { nextCursor } = (await asKari.get(`${teamOf(one)}/history?limit=1`)).json();
     assertProblem(await asKari.get(`${teamOf(other)}/history?cursor=${nextCursor}`), 'invalid_cursor');
@@ -547,7 +559,7 @@ describe('listHistory', () => {
 });
 
 describe('restoreRevision', () => {
-  it('orders again what was ordered once, and nothing else of that time', async () => {
+  it('orders an earlier configuration again, and nothing else of that revision', async () => {
     const path = await ordered({ culling: { timeoutSeconds: 7200 }, allowlist: { hosts: ['ssb.no'] } });
     const team = teamOf(path);
     await asKari.put(path, { storage: { home: '20Gi' }, pip: { userInstallByDefault: true } });
@@ -571,7 +583,7 @@ describe('restoreRevision', () => {
     assert.equal((await historyOf(path))[0]?.action, 'notebook_restored');
   });
 
-  it('judges what was ordered by the rules of today', async () => {
+  it('validates an earlier configuration by the current rules', async () => {
     const path = await ordered();
     const remember = (revision: number, spec: NotebookSpec) =>
       api.store.change(teamOf(path).slice(10), (current) => ({
@@ -589,7 +601,7 @@ describe('restoreRevision', () => {
     assertProblem(await restore(72), 'invalid_allowlist', ['/allowlist/hosts/0 internal_name']);
   });
 
-  it('writes nothing when it stands as it stood', async () => {
+  it('writes nothing when the configuration is the same', async () => {
     const path = await ordered();
     const before = await api.everything();
     const answer = await asKari.post(`${teamOf(path)}/history/1/restore`);
@@ -597,7 +609,7 @@ describe('restoreRevision', () => {
     assert.deepEqual(await api.everything(), before);
   });
 
-  it('brings back a notebook that is gone', async () => {
+  it('restores a notebook that was deleted', async () => {
     const path = await ordered({ culling: { timeoutSeconds: 7200 } });
     await asKari.delete(path);
     await api.store.change(teamOf(path).slice(10), (current) => ({ next: { ...current, notebook: null } }));
@@ -605,7 +617,7 @@ describe('restoreRevision', () => {
     assert.deepEqual([answer.statusCode, specOf(answer).culling.timeoutSeconds], [200, 7200]);
   });
 
-  it('knows only revisions that carry an order', async () => {
+  it('accepts only revisions with an order', async () => {
     const path = await ordered();
     await asKari.delete(path);
     await api.store.change(teamOf(path).slice(10), (current) => ({ next: { ...current, notebook: null } }));
@@ -613,7 +625,7 @@ describe('restoreRevision', () => {
       assertProblem(await asKari.post(`${teamOf(path)}/history/${revision}/restore`), 'not_found');
   });
 
-  it('needs the revision that was read', async () => {
+  it('requires the current revision', async () => {
     const path = await ordered();
     const url = `${teamOf(path)}/history/1/restore`;
     const answer = await api.writesNothing(async () =>
@@ -664,7 +676,7 @@ describe('watchNotebook', () => {
     assert.deepEqual(events.at(-1)?.data, (await asKari.get(path)).json());
   });
 
-  it('takes any Accept that event streams fit, and none', async () => {
+  it('accepts any Accept header that matches event streams, or none', async () => {
     const path = await ordered();
     await api.reach(await recordOf(path), { phase: 'Ready' });
     for (const headers of [{}, { accept: '*/*' }, { accept: 'text/*' }, { accept: 'text/event-stream' }])
@@ -689,8 +701,8 @@ describe('watchNotebook', () => {
     );
   });
 
-  it('is for a notebook that is there', async () => {
-    assertProblem(await asKari.get(`${await api.newTeam()}/notebook/events`), 'not_found');
+  it('requires a notebook', async () => {
+    assertProblem(await asKari.get(`${await api.newTeam()}/notebook/events`), 'notebook_not_ordered');
   });
 
   it('the stream ends for a member who was removed from the team', async () => {
@@ -759,7 +771,7 @@ describe('getLimits', async () => {
     });
   });
 
-  it('tells the truth: what lies on a bound is taken, what lies beyond is not', async () => {
+  it('agrees with the validation: each bound is accepted, and the value beyond it refused', async () => {
     const path = await ordered({ storage: { home: '1Gi' } });
     const edges: readonly (readonly [object, number])[] = [
       [{ resources: { cpu: { guarantee: 0.1, limit: 16 } } }, 200],

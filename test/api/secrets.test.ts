@@ -10,7 +10,7 @@ import { assertProblem, kari, openApi } from '../support/api.ts';
 const canary = 'canary-5f2b81';
 
 /** The API with Secret Manager simulated at the wire. */
-describe('the secret of a team, over HTTP', () => {
+describe('the secret of a team', () => {
   let api: Awaited<ReturnType<typeof openApi>>;
   let google: Google;
   const asKari = () => api.asPerson(kari);
@@ -40,7 +40,7 @@ describe('the secret of a team, over HTTP', () => {
     return { path: `${path}/secret`, id };
   };
 
-  it('is shown before it is made, without versions', async () => {
+  it('is shown without versions before it exists', async () => {
     const path = await api.newTeam();
     const { id } = await api.record(path);
     const secret = (await asKari().get(`${path}/secret`)).json();
@@ -48,7 +48,7 @@ describe('the secret of a team, over HTTP', () => {
     assert.deepEqual(secret.versions, []);
   });
 
-  it('takes versions as text and as base64, and tells their metadata alone, the newest first', async () => {
+  it('accepts versions as text and as base64, and returns only their metadata, newest first', async () => {
     const { path } = await teamWithSecret();
     const first = await asKari().post(`${path}/versions`, { data: canary });
     assert.equal(first.statusCode, 201);
@@ -94,7 +94,7 @@ describe('the secret of a team, over HTTP', () => {
     assert.ok(id !== '');
   });
 
-  it('writes into the history who did what to which version, never what it holds', async () => {
+  it('records in the history who changed which version, never its payload', async () => {
     const { path } = await teamWithSecret();
     await asKari().post(`${path}/versions`, { data: canary });
     await asKari().post(`${path}/versions/1/disable`);
@@ -109,7 +109,7 @@ describe('the secret of a team, over HTTP', () => {
     assert.ok(!history.body.includes(canary));
   });
 
-  it('writes nothing into the history for a version that is so already', async () => {
+  it('records nothing for a version that already has the requested state', async () => {
     const { path } = await teamWithSecret();
     await asKari().post(`${path}/versions`, { data: canary });
     assert.equal((await asKari().post(`${path}/versions/1/enable`)).json().state, 'enabled');
@@ -157,7 +157,7 @@ describe('the secret of a team, over HTTP', () => {
     assert.match(answer.json().detail, /may have been added.*check/);
   });
 
-  it('keeps a team from being deleted with it, unless that is asked for', async () => {
+  it('blocks the deletion of its team unless its own deletion is requested', async () => {
     const path = await api.newTeam();
     api.outside.hasSecret = async () => true;
     assertProblem(await api.writesNothing(() => asKari().delete(path)), 'secret_exists');

@@ -5,6 +5,7 @@ import type { Operation } from '../../src/model/operation.ts';
 import type { Server } from '../../src/model/server.ts';
 import { assertProblem, creators, kari, openApi } from '../support/api.ts';
 import { scriptedHub } from '../support/hubs.ts';
+import { assertSucceeded } from '../support/operations.ts';
 
 const api = await openApi();
 after(() => api.close());
@@ -47,7 +48,7 @@ const aTeam = async () => {
       for (let second = 0; second < seconds; second += 1) {
         pass(1);
         const seen = await get(operation);
-        if (seen.phase === 'ready' || seen.phase === 'failed') return seen;
+        if (seen.done) return seen;
       }
       return assert.fail('The operation does not end.');
     },
@@ -71,15 +72,15 @@ const unschedulable = {
   ],
 };
 
-describe('an order on a server with an open operation', () => {
-  it('stops a server that is running although nobody has polled its start', async () => {
+describe('an order for a server with an open operation', () => {
+  it('stops a running server even if no client has polled its start', async () => {
     const scene = await aTeam();
     const started = await scene.order('start');
     scene.pass(3);
     assert.equal((await scene.show()).state, 'running');
     const stopped = await scene.order('stop');
-    assert.equal((await scene.finish(stopped)).phase, 'ready');
-    assert.equal((await scene.get(started)).phase, 'ready', 'the start had succeeded');
+    assertSucceeded(await scene.finish(stopped));
+    assertSucceeded(await scene.get(started));
     assert.equal((await scene.show()).state, 'stopped');
   });
 
@@ -89,8 +90,11 @@ describe('an order on a server with an open operation', () => {
     const started = await scene.order('start');
     const stopped = await scene.order('stop');
     assert.notEqual(stopped.id, started.id);
-    assert.partialDeepStrictEqual(await scene.get(started), { phase: 'failed', reason: 'cancelled' });
-    assert.equal((await scene.finish(stopped)).phase, 'ready');
+    assert.partialDeepStrictEqual(await scene.get(started), {
+      done: true,
+      error: { code: 'cancelled', status: 409 },
+    });
+    assertSucceeded(await scene.finish(stopped));
     assert.equal((await scene.show()).state, 'stopped');
   });
 
@@ -101,14 +105,14 @@ describe('an order on a server with an open operation', () => {
     scene.pass(1);
     scene.hub.freeze();
     const stopped = await scene.order('stop', { force: true });
-    assert.equal((await scene.finish(stopped)).phase, 'ready');
+    assertSucceeded(await scene.finish(stopped));
     scene.hub.comeBack();
     release();
     const started = await scene.order('start');
-    assert.partialDeepStrictEqual(await scene.finish(started, 30), { phase: 'ready' });
+    assertSucceeded(await scene.finish(started, 30));
   });
 
-  it('cancels the start half of a restart for a stop, not its stop half', async () => {
+  it('cancels the start half of a restart for a stop, but not its stop half', async () => {
     const scene = await aTeam();
     scene.hub.run(kari);
     const release = scene.hub.hold(kari, 'stop');
@@ -120,13 +124,16 @@ describe('an order on a server with an open operation', () => {
     await scene.get(restarted);
     scene.pass(2);
     const stopped = await scene.order('stop');
-    assert.partialDeepStrictEqual(await scene.get(restarted), { phase: 'failed', reason: 'cancelled' });
-    assert.equal((await scene.finish(stopped)).phase, 'ready');
+    assert.partialDeepStrictEqual(await scene.get(restarted), {
+      done: true,
+      error: { code: 'cancelled', status: 409 },
+    });
+    assertSucceeded(await scene.finish(stopped));
   });
 });
 
 describe('progress of an operation', () => {
-  it('never decreases for any client, whoever has seen the hub’s progress', async () => {
+  it('never decreases for any client, whichever client has seen the hub’s progress', async () => {
     const scene = await aTeam();
     const started = await scene.order('start');
     const origin = await api.app.listen({ host: '127.0.0.1', port: 0 });
@@ -154,7 +161,7 @@ describe('progress of an operation', () => {
       ],
     });
     const over = await scene.finish(started);
-    assert.equal(over.phase, 'failed');
+    assert.ok(over.error, JSON.stringify(over));
     assert.ok(over.progress >= 70, `${over.progress}`);
   });
 });
@@ -169,9 +176,9 @@ describe('a start that no node has room for', () => {
     assert.equal((await scene.get(started)).message, cause);
     scene.hub.failPendingStart(kari, 'Timeout: pod did not start in 300 seconds!');
     assert.partialDeepStrictEqual(await scene.finish(started), {
-      phase: 'failed',
-      reason: 'unschedulable',
+      done: true,
       message: cause,
+      error: { code: 'unschedulable', detail: cause, type: 'urn:knada:problem:unschedulable' },
     });
   });
 });
@@ -197,7 +204,7 @@ describe('a restart that the namespace’s quota cannot hold', () => {
     assert.equal((await scene.show()).state, 'running');
     assert.equal(scene.hub.told('stop') + scene.hub.told('delete'), 0);
     await resize('5Gi');
-    assert.equal((await scene.finish(await scene.order('restart'))).phase, 'ready');
+    assertSucceeded(await scene.finish(await scene.order('restart')));
   });
 });
 
@@ -210,18 +217,18 @@ describe('lastActivityAt', () => {
     scene.pass(600);
     const stopped = await scene.order('stop');
     assert.equal((await scene.show()).lastActivityAt, lastActivityAt, 'while it is stopping');
-    assert.equal((await scene.finish(stopped)).phase, 'ready');
+    assertSucceeded(await scene.finish(stopped));
     assert.partialDeepStrictEqual(await scene.show(), { state: 'stopped', lastActivityAt });
   });
 });
 
 describe('the history of an operation', () => {
-  it('has a restart that failed as failed, with its reason', async () => {
+  it('records a failed restart as failed, with its reason', async () => {
     const scene = await aTeam();
     scene.hub.run(kari);
     scene.hub.failNextStart(kari, 'There is no room.');
     const over = await scene.finish(await scene.order('restart'));
-    assert.equal(over.phase, 'failed');
+    assert.ok(over.error, JSON.stringify(over));
     const [failure, opening] = await scene.history();
     assert.partialDeepStrictEqual(opening, { action: 'server_restarted', by: kari });
     assert.partialDeepStrictEqual(failure, {

@@ -4,13 +4,14 @@ import type { Operation } from '../../src/model/operation.ts';
 import type { Server } from '../../src/model/server.ts';
 import { assertProblem, creators, kari, openApi } from '../support/api.ts';
 import { scriptedHub } from '../support/hubs.ts';
+import { assertSucceeded } from '../support/operations.ts';
 
 const api = await openApi();
 after(() => api.close());
 const asKari = api.asPerson(kari, creators);
 const ola = 'ola';
 
-/** A team with a notebook and two members at its hub, where nobody’s server runs yet. */
+/** A team with a notebook and two members at its hub, without a running server. */
 const aTeam = async () => {
   const team = await api.newTeam({
     members: [{ email: kari }, { email: 'ola.nordmann@nav.no', username: ola }],
@@ -49,13 +50,13 @@ const followed = async (scene: Team, location: unknown): Promise<Operation> => {
   for (let second = 0; second < 60; second += 1) {
     scene.pass(1);
     const operation: Operation = (await asKari.get(String(location))).json();
-    if (operation.phase === 'ready' || operation.phase === 'failed') return operation;
+    if (operation.done) return operation;
   }
   assert.fail('it never ends');
 };
 
 describe('listServers', () => {
-  it('shows every member, also who never started', async () => {
+  it('lists every member, including those who never started a server', async () => {
     const scene = await aTeam();
     scene.hub.run(ola);
     const servers = await list(scene);
@@ -71,7 +72,7 @@ describe('listServers', () => {
     assert.match(running?.image ?? '', /@sha256:/);
   });
 
-  it('goes by the pods while the hub is away, and by nothing when nobody answers', async () => {
+  it('uses the pods while the hub is unavailable, and reports unknown when the cluster is, too', async () => {
     const scene = await aTeam();
     scene.hub.run(ola);
     scene.hub.goAway();
@@ -93,7 +94,7 @@ describe('listServers', () => {
     );
   });
 
-  it('shows a restart as pending once the configuration has changed', async () => {
+  it('reports a pending restart once the configuration has changed', async () => {
     const scene = await aTeam();
     const record = await api.record(scene.team);
     const configMap = (await api.render(record)).find(({ kind }) => kind === 'ConfigMap');
@@ -107,34 +108,40 @@ describe('listServers', () => {
     assert.equal((await list(scene))[0]?.pendingRestart, true);
   });
 
-  it('needs a notebook', async () => {
-    assertProblem(await asKari.get(`${await api.newTeam()}/servers`), 'not_found');
+  it('requires a notebook', async () => {
+    assertProblem(await asKari.get(`${await api.newTeam()}/servers`), 'notebook_not_ordered');
   });
 });
 
 describe('startServer', () => {
-  it('answers 202 with where to follow it; a double click the same one; afterwards the server', async () => {
+  it('answers 202 with the operation, a repeat with the same one, and afterwards with one that is done', async () => {
     const scene = await aTeam();
     const answer = await asKari.post(`${scene.server()}/start`);
     assert.equal(answer.statusCode, 202, answer.body);
     const operation: Operation = answer.json();
-    assert.partialDeepStrictEqual(operation, { kind: 'start', phase: 'starting', user: kari });
+    assert.partialDeepStrictEqual(operation, {
+      kind: 'start',
+      done: false,
+      target: { type: 'server', user: kari, team: scene.team.replace('/v1/teams/', '') },
+    });
     assert.equal(answer.headers.location, `${scene.team}/operations/${operation.id}`);
     const again = await asKari.post(`${scene.server()}/start`, {});
     assert.equal(again.statusCode, 202);
     assert.equal(again.json().id, operation.id);
     assert.equal((await list(scene))[0]?.operation, operation.id);
     assert.partialDeepStrictEqual(await followed(scene, answer.headers.location), {
-      phase: 'ready',
+      done: true,
       progress: 100,
+      result: { url: (await list(scene))[0]?.url },
     });
     const running = await asKari.post(`${scene.server()}/start`);
-    assert.equal(running.statusCode, 200);
-    assert.equal(running.json().state, 'running');
+    assert.equal(running.statusCode, 202);
+    assert.partialDeepStrictEqual(running.json(), { done: true, message: 'The notebook is running.' });
+    assert.deepEqual((await asKari.get(String(running.headers.location))).json(), running.json());
     assert.equal(scene.hub.told('start'), 1);
   });
 
-  it('takes only a profile that is offered, and only members', async () => {
+  it('accepts only an offered profile, and only members', async () => {
     const scene = await aTeam();
     const refused = await asKari.post(`${scene.server()}/start`, { profile: 'python-2-7' });
     assertProblem(refused, 'validation_failed', ['/profile not_in_list']);
@@ -146,7 +153,7 @@ describe('startServer', () => {
     assert.equal(scene.hub.told('start'), 0);
   });
 
-  it('says with Retry-After that the hub is away, or has just started', async () => {
+  it('answers with Retry-After while the hub is unavailable or has just started', async () => {
     const scene = await aTeam();
     scene.hub.run(kari);
     scene.hub.check(kari);
@@ -157,7 +164,7 @@ describe('startServer', () => {
     assertProblem(await asKari.post(`${scene.server()}/start`), 'hub_unavailable');
   });
 
-  it('is not for a notebook on its way out', async () => {
+  it('is refused while the notebook is being deleted', async () => {
     const scene = await aTeam();
     await asKari.delete(`${scene.team}/notebook`);
     assertProblem(await asKari.post(`${scene.server()}/start`), 'deleting');
@@ -165,18 +172,19 @@ describe('startServer', () => {
 });
 
 describe('stopServer and restartServer', () => {
-  it('stop, and start again, and are refused while another one is open', async () => {
+  it('stop and start the server, and are refused while another operation is open', async () => {
     const scene = await aTeam();
     scene.hub.run(kari);
     const restart = await asKari.post(`${scene.server()}/restart`);
     assert.equal(restart.statusCode, 202);
     assertProblem(await asKari.post(`${scene.server()}/stop`), 'server_busy');
-    assert.equal((await followed(scene, restart.headers.location)).phase, 'ready');
+    assertSucceeded(await followed(scene, restart.headers.location));
     const stop = await asKari.post(`${scene.server()}/stop`, { force: false });
-    assert.equal((await followed(scene, stop.headers.location)).phase, 'ready');
+    assertSucceeded(await followed(scene, stop.headers.location));
     const stopped = await asKari.post(`${scene.server()}/stop`);
-    assert.equal(stopped.statusCode, 200);
-    assert.equal(stopped.json().state, 'stopped');
+    assert.equal(stopped.statusCode, 202);
+    assertSucceeded(stopped.json());
+    assert.equal((await list(scene))[0]?.state, 'stopped');
     const { items } = (await asKari.get(`${scene.team}/history`)).json();
     assert.deepEqual(
       items.slice(0, 2).map(({ action, by }: { action: string; by: string }) => [action, by]),
@@ -189,7 +197,7 @@ describe('stopServer and restartServer', () => {
 });
 
 describe('extendServer', () => {
-  it('moves stopsAt, and is in the history', async () => {
+  it('moves stopsAt, and is recorded in the history', async () => {
     const scene = await aTeam();
     scene.hub.run(kari);
     const until = new Date(Date.parse(api.now()) + 6 * 3_600_000).toISOString();
@@ -201,7 +209,7 @@ describe('extendServer', () => {
     assert.partialDeepStrictEqual(items[0], { action: 'server_extended', by: kari });
   });
 
-  it('is for what runs, ahead, and for at most a day', async () => {
+  it('requires a running server and a time within the next day', async () => {
     const scene = await aTeam();
     const inHours = (hours: number) => ({
       until: new Date(Date.parse(api.now()) + hours * 3_600_000).toISOString(),
@@ -219,15 +227,15 @@ describe('extendServer', () => {
 });
 
 describe('restartHub', () => {
-  it('is an operation on nobody’s server', async () => {
+  it('is an operation without a member’s server', async () => {
     const scene = await aTeam();
     const answer = await asKari.post(`${scene.team}/hub/restart`);
     assert.equal(answer.statusCode, 202, answer.body);
-    assert.equal('user' in answer.json(), false);
-    assert.equal((await followed(scene, answer.headers.location)).phase, 'ready');
+    assert.partialDeepStrictEqual(answer.json(), { target: { type: 'hub', user: null }, done: false });
+    assertSucceeded(await followed(scene, answer.headers.location));
   });
 
-  it('is not possible before there is a hub', async () => {
+  it('is refused before there is a hub', async () => {
     const scene = await aTeam();
     scene.hub.withoutDeployment();
     assertProblem(await asKari.post(`${scene.team}/hub/restart`), 'hub_unavailable');
@@ -245,7 +253,7 @@ describe('an operation', () => {
     assertProblem(await asKari.get(`${scene.team}/operations/restart`), 'not_found');
   });
 
-  it('streams what the hub tells of a start, with its percent, and ends with ready', async () => {
+  it('streams the hub’s messages during a start, with their progress, and ends with ready', async () => {
     const scene = await aTeam();
     const { headers } = await asKari.post(`${scene.server()}/start`);
     scene.hub.say(kari, 50, 'Pulling image "ghcr.io/navikt/x:1"');
@@ -272,12 +280,12 @@ describe('an operation', () => {
       }
     }
     assert.deepEqual(
-      events.map(({ phase, progress, message }) => [phase, progress, message]),
+      events.map(({ done, progress, message }) => [done, progress, message]),
       [
-        ['starting', 40, 'The notebook is starting.'],
-        ['starting', 50, 'Pulling image "ghcr.io/navikt/x:1"'],
-        ['starting', 70, 'Started container notebook'],
-        ['ready', 100, 'The notebook is running.'],
+        [false, 40, 'The notebook is starting.'],
+        [false, 50, 'Pulling image "ghcr.io/navikt/x:1"'],
+        [false, 70, 'Started container notebook'],
+        [true, 100, 'The notebook is running.'],
       ],
     );
     const [first, second, third] = events.map(({ updatedAt }) => updatedAt);
@@ -285,19 +293,19 @@ describe('an operation', () => {
   });
 });
 
-describe('the examples of the document', () => {
-  it('are what comes: a reason where something is wrong only, and an operation of the kind that was asked for', async () => {
+describe('the examples in the contract', () => {
+  it('match the answers: a reason only if something is wrong, and an operation of the requested kind', async () => {
     const { paths } = (await asKari.get('/openapi.json')).json();
     const exampleOf = (path: string, method: string, status: number) =>
       paths[`/v1/teams/{team}/${path}`][method].responses[status].content['application/json'].example;
     for (const kind of ['start', 'stop', 'restart']) {
       const example = exampleOf(`servers/{user}/${kind}`, 'post', 202);
-      assert.partialDeepStrictEqual(example, { kind, user: kari });
-      assert.equal('reason' in example, false);
+      assert.partialDeepStrictEqual(example, { kind, target: { type: 'server', user: kari } });
+      assert.equal('error' in example, false);
     }
     const ofHub = exampleOf('hub/restart', 'post', 202);
-    assert.partialDeepStrictEqual(ofHub, { kind: 'restart_hub' });
-    assert.equal('user' in ofHub || 'reason' in ofHub, false);
+    assert.partialDeepStrictEqual(ofHub, { kind: 'restart_hub', target: { type: 'hub', user: null } });
+    assert.equal('error' in ofHub, false);
     const [server] = exampleOf('servers', 'get', 200).items;
     assert.partialDeepStrictEqual(server, { state: 'running', operation: null });
     assert.equal('reason' in server || 'message' in server, false);

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, afterEach, describe, it } from 'node:test';
 import { Unavailable } from '../../src/ports/unavailable.ts';
 import { admins, assertProblem, creators, kari, openApi, versionIn } from '../support/api.ts';
+import { assertSucceeded } from '../support/operations.ts';
 import { aMoment } from '../support/records.ts';
 
 const api = await openApi();
@@ -15,7 +16,7 @@ const asAdmin = api.asPerson('admin@nav.no', admins);
 const member = (email: string, username = email) => ({ email, username });
 
 describe('createTeam', () => {
-  it('answers the team with its names, where it is, and its ETag', async () => {
+  it('answers the team with its names, its location and its ETag', async () => {
     const answer = await asKari.post('/v1/teams', { slug: 'dagpenger' });
     assert.equal(answer.statusCode, 201);
     const { id, ...team } = answer.json();
@@ -39,7 +40,7 @@ describe('createTeam', () => {
     assert.deepEqual((await asKari.get('/v1/teams/dagpenger')).json(), { id, ...team });
   });
 
-  it('keeps e-mails in lower case, members in order and the caller among them', async () => {
+  it('lower-cases e-mails, sorts the members and includes the caller', async () => {
     const answer = await asKari.post('/v1/teams', {
       slug: 'pensjon',
       members: [{ email: 'Ola.Nordmann@nav.no', username: 'ola' }, { email: 'Anne@nav.no' }],
@@ -49,7 +50,7 @@ describe('createTeam', () => {
     assert.deepEqual(answer.json().ghcrRepositories, ['a', 'b/notebook']);
   });
 
-  it('does not add a caller who named themself, under whatever spelling', async () => {
+  it('does not add a caller who is already in the list, in any spelling', async () => {
     const answer = await asKari.post('/v1/teams', {
       slug: 'egen',
       members: [{ email: 'KARI.nordmann@nav.no', username: 'kari' }],
@@ -57,14 +58,14 @@ describe('createTeam', () => {
     assert.deepEqual(answer.json().members, [member(kari, 'kari')]);
   });
 
-  it('refuses a slug that is taken, and leaves the team alone', async () => {
+  it('refuses a taken slug, and leaves its team unchanged', async () => {
     await asOla.post('/v1/teams', { slug: 'opptatt' });
     const answer = await api.writesNothing(() => asKari.post('/v1/teams', { slug: 'opptatt' }));
     assertProblem(answer, 'team_exists');
     assert.equal(answer.headers.location, undefined);
   });
 
-  it('gives every team an id of its own, also when the slug was used before', async () => {
+  it('gives every team a new id, also when the slug was used before', async () => {
     const { id } = (await asKari.post('/v1/teams', { slug: 'igjen' })).json();
     assert.equal(await api.store.remove('igjen', await api.record('/v1/teams/igjen')), 'removed');
     assert.notEqual((await asKari.post('/v1/teams', { slug: 'igjen' })).json().id, id);
@@ -82,7 +83,7 @@ describe('createTeam', () => {
     assert.equal((await asKari.post('/v1/teams', { slug: 'gar-null', garTeam: null })).statusCode, 201);
   });
 
-  it('names every member that is there twice', async () => {
+  it('names every duplicate member', async () => {
     const answer = await api.writesNothing(() =>
       asKari.post('/v1/teams', {
         slug: 'dobbel',
@@ -100,7 +101,7 @@ describe('createTeam', () => {
     ]);
   });
 
-  it('wants a username where the e-mail cannot be one', async () => {
+  it('requires a username if the e-mail does not give a valid one', async () => {
     const members = [{ email: 'a/b@nav.no' }, { email: "o'brien@nav.no", username: 'obrien' }];
     const answer = await api.writesNothing(() => asKari.post('/v1/teams', { slug: 'navn', members }));
     assertProblem(answer, 'validation_failed', ['/members/0/username username_needed']);
@@ -124,7 +125,7 @@ describe('createTeam', () => {
 });
 
 describe('getTeam', () => {
-  it('answers 304 for the ETag that stands, in every way to write it', async () => {
+  it('answers 304 to the current ETag, in every notation', async () => {
     const path = await api.newTeam();
     const { etag } = (await asKari.get(path)).headers;
     assert.match(String(etag), /^"team-\d+-[0-9a-f]{4}\.1\.0"$/);
@@ -141,7 +142,7 @@ describe('getTeam', () => {
     }
   });
 
-  it('has a new ETag when the state has moved', async () => {
+  it('has a new ETag when the status has changed', async () => {
     const path = await api.newTeam();
     api.outside.look = (team) => api.reach(team, { phase: 'Ready' });
     const answer = await asKari.get(path, { 'if-none-match': await api.tagged(path, '"1.0"') });
@@ -149,13 +150,13 @@ describe('getTeam', () => {
     assert.equal(versionIn(answer), '1.1');
   });
 
-  it('refuses an If-None-Match that is none', async () => {
+  it('refuses an invalid If-None-Match', async () => {
     const path = await api.newTeam();
     const answer = await asKari.get(path, { 'if-none-match': 'unquoted' });
     assertProblem(answer, 'validation_failed', ['/header/if-none-match bad_format']);
   });
 
-  it('is there for members, whatever the case of their e-mail, and for admins', async () => {
+  it('is visible to members, in any case of their e-mail, and to admins', async () => {
     const path = await api.newTeam({ members: [{ email: 'Ola.Nordmann@nav.no' }] });
     for (const client of [asKari, api.asPerson('OLA.NORDMANN@nav.no'), asAdmin])
       assert.equal((await client.get(path)).statusCode, 200);
@@ -169,7 +170,7 @@ describe('getTeam', () => {
 });
 
 describe('updateTeam', () => {
-  it('replaces lists whole and leaves alone what is not named', async () => {
+  it('replaces lists as a whole, and keeps omitted fields', async () => {
     const path = await api.newTeam({ members: [{ email: ola }], ghcrRepositories: ['one'], garTeam: 'nada' });
     api.advance(1000);
     const answer = await asKari.patch(path, { members: [{ email: kari, username: 'kari' }] });
@@ -186,7 +187,7 @@ describe('updateTeam', () => {
     );
   });
 
-  it('takes null as the default, in both content types', async () => {
+  it('resets null to the default, in both content types', async () => {
     for (const type of ['application/merge-patch+json', 'application/json; charset=utf-8']) {
       const path = await api.newTeam({ ghcrRepositories: ['one'], garTeam: 'nada' });
       const patch = { ghcrRepositories: null, garTeam: null };
@@ -195,7 +196,7 @@ describe('updateTeam', () => {
     }
   });
 
-  it('writes nothing when nothing would change', async () => {
+  it('writes nothing when nothing changes', async () => {
     const path = await api.newTeam({ ghcrRepositories: ['one'] });
     const before = await api.everything();
     for (const patch of [
@@ -209,7 +210,7 @@ describe('updateTeam', () => {
     assert.deepEqual(await api.everything(), before);
   });
 
-  it('compares the revision of If-Match, and not the state', async () => {
+  it('compares the revision of If-Match, not the status', async () => {
     const path = await api.newTeam();
     await api.reach(await api.record(path), { phase: 'Applying' });
     const done = await asKari.patch(
@@ -232,7 +233,7 @@ describe('updateTeam', () => {
       );
   });
 
-  it('lets only admins and team creators change garTeam; anybody of the team may give it up', async () => {
+  it('lets only admins and team creators change garTeam; any member may remove it', async () => {
     const path = await api.newTeam({ garTeam: 'nada' });
     const answer = await api.writesNothing(() => asKari.patch(path, { garTeam: 'other' }));
     assertProblem(answer, 'forbidden');
@@ -240,20 +241,20 @@ describe('updateTeam', () => {
     assert.equal((await asKari.patch(path, { garTeam: null })).json().garTeam, null);
   });
 
-  it('shows the last answer to somebody who took themself out, and nothing afterwards', async () => {
+  it('answers a member who removed themself with the changed team, and with 404 afterwards', async () => {
     const path = await api.newTeam();
     assert.deepEqual((await asKari.patch(path, { members: [{ email: ola }] })).json().members, [member(ola)]);
     assertProblem(await asKari.get(path), 'not_found');
   });
 
-  it('refuses members that are there twice', async () => {
+  it('refuses duplicate members', async () => {
     const path = await api.newTeam();
     const patch = { members: [{ email: ola }, { email: 'OLA.nordmann@nav.no', username: 'ola' }] };
     const answer = await api.writesNothing(() => asKari.patch(path, patch));
     assertProblem(answer, 'validation_failed', ['/members/1/email duplicate']);
   });
 
-  it('is over once the team is being deleted', async () => {
+  it('is refused once the team is being deleted', async () => {
     const path = await api.newTeam();
     await asKari.delete(path);
     assertProblem(await api.writesNothing(() => asKari.patch(path, { members: [] })), 'deleting');
@@ -261,18 +262,25 @@ describe('updateTeam', () => {
 });
 
 describe('deleteTeam', () => {
-  it('answers 202 with the team on its way out', async () => {
+  it('answers 202 with the operation that deletes it', async () => {
     const path = await api.newTeam();
     const answer = await asKari.delete(path, { 'if-match': await api.tagged(path, '"1.0"') });
-    assert.deepEqual([answer.statusCode, answer.json().phase], [202, 'Deleting']);
+    assert.equal(answer.statusCode, 202);
+    assert.partialDeepStrictEqual(answer.json(), {
+      kind: 'delete_team',
+      target: { type: 'team', user: null },
+      done: false,
+    });
+    assert.equal((await asKari.get(path)).json().phase, 'Deleting');
     assert.deepEqual((await api.record(path)).deletion, {
       requestedAt: api.now(),
       deleteHomes: false,
       deleteSecret: false,
+      operation: answer.json().id,
     });
   });
 
-  it('refuses while there are homes, unless they shall go', async () => {
+  it('is refused while there are homes, unless their deletion is requested', async () => {
     const path = await api.newTeam();
     api.outside.hasHomes = async () => true;
     assertProblem(await api.writesNothing(() => asKari.delete(path)), 'homes_exist');
@@ -282,7 +290,7 @@ describe('deleteTeam', () => {
     assert.deepEqual([deletion?.deleteHomes, deletion?.deleteSecret], [true, true]);
   });
 
-  it('does not guess when the cluster cannot say whether there are homes', async () => {
+  it('is refused while the cluster cannot report whether there are homes', async () => {
     const path = await api.newTeam();
     api.outside.hasHomes = async () => {
       throw new Unavailable('kubernetes', 'connect ECONNREFUSED 10.0.0.1:443');
@@ -292,17 +300,17 @@ describe('deleteTeam', () => {
     assert.doesNotMatch(answer.body, /10\.0\.0\.1|ECONN/);
   });
 
-  it('may be asked for again, and then only for more', async () => {
+  it('may be repeated, and a repeat can only add to the request', async () => {
     const path = await api.newTeam();
-    await asKari.delete(`${path}?deleteHomes=true`);
-    assert.equal((await asKari.delete(path)).statusCode, 202);
+    const { id } = (await asKari.delete(`${path}?deleteHomes=true`)).json();
+    assert.equal((await asKari.delete(path)).json().id, id);
     assert.equal((await api.record(path)).deletion?.deleteHomes, true);
     await asKari.delete(`${path}?deleteSecret=true`);
     const { deletion } = await api.record(path);
     assert.deepEqual([deletion?.deleteHomes, deletion?.deleteSecret], [true, true]);
   });
 
-  it('needs the revision that was read', async () => {
+  it('requires the current revision', async () => {
     const path = await api.newTeam();
     const answer = await api.writesNothing(async () =>
       asKari.delete(path, { 'if-match': await api.tagged(path, '"7.0"') }),
@@ -310,14 +318,15 @@ describe('deleteTeam', () => {
     assertProblem(answer, 'revision_mismatch');
   });
 
-  it('answers 202 when the team is gone by then, and 404 afterwards', async () => {
+  it('answers 202 when the first attempt completes the deletion, and 404 afterwards', async () => {
     const path = await api.newTeam();
     api.outside.reconcile = async (team) => {
       await api.store.remove(team.slug, team);
       return undefined;
     };
     const answer = await asKari.delete(path);
-    assert.deepEqual([answer.statusCode, answer.json().phase], [202, 'Deleting']);
+    assert.equal(answer.statusCode, 202);
+    assertSucceeded(answer.json());
     assertProblem(await asKari.delete(path), 'not_found');
   });
 });
@@ -331,7 +340,7 @@ describe('listTeams', () => {
     for (const slug of names) await asAnne.post('/v1/teams', { slug });
   };
 
-  it('answers the caller’s teams by slug; every team to an admin', async () => {
+  it('lists the caller’s teams by slug, and every team for an admin', async () => {
     await make('liste-c', 'liste-a', 'liste-e');
     assert.deepEqual(slugs(await asAnne.get('/v1/teams')), ['liste-a', 'liste-c', 'liste-e']);
     const all = (await api.everything()).map(({ team }) => team.slug);
@@ -342,7 +351,7 @@ describe('listTeams', () => {
     });
   });
 
-  it('pages without a gap or a repeat while teams come and go', async () => {
+  it('pages without a gap or a repeat while teams are created and deleted', async () => {
     const first = await asAnne.get('/v1/teams?limit=2');
     assert.deepEqual(slugs(first), ['liste-a', 'liste-c']);
     await make('liste-b', 'liste-d', 'liste-f');
@@ -374,7 +383,7 @@ describe('listTeams', () => {
       assertProblem(await client.get(`/v1/teams?cursor=${cursor}`), 'invalid_cursor');
   });
 
-  it('takes 1 to 200 a page', async () => {
+  it('accepts a limit of 1 to 200', async () => {
     for (const limit of ['0', '201', '1.5', 'x', '', '-0', '1e400'])
       assert.equal((await asAnne.get(`/v1/teams?limit=${limit}`)).statusCode, 400, limit);
     assertProblem(await asAnne.get('/v1/teams?limit=0&cursr=x'), 'validation_failed', [

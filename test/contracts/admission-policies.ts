@@ -59,7 +59,7 @@ export const admissionPolicies = (open: () => PoliciesUnderTest): void => {
     const send = await open().as(user);
     return said(await send('POST', pathOf(namespace), { metadata: { name: aName(), ...metadata }, spec }));
   };
-  /** A policy as it is, and what becomes of somebody’s merge patch. */
+  /** The current policy, and the outcome of another user’s merge patch. */
   const change = async (
     user: string,
     given: { readonly spec: object; readonly metadata?: object },

@@ -6,7 +6,7 @@ import type { ClusterAccess } from '../../src/adapters/kubernetes-connection.ts'
 import type { ApplyOutcome, Manifest } from '../../src/ports/cluster.ts';
 import { enforcePolicies } from '../support/cluster-files.ts';
 
-/** A running API server: how our adapter gets in, and a way past it, as somebody else who may do everything. */
+/** A running API server: how our adapter connects, and another connection with every permission. */
 export interface ClusterUnderTest {
   readonly access: ClusterAccess;
   /** One raw request; `path` starts at the server’s root. Answers the code and the parsed body. */

@@ -13,7 +13,7 @@ export interface RegistryUnderTest {
   /** Where the test's repositories are, with a slash at its end. */
   readonly prefix: string;
   readonly accessToken?: string;
-  /** Pushes an image that anybody may pull. */
+  /** Pushes a public image. */
   push(path: string, image: Image, tag: string): Promise<void>;
   tag(path: string, from: string, tags: readonly string[]): Promise<void>;
   /** Takes a manifest away that an index may still name. */

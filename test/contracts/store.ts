@@ -3,7 +3,7 @@ import { it, type TestContext } from 'node:test';
 import { shippedCatalogue } from '../../src/environments/catalogue.ts';
 import { knadaImages } from '../../src/environments/standard-images.ts';
 import type { Catalogue } from '../../src/model/catalogue.ts';
-import type { HistoryEvent, HistoryItem } from '../../src/model/history.ts';
+import type { HistoryEvent, HistoryRecord } from '../../src/model/history.ts';
 import type { TeamRecord } from '../../src/model/record.ts';
 import type { Decide, Page, Store } from '../../src/ports/store.ts';
 import { aNotebook, anEvent, anOrderedRecord, aRecord, aSpec } from '../support/records.ts';
@@ -61,7 +61,7 @@ const walk = async <T>(
   return items;
 };
 
-const wholeHistory = (store: Store, slug: string): Promise<HistoryItem[]> =>
+const wholeHistory = (store: Store, slug: string): Promise<HistoryRecord[]> =>
   walk((next) => store.history(slug, { limit: 50, ...(next !== undefined && { before: Number(next) }) }));
 
 /** What every Store must do; to be called inside a `describe` that names the implementation. */
@@ -207,7 +207,7 @@ export const storeContract = (open: OpenStores): void => {
     assert.deepEqual(
       answers.map((record) => record?.revision ?? 0).toSorted((a, b) => a - b),
       Array.from({ length: 64 }, (_, i) => i + 2),
-      'every writer was told of its own revision',
+      'every writer got its own revision',
     );
     const history = await wholeHistory(there, 'team-a');
     assert.deepEqual(
@@ -217,7 +217,7 @@ export const storeContract = (open: OpenStores): void => {
     assert.deepEqual(
       history.slice(0, -1).map(({ changes }) => changes[0]?.to),
       Array.from({ length: 64 }, (_, i) => 65 - i),
-      'each entry tells of the write it was made with',
+      'each entry describes the write it was made with',
     );
   });
 
@@ -235,7 +235,7 @@ export const storeContract = (open: OpenStores): void => {
     assert.equal((await wholeHistory(there, 'team-a')).length, 9);
   });
 
-  it('removes a team with its history and keeps its id taken', async (t) => {
+  it('removes a team with its history and keeps its id reserved', async (t) => {
     const { here, there } = await opened(t);
     await filled(here, [anOrderedRecord()]);
     await here.change('team-a', revised);
@@ -254,7 +254,7 @@ export const storeContract = (open: OpenStores): void => {
     assert.equal(await there.create(aRecord({ slug: 'team-b', id: 'team-a-3f9c' }), anEvent()), 'id_taken');
   });
 
-  it('does not remove a team that has moved on', async (t) => {
+  it('does not remove a team that has changed', async (t) => {
     const { here, there } = await opened(t);
     await filled(here, [aRecord()]);
     await there.change('team-a', revised);
@@ -488,7 +488,7 @@ export const storeContract = (open: OpenStores): void => {
     );
   });
 
-  it('tells history newest first, page by page, while more is written', async (t) => {
+  it('lists history newest first, page by page, while entries are added', async (t) => {
     const { here, there } = await opened(t);
     await filled(here, [aRecord(), aRecord({ slug: 'team-b' })]);
     for (let i = 0; i < 11; i += 1) await here.change('team-a', revised);
@@ -560,7 +560,7 @@ export const storeContract = (open: OpenStores): void => {
           {
             type: 'Applied',
             status: 'Unknown',
-            reason: 'NotReached',
+            reason: 'KubernetesUnavailable',
             message: 'Linje 1\nlinje 2\ttab',
             lastTransitionTime: '2026-11-23T09:00:00.000Z',
           },
@@ -584,6 +584,7 @@ export const storeContract = (open: OpenStores): void => {
         { pointer: '/a~1b/~0', from: null, to: [[1, [2]], [], {}, { __x__: [[]] }] },
         { pointer: '', from: hosts, to: false },
       ],
+      bySubject: `“oid” \u0000 \u2028 ${'x'.repeat(255)}`,
       revision: 0,
       spec: aSpec({ allowlist: { enabled: true, hosts: ['x'.repeat(65_536)] } }),
     });

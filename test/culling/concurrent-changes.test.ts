@@ -124,7 +124,7 @@ describe('culling: concurrent runs', () => {
   it('stop a server once, with one history entry', async (t) => {
     const { serversOf, state, pass, culled, news } = await aWorld(t);
     serversOf('team-a').set(kari, idle());
-    // Both have read the record and decided before either of them is told that it has stopped the server.
+    // Both have read the record and decided before the hub answers a stop of either.
     const both = Promise.withResolvers<void>();
     let stops = 0;
     state.before = async (what) => {

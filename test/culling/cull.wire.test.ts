@@ -75,7 +75,7 @@ const startHubs = async (t: TestContext) => {
   return { requests, urlTemplate: `http://127.0.0.1:${port}/{slug}` };
 };
 
-describe('a pass of the culling, on the wire', () => {
+describe('a culling run, on the wire', () => {
   it('costs a list per due hub, three requests per idle server and one per stop', async (t) => {
     const { requests, urlTemplate } = await startHubs(t);
     const store = openSqliteStore({ file: ':memory:', naming: aNaming });

@@ -101,7 +101,7 @@ describe('culling: a failing kernel probe', () => {
 
   it('that hangs does not starve other servers and does not count them as failed', async (t) => {
     const { serversOf, pass, wait, culled, culling } = await aWorld(t);
-    // More than are asked at once, so that they use up the hub’s time before the last one’s turn.
+    // More than are probed concurrently, so they exhaust the hub’s time before the last one’s turn.
     const hanging = Array.from({ length: 8 }, (_, n) => `hanging-${n}`);
     for (const user of hanging) serversOf('team-a').set(user, idle({ kernels: 'hanging' }));
     serversOf('team-a').set(kari, idle());

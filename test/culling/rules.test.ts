@@ -117,19 +117,19 @@ const together: readonly Row[] = [
   ['kernels need not be asked', { facts: { busy: 'not asked' }, culling: unkept }, 'stop idle'],
 ];
 
-describe('the decision about a server that is due, but for', () => {
+describe('the decision about a due server, with one fact changed', () => {
   for (const [situation, breaks, outcome] of oneThing) {
     it(`${situation}: ${outcome}`, () => assert.equal(outcomeOf(breaks), outcome));
   }
 });
 
-describe('where rules meet', () => {
+describe('the decision when rules conflict', () => {
   for (const [situation, breaks, outcome] of together) {
     it(`${situation}: ${outcome}`, () => assert.equal(outcomeOf(breaks), outcome));
   }
 });
 
-describe('when a server is to be looked at again', () => {
+describe('the next check of a server', () => {
   const rows: readonly (readonly [situation: string, breaks: Situation, ms: number | null])[] = [
     ['in use: when it may be stopped', { facts: { lastActivityAt: ago(20 * minute) } }, 40 * minute],
     ['extended: when that ends', { facts: { extendedUntil: ahead(5 * hour) } }, 5 * hour],
@@ -168,7 +168,7 @@ describe('when a server is to be looked at again', () => {
   }
 });
 
-describe('the reason that people read', () => {
+describe('the reason that members read', () => {
   const message = (facts: Partial<ActivityFacts>, culling: Partial<CullingSpec> = {}) => {
     const verdict = decide({ ...due, ...facts }, { ...hourly, ...culling }, now);
     return verdict.verdict === 'stop' ? verdict.message : verdict.reason;
@@ -202,21 +202,21 @@ describe('the reason that people read', () => {
   for (const [says, actual] of rows) it(says, () => assert.equal(actual, says));
 });
 
-describe('when a server stops', () => {
+describe('the time when a server stops', () => {
   const stop = (facts: Partial<ActivityFacts>, culling: Partial<CullingSpec> = {}) =>
     stopOf({ ...due, ...facts }, { ...hourly, ...culling });
 
-  it('is its last use plus the Cull Timeout', () => {
+  it('is its last activity plus the Cull Timeout', () => {
     assert.deepEqual(stop({ lastActivityAt: ago(minute) }), {
       stopsAt: ahead(59 * minute),
       stopsBecause: 'idle',
     });
   });
-  it('is its start plus the Cull Timeout when it was not used since', () => {
+  it('is its start plus the Cull Timeout if it was not used since', () => {
     const unused = { startedAt: ago(20 * minute), lastActivityAt: ago(day) };
     assert.deepEqual(stop(unused), { stopsAt: ahead(40 * minute), stopsBecause: 'idle' });
   });
-  it('is when it gets too old, if that is earlier', () => {
+  it('is the end of its maximum age, if that is earlier', () => {
     const old = { startedAt: ago(7 * day - minute), lastActivityAt: ago(minute) };
     assert.deepEqual(stop(old), { stopsAt: ahead(minute), stopsBecause: 'max_age' });
   });
@@ -226,21 +226,21 @@ describe('when a server stops', () => {
       stopsBecause: 'extended',
     });
   });
-  it('is not moved by an extension that ends before it', () => {
+  it('is unchanged by an extension that ends earlier', () => {
     const shortly = { lastActivityAt: ago(minute), extendedUntil: ahead(minute) };
     assert.deepEqual(stop(shortly), { stopsAt: ahead(59 * minute), stopsBecause: 'idle' });
   });
-  it('is a whole Cull Timeout after a kernel was seen busy', () => {
+  it('is one Cull Timeout after a kernel was seen busy', () => {
     assert.deepEqual(stop({ busyAt: ago(minute) }), { stopsAt: ahead(59 * minute), stopsBecause: 'idle' });
   });
-  it('is not in its first ten minutes, however short the Cull Timeout', () => {
+  it('is not in its first ten minutes, for any Cull Timeout', () => {
     const fresh = { startedAt: ago(2 * minute), lastActivityAt: ago(minute) };
     assert.deepEqual(stop(fresh, { timeoutSeconds: 60 }), {
       stopsAt: ahead(8 * minute),
       stopsBecause: 'idle',
     });
   });
-  it('lies no further ahead than the Cull Timeout, whatever time its clock shows', () => {
+  it('is at most one Cull Timeout ahead, for any clock of the hub', () => {
     assert.deepEqual(stop({ lastActivityAt: ahead(59 * minute) }), {
       stopsAt: ahead(hour),
       stopsBecause: 'idle',
@@ -282,8 +282,8 @@ const stopsAtOf = (facts: ActivityFacts, culling: CullingSpec): number => {
 const stopped = (facts: ActivityFacts, culling: CullingSpec, when = now): boolean =>
   decide(facts, culling, when).verdict === 'stop';
 
-describe('whatever the facts', () => {
-  it('some of them stop a server, and some do not', () => {
+describe('for any facts', () => {
+  it('every verdict occurs', () => {
     const verdicts = new Set(
       fc.sample(fc.tuple(anyFacts, anyCulling), { numRuns: 500, seed: 1 }).map(([facts, culling]) => {
         const { verdict, reason } = decide(facts, culling, now);
@@ -301,7 +301,7 @@ describe('whatever the facts', () => {
       assert.ok(verdicts.has(outcome), outcome);
   });
 
-  it('no server is stopped, nor its kernels asked, before the time that people were shown', () => {
+  it('no server is stopped, nor its kernels probed, before the time that members were shown', () => {
     fc.assert(
       fc.property(anyFacts, anyCulling, (facts, culling) => {
         fc.pre(decide(facts, culling, now).verdict !== 'keep');
@@ -310,7 +310,7 @@ describe('whatever the facts', () => {
     );
   });
 
-  it('a server whose time has come is stopped, unless a reason is given that is not its time', () => {
+  it('a server whose time has come is stopped, unless another rule keeps it', () => {
     fc.assert(
       fc.property(anyFacts, anyCulling, (facts, culling) => {
         fc.pre(stopsAtOf(facts, culling) <= now);
@@ -320,7 +320,7 @@ describe('whatever the facts', () => {
     );
   });
 
-  it('an extension holds', () => {
+  it('an extension is honoured', () => {
     fc.assert(
       fc.property(anyFacts, anyCulling, fc.integer({ min: 1, max: day }), (facts, culling, ms) => {
         const extended = { ...facts, extendedUntil: ahead(ms) };
@@ -330,7 +330,7 @@ describe('whatever the facts', () => {
     );
   });
 
-  it('use, a busy kernel or an extension never make a stop come earlier', () => {
+  it('use, a busy kernel or an extension never make a stop earlier', () => {
     const moved = fc.constantFrom('lastActivityAt', 'busyAt', 'extendedUntil');
     fc.assert(
       fc.property(anyFacts, anyCulling, moved, fc.nat(2 * day), (facts, culling, field, ms) => {
@@ -342,7 +342,7 @@ describe('whatever the facts', () => {
     );
   });
 
-  it('a kernel that is busy holds a stop up until the server is too old, where that counts', () => {
+  it('a busy kernel postpones a stop until the maximum age, if busy kernels count', () => {
     fc.assert(
       fc.property(anyFacts, anyCulling, (facts, culling) => {
         const verdict = decide({ ...facts, busy: 'busy' }, { ...culling, keepBusyKernels: true }, now);
@@ -351,7 +351,7 @@ describe('whatever the facts', () => {
     );
   });
 
-  it('only kernels that were not asked are to be asked, and only where they count', () => {
+  it('only kernels that were not probed are to be probed, and only if they count', () => {
     fc.assert(
       fc.property(anyFacts, anyCulling, (facts, culling) => {
         if (decide(facts, culling, now).verdict !== 'probe') return;
@@ -361,7 +361,7 @@ describe('whatever the facts', () => {
     );
   });
 
-  it('silent kernels hold a stop up for six hours at most', () => {
+  it('failing kernel probes postpone a stop for six hours at most', () => {
     fc.assert(
       fc.property(anyCulling, fc.integer({ min: 6 * hour, max: 8 * hour }), (culling, silentMs) => {
         const facts: ActivityFacts = {
@@ -376,7 +376,7 @@ describe('whatever the facts', () => {
     );
   });
 
-  it('a look that is told to be repeated is not due before the answer can change', () => {
+  it('a repeated check is not due before its outcome can change', () => {
     fc.assert(
       fc.property(anyFacts, anyCulling, (facts, culling) => {
         const verdict = decide(facts, culling, now);

@@ -107,7 +107,7 @@ describe('the cluster objects of the deployment', { skip: await absent() }, () =
     });
 
     let count = 0;
-    /** An object as it is, and what becomes of a write by whoever comes. */
+    /** The current object, and the outcome of a write by any user. */
     const writing = async (
       before: { labels?: object; annotations?: object },
       after: { labels?: object; annotations?: object },

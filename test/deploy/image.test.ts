@@ -34,7 +34,7 @@ describe('the image', () => {
     assert.match(installs[0] ?? '', /^npm ci .*--omit=dev.*--ignore-scripts/);
   });
 
-  it('starts Node directly, so that Node receives SIGTERM', () => {
+  it('starts Node directly, so Node receives SIGTERM', () => {
     assert.deepEqual(
       argumentsOf('CMD').map((each) => JSON.parse(each)),
       [['node', 'src/main.ts']],

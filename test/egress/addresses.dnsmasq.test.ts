@@ -50,7 +50,7 @@ describe('an allowlist and the real dnsmasq', { skip: absent() }, () => {
       random: () => 0,
     };
     return {
-      /** A minute in the life of the scheduler: what is wanted is told, and what is due is looked at. */
+      /** One minute of the scheduler: records the wanted hosts and resolves those that are due. */
       async minutes(count: number): Promise<void> {
         for (let i = 0; i < count; i += 1) {
           await wantHosts(deps, [host], true);
@@ -58,7 +58,7 @@ describe('an allowlist and the real dnsmasq', { skip: absent() }, () => {
           now += minute;
         }
       },
-      /** What a policy compiled now opens, and what is told of the host. */
+      /** What a policy compiled now opens, and the reported state of the host. */
       async compiled() {
         const record = (await store.hosts([host])).get(host);
         assert.ok(record !== undefined);
@@ -72,7 +72,7 @@ describe('an allowlist and the real dnsmasq', { skip: absent() }, () => {
     };
   };
 
-  it('opens what a name had in the last hour, and no longer', async (t) => {
+  it('opens the addresses of the last hour, and no older ones', async (t) => {
     const world = aWorld(t, 'moving.example.com');
     await world.minutes(1);
     await dnsmasq.set('moving.example.com', ['198.35.26.3']);
@@ -82,7 +82,7 @@ describe('an allowlist and the real dnsmasq', { skip: absent() }, () => {
     assert.deepEqual((await world.compiled()).peers, ['198.35.26.3/32']);
   });
 
-  it('opens the public part of an answer, and tells what it left out', async (t) => {
+  it('opens the public addresses of an answer, and reports those that it left out', async (t) => {
     const world = aWorld(t, 'mixed.example.com');
     await world.minutes(1);
     const { peers, report } = await world.compiled();
@@ -94,7 +94,7 @@ describe('an allowlist and the real dnsmasq', { skip: absent() }, () => {
     );
   });
 
-  it('opens nothing for a name that is private', async (t) => {
+  it('opens nothing for a name with private addresses', async (t) => {
     const world = aWorld(t, 'private.example.com');
     await world.minutes(1);
     const { peers, report } = await world.compiled();
@@ -102,7 +102,7 @@ describe('an allowlist and the real dnsmasq', { skip: absent() }, () => {
     assert.equal(report?.status, 'blocked_private_answer');
   });
 
-  it('never opens what a name turns to when that is private, while the public address ages', async (t) => {
+  it('never opens a private address that a name changes to, while the public address expires', async (t) => {
     const world = aWorld(t, 'turning.example.com');
     await world.minutes(1);
     await dnsmasq.set('turning.example.com', ['10.0.0.9']);
@@ -114,7 +114,7 @@ describe('an allowlist and the real dnsmasq', { skip: absent() }, () => {
     assert.equal(report?.status, 'blocked_private_answer');
   });
 
-  it('opens 128 of 300 addresses, and says that there are more', async (t) => {
+  it('opens 128 of 300 addresses, and reports that there are more', async (t) => {
     const world = aWorld(t, 'many.example.com');
     await world.minutes(1);
     const first = await world.compiled();
@@ -124,7 +124,7 @@ describe('an allowlist and the real dnsmasq', { skip: absent() }, () => {
     assert.deepEqual((await world.compiled()).peers, first.peers, 'the same ones every time');
   });
 
-  it('opens nothing for a name that has IPv6 alone', async (t) => {
+  it('opens nothing for a name with IPv6 addresses only', async (t) => {
     const world = aWorld(t, 'ipv6.example.com');
     await world.minutes(1);
     const { peers, report } = await world.compiled();
@@ -132,7 +132,7 @@ describe('an allowlist and the real dnsmasq', { skip: absent() }, () => {
     assert.equal(report?.status, 'ipv6_only');
   });
 
-  it('goes on with what it had while DNS fails, and takes what is new when it is back', async (t) => {
+  it('keeps the addresses while DNS fails, and adds new ones when DNS recovers', async (t) => {
     const world = aWorld(t, 'failing.example.com');
     upstream.set('failing.example.com', { a: ['198.35.26.5'], ttlSeconds: 0 });
     await world.minutes(1);

@@ -82,7 +82,7 @@ const aWorld = (t: TestContext) => {
 };
 
 describe('a pass over the hosts', () => {
-  it('spends a bounded time on names without an answer, and comes to the others', async (t) => {
+  it('spends a bounded time on names without an answer, and resolves the others', async (t) => {
     const world = aWorld(t);
     const silent = Array.from({ length: 600 }, (_, n) => `silent-${n}.example`);
     const never = (signal: AbortSignal) =>
@@ -135,7 +135,7 @@ describe('a pass over the hosts', () => {
     assert.deepEqual(await world.known('b.example.com'), ['198.35.26.2']);
   });
 
-  it('joins what the two answers say', async (t) => {
+  it('merges the two answers', async (t) => {
     const world = aWorld(t);
     let turn = 0;
     world.dns.set('a.example.com', async () => found(`198.35.26.${++turn}`));
@@ -295,8 +295,8 @@ describe('a pass over the hosts', () => {
   });
 });
 
-describe('telling that hosts are wanted', () => {
-  it('costs one query and no write while that is known', async (t) => {
+describe('recording that hosts are wanted', () => {
+  it('costs one query and no write while they are recorded', async (t) => {
     const world = aWorld(t);
     await world.want('a.example.com', 'b.example.com');
     world.calls.length = 0;
@@ -307,15 +307,15 @@ describe('telling that hosts are wanted', () => {
     assert.deepEqual(world.calls, ['hosts']);
   });
 
-  it('answers with hosts as they are from now on', async (t) => {
+  it('returns the hosts as recorded', async (t) => {
     const world = aWorld(t);
     const known = await world.want('a.example.com');
     assert.deepEqual(known, await world.store.hosts(['a.example.com']));
   });
 });
 
-describe('looking right now', () => {
-  it('answers with the addresses of a list that was just ordered', async (t) => {
+describe('resolving hosts at once', () => {
+  it('returns the addresses of a list that was just ordered', async (t) => {
     const world = aWorld(t);
     const names = Array.from({ length: 45 }, (_, i) => `h${i}.example.com`);
     for (const [i, name] of names.entries()) world.dns.set(name, found(`198.35.26.${i}`));
@@ -345,7 +345,7 @@ describe('looking right now', () => {
     assert.equal(world.resolved.length, 2);
   });
 
-  it('ends when DNS does not, keeps what is known, and leaves the rest to the next pass', async (t) => {
+  it('returns at its deadline when DNS hangs, keeps what is known, and leaves the rest to the next pass', async (t) => {
     const world = aWorld(t);
     const never = (asked: AbortSignal) =>
       new Promise<DnsAnswer>((_, reject) => {

@@ -186,7 +186,7 @@ describe('the admission function, called by the real API server', { skip: await 
     Object.assign(process.env, givenBefore);
   });
 
-  it('opens the list before a notebook is made', async () => {
+  it('opens the allowlist before a notebook’s pod is created', async () => {
     const { warning } = await create('jupyter-kari', notebook);
     assert.equal(warning, null);
     assert.deepEqual(calls, [{ path: `/${secret}?timeout=3s`, status: 200 }]);
@@ -195,7 +195,7 @@ describe('the admission function, called by the real API server', { skip: await 
     assert.match(JSON.stringify(policy?.spec), /10\.53\.0\.1\/32/);
   });
 
-  it('opens what an Airflow run asks for, and hands its warnings to whoever makes the pod', async () => {
+  it('opens what an Airflow run requests, and its warnings reach the client that creates the pod', async () => {
     const { warning } = await create('load', run, { allowlist: '9.9.9.9:53,*.nav.no' });
     assert.match(warning ?? '', /wildcard/);
     const [policy] = await policies('airflow-egress-allow');
@@ -206,7 +206,7 @@ describe('the admission function, called by the real API server', { skip: await 
     assert.match(JSON.stringify(policy?.spec), /9\.9\.9\.9\/32/);
   });
 
-  it('is not asked about other pods, nor about changes and deletions', async () => {
+  it('is not called for other pods, updates or deletions', async () => {
     await create('hub', { component: 'hub' });
     await create('silent', { ...run, task_id: 'silent' });
     await create('jupyter-kari', notebook);
@@ -220,7 +220,7 @@ describe('the admission function, called by the real API server', { skip: await 
     assert.deepEqual(calls, []);
   });
 
-  it('is not rung by a dry run, which leaves nothing behind', async () => {
+  it('is not called for a dry run, which writes nothing', async () => {
     await create('jupyter-dry', notebook, {}, '?dryRun=All');
     await create('load-dry', run, { allowlist: '9.9.9.9' }, '?dryRun=All');
     assert.deepEqual(calls, []);
@@ -228,14 +228,14 @@ describe('the admission function, called by the real API server', { skip: await 
     assert.deepEqual(await policies('airflow-egress-allow'), []);
   });
 
-  it('that is slow keeps no pod from being made', async () => {
+  it('does not block the creation of a pod when it is slow', async () => {
     isSlow = true;
     await create('jupyter-slow', notebook);
     assert.deepEqual(await policies('notebook-egress-allow'), []);
     tls.closeAllConnections();
   });
 
-  it('that is down keeps no pod from being made, and the tick catches up', async () => {
+  it('does not block the creation of a pod when it is down, and the tick catches up', async () => {
     const { port } = tls.address() as AddressInfo;
     tls.closeAllConnections();
     tls.close();
@@ -253,7 +253,7 @@ describe('the admission function, called by the real API server', { skip: await 
     assert.equal((await policies('airflow-egress-allow')).length, 1);
   });
 
-  it('leaves what it opened to the garbage collector, which takes it with the last pod', async () => {
+  it('leaves what it opened to the garbage collector, which deletes it with the last pod', async () => {
     const one = await create('jupyter-one', notebook);
     const two = await create('jupyter-two', notebook);
     await create('load', run, { allowlist: '9.9.9.9' });
@@ -277,7 +277,7 @@ describe('the admission function, called by the real API server', { skip: await 
     assert.equal((await policies('notebook-egress-baseline')).length, 1, 'what isolates stays');
   });
 
-  it('opens nothing that lasts for a pod that is refused afterwards', async () => {
+  it('leaves nothing open for a pod that is rejected afterwards', async () => {
     const path = `/api/v1/namespaces/${namespace}/resourcequotas`;
     const quota = {
       metadata: { name: 'none' },

@@ -310,7 +310,7 @@ describe('the admission function', () => {
     );
   });
 
-  it('opens what an Airflow run asks for, in addition to the baseline of a team that has opted in', async (t) => {
+  it('opens what an Airflow run requests, in addition to the baseline of a team that has opted in', async (t) => {
     const { world, asked, pod } = await admitting(t);
     await world.ordered();
     assert.match((await asked(await pod(run, { allowlist: '9.9.9.9' }))).join(), /no_baseline/);

@@ -34,7 +34,7 @@ const opened = async (backend: string) => {
   };
 };
 
-describe('the backend of egress', async () => {
+describe('the egress backend', async () => {
   const native = await opened('gke-fqdn');
   const plain = await opened('ip');
   after(async () => {
@@ -42,7 +42,7 @@ describe('the backend of egress', async () => {
     await plain.api.close();
   });
 
-  it('is GKE’s where it is asked for and served in its one version: names by it, addresses by policies', async () => {
+  it('is GKE’s if configured and served in its one version: names by its policies, addresses by NetworkPolicies', async () => {
     const asked: string[] = [];
     const [baseline, addresses, ...named] = await native.policies(async (apiVersion, kind) => {
       asked.push(`${apiVersion} ${kind}`);
@@ -57,14 +57,14 @@ describe('the backend of egress', async () => {
     assert.deepEqual([...new Set(asked)], ['networking.gke.io/v1alpha1 FQDNNetworkPolicy']);
   });
 
-  it('is ours where that version is not served', async () => {
+  it('is ours if GKE’s version is not served', async () => {
     assert.deepEqual(await native.policies(async () => false), [
       'NetworkPolicy notebook-egress-baseline',
       'NetworkPolicy notebook-egress-allow',
     ]);
   });
 
-  it('is the one that is in use that checkEgress tells of, and the one that was asked for while nobody knows', async () => {
+  it('in checkEgress is the active one, and the configured one while the cluster does not answer', async () => {
     const isolating = {
       ...kinds.networkPolicy,
       metadata: { name: 'notebook-egress-baseline' },
@@ -82,7 +82,7 @@ describe('the backend of egress', async () => {
     assert.equal(await check(() => Promise.reject(new Unavailable('Kubernetes', 'It is away.'))), true);
   });
 
-  it('is nobody’s guess when the cluster does not say', async () => {
+  it('is unknown while the cluster does not answer', async () => {
     native.api.outside.cluster = {
       ...native.api.outside.cluster,
       serves: () => Promise.reject(new Unavailable('Kubernetes', 'Kubernetes cannot be reached.')),
@@ -90,7 +90,7 @@ describe('the backend of egress', async () => {
     assertProblem(await native.asKari.get(`${native.path}/notebook/manifests`), 'upstream_unavailable');
   });
 
-  it('is ours without a question where nothing else is asked for', async () => {
+  it('is ours without a discovery request if no other is configured', async () => {
     const policies = await plain.policies(() => assert.fail('the cluster was asked'));
     assert.equal(policies.length, 2);
   });

@@ -163,7 +163,7 @@ describe('compiling an allowlist', () => {
     );
   });
 
-  it('a host that the operator maps to no address opens nothing', () => {
+  it('a host that the operator maps to no address has no peers', () => {
     const own = { ...settings, hostMap: new Map([['a.com', []]]) };
     const addresses = answers({ 'a.com': ['203.0.113.1'] });
     const { policy, hosts } = allowPolicy(meta, listed('a.com'), addresses, own);
@@ -289,7 +289,7 @@ describe('compiling an allowlist', () => {
     assert.deepEqual(hosts, [{ host: 'a.com', status: 'ipv6_only', addresses: [], filtered: [] }]);
   });
 
-  it('a list that goes from addresses to names keeps no old peer, in the same object', () => {
+  it('a list that changes from addresses to names keeps no old peer, in the same object', () => {
     const before = optedIn(['203.0.113.1', '198.51.100.0/24'], new Map());
     const after = optedIn(['a.com'], answers({ 'a.com': ['203.0.113.2'] }));
     assert.deepEqual(names(after), names(before));
@@ -298,7 +298,7 @@ describe('compiling an allowlist', () => {
     ]);
   });
 
-  it('a list that comes to too many peers is refused whole', () => {
+  it('a list with too many peers is refused as a whole', () => {
     const hosts = Array.from({ length: 100 }, (_, index) => `h${index}.nav.no`);
     const table = hosts.map((host, index): [string, string[]] => [
       host,
@@ -314,7 +314,7 @@ describe('compiling an allowlist', () => {
     assert.equal(desired.hosts.length, 100);
   });
 
-  it('exactly as many peers as the limit are taken', () => {
+  it('a list with exactly the maximum of peers is accepted', () => {
     const own = { ...settings, maxPeers: 2 };
     const addresses = answers({ 'a.com': ['203.0.113.1', '203.0.113.2'] });
     assert.ok(allowPolicy(meta, listed('a.com'), addresses, own).policy);
@@ -365,7 +365,7 @@ describe('compiling an allowlist', () => {
     assert.deepEqual(rulesOf(policy)[0]?.to, blocks('198.51.100.0/24', '198.51.100.7/32'));
   });
 
-  it('is a manifest as the cluster’s port takes it', () => {
+  it('is a manifest that the cluster port accepts', () => {
     const manifests: readonly Manifest[] = [openPolicy(meta), baselinePolicy(meta, settings)];
     const typed: readonly V1NetworkPolicy[] = [openPolicy(meta), baselinePolicy(meta, settings)];
     assert.deepEqual(JSON.parse(JSON.stringify(manifests)), typed);
@@ -429,14 +429,14 @@ describe('the native backend of GKE', () => {
     ]);
   });
 
-  it('is chosen only where its own version is served', () => {
+  it('is chosen only if its own version is served', () => {
     assert.equal(chooseBackend('gke-fqdn', ['v1alpha1']), 'gke-fqdn');
     assert.equal(chooseBackend('gke-fqdn', ['v1alpha3']), 'ip');
     assert.equal(chooseBackend('gke-fqdn', []), 'ip');
     assert.equal(chooseBackend('ip', ['v1alpha1']), 'ip');
   });
 
-  it('gives a host that is known to answer with a forbidden address no object', () => {
+  it('has no object for a host that is known to answer with a forbidden address', () => {
     const addresses = answers({ 'a.com': ['93.184.216.34', '10.0.0.1'] });
     assert.deepEqual(fqdnPolicies(meta, listed('a.com'), addresses, own), []);
   });
@@ -488,7 +488,7 @@ describe('the baseline', () => {
     ['DNS on the Internet', to('8.8.8.8', 53, undefined, 'UDP')],
   ];
   for (const [what, connection] of shut) {
-    it(`keeps ${what} shut`, () => {
+    it(`keeps ${what} closed`, () => {
       assert.equal(egressAllowed([baselinePolicy(meta, settings)], notebook, connection), false);
     });
   }
@@ -501,7 +501,7 @@ describe('the baseline', () => {
     assert.ok(coversGoogleApis(cidr('199.36.153.8'), settings));
   });
 
-  it('opens what Google’s names resolve to, where that is the choice', () => {
+  it('opens the addresses of Google’s names if configured', () => {
     const resolve = { ...settings, googleApis: 'resolve' as const };
     const addresses = answers({
       'storage.googleapis.com': ['142.250.74.27', '10.0.0.1'],
@@ -513,18 +513,18 @@ describe('the baseline', () => {
     });
   });
 
-  it('has no rule for Google’s names when none resolves, rather than one without peers', () => {
+  it('has no rule for Google’s names when none resolves, instead of one without peers', () => {
     const resolve = { ...settings, googleApis: 'resolve' as const };
     for (const rule of rulesOf(baselinePolicy(meta, resolve))) assert.ok(rule.to?.length);
     assert.equal(egressAllowed([baselinePolicy(meta, resolve)], notebook, tcp('142.250.74.27', 443)), false);
   });
 
-  it('adds the ClusterIP of DNS where the operator names it', () => {
+  it('adds the ClusterIP of DNS if the operator configures it', () => {
     const calico = { ...settings, dnsServiceRanges: [cidr('10.8.0.10/32')] };
     assert.ok(egressAllowed([baselinePolicy(meta, calico)], notebook, to('10.8.0.10', 53, undefined, 'UDP')));
   });
 
-  it('is the same bytes for the same settings and labels in any order', () => {
+  it('has the same bytes for the same settings and labels in any order', () => {
     const bytes = (reverse: boolean) => {
       const order = <T>(list: readonly T[]): T[] => (reverse ? list.toReversed() : [...list]);
       const own: EgressSettings = {
@@ -547,7 +547,7 @@ describe('the baseline', () => {
     assert.deepEqual(bytes(true), bytes(false));
   });
 
-  it('of Airflow workers has no hub, and has the destinations that the operator names', () => {
+  it('for Airflow workers has no hub, and has the destinations that the operator configures', () => {
     const own = { ...settings, airflowDestinations: [{ cidr: cidr('10.9.0.3/32'), port: 5432 }] };
     const policy = airflowBaselinePolicy(meta, own);
     const worker = pod(team, { dag_id: 'etl', task_id: 'load', run_id: 'r1' });
@@ -562,7 +562,7 @@ describe('the baseline', () => {
     assert.ok(egressAllowed([policy], notebook, tcp('93.184.216.34', 443)), 'notebooks are not its business');
   });
 
-  it('is joined by a policy for the pods of one Airflow run only', () => {
+  it('is extended by a policy for the pods of a single Airflow run only', () => {
     const run = { dag_id: 'etl', task_id: 'load', run_id: 'r1' };
     const target = airflowTarget({ ...run, 'other-label': 'x' });
     assert.ok(target);
@@ -584,9 +584,9 @@ it('reports on the hosts of a list also while no notebook runs', () => {
   );
 });
 
-describe('whatever the list and the answers', () => {
+describe('for any list and any answers', () => {
   const pool = ['a.com', 'b.com', 'c.nav.no', 'd.nav.no', 'xn--blbr-roah.no'];
-  /** Few public addresses, so that they are shared, and one from every forbidden range. */
+  /** Few public addresses, so hosts share them, and one from every forbidden range. */
   const publicIps = [
     '8.8.8.8',
     '93.184.216.34',
@@ -698,7 +698,7 @@ describe('whatever the list and the answers', () => {
     );
   });
 
-  it('what is allowed was asked for or is the baseline’s; nothing forbidden is allowed; what was asked for is', () => {
+  it('every allowed address is on the list or in the baseline, none is forbidden, and every listed one is allowed', () => {
     let allowedOnes = 0;
     fc.assert(
       fc.property(
@@ -781,7 +781,7 @@ describe('whatever the list and the answers', () => {
     );
   });
 
-  it('the only rule without peers in the product is the open policy’s', () => {
+  it('the open policy has the only rule without peers in the product', () => {
     fc.assert(
       fc.property(
         entries,

@@ -149,7 +149,7 @@ describe('an entry of the allowlist', () => {
       ['0x7f.example.no', '0x7f.example.no:443'],
       ['r3---sn-5go.googlevideo.com', 'r3---sn-5go.googlevideo.com:443'],
     ],
-    'says what it is when it goes beyond ASCII': [
+    'names characters outside ASCII': [
       ['BLÅBÆR.no', 'xn--blbr-roah.no:443'],
       ['bl\u00e5b\u00e4r.no', 'xn--blbr-noae.no:443'],
       ['bla\u030Aba\u0308r.no', 'xn--blbr-noae.no:443'],
@@ -260,7 +260,7 @@ describe('an entry of the allowlist', () => {
       ['udp://nav.no:53', 'protocol_not_supported'],
       ['nav.no:5000/sctp', 'protocol_not_supported'],
     ],
-    'tells the fault of the host before the one of the port': [
+    'reports the fault of the host before that of the port': [
       ['postgres:abc', 'single_label_host'],
       ['*.nav.no:', 'wildcard_not_supported'],
       ['10.0.0.5:0', 'forbidden_range'],
@@ -303,7 +303,7 @@ describe('an entry of the allowlist', () => {
     ['198.35.26.0/24:53/udp', 'protocol_not_supported'],
   ];
   for (const [text, expected] of cidrs) {
-    it(`where the operator allows ranges, ${text} is ${expected}`, () => {
+    it(`with ranges enabled by the operator, ${text} is ${expected}`, () => {
       assert.equal(answer(text, withCidr), expected);
     });
   }
@@ -342,7 +342,7 @@ describe('an entry of the allowlist', () => {
   });
 });
 
-describe('printing and parsing', () => {
+describe('printing and parsing an entry', () => {
   const piece = fc.oneof(
     fc.constantFrom(
       '.',
@@ -382,7 +382,7 @@ describe('printing and parsing', () => {
   );
   const wellFormed = fc.tuple(fc.oneof(name, fc.ipV4()), suffix).map((parts) => parts.join(''));
 
-  it('gives the same entry again, whatever was read', () => {
+  it('gives the same entry again, for any entry', () => {
     let read = 0;
     fc.assert(
       fc.property(fc.oneof(text, wellFormed), fc.boolean(), (input, allowCidr) => {
@@ -410,7 +410,7 @@ describe('printing and parsing', () => {
     assert.ok(read > 100, `only ${read} inputs were entries`);
   });
 
-  it('takes every well-formed public name', () => {
+  it('accepts every well-formed public name', () => {
     fc.assert(
       fc.property(name, suffix, (host, ports) => {
         const result = parseEntry(host + ports, defaultEntryOptions);
@@ -422,7 +422,7 @@ describe('printing and parsing', () => {
     );
   });
 
-  it('ends in a host of letters, digits, hyphens and dots, whatever was read', () => {
+  it('ends in a host of letters, digits, hyphens and dots, for any entry', () => {
     fc.assert(
       fc.property(text, (input) => {
         const result = parseEntry(input, defaultEntryOptions);
@@ -433,7 +433,7 @@ describe('printing and parsing', () => {
   });
 });
 
-describe('64 KiB of anything', () => {
+describe('64 KiB of any text', () => {
   // Not timed: every text that reaches a step other than one pass over it is cut to a length before, and
   // a pass that went wrong here (a backtracking pattern, a conversion of the whole) would not come back.
   const size = 65_536;
@@ -473,7 +473,7 @@ describe('64 KiB of anything', () => {
 });
 
 describe('an allowlist', () => {
-  it('has the good entries and every bad one apart, with where it stood', () => {
+  it('separates the good entries from the bad ones, each with its index', () => {
     const { entries, errors } = parseAllowlist(['nav.no', '', 'pypi.org:443', '*.no'], defaultEntryOptions);
     assert.deepEqual(
       entries.map((entry) => entry.entry),
@@ -488,7 +488,7 @@ describe('an allowlist', () => {
     );
   });
 
-  it('flags the later of two that say the same, however they are written', () => {
+  it('flags the later of two equal entries, in any spelling', () => {
     const list = [
       'Nav.no',
       'https://nav.no:443/',
@@ -504,7 +504,7 @@ describe('an allowlist', () => {
     );
   });
 
-  it('takes entries that overlap', () => {
+  it('accepts overlapping entries', () => {
     const { errors, entries } = parseAllowlist(['nav.no:440-450', 'nav.no:443'], defaultEntryOptions);
     assert.deepEqual(errors, []);
     assert.deepEqual(
@@ -513,7 +513,7 @@ describe('an allowlist', () => {
     );
   });
 
-  it('has at most 200 entries, and reads no further', () => {
+  it('is limited to 200 entries, and no further entry is read', () => {
     const list = (length: number) => Array.from({ length }, (_, index) => `h${index}.nav.no`);
     assert.deepEqual(parseAllowlist(list(200), defaultEntryOptions).errors, []);
     const { entries, errors } = parseAllowlist([...list(200), 'one-more.nav.no', '*'], defaultEntryOptions);
@@ -565,11 +565,11 @@ describe('an allowlist', () => {
     assert.match(errors[0]?.message ?? '', /"pipy".*preset:pypi, preset:conda/);
   });
 
-  it('is empty without complaint', () => {
+  it('may be empty', () => {
     assert.deepEqual(parseAllowlist([], defaultEntryOptions), { entries: [], errors: [] });
   });
 
-  it('has a code in its vocabulary for every refusal of the design', () => {
+  it('has a documented code for every refusal', () => {
     const refused = new Set<string>();
     for (const text of [
       '',

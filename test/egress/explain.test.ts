@@ -64,7 +64,7 @@ const policy = (name: string, spec: object, kind = 'NetworkPolicy'): Manifest =>
 const all = { podSelector: {}, policyTypes: ['Egress'] };
 
 describe('a destination', () => {
-  it('is read as an entry is, with one port', () => {
+  it('is parsed like an entry, with one port', () => {
     const read = (text: string) => {
       const parsed = parseDestination(text, defaultEntryOptions);
       return parsed.ok ? parsed.destination : parsed.code;

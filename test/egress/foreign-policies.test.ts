@@ -30,7 +30,7 @@ describe('a foreign policy', () => {
     ],
     ['for a release, whichever', { podSelector: { matchLabels: { release: 'x' } }, egress: [{}] }, true],
     [
-      'for whoever is not the hub',
+      'for every pod except the hub',
       {
         podSelector: { matchExpressions: [{ key: 'component', operator: 'NotIn', values: ['hub'] }] },
         egress: [{}],
@@ -69,12 +69,12 @@ describe('a foreign policy', () => {
       assert.equal(widens(policy(spec)), expected));
   }
 
-  it('of GKE’s own kind, by name, widens', () => {
+  it('of GKE’s own kind that selects by name widens access', () => {
     const spec = { podSelector: notebooks, egress: [{ matches: [{ name: 'example.com' }] }] };
     assert.ok(widens(policy(spec, { apiVersion: 'networking.gke.io/v1alpha1', kind: 'FQDNNetworkPolicy' })));
   });
 
-  it('is named, ours is not', () => {
+  it('is reported by name, and ours is not', () => {
     const open = policy({ podSelector: notebooks, egress: [{}] });
     assert.deepEqual(
       widenedBy([open, { ...open, metadata: { name: 'ours' } }], ({ metadata }) => metadata.name === 'ours'),

@@ -57,7 +57,7 @@ const lookUntil = (
 };
 
 describe('the addresses of a host', () => {
-  it('are those of every answer of the last hour, and each goes an hour after it was last seen', () => {
+  it('are those of every answer of the last hour, and each expires an hour after it was last seen', () => {
     const first = look(live(), [found(['198.35.26.1', '198.35.26.2'])], start);
     const gone: number[] = [];
     let before = first;
@@ -79,7 +79,7 @@ describe('the addresses of a host', () => {
     assert.ok((gone[0] ?? 0) <= graceMs + minute);
   });
 
-  it('stay for their TTL where that is longer, and for a day at most', () => {
+  it('last for their TTL if that is longer, and for a day at most', () => {
     const fallen = (ttlSeconds: number): number => {
       const first = look(live(), [found(['198.35.26.1'], ttlSeconds)], start);
       let goneAt = Number.NaN;
@@ -98,7 +98,7 @@ describe('the addresses of a host', () => {
     assert.ok(fallen(2 ** 31 - 1) > day && fallen(2 ** 31 - 1) <= day + 5 * minute);
   });
 
-  it('outlive a day of SERVFAIL or timeouts, which is told, and go only then', () => {
+  it('outlast a day of SERVFAIL or timeouts, which is reported, and expire only then', () => {
     const first = look(live(), [found(['198.35.26.1'])], start);
     lookUntil(
       first,
@@ -111,7 +111,7 @@ describe('the addresses of a host', () => {
     );
   });
 
-  it('stay when the name is said not to exist once, and age from there when that is said again', () => {
+  it('stay after a single NXDOMAIN, and expire normally once it is repeated', () => {
     const first = look(live(), [found(['198.35.26.1'])], start);
     const [once, again] = [start + 50 * minute, start + 61 * minute];
     const missed = look({ ...first, dueAt: iso(once) }, [absent, absent], once);
@@ -129,14 +129,14 @@ describe('the addresses of a host', () => {
     assert.equal(look(missed, [found(['198.35.26.1'])], again).absent, null);
   });
 
-  it('are not aged by a name that half of the answers call absent and half do not know', () => {
+  it('do not expire when half of the answers are NXDOMAIN and half are failures', () => {
     const first = look(live(), [found(['198.35.26.1'])], start);
     const unsure = look(first, [absent, failed], start + minute);
     assert.equal(unsure.absent, null);
     assert.equal(unsure.failures, 1);
   });
 
-  it('are the newest 128 of however many there are, always the same ones of equal age', () => {
+  it('are the newest 128, and always the same ones of equal age', () => {
     const many = Array.from({ length: 300 }, (_, i) => `198.35.${i >> 8}.${i & 255}`);
     const first = look(live(), [found(many)], start);
     const chosen = addressesOf(first);
@@ -150,7 +150,7 @@ describe('the addresses of a host', () => {
     assert.ok(Object.keys(newer.addresses).length <= 256);
   });
 
-  it('never go within an hour of being seen, and never outlive a later look by more than an hour', () => {
+  it('never expire within an hour of being seen, nor more than an hour after a later lookup', () => {
     const pool = ['198.35.26.1', '198.35.26.2', '198.35.26.3', '2620:0:862:ed1a::1'];
     const answer = fc.oneof(
       { weight: 4, arbitrary: fc.subarray(pool, { minLength: 1 }).map((some) => found(some)) },
@@ -186,7 +186,7 @@ describe('the addresses of a host', () => {
     );
   });
 
-  it('come to the same whatever the order of the samples', () => {
+  it('are the same for any order of the samples', () => {
     const sample = fc.oneof(
       fc.constantFrom(absent, failed, { answer: 'failed', message: 'a timeout' } as const),
       fc
@@ -212,7 +212,7 @@ describe('the addresses of a host', () => {
 describe('the addresses of a running notebook', () => {
   const known = () => look(live(), [found(['198.35.26.1', '198.35.26.2'])], start);
 
-  it('survive three hours in which nobody looked: the first look adds before anything goes', () => {
+  it('survive three hours without a lookup: the first lookup adds before any address expires', () => {
     const now = start + 3 * hour;
     const back = look(leased(known(), now), [found(['198.35.26.3'])], now);
     assert.equal(addressesOf(back).length, 3);
@@ -221,7 +221,7 @@ describe('the addresses of a running notebook', () => {
     assert.deepEqual(addressesOf(later), ['198.35.26.3'], 'but not for ever');
   });
 
-  it('survive a clock that jumps forward, with DNS alive or dead, and age normally afterwards', () => {
+  it('survive a clock that jumps forward, with or without DNS, and expire normally afterwards', () => {
     for (const answer of [found(['198.35.26.3']), failed, absent]) {
       for (const jump of [3 * hour, 40 * day]) {
         const now = start + jump;
@@ -236,7 +236,7 @@ describe('the addresses of a running notebook', () => {
     }
   });
 
-  it('survive a clock that jumps back, and are kept no longer for it', () => {
+  it('survive a clock that jumps back, and are kept no longer because of it', () => {
     const now = start - 3 * day;
     const healed = defined(wanted(known(), name, true, now));
     assert.ok(isDue(healed, now), 'a look that a wrong clock planned is due now');
@@ -248,7 +248,7 @@ describe('the addresses of a running notebook', () => {
   });
 });
 
-describe('the next look at a host', () => {
+describe('the next lookup of a host', () => {
   const after = (ttlSeconds: number, jitter = 0) =>
     waitOf(look(live(), [found(['198.35.26.1'], ttlSeconds)], start, jitter), start);
 
@@ -271,7 +271,7 @@ describe('the next look at a host', () => {
     assert.equal(waitOf(short, start), 45);
   });
 
-  it('comes later each time DNS fails, up to five minutes', () => {
+  it('is delayed further each time DNS fails, up to five minutes', () => {
     let record = live();
     const waits = Array.from({ length: 7 }, () => {
       const now = Date.parse(record.dueAt ?? '');
@@ -282,7 +282,7 @@ describe('the next look at a host', () => {
     assert.equal(look({ ...record, failures: 5000 }, [failed], start).failures, 5001);
   });
 
-  it('comes hourly when no team that lists it has a notebook running', () => {
+  it('is hourly when no team that lists it has a running notebook', () => {
     const idle = defined(wanted(undefined, name, false, start));
     assert.equal(waitOf(look(idle, [found(['198.35.26.1'], 30)], start), start), 3600);
     const first = look(idle, [failed], start);
@@ -296,7 +296,7 @@ describe('the next look at a host', () => {
     assert.equal(waitOf(cold, stopped), 3600);
   });
 
-  it('does not come when no team has wanted it for two hours', () => {
+  it('does not happen when no team has wanted it for two hours', () => {
     const forgotten = { ...live(), dueAt: iso(start + 2 * hour + minute) };
     const now = start + 2 * hour + minute;
     assert.equal(look(forgotten, [found(['198.35.26.1'])], now).dueAt, null);
@@ -304,7 +304,7 @@ describe('the next look at a host', () => {
 });
 
 describe('a host that a team wants', () => {
-  it('is due at once when nobody knew it, and carries whether a notebook runs', () => {
+  it('is due at once when it is new, and records whether a notebook is running', () => {
     assert.partialDeepStrictEqual(wanted(undefined, name, false, start), {
       dueAt: aMoment,
       wantedAt: aMoment,
@@ -313,7 +313,7 @@ describe('a host that a team wants', () => {
     assert.equal(live().liveAt, aMoment);
   });
 
-  it('is not written again before that is news', () => {
+  it('is not written again unless something changes', () => {
     const record = look(live(), [found(['198.35.26.1'], 300)], start);
     assert.equal(wanted(record, name, true, start + minute), undefined);
     assert.equal(wanted(record, name, false, start + 10 * minute), undefined);
@@ -323,7 +323,7 @@ describe('a host that a team wants', () => {
     assert.equal(wanted(record, name, false, later)?.liveAt, record.liveAt);
   });
 
-  it('is looked at when its first notebook starts, but not twice within 30 seconds', () => {
+  it('is looked up when its first notebook starts, but not twice within 30 seconds', () => {
     const idle = look(defined(wanted(undefined, name, false, start)), [found(['198.35.26.1'])], start);
     const soon = start + 10 * second;
     assert.equal(wanted(idle, name, true, soon)?.dueAt, iso(start + 30 * second));
@@ -332,7 +332,7 @@ describe('a host that a team wants', () => {
     assert.equal(wanted(idle, name, false, soon), undefined);
   });
 
-  it('again after it was forgotten is due at once, without the addresses of those days', () => {
+  it('is due at once after it expired, without its old addresses', () => {
     const old = { ...look(live(), [found(['198.35.26.1'])], start), dueAt: null };
     const now = start + 3 * day;
     const revived = defined(wanted(old, name, true, now));
@@ -342,8 +342,8 @@ describe('a host that a team wants', () => {
   });
 });
 
-describe('what is told of a host', () => {
-  it('is that it waits for its first look, has addresses, or has none and why', () => {
+describe('the reported state of a host', () => {
+  it('is waiting for its first lookup, has addresses, or has none with the reason', () => {
     assert.deepEqual(hostState(undefined, start), { state: 'pending' });
     assert.deepEqual(hostState(live(), start), { state: 'pending' });
     assert.deepEqual(hostState(look(live(), [found(['198.35.26.1'])], start), start), { state: 'resolved' });
@@ -358,7 +358,7 @@ describe('what is told of a host', () => {
     });
   });
 
-  it('is since when it is stale: DNS is silent, the name is gone, or nobody looks', () => {
+  it('has the time since when it is stale: DNS fails, the name is gone, or no lookup happens', () => {
     const record = look(live(), [found(['198.35.26.1'])], start);
     const silent = lookUntil(record, start + 30 * minute, () => [failed]);
     assert.deepEqual(hostState(silent, start + 30 * minute), {
@@ -377,7 +377,7 @@ describe('what is told of a host', () => {
     });
   });
 
-  it('is fresh for 30 seconds after a look, whichever way the clock goes', () => {
+  it('is fresh for 30 seconds after a lookup, even when the clock jumps', () => {
     const record = look(live(), [failed], start);
     assert.ok(isFresh(record, start + 29 * second));
     assert.ok(!isFresh(record, start + 30 * second));
@@ -386,8 +386,8 @@ describe('what is told of a host', () => {
   });
 });
 
-describe('a look under way', () => {
-  it('keeps everybody else from looking for a minute', () => {
+describe('a lookup in progress', () => {
+  it('keeps every other instance from resolving the host for a minute', () => {
     const record = live();
     assert.ok(isDue(record, start));
     const taken = leased(record, start);

@@ -52,7 +52,7 @@ describe('IPv4 arithmetic', () => {
     '1e1.2.3.4',
     '１.2.3.4',
   ]) {
-    it(`does not take ${JSON.stringify(text)} for an address`, () => {
+    it(`rejects ${JSON.stringify(text)} as an address`, () => {
       assert.equal(parseIpv4(text), undefined);
     });
   }
@@ -66,12 +66,12 @@ describe('IPv4 arithmetic', () => {
     '/8',
     '10.0.0.0/-1',
   ]) {
-    it(`does not take ${JSON.stringify(text)} for a range`, () => {
+    it(`rejects ${JSON.stringify(text)} as a range`, () => {
       assert.equal(parseCidr(text), undefined);
     });
   }
 
-  it('agrees with Node about what a range contains', () => {
+  it('agrees with Node about the addresses of a range', () => {
     fc.assert(
       fc.property(fc.ipV4(), fc.integer({ min: 0, max: 32 }), fc.ipV4(), (network, length, probe) => {
         const subnet = new BlockList();
@@ -107,7 +107,7 @@ describe('forbidden ranges', () => {
     ['reserved', '240.0.0.0', '255.255.255.255'],
   ];
   for (const [name, first, last] of ends) {
-    it(`has ${first} to ${last} as ${name}, and ends there`, () => {
+    it(`includes ${first} to ${last} as ${name}, and nothing beyond`, () => {
       assert.equal(forbiddenRange(first, nothingSet), name);
       assert.equal(forbiddenRange(last, nothingSet), name);
       const before = (parseIpv4(first) ?? 0) - 1;
@@ -138,12 +138,12 @@ describe('forbidden ranges', () => {
     ['1::2', undefined],
   ];
   for (const [address, name] of ipv6) {
-    it(`names ${address} ${name ?? 'reachable'}`, () => {
+    it(`classifies ${address} as ${name ?? 'reachable'}`, () => {
       assert.equal(forbiddenRange(address, nothingSet), name);
     });
   }
 
-  it('reads IPv6 addresses as numbers', () => {
+  it('parses IPv6 addresses as numbers', () => {
     assert.equal(parseIpv6('::ffff:1.2.3.4'), 0xffff01020304n);
     assert.equal(parseIpv6('1:2:3:4:5:6:7:8'), 0x00010002000300040005000600070008n);
     assert.equal(parseIpv6('2001:db8::'), 0x20010db8n << 96n);
@@ -151,19 +151,19 @@ describe('forbidden ranges', () => {
   });
 
   for (const text of ['', '127.1', '0x7f.0.0.1', 'example.com', '１.２.３.４', '10.0.0.0/8']) {
-    it(`forbids what is no address: ${JSON.stringify(text)}`, () => {
+    it(`forbids an invalid address: ${JSON.stringify(text)}`, () => {
       assert.equal(forbiddenRange(text, nothingSet), 'not an address');
     });
   }
 
-  it('opens the private ranges that the operator names, and nothing beside them', () => {
+  it('opens the private ranges that the operator configures, and no others', () => {
     const settings = { ...nothingSet, privateRanges: [cidr('10.20.0.0/16')] };
     assert.equal(forbiddenRange('10.20.255.255', settings), undefined);
     assert.equal(forbiddenRange('10.21.0.0', settings), 'private');
     assert.equal(forbiddenRange('192.168.0.1', settings), 'private');
   });
 
-  it('keeps metadata, loopback and the cluster closed whatever the operator opens', () => {
+  it('keeps metadata, loopback and the cluster closed for any setting of the operator', () => {
     const settings = { clusterRanges: [cidr('10.4.0.0/14')], privateRanges: [cidr('0.0.0.0/0')] };
     assert.equal(forbiddenRange('169.254.169.254', settings), 'link-local / metadata');
     assert.equal(forbiddenRange('127.0.0.1', settings), 'loopback');
@@ -172,13 +172,13 @@ describe('forbidden ranges', () => {
     assert.equal(forbiddenRange('10.8.0.0', settings), undefined);
   });
 
-  it('names the cluster also for public addresses, such as the control plane’s', () => {
+  it('includes the cluster’s public addresses, such as the control plane’s', () => {
     const settings = { ...nothingSet, clusterRanges: [cidr('35.228.1.2/32')] };
     assert.equal(forbiddenRange('35.228.1.2', settings), 'cluster');
     assert.equal(forbiddenRange('35.228.1.3', settings), undefined);
   });
 
-  it('takes a range when all of its forbidden part is opened, by however many settings', () => {
+  it('accepts a range if all of its forbidden part is opened, by one setting or several', () => {
     const halves = { ...nothingSet, privateRanges: [cidr('10.0.128.0/17'), cidr('10.0.0.0/17')] };
     assert.equal(forbiddenWithin(cidr('10.0.0.0/16'), halves), undefined);
     assert.equal(forbiddenWithin(cidr('10.0.0.0/15'), halves), 'private');
@@ -186,7 +186,7 @@ describe('forbidden ranges', () => {
     assert.equal(forbiddenWithin(cidr('10.0.0.0/16'), gap), 'private');
   });
 
-  it('judges a range as the addresses in it', () => {
+  it('classifies a range by its addresses', () => {
     const range = fc.tuple(fc.ipV4(), fc.integer({ min: 26, max: 32 })).map(([ip, length]) => {
       const address = parseIpv4(ip) ?? 0;
       return { first: address - (address % 2 ** (32 - length)), length };

@@ -5,7 +5,7 @@ import { allowedReview, parseReview } from '../../src/egress/review.ts';
 import { aReview } from '../support/reviews.ts';
 
 describe('an AdmissionReview', () => {
-  it('is read as far as it matters', () => {
+  it('is parsed into the fields that matter', () => {
     const labels = { component: 'singleuser-server', app: 'jupyterhub' };
     assert.deepEqual(parseReview(aReview({ namespace: 'team-red-3f2a', labels })), {
       uid: 'b6e6f9a0-0000-4000-8000-000000000001',
@@ -34,10 +34,10 @@ describe('an AdmissionReview', () => {
     ['a pod with a list that is of no run', {}, { allowlist: 'a.no' }, 'other'],
     ['the hub', { component: 'hub' }, { allowlist: 'a.no' }, 'other'],
   ] as const) {
-    it(`tells ${what}`, () => assert.equal(parseReview(aReview({ labels, annotations }))?.kind, kind));
+    it(`recognizes ${what}`, () => assert.equal(parseReview(aReview({ labels, annotations }))?.kind, kind));
   }
 
-  it('takes nothing but a pod itself for a pod', () => {
+  it('is about a pod only if its resource is the pod itself', () => {
     const labels = { component: 'singleuser-server' };
     for (const request of [
       { kind: { group: 'apps', version: 'v1', kind: 'Pod' } },
@@ -50,11 +50,11 @@ describe('an AdmissionReview', () => {
     }
   });
 
-  it('has the name that Kubernetes made up', () => {
+  it('has the name that Kubernetes generated', () => {
     assert.equal(parseReview(aReview({ name: 'task-x7k2p' }, { name: undefined }))?.name, 'task-x7k2p');
   });
 
-  it('is nothing else: whatever there is, it is read or refused, and never thrown over', () => {
+  it('is parsed or refused for any input, and never throws', () => {
     for (const body of [
       undefined,
       null,
@@ -78,8 +78,8 @@ describe('an AdmissionReview', () => {
   });
 });
 
-describe('the answer to it', () => {
-  it('says yes with the same uid, in the same version, and changes nothing', () => {
+describe('the answer to an AdmissionReview', () => {
+  it('allows the pod with the same uid and version, and changes nothing', () => {
     assert.deepEqual(allowedReview('x-1'), {
       apiVersion: 'admission.k8s.io/v1',
       kind: 'AdmissionReview',
@@ -92,7 +92,7 @@ describe('the answer to it', () => {
     });
   });
 
-  it('has no more warnings than Kubernetes shows', () => {
+  it('has no more warnings than Kubernetes accepts', () => {
     const text = JSON.stringify(
       allowedReview(
         'x',

@@ -167,7 +167,7 @@ const reached = (policies: readonly Manifest[]): readonly boolean[] => {
   return probes.map((probe) => egressAllowed(typed, notebook, probe));
 };
 
-describe('the way between any two states, whichever writes fail', () => {
+describe('the steps between any two states, with any failed writes', () => {
   const state: fc.Arbitrary<State> = fc.record({
     hosts: fc.oneof(
       { weight: 1, arbitrary: fc.constant('everything' as const) },
@@ -192,7 +192,7 @@ describe('the way between any two states, whichever writes fail', () => {
   });
   const begin = (from: State | null) => held(from === null ? [] : wantedIn(from));
 
-  it('no moment is wider than both ends', async () => {
+  it('never allow more than both states', async () => {
     await fc.assert(
       fc.asyncProperty(history, async ({ from, reconciles }) => {
         const cluster = begin(from);
@@ -211,7 +211,7 @@ describe('the way between any two states, whichever writes fail', () => {
     );
   });
 
-  it('access that stays allowed is kept, unless what replaces no restriction could not be applied', async () => {
+  it('keep access that stays allowed, unless the policies that restrict it could not be applied', async () => {
     let kept = 0;
     await fc.assert(
       fc.asyncProperty(
@@ -238,7 +238,7 @@ describe('the way between any two states, whichever writes fail', () => {
     assert.ok(kept > 200, `only ${kept} reconciles counted`);
   });
 
-  it('one reconcile in which nothing fails leaves exactly the desired policies, and the next writes none', async () => {
+  it('without failures leave exactly the desired policies, and the next reconcile writes none', async () => {
     await fc.assert(
       fc.asyncProperty(history, async ({ from, reconciles, last }) => {
         const cluster = begin(from);
@@ -255,7 +255,7 @@ describe('the way between any two states, whichever writes fail', () => {
     );
   });
 
-  it('a team that opts in loses the open policy whenever its baseline is applied', async () => {
+  it('remove the open policy whenever the team’s baseline is applied', async () => {
     await fc.assert(
       fc.asyncProperty(
         state,
@@ -275,13 +275,13 @@ describe('the way between any two states, whichever writes fail', () => {
     );
   });
 
-  it('a team whose baseline cannot be applied stays as it was', async () => {
+  it('leave a team whose baseline cannot be applied unchanged', async () => {
     const cluster = begin(open);
     await reconcile(cluster, listed, new Map([[0, 'lost']]));
     assert.deepEqual(cluster, begin(open));
   });
 
-  it('the fingerprint names the current pods only once their policies are there', async () => {
+  it('record the current pods in the fingerprint only once their policies are applied', async () => {
     await fc.assert(
       fc.asyncProperty(state, state, failures, async (from, to, failing) => {
         fc.pre(from.hosts !== 'everything' && to.hosts !== 'everything');

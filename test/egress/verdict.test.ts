@@ -71,7 +71,7 @@ describe('the verdict on a restriction', () => {
     });
   }
 
-  it('is that the restriction holds when our policies alone restrict the notebooks', () => {
+  it('is Effective when only our policies select the notebooks', () => {
     const situation = { enabled: true, problem: undefined, addresses: new Map(), settings, isOurs };
     const verdict = egressVerdict({ ...situation, policies: [baseline] });
     assert.deepEqual(
@@ -80,7 +80,7 @@ describe('the verdict on a restriction', () => {
     );
   });
 
-  it('is that Google’s APIs are not covered, in getEgress too', () => {
+  it('is GoogleApisNotCovered when their addresses are not in the baseline', () => {
     const hosts = new Map([['secretmanager.googleapis.com', ['142.250.74.42']]]);
     const situation = { enabled: true, problem: undefined, settings, isOurs, policies: [baseline] };
     assert.equal(egressVerdict({ ...situation, addresses: hosts }).reason, 'GoogleApisNotCovered');

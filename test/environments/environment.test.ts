@@ -56,11 +56,11 @@ function chosen(changes: Partial<EnvironmentFacts> = {}) {
 }
 
 describe('the environments', () => {
-  it('are one image per Python that gets fixes, Jupyter supports and an image exists for, the highest first', () => {
+  it('are one image per Python that is maintained, supported by Jupyter and built, the highest first', () => {
     assert.deepEqual(offered(), ['3.13', '3.12', '3.11']);
   });
 
-  it('are described with what a user chooses by', () => {
+  it('have the fields that a user chooses by', () => {
     const built = candidate('3.11', {
       tag: '20251124-120000-3.11',
       builtAt: '2025-11-24T12:00:00.000Z',
@@ -83,7 +83,7 @@ describe('the environments', () => {
     ]);
   });
 
-  it('are 3.11 alone with what NADA and Jupyter had built by November 2026', () => {
+  it('are 3.11 only, with the images of NADA and Jupyter of November 2026', () => {
     const { items, gaps } = environments({
       candidates: ['3.8', '3.9', '3.10', '3.11'].map((python) => candidate(python)),
       cycle: releaseCycleSnapshot.cycle,
@@ -108,7 +108,7 @@ describe('the environments', () => {
     );
   });
 
-  it('leave out a version at its end, from the day after', () => {
+  it('leave out a version after its last day', () => {
     const changes = { candidates: [candidate('3.10')], jupyter: { '3.10': null } };
     assert.deepEqual(offered({ ...changes, now: Date.parse('2026-10-31T23:59:00Z') }), ['3.10']);
     assert.deepEqual(offered(changes), []);
@@ -121,29 +121,29 @@ describe('the environments', () => {
     assert.equal(gaps(changes)['3.16'], 'not_released');
   });
 
-  it('leave out a version that Jupyter has no tag for', () => {
+  it('leave out a version without a Jupyter tag', () => {
     const { '3.13': _, ...jupyter } = ok.jupyter;
     assert.deepEqual(offered({ jupyter }), ['3.12', '3.11']);
     assert.equal(gaps({ jupyter })['3.13'], 'no_jupyter_tag');
   });
 
-  it('leave out a version that nobody knows', () => {
+  it('leave out an unknown version', () => {
     assert.equal(gaps({ candidates: [candidate('3.99')] })['3.99'], 'unknown_python');
   });
 
-  it('do not mention versions of the past that nobody could ask for', () => {
+  it('do not mention past versions that were never offered', () => {
     assert.equal(gaps()['2.7'], undefined);
     assert.equal(gaps()['3.16'], undefined);
   });
 
-  it('take the newest of several images, and the first configured of equally new ones', () => {
+  it('use the newest of several images, and the first configured of equally new ones', () => {
     const older = candidate('3.13', { digest: 'older', builtAt: '2026-11-01T00:00:00.000Z' });
     const first = candidate('3.13', { digest: 'first' });
     const second = candidate('3.13', { digest: 'second' });
     assert.equal(environments({ ...ok, candidates: [older, first, second] }).items[0]?.digest, 'first');
   });
 
-  it('know that an image pushed again is fresh', () => {
+  it('treat an image that was pushed again as fresh', () => {
     const pushedAgain = candidate('3.13', {
       builtAt: '2026-01-01T00:00:00.000Z',
       pushedAt: '2026-11-20T00:00:00.000Z',
@@ -151,7 +151,7 @@ describe('the environments', () => {
     assert.equal(environments({ ...ok, candidates: [pushedAgain] }).items[0]?.stale, false);
   });
 
-  it('are stale after the days that the platform sets', () => {
+  it('are stale after the days that the platform configures', () => {
     const stale = (staleAfterDays: number) => environments({ ...ok, staleAfterDays }).items[0]?.stale;
     assert.equal(stale(7), false);
     assert.equal(stale(6), true);
@@ -174,7 +174,7 @@ describe('the environments', () => {
     assert.deepEqual(chosen({ jupyter: { '3.11': null, '3.12': null } }), ['3.12']);
   });
 
-  it('cover each version once, as an item or as a gap, with one default while there is an item', () => {
+  it('cover each version once, as an item or as a gap, with one default if there is an item', () => {
     const pythons = ['3.8', '3.10', '3.11', '3.12', '3.13', '3.14', '3.15', '3.16', '3.99'];
     const modified = fc.option(fc.constantFrom('2024-01-01T00:00:00.000Z', '2026-11-20T00:00:00.000Z'));
     fc.assert(
@@ -209,11 +209,11 @@ describe('the drivers of the standard image', () => {
   const named = (builtAt: string) =>
     driversOf(image.drivers, builtAt).map(({ name, included, version }) => [name, included, version]);
 
-  it('are configuration that fits its schema', () => {
+  it('are configuration that matches its schema', () => {
     for (const standard of knadaImages) assert.ok(Check(StandardImage, standard));
   });
 
-  it('are those of the day it was built', () => {
+  it('are those of the day when it was built', () => {
     assert.deepEqual(named('2025-11-24T12:00:00.000Z'), [
       ['Oracle', true, '21.11'],
       ['Postgres', true, undefined],

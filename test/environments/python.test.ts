@@ -22,7 +22,7 @@ function only(entry: ReleaseCycle[string], now: string, version = '3.10') {
 }
 
 describe('the release cycle document', () => {
-  it('is read with fields that upstream adds', () => {
+  it('is parsed although upstream adds fields', () => {
     const cycle = { '3.10': { ...okEntry, branch: '3.10', pep: 619, release_manager: 'Pablo', new: [] } };
     const parsed = parseReleaseCycle(cycle);
     assert.equal(parsed.ok, true);
@@ -44,20 +44,20 @@ describe('the release cycle document', () => {
     ['a date with a time', { '3.10': { ...okEntry, first_release: '2021-10-04T00:00:00Z' } }],
   ];
   for (const [what, document] of broken) {
-    it(`is refused whole: ${what}`, () => {
+    it(`is refused as a whole: ${what}`, () => {
       const parsed = parseReleaseCycle(document);
       assert.equal(parsed.ok, false);
       assert.match(parsed.ok ? '' : parsed.message, /\w.*\.$/);
     });
   }
 
-  it('may be any JSON without throwing', () => {
+  it('is parsed or refused for any JSON, and never throws', () => {
     fc.assert(fc.property(fc.jsonValue(), (document) => void parseReleaseCycle(document)));
   });
 });
 
 describe('a Python version', () => {
-  it('lives through the last day of its month', () => {
+  it('is supported through the last day of its month', () => {
     assert.equal(only(okEntry, '2026-10-31T23:59:59.999Z').isEndOfLife, false);
     assert.equal(only(okEntry, '2026-11-01T00:00:00.000Z').isEndOfLife, true);
     assert.equal(only(okEntry, '2026-11-01T00:00:00.000Z').endOfLife, '2026-10-31');
@@ -74,30 +74,30 @@ describe('a Python version', () => {
     assert.equal(only(closed, '2026-10-20T00:00:00Z', '2.7').endOfLife, '2020-01-01');
   });
 
-  it('lives to a day that upstream has named', () => {
+  it('is supported to the day that upstream names', () => {
     const named = { ...okEntry, end_of_life: '2026-10-04' };
     assert.equal(only(named, '2026-10-04T12:00:00Z').isEndOfLife, false);
     assert.equal(only(named, '2026-10-05T00:00:00Z').isEndOfLife, true);
   });
 
-  it('is at its end when upstream says so, before the day too', () => {
+  it('is at its end when upstream says so, also before the day', () => {
     assert.equal(only({ ...okEntry, status: 'end-of-life' }, '2026-01-01T00:00:00Z').isEndOfLife, true);
   });
 
-  it('ends in February of a leap year on the 29th', () => {
+  it('ends on the 29th in February of a leap year', () => {
     assert.equal(
       only({ ...okEntry, end_of_life: '2028-02' }, '2026-01-01T00:00:00Z').endOfLife,
       '2028-02-29',
     );
   });
 
-  it('is released on its day though upstream still calls it a prerelease', () => {
+  it('is released on its day, although upstream still calls it a prerelease', () => {
     const next = { status: 'prerelease', first_release: '2026-10-01', end_of_life: '2031-10' } as const;
     assert.equal(only(next, '2026-09-30T23:00:00Z', '3.15').status, 'prerelease');
     assert.equal(only(next, '2026-10-01T00:00:00Z', '3.15').status, 'bugfix');
   });
 
-  it('gets security fixes only after two years of bug fixes, from 3.13 on', () => {
+  it('gets only security fixes after two years of bug fixes, from 3.13 on', () => {
     const entry = { status: 'bugfix', first_release: '2024-10-07', end_of_life: '2029-10' } as const;
     assert.equal(only(entry, '2026-10-06T23:00:00Z', '3.13').status, 'bugfix');
     assert.equal(only(entry, '2026-10-07T00:00:00Z', '3.13').status, 'security');
@@ -105,8 +105,8 @@ describe('a Python version', () => {
   });
 });
 
-describe('the release cycle that ships', () => {
-  it('stands on 2026-11-23 as its dates say', () => {
+describe('the bundled release cycle', () => {
+  it('has the phases that its dates imply on 2026-11-23', () => {
     const versions = pythonVersions(releaseCycleSnapshot.cycle, autumn2026);
     assert.deepEqual(
       versions.slice(-8).map(({ version, status, endOfLife }) => [version, status, endOfLife]),
@@ -127,7 +127,7 @@ describe('the release cycle that ships', () => {
     );
   });
 
-  it('loses 3.11 at the end of October 2027 and no other version on that day', () => {
+  it('retires 3.11 at the end of October 2027, and no other version on that day', () => {
     const supported = (now: string) =>
       pythonVersions(releaseCycleSnapshot.cycle, at(now))
         .filter(isSupported)
@@ -140,12 +140,12 @@ describe('the release cycle that ships', () => {
     );
   });
 
-  it('says when it was taken', () => {
+  it('has the time of its snapshot', () => {
     assert.ok(at(releaseCycleSnapshot.fetchedAt) < autumn2026);
     assert.ok(at(jupyterSnapshot.fetchedAt) < autumn2026);
   });
 
-  it('never brings a version back to life as time goes on', () => {
+  it('never revives a version as time passes', () => {
     const day = fc.integer({ min: at('2020-01-01T00:00:00Z'), max: at('2035-01-01T00:00:00Z') });
     fc.assert(
       fc.property(day, day, (a, b) => {
@@ -162,7 +162,7 @@ describe('the release cycle that ships', () => {
 });
 
 describe('Jupyter’s support', () => {
-  it('is counted by the tags python-3.x alone, with the instant of their last change', () => {
+  it('is derived from the tags python-3.x only, with the time of their last change', () => {
     assert.deepEqual(
       jupyterTags([
         { name: 'python-3.13', lastModified: 'Mon, 16 Nov 2026 03:11:12 -0000' },
@@ -182,7 +182,7 @@ describe('Jupyter’s support', () => {
     );
   });
 
-  it('lasts 21 days after the last change and is not known without one', () => {
+  it('lasts 21 days after the last change, and is unknown without one', () => {
     assert.equal(jupyterMaintained('2026-11-02T09:00:00.000Z', autumn2026), true);
     assert.equal(jupyterMaintained('2026-11-02T08:59:59.999Z', autumn2026), false);
     assert.equal(jupyterMaintained('2026-11-24T00:00:00.000Z', autumn2026), true);

@@ -14,7 +14,7 @@ import {
 } from '../../src/environments/catalogue.ts';
 import { type CatalogueRefreshDeps, refreshCatalogue } from '../../src/environments/refresh.ts';
 import { knadaImages } from '../../src/environments/standard-images.ts';
-import { Catalogue, CatalogueSource, PythonVersionInfo } from '../../src/model/catalogue.ts';
+import { Catalogue, CatalogueSource, JupyterSupport, PythonVersionInfo } from '../../src/model/catalogue.ts';
 import { Driver, Environment, EnvironmentGap } from '../../src/model/environment.ts';
 
 const repository = 'navikt/knada-images/jupyter';
@@ -49,7 +49,7 @@ const errorsOf = ({ sources }: Catalogue) => sources.map(({ error }) => error);
 const gapOf = ({ gaps }: Catalogue, python: string) => gaps.find((gap) => gap.python === python)?.reason;
 
 describe('refreshing the catalogue', () => {
-  it('offers the newest standard image of each Python that is alive and that Jupyter supports', async (t) => {
+  it('offers the newest standard image of each Python that is maintained and supported by Jupyter', async (t) => {
     const { simulator, refresh } = await opened(t);
     const catalogue = await refresh();
     assert.deepEqual(tagsOf(catalogue), [
@@ -73,14 +73,14 @@ describe('refreshing the catalogue', () => {
     assert.equal(catalogue.asOf, '2026-11-24T09:00:00.000Z');
   });
 
-  it('says why a version is not offered', async (t) => {
+  it('gives the reason why a version is not offered', async (t) => {
     const { refresh } = await opened(t);
     const catalogue = await refresh();
     assert.equal(gapOf(catalogue, '3.10'), 'end_of_life');
     assert.equal(gapOf(catalogue, '3.14'), 'no_jupyter_tag');
   });
 
-  it('takes at most ten requests, the first time and every time', async (t) => {
+  it('makes at most ten requests, the first time and every time', async (t) => {
     const { simulator, refresh } = await opened(t);
     const first = await refresh();
     const cold = simulator.requests.length;
@@ -90,7 +90,7 @@ describe('refreshing the catalogue', () => {
     assert.ok(warm <= 10, `${warm} requests`);
   });
 
-  it('is stored as JSON and comes back the same', async (t) => {
+  it('is stored as JSON and read back unchanged', async (t) => {
     const { refresh } = await opened(t);
     const catalogue = await refresh();
     const stored: unknown = JSON.parse(JSON.stringify(catalogue));
@@ -100,13 +100,14 @@ describe('refreshing the catalogue', () => {
       PythonEnvironment: Environment,
       EnvironmentGap,
       CatalogueSource,
+      JupyterSupport,
       PythonVersion: PythonVersionInfo,
     };
     assert.ok(Check(components, Catalogue, stored));
     assert.ok(Check(components, Catalogue, shippedCatalogue(knadaImages, 0)));
   });
 
-  it('follows a tag that has moved, and a newer tag', async (t) => {
+  it('follows a moved tag, and a newer tag', async (t) => {
     const { simulator, refresh } = await opened(t);
     const first = await refresh();
     const image = buildImage({ platforms: ['linux/amd64'], created: null, text: 'rebuilt' });
@@ -120,7 +121,7 @@ describe('refreshing the catalogue', () => {
     assert.equal(next.revision, first.revision + 1);
   });
 
-  it('shows the newest Python first and what Jupyter does with it', async (t) => {
+  it('lists the newest Python first, with its Jupyter support', async (t) => {
     const { refresh } = await opened(t);
     const { items } = listPythonVersions(await refresh());
     const shown = items.filter(({ python }) => ['3.14', '3.13', '3.12', '3.10'].includes(python));
@@ -147,7 +148,7 @@ describe('refreshing the catalogue', () => {
   });
 });
 
-describe('refreshing the catalogue when sources are away', () => {
+describe('refreshing the catalogue when sources are unavailable', () => {
   const faults: Readonly<Record<string, Fault>> = {
     '429': { status: 429, headers: { 'retry-after': '120' } },
     '500': { status: 500 },
@@ -157,7 +158,7 @@ describe('refreshing the catalogue when sources are away', () => {
     'an empty list': { status: 200, body: '[]' },
   };
   for (const [name, fault] of Object.entries(faults)) {
-    it(`keeps what it offers and says that it could not look: ${name}`, async (t) => {
+    it(`keeps its environments and reports the failed source: ${name}`, async (t) => {
       const { simulator, time, refresh } = await opened(t);
       const first = await refresh();
       simulator.fault(/./, fault);
@@ -173,7 +174,7 @@ describe('refreshing the catalogue when sources are away', () => {
     });
   }
 
-  it('keeps what it offers when a source hangs', async (t) => {
+  it('keeps its environments when a source hangs', async (t) => {
     const { simulator, refresh } = await opened(t);
     const first = await refresh();
     simulator.fault(/./, 'hang');
@@ -181,7 +182,7 @@ describe('refreshing the catalogue when sources are away', () => {
     assert.deepEqual(tagsOf(next), tagsOf(first));
   });
 
-  it('never says before a registry has answered that there is no image', async (t) => {
+  it('never reports a missing image before a registry has answered', async (t) => {
     const { simulator, refresh } = await opened(t);
     simulator.fault(/\/v2\/|\/token/, { status: 500 });
     const catalogue = await refresh();
@@ -189,7 +190,7 @@ describe('refreshing the catalogue when sources are away', () => {
     for (const python of ['3.13', '3.12', '3.11']) assert.equal(gapOf(catalogue, python), 'not_known');
   });
 
-  it('updates the images while the Python sources are away, and the other way round', async (t) => {
+  it('updates the images while the Python sources are unavailable, and the other way round', async (t) => {
     const { simulator, refresh } = await opened(t);
     const end = simulator.fault(/^\/api\//, { status: 500 });
     const first = await refresh();
@@ -202,7 +203,7 @@ describe('refreshing the catalogue when sources are away', () => {
     assert.equal(next.items[0]?.jupyterMaintained, true);
   });
 
-  it('takes no list for whole that was cut short', async (t) => {
+  it('does not treat a truncated list as complete', async (t) => {
     const { simulator, time, refresh } = await opened(t);
     const first = await refresh();
     const link = `</v2/${repository}/tags/list?last=x&n=1>; rel="next"`;
@@ -214,7 +215,7 @@ describe('refreshing the catalogue when sources are away', () => {
     assert.deepEqual(tagsOf(await refresh(second)), tagsOf(first));
   });
 
-  it('takes no release cycle for whole that has lost a version', async (t) => {
+  it('does not treat a release cycle that lost a version as complete', async (t) => {
     const { simulator, refresh } = await opened(t);
     const first = await refresh();
     const cycle = { '3.13': { status: 'bugfix', first_release: '2024-10-07', end_of_life: '2029-10' } };
@@ -224,7 +225,7 @@ describe('refreshing the catalogue when sources are away', () => {
     assert.match(next.sources[0]?.error ?? '', /missing/);
   });
 
-  it('does not believe that Jupyter supports no Python at all', async (t) => {
+  it('ignores an answer that Jupyter supports no Python at all', async (t) => {
     const { simulator, refresh } = await opened(t);
     const first = await refresh();
     simulator.fault(/base-notebook/, { status: 200, body: '{"tags":[],"has_additional":false}' });
@@ -233,7 +234,7 @@ describe('refreshing the catalogue when sources are away', () => {
     assert.match(next.sources[1]?.error ?? '', /no tag/);
   });
 
-  it('says what is wrong with a source that is no registry of ours', async (t) => {
+  it('reports the fault of a source that is not one of our registries', async (t) => {
     const { refresh } = await opened(t, [{ repository: 'docker.io/jupyter/base-notebook', drivers: [] }]);
     const catalogue = await refresh();
     assert.equal(typeof catalogue.sources[2]?.error, 'string');
@@ -244,7 +245,7 @@ describe('refreshing the catalogue when images disappear', () => {
   const newest = '20261123-040000-3.13';
   const before = '20261116-040000-3.13';
 
-  it('takes the older image once the newest was gone twice, ten minutes apart', async (t) => {
+  it('uses the older image once the newest was missing twice, ten minutes apart', async (t) => {
     const { simulator, time, refresh } = await opened(t);
     const first = await refresh();
     simulator.remove(repository, newest);
@@ -257,7 +258,7 @@ describe('refreshing the catalogue when images disappear', () => {
     assert.equal(tagsOf(await refresh(third))[0], before);
   });
 
-  it('counts anew when the image was there in between', async (t) => {
+  it('restarts the count when the image was there in between', async (t) => {
     const { simulator, time, refresh } = await opened(t);
     const first = await refresh();
     const digest = simulator.digest(repository, newest);
@@ -271,7 +272,7 @@ describe('refreshing the catalogue when images disappear', () => {
     assert.equal(tagsOf(await refresh(third))[0], newest);
   });
 
-  it('keeps an image whose tag is listed but cannot be found, until that is sure', async (t) => {
+  it('keeps an image whose tag is listed but not found, until that is confirmed', async (t) => {
     const { simulator, time, refresh } = await opened(t);
     const first = await refresh();
     simulator.remove(repository, first.items[0]?.digest ?? '');

@@ -44,7 +44,7 @@ describe('the tag of a standard image', () => {
     ['20240229-235959-3.12', { python: '3.12', builtAt: '2024-02-29T23:59:59.000Z', format: 'C' }],
   ] as const;
   for (const [tag, expected] of read) {
-    it(`reads ${tag}`, () => assert.deepEqual(parseStandardTag(tag), { tag, ...expected }));
+    it(`parses ${tag}`, () => assert.deepEqual(parseStandardTag(tag), { tag, ...expected }));
   }
 
   const unknown = [
@@ -71,12 +71,12 @@ describe('the tag of a standard image', () => {
     `sha256-${'a'.repeat(64)}.sig`,
   ];
   for (const tag of unknown) {
-    it(`does not guess at ${JSON.stringify(tag.slice(0, 40))}`, () => {
+    it(`rejects ${JSON.stringify(tag.slice(0, 40))}`, () => {
       assert.equal(parseStandardTag(tag), undefined);
     });
   }
 
-  it('takes its Python version from the image’s name where the name has it', () => {
+  it('has the Python version of the image’s name if the name has one', () => {
     assert.equal(pythonOfImageName('navikt/knada-images/jupyter-python-3.13'), '3.13');
     assert.equal(pythonOfImageName('navikt/knada-images/jupyter'), undefined);
     assert.deepEqual(parseStandardTag('20260618-040506', '3.13'), {
@@ -89,7 +89,7 @@ describe('the tag of a standard image', () => {
     assert.equal(parseStandardTag('20260618-040506', 'latest'), undefined);
   });
 
-  it('is read back whatever day and second it was made', () => {
+  it('is parsed back for any day and second', () => {
     const instants = fc.date({
       min: new Date('2000-01-01T00:00:00Z'),
       max: new Date('2099-12-31T23:59:59Z'),
@@ -105,7 +105,7 @@ describe('the tag of a standard image', () => {
     );
   });
 
-  it('may be any text', () => {
+  it('is parsed or rejected for any text, and never throws', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary', maxLength: 200 }), (tag) => {
         assert.equal(parseStandardTag(tag)?.tag ?? tag, tag);
@@ -114,8 +114,8 @@ describe('the tag of a standard image', () => {
   });
 });
 
-describe('a tag of Jupyter', () => {
-  it('names a Python version only in the form python-3.x', () => {
+describe('a Jupyter tag', () => {
+  it('has a Python version only in the form python-3.x', () => {
     assert.equal(parseJupyterTag('python-3.13'), '3.13');
     for (const tag of [
       'x86_64-python-3.13',
@@ -133,7 +133,7 @@ describe('a tag of Jupyter', () => {
 });
 
 describe('Python versions', () => {
-  it('are ordered by number: 3.9 before 3.10', () => {
+  it('are ordered numerically: 3.9 before 3.10', () => {
     assert.deepEqual(['3.10', '3.9', '2.7', '3.13', '3.1'].sort(comparePython), [
       '2.7',
       '3.1',
@@ -145,7 +145,7 @@ describe('Python versions', () => {
 });
 
 describe('the newest tag per Python version', () => {
-  it('is the one of the shared vectors', { skip: noVectors }, () => {
+  it('matches the shared vectors', { skip: noVectors }, () => {
     const vectors = JSON.parse(readFileSync(vectorsUrl, 'utf8')) as Vectors;
     assert.ok(vectors.newest.length > 0);
     for (const { tags, expect } of vectors.newest) assert.deepEqual(newest(tags), expect);
@@ -174,7 +174,7 @@ describe('the newest tag per Python version', () => {
     );
   });
 
-  it('does not follow the push time beyond 26 hours: an old tag that was pushed again stays old', () => {
+  it('ignores the push time beyond 26 hours: an old tag that was pushed again stays old', () => {
     assert.deepEqual(
       newest([
         { tag: '20250116-020001-3.11', pushedAt: '2025-01-16T08:00:00Z' },
@@ -184,7 +184,7 @@ describe('the newest tag per Python version', () => {
     );
   });
 
-  it('takes exactly 26 hours as close', () => {
+  it('treats exactly 26 hours as close', () => {
     assert.deepEqual(
       newest([
         { tag: '20250116-020000-3.11', pushedAt: '2025-01-16T08:00:00Z' },
@@ -194,7 +194,7 @@ describe('the newest tag per Python version', () => {
     );
   });
 
-  it('follows the time in the tag when not every close tag has a push time', () => {
+  it('follows the time in the tag when some close tag has no push time', () => {
     for (const pushedAt of [undefined, 'not a date']) {
       assert.deepEqual(
         newest([
@@ -206,7 +206,7 @@ describe('the newest tag per Python version', () => {
     }
   });
 
-  it('follows the place in the list for two commits of one day', () => {
+  it('follows the position in the list for two commits of one day', () => {
     assert.deepEqual(
       newest([
         { tag: '2023-06-16-fffffff-3.10', index: 3 },
@@ -216,12 +216,12 @@ describe('the newest tag per Python version', () => {
     );
   });
 
-  it('keeps the push time, as an instant in UTC', () => {
+  it('has the push time in UTC', () => {
     const found = newestPerPython([{ tag: '20250116-020000-3.11', pushedAt: '2025-01-16T09:00:00+01:00' }]);
     assert.equal(found.get('3.11')?.pushedAt, '2025-01-16T08:00:00.000Z');
   });
 
-  it('reads an image that carries the version in its name', () => {
+  it('reads the version from an image’s name', () => {
     assert.deepEqual(newest(['20260618-040506', '20260619-040506', 'latest'], '3.13'), {
       '3.13': '20260619-040506',
     });

@@ -67,7 +67,7 @@ describe('the function refresh', () => {
     Object.assign(process.env, givenBefore);
   });
 
-  it('fills the catalogue, says what it did, and finds nothing new the next time', async () => {
+  it('fills the catalogue, reports what it did, and finds nothing new the next time', async () => {
     const first = await call();
     assert.ok(registries.requests.length <= 10, `${registries.requests.length} requests`);
     const store = opened();
@@ -91,7 +91,7 @@ describe('the function refresh', () => {
     }
   });
 
-  it('tells a team that its tag has moved', async () => {
+  it('shows a team that its tag has moved', async () => {
     const image = {
       reference,
       digest: otherDigest,
@@ -110,7 +110,7 @@ describe('the function refresh', () => {
     }
   });
 
-  it('answers 200 with the names of the sources that gave none: the scheduler need not try again', async () => {
+  it('answers 200 with the names of the sources that failed, so the scheduler does not retry', async () => {
     const end = registries.fault(/^\/api\//, { status: 404 });
     const report = await call();
     end();

@@ -59,7 +59,7 @@ describe('a function of the scheduler', () => {
     Object.assign(process.env, givenBefore);
   });
 
-  it('takes POST alone, and opens nothing for anything else', async () => {
+  it('accepts POST only, and opens nothing for other methods', async () => {
     const { HUB_MASTER_KEYS } = process.env;
     // Would be a failure, were the configuration read.
     delete process.env.HUB_MASTER_KEYS;
@@ -77,7 +77,7 @@ describe('a function of the scheduler', () => {
     }
   });
 
-  it('that cannot start says 500 and no more, and tries again at the next call', async (t) => {
+  it('answers 500 without details when it cannot start, and tries again at the next call', async (t) => {
     const { STORE, HUB_MASTER_KEYS } = process.env;
     // The framework reports on the console what it caught.
     const reported = t.mock.method(console, 'error', () => {});
@@ -99,13 +99,13 @@ describe('a function of the scheduler', () => {
     });
   });
 
-  it('of the culling says what it did, and costs a query when nothing is due', async () => {
+  it('for culling reports what it did, and costs one query when nothing is due', async () => {
     const response = await call('cull');
     assert.equal(response.status, 200);
     assert.deepEqual(await response.json(), { hubsAsked: 0, stopped: 0, postponed: 0, failed: 0 });
   });
 
-  it('brings a team that is due to the cluster, and says what it did', async () => {
+  it('for reconciling reconciles a team that is due, and reports what it did', async () => {
     const store = openSqliteStore({ file: join(folder, 'store.sqlite'), naming: aNaming });
     try {
       await store.create(aRecord(), anEvent());
@@ -177,7 +177,7 @@ describe('the admission function', () => {
     fetch(`${url}${path}`, { method: 'POST', body, headers: { 'content-type': contentType } });
   const review = JSON.stringify(aReview({ labels: { component: 'singleuser-server' } }));
 
-  it('answers the API server, with its query, and nobody who does not know the path', async () => {
+  it('answers the API server, with its query, and 404 to callers without the secret path', async () => {
     const answer = await post(`/${secret}?timeout=5s`, review);
     assert.equal(answer.status, 200);
     assert.match(answer.headers.get('content-type') ?? '', /^application\/json/);
@@ -193,7 +193,7 @@ describe('the admission function', () => {
     assert.equal((await fetch(`${url}/${secret}`)).status, 405);
   });
 
-  it('answers 400 to what it cannot read, whatever it is called, and goes on', async () => {
+  it('answers 400 to an invalid body of any content type, and continues', async () => {
     for (const [body, contentType] of [
       ['{', 'application/json'],
       ['{', 'text/plain'],

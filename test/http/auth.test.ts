@@ -46,7 +46,7 @@ const guarded = async (issuers: readonly Issuer[]) => {
 const segment = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');
 
 describe('a caller', () => {
-  it('is the person of a valid token, in lower case', async () => {
+  it('is the user of a valid token, in lower case', async () => {
     await using issuer = await startIssuer();
     const { ask } = await guarded([entra(issuer)]);
     const exp = Math.floor(Date.now() / 1000) + 600;
@@ -61,7 +61,7 @@ describe('a caller', () => {
     });
   });
 
-  it('is not another person whose name only looks the same in lower case', async () => {
+  it('is not another user whose name only looks the same in lower case', async () => {
     await using issuer = await startIssuer();
     const { ask } = await guarded([entra(issuer)]);
     // U+212A KELVIN SIGN, which toLowerCase() makes a k.
@@ -81,7 +81,7 @@ describe('a caller', () => {
     assert.equal(await subjectOf({ tenantId: 'nav' }, { ...claims, oid: 7 }), 'the-subject');
   });
 
-  it('is named in the log by its subject, never by its e-mail', async () => {
+  it('is logged by its subject, never by its e-mail', async () => {
     await using issuer = await startIssuer();
     const lines: string[] = [];
     const app = await shell({ logger: createLogger('info', { write: (line) => void lines.push(line) }) });
@@ -116,7 +116,7 @@ describe('a caller', () => {
     assert.deepEqual(await rights({ roles: ['knada-admins'] }), { isAdmin: false, isTeamCreator: false });
   });
 
-  it('is no admin when the token left groups out because they were too many', async () => {
+  it('is not an admin if the token omits groups because there are too many', async () => {
     await using issuer = await startIssuer();
     const { ask } = await guarded([entra(issuer)]);
     for (const overage of [{ hasgroups: true }, { _claim_names: { groups: 'src1' } }]) {
@@ -125,7 +125,7 @@ describe('a caller', () => {
     }
   });
 
-  it('of Google counts only with a verified e-mail', async () => {
+  it('of Google is accepted only with a verified e-mail', async () => {
     await using issuer = await startIssuer();
     const { ask } = await guarded([entra(issuer, { userClaim: 'email' })]);
     const email = 'job@knada-gcp.iam.gserviceaccount.com';
@@ -261,7 +261,7 @@ describe('a token', () => {
     }
   });
 
-  it('is asked for before a body is read', async () => {
+  it('is required before a body is read', async () => {
     await using issuer = await startIssuer();
     const { app } = await guarded([entra(issuer)]);
     const headers = { 'content-type': 'application/json' };
@@ -269,7 +269,7 @@ describe('a token', () => {
     assert.equal(answer.statusCode, 401);
   });
 
-  it('may be half a minute late or early, for clocks differ', async () => {
+  it('may be half a minute early or late, since clocks differ', async () => {
     await using issuer = await startIssuer();
     const { ask } = await guarded([entra(issuer)]);
     const now = Math.floor(Date.now() / 1000);
@@ -296,7 +296,7 @@ describe('a token', () => {
     assert.equal((await ask(token)).statusCode, 401, 'looked at again');
   });
 
-  it('is not believed beyond its own end', async () => {
+  it('is not accepted after its expiry', async () => {
     await using issuer = await startIssuer();
     const { ask, clock } = await guarded([entra(issuer)]);
     const token = await issuer.token({ exp: Math.floor(clock.now / 1000) + 60 });
@@ -323,7 +323,7 @@ describe('a token', () => {
 });
 
 describe('issuers', () => {
-  it('are several, each with its own keys, audience and claims', async () => {
+  it('may be several, each with its own keys, audience and claims', async () => {
     await using people = await startIssuer();
     await using services = await startIssuer('RS256');
     const { ask } = await guarded([
@@ -386,7 +386,7 @@ describe('issuers', () => {
     assert.equal(issuer.asked.keys, 2);
   });
 
-  it('that roll their keys are asked for the new one', async (t) => {
+  it('that rotate their keys are queried for the new one', async (t) => {
     await using issuer = await startIssuer();
     t.mock.timers.enable({ apis: ['Date'], now: Date.now() });
     const { ask, clock } = await guarded([entra(issuer)]);
@@ -476,7 +476,7 @@ describe('a Google issuer', () => {
     });
   }
 
-  it('is not used when it is not narrowed', async () => {
+  it('is refused unless it is restricted', async () => {
     const open = {
       issuer: 'https://accounts.google.com',
       audience: 'a',

@@ -15,7 +15,7 @@ const start = async () => {
 };
 
 describe('graceful shutdown', () => {
-  it('finishes its requests, then closes its store, then leaves without an error', {
+  it('finishes its requests, then closes its store, then exits without an error', {
     timeout: 20_000,
   }, async () => {
     const { child, line, url } = await start();

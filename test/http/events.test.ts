@@ -50,7 +50,7 @@ describe('a stream', () => {
     'text/event-stream',
     'application/json, text/event-stream;q=0.1',
   ]) {
-    it(`answers Accept ${accept} with its events, in order, and ends with its source`, async () => {
+    it(`for Accept ${accept} has its events, in order, and ends with its source`, async () => {
       const app = await streaming(three);
       const answer = await app.inject({ url: '/events', headers: accept === undefined ? {} : { accept } });
       assert.equal(answer.statusCode, 200);
@@ -65,7 +65,7 @@ describe('a stream', () => {
   }
 
   for (const accept of ['application/json', 'text/html', 'text/event-stream;q=0, */*;q=0']) {
-    it(`is not there for who accepts ${accept}`, async () => {
+    it(`is refused for Accept ${accept}`, async () => {
       const answer = await (await streaming(three)).inject({ url: '/events', headers: { accept } });
       assert.deepEqual([answer.statusCode, answer.json().code], [406, 'not_acceptable']);
     });
@@ -88,7 +88,7 @@ describe('a stream', () => {
     assert.equal((await app.inject('/events')).body, 'data: 1\n\nevent: reconnect\ndata: {}\n\n');
   });
 
-  it('gives a sign of life while nothing happens', async () => {
+  it('sends a comment line while nothing happens', async () => {
     const release = Promise.withResolvers<void>();
     const app = await streaming(
       async function* () {
@@ -159,7 +159,7 @@ describe('a stream', () => {
     assert.equal(text, 'data: 1\n\nevent: reconnect\ndata: {}\n\n');
   });
 
-  it('does not run ahead of a client that reads slowly', { timeout: 10_000 }, async () => {
+  it('does not buffer ahead of a client that reads slowly', { timeout: 10_000 }, async () => {
     let produced = 0;
     const total = 400;
     const data = 'x'.repeat(64 * 1024);
@@ -171,7 +171,7 @@ describe('a stream', () => {
     });
     const { response } = await open(app);
     response.pause();
-    // The buffers in between fill up, then the count stands still while nobody reads.
+    // The buffers in between fill up, then the count stays the same while the client does not read.
     let before = -1;
     while (before !== produced) {
       before = produced;
@@ -257,7 +257,7 @@ describe('open streams', () => {
     }
   };
 
-  it('are limited per caller, whom the answer tells when to try again', async (t) => {
+  it('are limited per caller, with Retry-After', async (t) => {
     const open = await opening(t, { perCaller: 2, perInstance: 100 });
     const first = await open('kari@nav.no');
     assert.equal((await open('Kari@nav.no')).status, 200);
@@ -283,7 +283,7 @@ describe('open streams', () => {
     assert.equal((await untilOpen(() => open('siv@nav.no'))).status, 200);
   });
 
-  it('that end by themselves or with a problem are not counted any more', async (t) => {
+  it('that ended by themselves or with a problem no longer count', async (t) => {
     const open = await opening(t, { perCaller: 1, perInstance: 1 }, three);
     for (let n = 0; n < 5; n += 1) await (await open('kari@nav.no')).read();
     // biome-ignore lint/correctness/useYield: it fails before it has anything to say
@@ -298,7 +298,7 @@ describe('open streams', () => {
     }
   });
 
-  it('end when the token does, and say so', async (t) => {
+  it('end when the token expires, with a reason', async (t) => {
     const open = await opening(t, { perCaller: 1, perInstance: 1 });
     // Accepted for another second: 30 seconds after its expiry a token still is.
     const stream = await open('kari@nav.no', { exp: Math.floor(Date.now() / 1000) - 28 });

@@ -41,7 +41,7 @@ describe('a path', () => {
     '/teams/a/notebook/.',
     '/Teams/a/notebook',
   ]) {
-    it(`${url} is not there`, async () => {
+    it(`${url} answers 404`, async () => {
       const app = await open();
       // Not as an object: the URL class would tidy the path up before it is sent.
       const answer = await raw(app, url);
@@ -90,7 +90,7 @@ describe('a body', () => {
     '{"__proto__":{"a":1}}',
     '{"constructor":{"prototype":{}}}',
   ]) {
-    it(`of ${JSON.stringify(payload)} is malformed`, async () => {
+    it(`${JSON.stringify(payload)} is malformed`, async () => {
       const app = await open();
       const answer = await app.inject({ method: 'PUT', url: '/teams/a/notebook', headers: json, payload });
       assert.deepEqual([answer.statusCode, answer.json().code], [400, 'malformed']);
@@ -110,7 +110,7 @@ describe('a body', () => {
     ['PATCH', 'application/merge-patch+json; charset=utf-8', 200],
     ['PATCH', 'application/json-patch+json', 415],
   ] as const) {
-    it(`of ${type} is ${status === 200 ? 'taken' : 'refused'} by ${method}`, async () => {
+    it(`of ${type} is ${status === 200 ? 'accepted' : 'refused'} by ${method}`, async () => {
       const app = await open();
       const headers = { 'content-type': type };
       const answer = await app.inject({ method, url: '/teams/a/notebook', headers, payload: '{"text":"a"}' });
@@ -128,7 +128,7 @@ describe('a body', () => {
     'rubbish',
     undefined,
   ]) {
-    it(`that is empty and called ${type} is none, where none is needed`, async () => {
+    it(`that is empty, with type ${type}, counts as no body if none is required`, async () => {
       const app = await open();
       const headers = { 'content-length': '0', ...(type && { 'content-type': type }) };
       const answer = await app.inject({ method: 'POST', url: '/teams/a/retry', headers });
@@ -137,8 +137,8 @@ describe('a body', () => {
   }
 });
 
-describe('answers', () => {
-  it('every response has a generated request id, independent of the client’s', async () => {
+describe('every response', () => {
+  it('has a generated request id, independent of the client’s', async () => {
     const app = await open();
     const headers = { 'x-request-id': 'theirs', 'request-id': 'theirs' };
     const [one, two] = [
@@ -149,7 +149,7 @@ describe('answers', () => {
     assert.notEqual(one.headers['x-request-id'], two.headers['x-request-id']);
   });
 
-  it('every response has security headers, errors included', async () => {
+  it('has security headers, errors included', async () => {
     const app = await open();
     for (const url of ['/teams/a/notebook', '/nowhere']) {
       const { headers } = await app.inject(url);
@@ -166,7 +166,7 @@ describe('answers', () => {
 describe('CORS', () => {
   const preflight = { 'access-control-request-method': 'PUT', origin: 'https://knorten.knada.io' };
 
-  it('is closed unless configured', async () => {
+  it('is disabled unless configured', async () => {
     const app = await open();
     const asked = await app.inject({ method: 'OPTIONS', url: '/teams/a/notebook', headers: preflight });
     assert.equal(asked.statusCode, 405);
@@ -174,7 +174,7 @@ describe('CORS', () => {
     assert.equal(got.headers['access-control-allow-origin'], undefined);
   });
 
-  it('opens to the origins configured and to no other', async () => {
+  it('allows the configured origins and no others', async () => {
     const app = await open({}, { corsOrigins: ['https://knorten.knada.io', 'https://knorten.dev.knada.io'] });
     const allowed = async (origin: string, method: 'GET' | 'OPTIONS') =>
       (await app.inject({ method, url: '/teams/a/notebook', headers: { ...preflight, origin } })).headers[
@@ -194,14 +194,22 @@ describe('CORS', () => {
     }
   });
 
-  it('CORS allows a page the headers that it needs, for errors too', async () => {
+  it('exposes to a page the headers that it needs, for errors too', async () => {
     const app = await open({}, { corsOrigins: ['https://knorten.knada.io'] });
     const { headers } = await app.inject({ method: 'OPTIONS', url: '/teams/a/notebook', headers: preflight });
     for (const name of ['authorization', 'content-type', 'if-match', 'if-none-match'])
       assert.match(String(headers['access-control-allow-headers']), new RegExp(name));
     assert.match(String(headers['access-control-allow-methods']), /PUT, PATCH, DELETE/);
     const failed = await app.inject({ url: '/nowhere', headers: { origin: preflight.origin } });
-    for (const name of ['etag', 'location', 'retry-after', 'x-request-id'])
+    for (const name of [
+      'etag',
+      'location',
+      'retry-after',
+      'x-request-id',
+      'ratelimit-reset',
+      'sunset',
+      'allow',
+    ])
       assert.match(String(failed.headers['access-control-expose-headers']), new RegExp(name));
     assert.equal(failed.headers['access-control-allow-origin'], preflight.origin);
     const { statusCode } = await app.inject({ method: 'DELETE', url: '/teams/a/notebook' });

@@ -26,8 +26,8 @@ describe('health', () => {
 
   for (const [what, ping] of [
     ['does not answer in time', () => new Promise<void>(() => {})],
-    ['is away', () => Promise.reject(new Unavailable('firestore', 'no route to 10.0.0.7'))],
-    ['fails as nobody expected', () => Promise.reject(new Error('secret inside'))],
+    ['is unavailable', () => Promise.reject(new Unavailable('firestore', 'no route to 10.0.0.7'))],
+    ['fails unexpectedly', () => Promise.reject(new Error('secret inside'))],
   ] as const) {
     it(`is alive and not ready when the store ${what}`, async () => {
       const ask = await healthOf(ping);

@@ -99,10 +99,12 @@ describe('the OpenAPI document', () => {
     const parts = notebookParts.map(({ $id }) => $id);
     const others = [
       'Fault',
+      'FaultCode',
       'Health',
       'MemberOrder',
       'NotebookPatch',
       'Problem',
+      'ProblemCode',
       'ServiceVersion',
       'TeamOrder',
     ];
@@ -114,7 +116,7 @@ describe('the OpenAPI document', () => {
     assert.deepEqual(items, { $ref: '#/components/schemas/TeamOrder' });
   });
 
-  it('lists the problems of an operation, those of every operation added by itself', async () => {
+  it('lists the problems of an operation, and adds those of every operation', async () => {
     const { paths, components } = await openapiDocument(await declare());
     const resolved = (response: unknown) => {
       const name = String(at(response, '$ref')).replace(/^.*\//, '');
@@ -145,7 +147,7 @@ describe('the OpenAPI document', () => {
     assert.deepEqual(codes('/v1/teams', 'get')[400], ['invalid_cursor', 'validation_failed']);
   });
 
-  it('says what needs no token, what a patch is called and where an ETag comes from', async () => {
+  it('documents public operations, the types of a patch and the ETag', async () => {
     const document = await openapiDocument(await declare());
     assert.deepEqual(document.security, [{ bearer: [] }]);
     assert.deepEqual(at(document.paths, '/livez', 'get', 'security'), []);
@@ -160,12 +162,31 @@ describe('the OpenAPI document', () => {
     assert.equal(at(document.paths, '/v1/teams', 'get', 'responses', '200', 'headers', 'etag'), undefined);
   });
 
+  it('a deprecated operation is marked, and announces itself and its end in headers', async () => {
+    const app = await shell();
+    registerOpenapi(app, { title: 'Notebooks', version: '1.2.3', description: 'For tests.', tags: [] });
+    const deprecation = { since: '2027-01-01T00:00:00Z', sunset: '2027-07-01T00:00:00Z' };
+    const schema = { operationId: 'old', summary: 'Old', response: { 200: { type: 'string' } } };
+    app.get('/v1/old', { config: { deprecation }, schema }, async () => 'old');
+    app.get('/v1/going', { config: { deprecation: { since: deprecation.since } } }, async () => 'going');
+    app.get('/v1/new', async () => 'new');
+    await app.ready();
+    const announced = async (url: string) => {
+      const { headers } = await app.inject(url);
+      return [headers.deprecation, headers.sunset];
+    };
+    assert.deepEqual(await announced('/v1/old'), ['@1798761600', 'Thu, 01 Jul 2027 00:00:00 GMT']);
+    assert.deepEqual(await announced('/v1/going'), ['@1798761600', undefined]);
+    assert.deepEqual(await announced('/v1/new'), [undefined, undefined]);
+    assert.equal(at((await openapiDocument(app)).paths, '/v1/old', 'get', 'deprecated'), true);
+  });
+
   it('the document leaves out hidden routes', async () => {
     assert.doesNotMatch(printedJson(await openapiDocument(await declare())), /hidden|\/docs/);
   });
 });
 
-describe('our rules', () => {
+describe('the rules of the contract', () => {
   const good = async () => structuredClone(await openapiDocument(await declare()));
   const get = (document: OpenapiDocument) => {
     const operation = document.paths['/v1/teams']?.get;
@@ -213,14 +234,14 @@ describe('our rules', () => {
     ['lookahead', (d) => (d.components.schemas.A = { pattern: '^(?!a)b$' }), /lookaround/],
     ['an open pattern', (d) => (d.components.schemas.A = { pattern: 'a|b' }), /anchored/],
   ] as [string, (document: OpenapiDocument) => unknown, RegExp][]) {
-    it(`notice ${what}`, async () => {
+    it(`detect ${what}`, async () => {
       const document = await good();
       spoil(document);
       assert.match(openapiFaults(document).join('\n'), expected);
     });
   }
 
-  it('notice an example that does not fit', async () => {
+  it('detect an example that does not match its schema', async () => {
     const document = await good();
     const content = get(document).responses['200']?.content?.['application/json'];
     assert.ok(content);
@@ -272,13 +293,13 @@ describe('the documentation page', () => {
     }
   });
 
-  it('shows the document that is served', async () => {
+  it('shows the served document', async () => {
     const app = await declare();
     const shown = (await app.inject('/docs/json')).json();
     assert.deepEqual(Object.keys(shown.paths), Object.keys((await openapiDocument(app)).paths));
   });
 
-  it('is not a way to other files', async () => {
+  it('gives no access to other files', async () => {
     const app = await declare();
     for (const url of [
       '/docs/static/../../package.json',

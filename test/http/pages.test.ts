@@ -30,7 +30,7 @@ describe('a cursor', () => {
     isRefused(() => decodeCursor({ ...list, name: 'team', view: `s${list.view}` }, cursor));
   });
 
-  it('for a position that this list does not have is refused, though its checksum is right', () => {
+  it('for an impossible position of the list is refused, although its checksum is valid', () => {
     for (const after of ['', 'x', ' team', '__proto__'])
       isRefused(() => decodeCursor(list, encodeCursor(list, after)));
   });
@@ -68,7 +68,7 @@ describe('a list', () => {
     return app;
   };
 
-  it('gives every item once, fifty at a time unless asked otherwise', async () => {
+  it('returns every item once, fifty at a time by default', async () => {
     const app = await listing();
     const sizes: number[] = [];
     const seen: string[] = [];

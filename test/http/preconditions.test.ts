@@ -50,7 +50,7 @@ describe('a write', () => {
     [{ 'if-match': '"team-a-3f9c.3.14' }, 'validation_failed', 'validation_failed'],
     [{ 'if-none-match': 'w/"team-a-3f9c.3.14"' }, 'validation_failed', 'validation_failed'],
   ] as const) {
-    it(`with ${JSON.stringify(headers)}: ${exists} on revision 3, ${absent} on nothing`, () => {
+    it(`with ${JSON.stringify(headers)}: ${exists} on revision 3, ${absent} if absent`, () => {
       assert.deepEqual([verdict({ ...headers }, now), verdict({ ...headers }, undefined)], [exists, absent]);
     });
   }
@@ -80,12 +80,12 @@ describe('a read', () => {
     ['"team-a-0000.3.14"', false],
     ['', false],
   ] as const) {
-    it(`of If-None-Match ${header} is ${expected ? '304' : '200'}`, () => {
+    it(`with If-None-Match ${header} is ${expected ? '304' : '200'}`, () => {
       assert.equal(isNotModified(preconditionsOf({ 'if-none-match': header }), now), expected);
     });
   }
 
-  it('carries its ETag, and no body when the caller has it already', async () => {
+  it('has its ETag, and no body when the caller has the current one', async () => {
     const app = await shell();
     app.get('/', async (request, reply) => {
       if (unchanged(request, reply, now)) return reply.code(304).send();

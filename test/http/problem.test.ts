@@ -5,7 +5,8 @@ import { connect } from 'node:net';
 import { describe, it } from 'node:test';
 import { pino } from 'pino';
 import Type from 'typebox';
-import { errorReference, statusOf, typeOf } from '../../src/http/problem.ts';
+import { errorReference } from '../../src/http/codes.ts';
+import { statusOf, typeOf } from '../../src/http/problem.ts';
 import type { App } from '../../src/http/server.ts';
 import { closed } from '../../src/lib/schema.ts';
 import { catalogue, Problem, type ProblemCode } from '../../src/model/problems.ts';
@@ -37,7 +38,7 @@ const raw = async (app: App, bytes: string): Promise<string> => {
 };
 
 describe('problems', () => {
-  it('answer with the status, type and sentences of the catalogue, whatever the code', async () => {
+  it('have the status, type and texts of the catalogue, for every code', async () => {
     const app = await shell();
     app.get('/:code', async (request) => {
       const { code } = request.params as { code: ProblemCode };
@@ -60,7 +61,7 @@ describe('problems', () => {
     }
   });
 
-  it('carry every fault, one per pointer', async () => {
+  it('have every fault, one per pointer', async () => {
     const app = await shell();
     app.get('/', async () => {
       throw new Problem('validation_failed', {
@@ -104,7 +105,7 @@ describe('problems', () => {
     assert.doesNotMatch(answer.body, /10\.0\.0\.7|firestore/);
   });
 
-  it('never carry the ETag or Location that a handler had set before it failed', async () => {
+  it('never have the ETag or Location that a handler had set before it failed', async () => {
     const app = await shell();
     app.get('/', async (_request, reply) => {
       reply.header('etag', '"1.0"').header('location', '/x');
@@ -176,7 +177,7 @@ describe('problems', () => {
     });
   }
 
-  it('are documented as they are', () => {
+  it('are documented as they are returned', () => {
     assert.equal(readFileSync(new URL('../../docs/errors.md', import.meta.url), 'utf8'), errorReference());
   });
 });

@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
+import { connect } from 'node:net';
+import { text } from 'node:stream/consumers';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import Type from 'typebox';
 import { faultOf } from '../../src/http/faults.ts';
+import type { App } from '../../src/http/server.ts';
 import { compileSchemas } from '../../src/http/validation.ts';
 import { closed, nullable, oneOf, ref } from '../../src/lib/schema.ts';
 import { NotebookOrder, NotebookPatch, notebookParts } from '../../src/model/notebook.ts';
@@ -15,7 +18,7 @@ const querystring = closed({
   deleteHomes: Type.Optional(Type.Boolean()),
 });
 
-/** Echoes what its handlers see, so that a test knows what validation did to it. */
+/** Echoes what its handlers receive, which shows what validation did to it. */
 const echo = async () => {
   const app = await shell();
   for (const schema of [MemberOrder, TeamOrder, NotebookOrder, NotebookPatch, ...notebookParts])
@@ -46,8 +49,78 @@ const echo = async () => {
 const faultsOf = (answer: { json(): { errors?: { pointer: string; code: string; message: string }[] } }) =>
   (answer.json().errors ?? []).map(({ pointer, code }) => `${pointer} ${code}`);
 
+/** What the server answers to these bytes: the status and the body. */
+const raw = async (app: App, head: readonly string[], body: string) => {
+  const { port } = new URL(await app.listen({ host: '127.0.0.1', port: 0 }));
+  const socket = connect(Number(port), '127.0.0.1');
+  socket.write(
+    ['POST /teams/team-a/retry HTTP/1.1', 'host: x', 'connection: close', ...head, '', body].join('\r\n'),
+  );
+  const answer = await text(socket);
+  await app.close();
+  return `${answer.split(' ')[1]} ${answer.slice(answer.indexOf('\r\n\r\n') + 4)}`;
+};
+
+describe('a body that may be left out', () => {
+  const types = [
+    'application/json',
+    'text/plain',
+    'application/x-www-form-urlencoded',
+    'nonsense',
+    undefined,
+  ];
+  const typed = (type: string | undefined) => (type === undefined ? [] : [`content-type: ${type}`]);
+
+  for (const type of types) {
+    it(`may be empty, of the content type ${type}, with a length or in chunks`, async () => {
+      for (const head of [[], ['content-length: 0']]) {
+        assert.equal(await raw(await echo(), [...typed(type), ...head], ''), '200 {"body":{}}');
+      }
+      const chunked = [...typed(type), 'transfer-encoding: chunked'];
+      assert.equal(await raw(await echo(), chunked, '0\r\n\r\n'), '200 {"body":{}}');
+    });
+  }
+
+  it('may be null or {}', async () => {
+    const app = await echo();
+    const headers = { 'content-type': 'application/json' };
+    for (const payload of ['null', '{}', ' null ']) {
+      const answer = await app.inject({ method: 'POST', url: '/teams/team-a/retry', headers, payload });
+      assert.deepEqual([answer.statusCode, answer.json()], [200, { body: {} }], payload);
+    }
+  });
+
+  it('is read to its end when it comes in chunks', async () => {
+    const chunked = ['content-type: application/json', 'transfer-encoding: chunked'];
+    const body = '8\r\n{"force"\r\n6\r\n:true}\r\n0\r\n\r\n';
+    assert.equal(await raw(await echo(), chunked, body), '200 {"body":{"force":true}}');
+  });
+
+  it('is refused when it is of another type, or no object', async () => {
+    const post = (type: string, payload: string) =>
+      echo().then((app) =>
+        app.inject({
+          method: 'POST',
+          url: '/teams/team-a/retry',
+          headers: { 'content-type': type },
+          payload,
+        }),
+      );
+    assert.equal((await post('text/plain', 'force')).statusCode, 415);
+    assert.equal((await post('application/json', '[]')).statusCode, 400);
+    assert.equal((await post('application/json', '0')).statusCode, 400);
+  });
+
+  it('may not be null where it is needed', async () => {
+    const app = await echo();
+    const headers = { 'content-type': 'application/json' };
+    const answer = await app.inject({ method: 'PATCH', url: '/teams/team-a', headers, payload: 'null' });
+    assert.equal(answer.statusCode, 400);
+  });
+});
+
 describe('a body', () => {
-  it('is refused with all its faults at once, those of the query too, and each once', async () => {
+  it('is refused with all its faults at once, including those of the query, each once', async () => {
     const app = await echo();
     const answer = await app.inject({
       method: 'PUT',
@@ -80,7 +153,7 @@ describe('a body', () => {
     }
   });
 
-  it('may be null in every field of a patch, and in none that an order has as a number', async () => {
+  it('may have null in every field of a patch, but not in a number of an order', async () => {
     const app = await echo();
     const payload = {
       resources: null,
@@ -127,7 +200,7 @@ describe('a body', () => {
     }
   });
 
-  it('points to a strange field name as RFC 6901 says', async () => {
+  it('points to an unknown field as RFC 6901 specifies', async () => {
     const app = await echo();
     const answer = await app.inject({
       method: 'POST',
@@ -146,7 +219,7 @@ describe('a body', () => {
     });
   }
 
-  it('that is missing is asked for, or is {} where the operation can do without', async () => {
+  it('that is missing is reported, or counts as {} if the operation allows it', async () => {
     const app = await echo();
     const missing = await app.inject({ method: 'POST', url: '/teams' });
     assert.deepEqual([missing.statusCode, ...faultsOf(missing)], [400, ' required']);
@@ -154,7 +227,7 @@ describe('a body', () => {
     assert.deepEqual([optional.statusCode, optional.json()], [200, { body: {} }]);
   });
 
-  it('for an operation without one is not dropped in silence', async () => {
+  it('is refused by an operation without one', async () => {
     const app = await echo();
     const url = '/teams/team-a/refresh';
     const answer = await app.inject({ method: 'POST', url, payload: { force: true } });
@@ -182,7 +255,7 @@ describe('a path and a query', () => {
     'team%20a',
     'te%C3%A5m',
   ]) {
-    it(`with the team ${team} answer exactly as a path that is not there`, async () => {
+    it(`with the team ${team} answer like a path that does not exist`, async () => {
       const app = await echo();
       const strange = await app.inject({ method: 'PUT', url: `/teams/${team}`, payload: { nonsense: 1 } });
       const absent = await app.inject({ method: 'PUT', url: '/nowhere/at/all', payload: {} });
@@ -194,7 +267,7 @@ describe('a path and a query', () => {
     });
   }
 
-  it('arrive as text and become what their schema says', async () => {
+  it('are texts that are converted to the types of their schema', async () => {
     const app = await echo();
     const answer = await app.inject({
       method: 'PUT',
@@ -212,7 +285,7 @@ describe('a path and a query', () => {
     'deleteHomes=yes',
     'deleteHomes=1',
   ]) {
-    it(`are refused when they cannot: ${query}`, async () => {
+    it(`are refused if they cannot be converted: ${query}`, async () => {
       const app = await echo();
       const answer = await app.inject({ method: 'PUT', url: `/teams/team-a?${query}`, payload: {} });
       assert.deepEqual(
@@ -249,7 +322,7 @@ describe('faults', () => {
     [{ id: '1' }, 'bad_format', 'Must be a UUID.'],
     [{ same: [1, 1] }, 'invalid', 'Must NOT have duplicate items (items ## 1 and 0 are identical).'],
   ] as const) {
-    it(`say of ${JSON.stringify(value)}: ${message}`, async () => {
+    it(`describe ${JSON.stringify(value)}: ${message}`, async () => {
       const server = await shell();
       server.post('/', { schema: { body: schema } }, async () => ({}));
       const { errors } = (await server.inject({ method: 'POST', url: '/', payload: value })).json();

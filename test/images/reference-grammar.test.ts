@@ -131,7 +131,7 @@ describe('the grammar of image references', () => {
     });
   }
 
-  it('drops white space around a reference, so none of it reaches what is stored', () => {
+  it('drops white space around a reference, so none of it is stored', () => {
     for (const space of spaces) {
       for (const text of [`${space}${image}`, `${image}${space}`, `${space}${space}${image}${space}`]) {
         assert.equal(canonicalOf(text), image, JSON.stringify(text));
@@ -139,7 +139,7 @@ describe('the grammar of image references', () => {
     }
   });
 
-  it('refuses white space and invisible characters inside a reference, and says so', () => {
+  it('refuses white space and invisible characters inside a reference, and names them', () => {
     for (const character of [...spaces, ...invisible]) {
       for (const at of [0, 4, 7, 8, 14, 15, 16, 17, image.length]) {
         const text = `a${image.slice(0, at)}${character}${image.slice(at)}b`;
@@ -164,7 +164,7 @@ describe('the grammar of image references', () => {
     }
   });
 
-  it('names an image by one text: a team’s image parses to its printed form and nothing else', () => {
+  it('has one spelling per image: a team’s image parses to its printed form only', () => {
     for (const text of [image, ` ${image}\n`, 'GHCR.IO/navikt/x:1', `\u00a0${image}`]) {
       const parsed = parseTeamImage(text, policy);
       assert.equal(parsed.ok && printReference(parsed.reference), image);

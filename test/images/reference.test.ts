@@ -46,7 +46,7 @@ function messageOf(image: string, against: ImagePolicy = policy) {
 }
 
 describe('an image reference', () => {
-  it('is read as the shared vectors say', { skip: noVectors }, () => {
+  it('matches the shared vectors', { skip: noVectors }, () => {
     const { references } = JSON.parse(readFileSync(vectorsUrl, 'utf8')) as Vectors;
     assert.ok(references.length > 0);
     for (const { image, expect } of references) assert.deepEqual(judge(image), expect, image);
@@ -73,7 +73,7 @@ describe('an image reference', () => {
     [`ghcr.io/navikt/x:${'t'.repeat(128)}`, { host: 'ghcr.io', path: 'navikt/x', tag: 't'.repeat(128) }],
   ];
   for (const [text, expected] of read) {
-    it(`reads ${JSON.stringify(text.length > 60 ? `${text.slice(0, 60)}…` : text)}`, () => {
+    it(`parses ${JSON.stringify(text.length > 60 ? `${text.slice(0, 60)}…` : text)}`, () => {
       assert.deepEqual(parseReference(text), { ok: true, reference: expected });
     });
   }
@@ -131,7 +131,7 @@ describe('an image reference', () => {
     });
   }
 
-  it('gives back itself when printed and parsed', () => {
+  it('is unchanged by printing and parsing', () => {
     fc.assert(
       fc.property(anyReference(), (reference) => {
         assert.deepEqual(parseReference(printReference(reference)), { ok: true, reference });
@@ -139,7 +139,7 @@ describe('an image reference', () => {
     );
   });
 
-  it('is canonical: whatever parses prints to text that parses to the same', () => {
+  it('is canonical: the printed form of any reference parses to the same', () => {
     fc.assert(
       fc.property(nearlyReference(), (text) => {
         const first = parseReference(text);
@@ -148,7 +148,7 @@ describe('an image reference', () => {
     );
   });
 
-  it('never throws, and every refusal has a sentence', () => {
+  it('never throws, and every refusal has a message', () => {
     fc.assert(
       fc.property(fc.oneof(fc.string({ unit: 'binary', maxLength: 1100 }), nearlyReference()), (text) => {
         const result = parseTeamImage(text, policy);
@@ -159,11 +159,11 @@ describe('an image reference', () => {
 });
 
 describe('an image of a team', () => {
-  it('may be named by its digest alone: that is one build already', () => {
+  it('may be named by its digest only, which is a fixed build', () => {
     assert.equal(codeOf(`ghcr.io/navikt/x@${digest}`), 'ok');
   });
 
-  it('may lie deeper in the team’s repository', () => {
+  it('may be deeper in the team’s repository', () => {
     assert.equal(codeOf('europe-north1-docker.pkg.dev/nais-management-233d/team-a/nb/gpu:1'), 'ok');
   });
 
@@ -191,7 +191,7 @@ describe('an image of a team', () => {
     it(`${image} is refused: ${code}`, () => assert.equal(codeOf(image), code));
   }
 
-  it('comes from GHCR alone while the team has no garTeam, and the refusal says how to get one', () => {
+  it('must be in GHCR while the team has no garTeam, and the refusal says how to get one', () => {
     const image = 'europe-north1-docker.pkg.dev/nais-management-233d/team-a/nb:1';
     assert.equal(codeOf(image, withoutGarTeam), 'image_not_allowed');
     assert.equal(codeOf(image, { ...policy, garTeam: null }), 'image_not_allowed');
@@ -200,7 +200,7 @@ describe('an image of a team', () => {
     assert.equal(codeOf('ghcr.io/navikt/x:1', withoutGarTeam), 'ok');
   });
 
-  it('is refused with the nearest form that works', () => {
+  it('is refused with the closest valid form', () => {
     assert.match(messageOf('ghcr.io:443/navikt/x:1'), /: ghcr\.io\/navikt\/x:1\.$/);
     assert.match(messageOf('https://ghcr.io/navikt/x:1'), /"ghcr\.io\/navikt\/x:1"/);
     assert.match(messageOf('ghcr.io/Navikt/x:1'), /"navikt" for "Navikt"/);
@@ -216,7 +216,7 @@ describe('an image of a team', () => {
     assert.ok(messageOf(`ghcr.io/navikt/x@${'y'.repeat(1000)}`).length < 300);
   });
 
-  it('can never make us ask another host or another path than the one that was allowed', () => {
+  it('never leads to a request to a host or a path that is not allowed', () => {
     let allowed = 0;
     fc.assert(
       fc.property(nearlyReference(), (text) => {
@@ -238,7 +238,7 @@ describe('an image of a team', () => {
     assert.ok(allowed > 50, `only ${allowed} of the generated references were allowed`);
   });
 
-  it('is judged the same when judged again in its printed form', () => {
+  it('gets the same result in its printed form', () => {
     fc.assert(
       fc.property(anyReference(), (reference) => {
         const direct = checkAllowed(reference, policy);

@@ -48,7 +48,7 @@ describe('requirements', () => {
     'pandas>=2,\\\n<3',
   ];
   for (const text of accepted) {
-    it(`may say ${JSON.stringify(text.slice(0, 70))}`, () => assert.deepEqual(messages(text), []));
+    it(`accept ${JSON.stringify(text.slice(0, 70))}`, () => assert.deepEqual(messages(text), []));
   }
 
   const refused: readonly (readonly [string, string])[] = [
@@ -120,8 +120,7 @@ describe('requirements', () => {
     ['a\n'.repeat(1001), 'too_long'],
   ];
   for (const [text, code] of refused) {
-    it(`may not say ${JSON.stringify(text.slice(0, 70))}: ${code}`, () =>
-      assert.deepEqual(codes(text), [code]));
+    it(`refuse ${JSON.stringify(text.slice(0, 70))}: ${code}`, () => assert.deepEqual(codes(text), [code]));
   }
 
   it('keep comments, blank lines, continued lines and hashes', () => {
@@ -135,7 +134,7 @@ describe('requirements', () => {
     assert.deepEqual(checkRequirements('# later'), { ok: true, text: '# later\n', names: [] });
   });
 
-  it('get line ends that pip and git agree on', () => {
+  it('get normalized line ends', () => {
     assert.deepEqual(checkRequirements('\ufeffpandas\r\nnumpy\r\n\r\n'), {
       ok: true,
       text: 'pandas\nnumpy\n',
@@ -143,7 +142,7 @@ describe('requirements', () => {
     });
   });
 
-  it('name packages in their normal form, once', () => {
+  it('list each package once, by its normalized name', () => {
     const result = checkRequirements('Foo.Bar\nfoo_bar; os_name == "nt"\nfoo--bar[x]==1\n');
     assert.deepEqual(result.ok && result.names, ['foo-bar']);
   });
@@ -161,14 +160,14 @@ describe('requirements', () => {
     );
   });
 
-  it('say why an index is refused and what to write for what is refused', () => {
+  it('give the reason why an index is refused, and the alternative', () => {
     assert.match(messages('--extra-index-url https://x')[0] ?? '', /where every package comes from/);
     assert.match(messages('pandas=2.2.3')[0] ?? '', /pandas==2\.2\.3/);
     assert.match(messages('x @ git+https://github.com/o/r')[0] ?? '', /<name> @ https:/);
     assert.match(messages('https://example.com/x.whl')[0] ?? '', /<name> @ https:\/\/example\.com\/x\.whl/);
   });
 
-  it('may be any text without throwing; what is accepted has no option in it and is accepted again', () => {
+  it('are accepted or refused for any text; accepted ones contain no option and are accepted again', () => {
     const pieces = fc.constantFrom(
       ...[
         'pandas',

@@ -50,7 +50,7 @@ const opened = async (t: TestContext, chosen: Partial<ImagePolicy> = {}) => {
 };
 
 describe('resolving an image', () => {
-  it('pins what a tag in GHCR points to', async (t) => {
+  it('pins the digest of a tag in GHCR', async (t) => {
     const { simulator, resolve } = await opened(t);
     const image = 'ghcr.io/navikt/team-notebook:20261115-090000-5d6e7f8';
     const { sizeBytes, ...resolved } = await resolve(`  ${image.replace('ghcr', 'GHCR')} `);
@@ -64,7 +64,7 @@ describe('resolving an image', () => {
     assert.ok(sizeBytes > 0);
   });
 
-  it('pins what a tag in Artifact Registry points to, in a nested image too', async (t) => {
+  it('pins the digest of a tag in Artifact Registry, also of a nested image', async (t) => {
     const { simulator, resolve } = await opened(t);
     const { digest } = await resolve(`${garTeamA}/models/train:2026.11.10-12.30-9a8b7c6`);
     const path = 'nais-management-233d/team-a/models/train';
@@ -78,7 +78,7 @@ describe('resolving an image', () => {
     assert.deepEqual(resolved.platforms, ['linux/amd64', 'linux/arm64']);
   });
 
-  it('takes a digest as it is and says that the tag beside it counts for nothing', async (t) => {
+  it('keeps a digest, and warns that the tag beside it has no effect', async (t) => {
     const { simulator, resolve } = await opened(t);
     const digest = simulator.digest('navikt/team-notebook', '20261101-090000-1a2b3c4');
     const resolved = await resolve(`ghcr.io/navikt/team-notebook:main@${digest}`);
@@ -89,7 +89,7 @@ describe('resolving an image', () => {
     );
   });
 
-  it('warns of a tag that moves, of an old build, and of one that hides its age', async (t) => {
+  it('warns about a moving tag, an old build, and a build of unknown age', async (t) => {
     const { simulator, resolve } = await opened(t);
     const push = (tag: string, created: string | null) =>
       simulator.push('navikt/team-notebook', buildImage({ platforms: ['linux/amd64'], created, text: tag }), {
@@ -104,7 +104,7 @@ describe('resolving an image', () => {
     assert.deepEqual(await codes('timeless'), ['created_unknown']);
   });
 
-  it('sees at once that a tag has moved', async (t) => {
+  it('returns the new digest as soon as a tag has moved', async (t) => {
     const { simulator, registries, resolve } = await opened(t);
     const image = 'ghcr.io/navikt/team-notebook:main';
     const first = await resolve(image);
@@ -115,7 +115,7 @@ describe('resolving an image', () => {
     assert.equal(await newerDigest(registries, first, signal(), { fresh: true }), moved);
   });
 
-  it('knows of nothing newer than an ordered digest, and nothing at all while the registry is away', async (t) => {
+  it('reports nothing newer for an ordered digest, nor while the registry is unavailable', async (t) => {
     const { simulator, registries } = await opened(t);
     const digest = simulator.digest('navikt/team-notebook', 'main');
     const reference = 'ghcr.io/navikt/team-notebook';
@@ -127,7 +127,7 @@ describe('resolving an image', () => {
     assert.equal(await stillThere(registries, tagged, signal()), undefined);
   });
 
-  it('notices that a pinned image was deleted, or a part of it', async (t) => {
+  it('reports that a pinned image, or a part of it, was deleted', async (t) => {
     const { simulator, registries, resolve } = await opened(t);
     const whole = buildImage({ platforms: ['linux/amd64', 'linux/arm64'], created: null, text: 'pinned' });
     const path = 'navikt/team-notebook';
@@ -140,7 +140,7 @@ describe('resolving an image', () => {
 });
 
 describe('refusing an image', () => {
-  it('does not tell a private image from one that does not exist, and says how to open it', async (t) => {
+  it('gives a private image the same answer as an absent one, and says how to make it public', async (t) => {
     const { refused } = await opened(t);
     const url = /github\.com\/orgs\/navikt\/packages\/container\/private-notebook\/settings/;
     await refused('ghcr.io/navikt/private-notebook:1.0', 'image_not_found_or_private', url);
@@ -148,7 +148,7 @@ describe('refusing an image', () => {
     await refused(`${garTeamA}/not-there:1.0`, 'image_not_found_or_private', /not-there does not exist/);
   });
 
-  it('names the tags that somebody may have meant', async (t) => {
+  it('suggests similar tags', async (t) => {
     const { refused } = await opened(t);
     const similar = /has no tag "20261115-090000-5d6e7f9"\. It has "20261115-090000-5d6e7f8"/;
     await refused('ghcr.io/navikt/team-notebook:20261115-090000-5d6e7f9', 'tag_not_found', similar);
@@ -158,12 +158,12 @@ describe('refusing an image', () => {
     await refused('ghcr.io/navikt/many-tags:build-1101', 'tag_not_found', /"build-1100"/);
   });
 
-  it('says that an image is broken when a clean-up took a part of it', async (t) => {
+  it('reports an image as broken when a clean-up deleted a part of it', async (t) => {
     const { refused } = await opened(t);
     await refused('ghcr.io/navikt/broken-notebook:1.0', 'image_broken', /deleted/);
   });
 
-  it('says that an image does not run here, and what it is built for', async (t) => {
+  it('reports the platform of an image that does not run here', async (t) => {
     const { refused } = await opened(t);
     await refused(
       'ghcr.io/navikt/arm-notebook:1.0',
@@ -172,13 +172,13 @@ describe('refusing an image', () => {
     );
   });
 
-  it('says that a build is gone', async (t) => {
+  it('reports that a digest no longer exists', async (t) => {
     const { refused } = await opened(t);
     const digest = `sha256:${'d'.repeat(64)}`;
     await refused(`ghcr.io/navikt/team-notebook@${digest}`, 'image_not_found_or_private', /has no build/);
   });
 
-  it('says that a registry does not answer, and when to come back', async (t) => {
+  it('reports that a registry does not answer, with Retry-After', async (t) => {
     const { simulator, refused } = await opened(t);
     simulator.fault(/manifests/, { status: 429, headers: { 'retry-after': '30' } });
     const problem = await refused(
@@ -194,7 +194,7 @@ describe('refusing an image', () => {
     );
   });
 
-  it('still says that a tag is absent when the other tags cannot be listed', async (t) => {
+  it('reports a tag as absent even if the other tags cannot be listed', async (t) => {
     const { simulator, refused } = await opened(t);
     simulator.fault(/tags\/list/, { status: 500 });
     await refused('ghcr.io/navikt/team-notebook:v2', 'tag_not_found', /has no tag "v2"\.$/);
@@ -241,7 +241,7 @@ describe('a hostile reference', () => {
     assert.equal(simulator.connections, 0);
   });
 
-  it('opens no connection: whatever is written', async (t) => {
+  it('opens no connection: any text', async (t) => {
     const { simulator, resolve } = await opened(t);
     const part = fc.constantFrom(
       'ghcr.io',
@@ -276,7 +276,7 @@ describe('a hostile reference', () => {
 });
 
 describe('listing a team’s images', () => {
-  it('lists those in its repository of Artifact Registry and the GHCR repositories it has registered', async (t) => {
+  it('lists its repository in Artifact Registry and its registered GHCR repositories', async (t) => {
     const { deps } = await opened(t);
     const { items, unknown } = await listTeamImages(deps, ['team-notebook'], signal());
     assert.deepEqual(unknown, []);
@@ -287,13 +287,13 @@ describe('listing a team’s images', () => {
     ]);
   });
 
-  it('asks nobody for a team without a repository in Artifact Registry', async (t) => {
+  it('sends no request for a team without a repository in Artifact Registry', async (t) => {
     const { simulator, deps } = await opened(t, { garTeam: null });
     assert.equal((await listTeamImages(deps, ['team-notebook'], signal())).items.length, 1);
     assert.equal(simulator.connections, 0);
   });
 
-  it('says that it does not know while Artifact Registry is away', async (t) => {
+  it('is incomplete, with the reason, while Artifact Registry is unavailable', async (t) => {
     const { simulator, deps } = await opened(t);
     simulator.fault(/./, { status: 500 });
     const { items, unknown } = await listTeamImages(deps, ['team-notebook'], signal());
@@ -301,7 +301,7 @@ describe('listing a team’s images', () => {
     assert.equal(unknown.length, 1);
   });
 
-  it('lists the tags of an image, the newest first, without its signatures', async (t) => {
+  it('lists the tags of an image, newest first, without its signatures', async (t) => {
     const { simulator, deps } = await opened(t);
     const digest = simulator.digest('navikt/team-notebook', 'main');
     simulator.moveTag('navikt/team-notebook', `${digest.replace(':', '-')}.sig`, digest);
@@ -319,7 +319,7 @@ describe('listing a team’s images', () => {
     });
   });
 
-  it('refuses the tags of another team’s image, and of one that does not exist', async (t) => {
+  it('refuses the tags of another team’s image, and of an absent one', async (t) => {
     const { deps } = await opened(t);
     const code = (expected: ProblemCode) => (error: unknown) =>
       error instanceof Problem && error.code === expected;
@@ -330,15 +330,15 @@ describe('listing a team’s images', () => {
   });
 });
 
-describe('the tags nearest to one that does not exist', () => {
+describe('the tags nearest to an absent one', () => {
   const tags = ['1.0', '1.1', '2.0', 'latest'].map((tag, index) => ({ tag, index }));
 
-  it('are those that look like it', () => {
+  it('are those with a similar name', () => {
     assert.deepEqual(nearestTags(tags, 'v1.1').tags[0], '1.1');
     assert.deepEqual(nearestTags(tags, 'Latest').tags[0], 'latest');
   });
 
-  it('are the newest when none looks like it', () => {
+  it('are the newest if none is similar', () => {
     assert.deepEqual(nearestTags(tags, 'zzzzzz'), { similar: false, tags: ['latest', '2.0', '1.1'] });
     assert.deepEqual(nearestTags([], 'x'), { similar: false, tags: [] });
   });

@@ -81,7 +81,7 @@ function runStep(t: TestContext, script: string, variable: string, env: Record<s
 
 for (const registry of imageRegistries) {
   describe(`a scaffold for ${registry}`, () => {
-    it('is four files that end in one line break', () => {
+    it('has four files that end in one line break', () => {
       const files = filesOf({ registry });
       assert.deepEqual(Object.keys(files), [
         'Dockerfile',
@@ -92,11 +92,11 @@ for (const registry of imageRegistries) {
       for (const content of Object.values(files)) assert.match(content, /[^\n]\n$/);
     });
 
-    it('has a Dockerfile without a fault that a linter finds', () => {
+    it('has a Dockerfile without linter findings', () => {
       assert.deepEqual(validate(file('Dockerfile', { registry })), []);
     });
 
-    it('has a workflow that fits GitHub’s schema', () => {
+    it('has a workflow that matches GitHub’s schema', () => {
       const text = file('.github/workflows/image.yaml', { registry });
       assert.deepEqual(validateWorkflow(text).errors, []);
       assert.notDeepEqual(validateWorkflow(text.replace('runs-on', 'runs_on')).errors, []);
@@ -106,20 +106,20 @@ for (const registry of imageRegistries) {
       assert.deepEqual(Object.keys(workflow({ registry }).on), ['push', 'schedule', 'workflow_dispatch']);
     });
 
-    it('names only actions by their major version', () => {
+    it('names actions by their major version only', () => {
       for (const { uses } of workflow({ registry }).jobs.build.steps) {
         if (uses !== undefined) assert.match(uses, /^[a-z]+\/[a-z-]+@v\d+$/);
       }
     });
 
-    it('shows the image that was built, whatever its name is', (t) => {
+    it('prints the built image, for any name', (t) => {
       const show = workflow({ registry }).jobs.build.steps.at(-1)?.run ?? '';
       // A name that a careless script would run as a command.
       const summary = runStep(t, show, 'GITHUB_STEP_SUMMARY', { IMAGE: 'echo injected' });
       assert.equal(summary, '`echo injected`\n');
     });
 
-    it('rebuilds the packages at each run though a cache is used', () => {
+    it('rebuilds the packages at each run in spite of the cache', () => {
       const { steps } = workflow({ registry }).jobs.build;
       const build = registry === 'gar' ? 'nais/docker-build-push' : 'docker/build-push-action';
       const args = step(steps, build).with ?? {};
@@ -139,13 +139,13 @@ describe('the Dockerfile of a scaffold', () => {
     .getInstructions()
     .map((instruction) => `${instruction.getKeyword()} ${instruction.getArgumentsContent()}`);
 
-  it('pins the base by digest and keeps its tag as a remark', () => {
+  it('pins the base by digest and keeps its tag as a comment', () => {
     const [from] = dockerfile.getFROMs();
     assert.equal(from?.getImage(), `ghcr.io/navikt/knada-images/jupyter@${digest}`);
     assert.match(file('Dockerfile'), /^# .*knada-images\/jupyter:20251124-120000-3\.11\.$/m);
   });
 
-  it('installs as root and runs as a user without rights', () => {
+  it('installs as root and runs as an unprivileged user', () => {
     assert.deepEqual(instructions, [
       `FROM ghcr.io/navikt/knada-images/jupyter@${digest}`,
       'LABEL org.opencontainers.image.source=https://github.com/navikt/team-a-notebook',
@@ -158,7 +158,7 @@ describe('the Dockerfile of a scaffold', () => {
     ]);
   });
 
-  it('copies nothing that .dockerignore leaves out', () => {
+  it('copies nothing that .dockerignore excludes', () => {
     const rules = file('.dockerignore')
       .split('\n')
       .filter((line) => line !== '' && !line.startsWith('#'));
@@ -167,13 +167,13 @@ describe('the Dockerfile of a scaffold', () => {
 });
 
 describe('the workflow of a scaffold', () => {
-  it('pushes to the team’s repository in GAR with an identity, not a password', () => {
+  it('pushes to the team’s repository in GAR with workload identity, not a password', () => {
     const { permissions, jobs } = workflow({ registry: 'gar' });
     assert.deepEqual(permissions, { contents: 'read', 'id-token': 'write' });
     assert.equal(step(jobs.build.steps, 'nais/docker-build-push').with?.team, 'team-a');
   });
 
-  it('keeps a team’s name a text where YAML would read something else', () => {
+  it('quotes a team’s name that YAML would read as another type', () => {
     for (const team of ['no', 'on', 'null', 'true']) {
       const { steps } = workflow({ registry: 'gar', team }, '1.1').jobs.build;
       assert.equal(step(steps, 'nais/docker-build-push').with?.team, team);
@@ -190,11 +190,11 @@ describe('the workflow of a scaffold', () => {
     assert.equal(step(jobs.build.steps, 'docker/login-action').with?.registry, 'ghcr.io');
   });
 
-  it('says that a new GHCR package is private, and what to do', () => {
+  it('says that a new GHCR package is private, and how to change that', () => {
     assert.match(file('.github/workflows/image.yaml'), /make the package public/);
   });
 
-  it('chooses a tag that sorts by time, is unique, and that a team may run', (t) => {
+  it('generates a unique tag that sorts by time and that the team may use', (t) => {
     const { steps } = workflow({ registry: 'ghcr', owner: 'NAVikt' }).jobs.build;
     const script = steps.find(({ id }) => id === 'tag')?.run ?? '';
     const before = Date.now();
@@ -215,7 +215,7 @@ describe('the workflow of a scaffold', () => {
 });
 
 describe('an order for a scaffold', () => {
-  it('gives the requirements back as they were', () => {
+  it('keeps the requirements unchanged', () => {
     assert.equal(file('requirements.txt'), ok.requirements);
     assert.equal(file('requirements.txt', { requirements: 'pandas' }), 'pandas\n');
   });
@@ -241,7 +241,7 @@ describe('an order for a scaffold', () => {
     it(`is refused with ${what}`, () => assert.deepEqual(pointersOf(changes), [pointer]));
   }
 
-  it('is refused with every fault at once', () => {
+  it('is refused with all faults at once', () => {
     assert.deepEqual(pointersOf({ name: '', team: '', requirements: '-r x\n-e .' }), [
       '/name',
       '/team',
@@ -250,7 +250,7 @@ describe('an order for a scaffold', () => {
     ]);
   });
 
-  it('can never add an instruction or a step', () => {
+  it('cannot add an instruction or a step', () => {
     const text = fc.oneof(
       fc.string({ unit: 'binary', maxLength: 12 }),
       fc.stringMatching(/^[a-z0-9._\n-]{1,8}$/),

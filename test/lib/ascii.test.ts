@@ -12,7 +12,7 @@ it('lowerCaseAscii: maps A to Z, and no other character of Unicode', () => {
   }
 });
 
-it('lowerCaseAscii: keeps the length of a text, and a second time changes nothing', () => {
+it('lowerCaseAscii: keeps the length of a text, and is idempotent', () => {
   fc.assert(
     fc.property(fc.string({ unit: 'binary' }), (text) => {
       const lower = lowerCaseAscii(text);

@@ -24,7 +24,7 @@ describe('a quantity of memory or storage', () => {
   }
 
   for (const quantity of ['', '4', '4G', '4gi', '4 Gi', '-1Gi', '1e3Mi', '.5Gi', '5.Gi', '1Ti', '4Gi\n']) {
-    it(`${JSON.stringify(quantity)} is none`, () => assert.throws(() => bytesOf(quantity), RangeError));
+    it(`${JSON.stringify(quantity)} is refused`, () => assert.throws(() => bytesOf(quantity), RangeError));
   }
 
   it('is compared in MiB, also when it is far beyond any bound', () => {
@@ -33,7 +33,7 @@ describe('a quantity of memory or storage', () => {
     assert.ok(mebibytes('9999999999999Gi') > mebibytes('1024Gi'));
   });
 
-  it('is never rounded up, and by less than a byte down', () => {
+  it('is never rounded up, and down by less than a byte', () => {
     fc.assert(
       fc.property(fc.nat(99_999), fc.nat(9_999_999), fc.constantFrom('Mi', 'Gi'), (whole, decimals, unit) => {
         const fraction = String(decimals).padStart(7, '0');
@@ -44,7 +44,7 @@ describe('a quantity of memory or storage', () => {
     );
   });
 
-  it('printed by its bytes says the same, as shortly as can be', () => {
+  it('is unchanged when printed from its bytes, in the shortest form', () => {
     assert.equal(printBytes(bytesOf('10Gi')), '10Gi');
     assert.equal(printBytes(bytesOf('1024Mi')), '1Gi');
     assert.equal(printBytes(bytesOf('1.5Gi')), '1536Mi');
@@ -58,12 +58,12 @@ describe('a quantity of memory or storage', () => {
 });
 
 describe('a number of cores', () => {
-  it('is cut to thousandths, the smallest that is scheduled', () => {
+  it('is truncated to thousandths, the smallest schedulable amount', () => {
     assert.equal(coresOf(0.1239), 0.123);
     assert.equal(coresOf(16), 16);
   });
 
-  it('of thousandths is left as it is', () => {
+  it('in thousandths is unchanged', () => {
     for (let milli = 0; milli <= 16_000; milli += 1) assert.equal(coresOf(milli / 1000), milli / 1000);
   });
 });

@@ -41,9 +41,11 @@ describe('the environment of a sandbox', () => {
   });
 
   it('accepts tunable variables from its caller, but none that point outside the sandbox', () => {
-    const given = { ROLLOUT_PER_TICK: '2', STORE: 'firestore', CLUSTER: 'kubeconfig' };
+    const origin = 'http://localhost:5173';
+    const given = { ROLLOUT_PER_TICK: '2', CORS_ORIGINS: origin, STORE: 'firestore', CLUSTER: 'kubeconfig' };
     const config = loadConfig(environment(given));
     assert.equal(config.rolloutPerTick, 2);
+    assert.deepEqual(config.corsOrigins, [origin]);
     assert.equal(config.store.kind, 'sqlite');
     assert.equal(config.cluster.kind, 'url');
   });

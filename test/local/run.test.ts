@@ -56,7 +56,7 @@ describe('scripts/run.mjs', () => {
   };
   const start = (args: readonly string[], env: Record<string, string> = {}) => {
     const path = [join(folder, 'bin'), dirname(process.execPath), '/usr/bin', '/bin'].join(delimiter);
-    // node:test tells its own children apart by NODE_TEST_CONTEXT; the one we start is not one of them.
+    // node:test recognizes its own children by NODE_TEST_CONTEXT; the one we start is not one of them.
     const { CI: _ci, NODE_TEST_CONTEXT: _context, REAL_PARTS_FILE: _parts, ...rest } = process.env;
     return spawn(process.execPath, [join(project, 'scripts', 'run.mjs'), ...args], {
       cwd: folder,

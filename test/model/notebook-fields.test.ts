@@ -1,15 +1,19 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import Type from 'typebox';
 import { Value } from 'typebox/value';
 import { at, isObject } from '../../src/lib/json.ts';
 import { defaultLimits } from '../../src/model/limits.ts';
-import { NotebookOrder, NotebookSpec } from '../../src/model/notebook.ts';
+import { NotebookOrder, NotebookSpec, notebookParts } from '../../src/model/notebook.ts';
 import { complete, fieldPairs, fieldRows, measureOf, valueAt } from '../../src/model/notebook-fields.ts';
 import { anyLimitsAndOrder } from '../notebooks/orders.ts';
 
+const components = Object.fromEntries(notebookParts.map((part) => [part.$id, Type.Unsafe(part)]));
+
 /** Every leaf of a schema with its JSON pointer; a list is one leaf. */
-const leavesOf = (schema: unknown, pointer = ''): readonly (readonly [string, unknown])[] => {
+const leavesOf = (declared: unknown, pointer = ''): readonly (readonly [string, unknown])[] => {
+  const schema = components[String(at(declared, '$ref'))] ?? declared;
   const properties = at(schema, 'properties');
   if (!isObject(properties)) return [[pointer, schema]];
   return Object.entries(properties).flatMap(([name, inner]) => leavesOf(inner, `${pointer}/${name}`));
@@ -52,18 +56,18 @@ describe('the table of notebook fields', () => {
 });
 
 describe('completing an order', () => {
-  it('makes a NotebookSpec of every order, and leaves a complete one as it is', () => {
+  it('gives a NotebookSpec for every order, and leaves a complete one unchanged', () => {
     fc.assert(
       fc.property(anyLimitsAndOrder, ({ limits, order }) => {
-        fc.pre(Value.Check(NotebookOrder, order));
+        fc.pre(Value.Check(components, NotebookOrder, order));
         const spec = complete(order, limits);
-        assert.ok(Value.Check(NotebookSpec, spec));
+        assert.ok(Value.Check(components, NotebookSpec, spec));
         assert.deepEqual(complete(spec, limits), spec);
       }),
     );
   });
 
-  it('never changes a value that was given', () => {
+  it('never changes a given value', () => {
     fc.assert(
       fc.property(anyLimitsAndOrder, ({ limits, order }) => {
         const spec = complete(order, limits);

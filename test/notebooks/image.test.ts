@@ -67,7 +67,7 @@ describe('a team’s own image', () => {
     assert.deepEqual(imageOf(await asKari().get(path)), pinned);
   });
 
-  it('is in the profiles by digest, beside the standard environments, which are too', async () => {
+  it('is in the profiles by digest, beside the standard environments, also pinned', async () => {
     const profiles = await profilesOf(await ordered({ image }));
     const standard = (tag: string) =>
       `ghcr.io/navikt/knada-images/jupyter:${tag}@${world.simulator.digest('navikt/knada-images/jupyter', tag)}`;
@@ -79,7 +79,7 @@ describe('a team’s own image', () => {
     });
   });
 
-  it('is stored, pinned and planned in canonical form, however it was written', async () => {
+  it('is stored, pinned and planned in canonical form, in any spelling of the order', async () => {
     const written = image.replace('ghcr.io', 'GHCR.io');
     const path = await ordered({ image: written });
     const answer = await asKari().get(path);
@@ -107,7 +107,7 @@ describe('a team’s own image', () => {
     });
   }
 
-  it('keeps its digest, and gets its canonical form, when an earlier version stored it as it was written', async () => {
+  it('keeps its digest and gets its canonical form if an earlier version stored another spelling', async () => {
     const path = await ordered({ image: moving });
     const slug = path.split('/')[3] ?? '';
     const stored = moving.replace('ghcr.io', 'GHCR.io');
@@ -125,7 +125,7 @@ describe('a team’s own image', () => {
     assert.partialDeepStrictEqual(imageOf(answer), { reference: moving, digest });
   });
 
-  it('is gone with null, and the standard environments stay', async () => {
+  it('is removed by null, and the standard environments stay', async () => {
     const path = await ordered({ image });
     const answer = await asKari().patch(path, { image: null });
     assert.deepEqual([answer.json().spec.image, imageOf(answer)], [null, undefined]);
@@ -141,7 +141,7 @@ describe('a team’s own image', () => {
     });
   });
 
-  it('is planned with, and nothing is written', async () => {
+  it('is resolved by a plan, which writes nothing', async () => {
     const path = await ordered({});
     const answer = await world.writesNothing(() => asKari().post(`${path}/plan?manifests=true`, { image }));
     const { changes, restartsHub, runningServers, manifests } = answer.json();
@@ -150,7 +150,7 @@ describe('a team’s own image', () => {
     assert.ok(JSON.stringify(manifests).includes(`${image}@${digestOf(newestTag)}`));
   });
 
-  it('that cannot run is refused by order, change and plan alike, and nothing is written', async () => {
+  it('is refused by order, patch and plan if it cannot run, and nothing is written', async () => {
     const path = await ordered({ image });
     const fresh = await world.newTeam();
     for (const [wanted, code] of [
@@ -219,7 +219,7 @@ describe('a tag that has moved', () => {
     assert.ok(JSON.stringify(await profilesOf(path)).includes(before.digest), 'it is told, not taken');
   });
 
-  it('is shown with a new ETag, in no history, and no more once the tag is back', async () => {
+  it('is shown with a new ETag, without a history entry, until the tag is back', async () => {
     const path = await ordered({ image: moving });
     const etag = (await asKari().get(path)).headers.etag;
     const pinned = digestOf('main');

@@ -29,7 +29,7 @@ const names = [
 ] as const;
 
 describe('the keys of a hub', () => {
-  it('are exactly the three that the chart asks for, 64 hexadecimal digits each', () => {
+  it('are exactly the three that the chart requires, 64 hexadecimal digits each', () => {
     const secret = secretOf('team-a-3f9c');
     assert.deepEqual(Object.keys(secret).sort(), names);
     for (const value of Object.values(secret)) assert.match(value, /^[0-9a-f]{64}$/);
@@ -75,7 +75,7 @@ describe('the keys of a hub', () => {
     assert.equal(rotated[names[0]], `${after[names[0]]};${before[names[0]]}`);
   });
 
-  it('cannot be made of nothing', () => {
+  it('require a master key', () => {
     assert.throws(() => hubSecret('team-a-3f9c', [], meta), TypeError);
   });
 });

@@ -17,7 +17,7 @@ const orderOf = (path: string, value: unknown): unknown =>
     .reduceRight((inner, name) => ({ [name]: inner }), value);
 
 describe('limits of an order', () => {
-  it('covers every field, each once, with the default that an empty order gets', () => {
+  it('cover every field, each once, with the default of an empty order', () => {
     fc.assert(
       fc.property(anyLimits, (limits) => {
         const { fields } = limitsView(limits);
@@ -60,7 +60,7 @@ describe('limits of an order', () => {
     assert.equal(view.fields.find(({ pointer }) => pointer === '/allowlist/hosts')?.maximum, 7);
   });
 
-  it('the limits are in the field’s own form', () => {
+  it('use the notation of the field', () => {
     const fields = new Map(limitsView(defaultLimits).fields.map((field) => [field.pointer, field]));
     assert.deepEqual(fields.get('/resources/memory/limit'), {
       pointer: '/resources/memory/limit',

@@ -7,12 +7,12 @@ import { isPlatformContentOf, platformContent } from '../../src/notebooks/platfo
 const found = (values: object) => [...platformContent({ ...values })].toSorted();
 
 describe('Secrets and ConfigMaps that the hub’s values name', () => {
-  it('is the login secret and the certificate of the values that are shipped as an example', () => {
+  it('are the login secret and the certificate in the example values', () => {
     const text = readFileSync(new URL('../../deploy/hub-values.example.yaml', import.meta.url), 'utf8');
     assert.deepEqual(found(parse(text)), ['Secret hub-login', 'Secret jupyter-knada-io-tls']);
   });
 
-  it('is found in variables, volumes, pull secrets and references to a whole object', () => {
+  it('are found in variables, volumes, pull secrets and references to a whole object', () => {
     const values = {
       hub: {
         extraEnv: {
@@ -43,14 +43,14 @@ describe('Secrets and ConfigMaps that the hub’s values name', () => {
     ]);
   });
 
-  it('is nothing where nothing is named', () => {
+  it('are none if the values name none', () => {
     assert.deepEqual(
       found({ hub: { secret: true, extraEnv: { TOKEN: 'secret' }, existingSecret: null } }),
       [],
     );
   });
 
-  it('is joined by the operator’s list, whose entries may end in a star', () => {
+  it('are extended by the operator’s list, whose entries may end in a star', () => {
     const isPlatform = isPlatformContentOf({ hub: { existingSecret: 'a' } }, [
       'Secret pull-secret',
       'ConfigMap istio-*',

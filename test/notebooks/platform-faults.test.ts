@@ -30,7 +30,7 @@ describe('platform values', () => {
   it('values that identify users and admit only members have no faults', () =>
     assert.deepEqual(guarded(entraValues), []));
 
-  it('of the documented example are fine', () => {
+  it('of the documented example have no faults', () => {
     const example = new URL('../../deploy/hub-values.example.yaml', import.meta.url);
     assert.deepEqual(guarded(parse(readFileSync(example, 'utf8'))), []);
   });
@@ -58,7 +58,7 @@ describe('platform values', () => {
     ],
   ];
   for (const [what, values] of fine) {
-    it(`may say ${what}`, () => assert.deepEqual(guarded(helmMerge(entraValues, values) as Values), []));
+    it(`may have ${what}`, () => assert.deepEqual(guarded(helmMerge(entraValues, values) as Values), []));
   }
 
   const faults: readonly (readonly [string, readonly string[], readonly string[]])[] = [
@@ -85,7 +85,7 @@ describe('platform values', () => {
       [open('TmpAuthenticator')],
     ],
     [
-      'a name that nobody registered',
+      'an unregistered name',
       guarded(authenticator('entra')),
       [
         'hub.config.JupyterHub.authenticator_class is "entra", which is not a known short name; use the full path of the class.',

@@ -1,6 +1,6 @@
 import type { Platform, Values } from '../../src/notebooks/values.ts';
 
-/** Platform values that may be used in production: people are known, nobody else is let in. */
+/** Platform values that may be used in production: users are identified, and only members are admitted. */
 export const entraValues: Values = {
   hub: {
     config: {
@@ -22,7 +22,7 @@ export const aPlatform = (overrides: Partial<Platform> = {}): Platform => ({
 const isObject = (value: unknown): value is Values =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-/** Merges values as Helm does. Written apart from the product’s own, so that a fault there shows here. */
+/** Merges values as Helm does. Independent of the product’s own, so a fault there is found here. */
 export const helmMerge = (under: unknown, over: unknown): unknown => {
   if (!isObject(under) || !isObject(over)) return over;
   const keys = [...new Set([...Object.keys(under), ...Object.keys(over)])];

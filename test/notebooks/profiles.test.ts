@@ -61,7 +61,7 @@ describe('the profiles of a notebook', () => {
     it(`preselect ${what}`, () => assert.deepEqual(preselected(profiles), expected));
   }
 
-  it('leave out an own image that is not pinned yet, and one that is not ordered any more', () => {
+  it('omit an own image that is not pinned yet, and one that is no longer ordered', () => {
     assert.deepEqual(slugs(profilesOf(ours, null, environments)), ['python-3-13', 'python-3-12']);
     assert.deepEqual(slugs(profilesOf(aSpec(), image, environments)), ['python-3-13', 'python-3-12']);
   });
@@ -75,13 +75,13 @@ describe('the profiles of a notebook', () => {
     assert.equal(none?.description, 'No database drivers.');
   });
 
-  it('give an image by its digest once only, also when it was ordered by digest', () => {
+  it('have an image by its digest only once, also when it was ordered by digest', () => {
     const byDigest = { ...image, reference: `ghcr.io/navikt/ours@${digest('c')}` };
     const [profile] = profilesOf(ours, byDigest, []);
     assert.equal(profile?.kubespawner_override.image, `ghcr.io/navikt/ours@${digest('a')}`);
   });
 
-  it('are in the spawner’s units: bytes, cores, and a volume size that Kubernetes reads', () => {
+  it('use the spawner’s units: bytes, cores, and a volume size in Kubernetes’ notation', () => {
     const [profile] = profilesOf(
       aSpec({
         resources: { cpu: { guarantee: 0.1, limit: 0.5 }, memory: { guarantee: '256Mi', limit: '2.5Gi' } },
@@ -104,7 +104,7 @@ describe('the profiles of a notebook', () => {
     );
   });
 
-  it('set PIP_USER or take it away, never leave it as a former profile had it', () => {
+  it('set or unset PIP_USER, and never inherit it from an earlier profile', () => {
     for (const [userInstallByDefault, expected] of [
       [true, '1'],
       [false, null],
@@ -115,7 +115,7 @@ describe('the profiles of a notebook', () => {
     }
   });
 
-  it('hold for every order: one default, unique slugs, the same keys everywhere, no limit exceeded', () => {
+  it('are valid for every order: one default, unique slugs, the same keys everywhere, no limit exceeded', () => {
     fc.assert(
       fc.property(anySpec, fc.option(anyImage), anyEnvironments, (spec, pinned, offered) => {
         const profiles = profilesOf(spec, pinned, offered);
@@ -160,13 +160,13 @@ describe('the revision of a profile', () => {
     });
   }
 
-  it('changes with its own image alone', () => {
+  it('changes with its own image only', () => {
     const after = revisions(ours, { ...image, digest: digest('e') });
     assert.notEqual(after[0], before[0]);
     assert.deepEqual(after.slice(1), before.slice(1));
   });
 
-  it('stays when nothing changes for the pod: timeouts, allowlist, the size of the home, another way of saying 2Gi', () => {
+  it('is unchanged when nothing changes for the pod: timeouts, allowlist, the size of the home, another spelling of 2Gi', () => {
     const same = {
       ...ours,
       culling: { timeoutSeconds: 600, maxAgeSeconds: 600, keepBusyKernels: true },
@@ -177,7 +177,7 @@ describe('the revision of a profile', () => {
     assert.deepEqual(revisions(same, image), before);
   });
 
-  it('is another for every profile', () => {
+  it('is different for every profile', () => {
     assert.equal(new Set(before).size, before.length);
   });
 });
@@ -186,7 +186,7 @@ describe('the ConfigMap notebook-profiles', () => {
   const record = anOrderedRecord({ generation: 7, notebook: aNotebook({ spec: ours, image }) });
   const configMap = profilesConfigMap(record, environments, metaOf(record));
 
-  it('carries profiles, culling and the revision that a start can name', () => {
+  it('has profiles, culling and the revision that a start can name', () => {
     const { data = {} } = configMap;
     assert.deepEqual(Object.keys(data).sort(), ['culling.json', 'profiles.json', 'revision']);
     assert.deepEqual(JSON.parse(data['profiles.json'] ?? ''), profilesOf(ours, image, environments));
@@ -195,7 +195,7 @@ describe('the ConfigMap notebook-profiles', () => {
     assert.deepEqual(configMap.metadata, { name: 'notebook-profiles', ...metaOf(record) });
   });
 
-  it('is the same to the byte for the same record', () => {
+  it('has the same bytes for the same record', () => {
     const again = profilesConfigMap(structuredClone(record), environments, metaOf(record));
     assert.equal(JSON.stringify(again), JSON.stringify(configMap));
   });

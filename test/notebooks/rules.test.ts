@@ -27,7 +27,7 @@ const leaves = (value: unknown, path: readonly string[] = []): readonly (readonl
 const isProblem = (code: string) => (error: unknown) => error instanceof Problem && error.code === code;
 
 describe('an order', () => {
-  it('that says nothing is completed with the defaults of the contract', () => {
+  it('that is empty is completed with the documented defaults', () => {
     assert.deepEqual(complete({}, defaultLimits), {
       resources: { cpu: { guarantee: 0.2, limit: 0.5 }, memory: { guarantee: '1Gi', limit: '2Gi' } },
       image: null,
@@ -89,13 +89,13 @@ describe('an order', () => {
     });
   }
 
-  it('a timeout as long as can be raises the age with it', () => {
+  it('with the longest timeout gets a maximum age that is at least as long', () => {
     const limits = { ...defaultLimits, timeoutMaxSeconds: 1_000_000 };
     const { culling } = complete({ culling: { timeoutSeconds: 1_000_000 } }, limits);
     assert.equal(culling.maxAgeSeconds, 1_000_000);
   });
 
-  it('within the bounds stays within them once completed, whatever they are and whatever it left out', () => {
+  it('within the bounds is within them once completed, for any bounds and any omitted fields', () => {
     fc.assert(
       fc.property(anyLimitsAndOrder, ({ limits, order: given }) => {
         const spec = complete(given, limits);
@@ -109,7 +109,7 @@ describe('an order', () => {
     );
   });
 
-  it('keeps every value that was given', () => {
+  it('keeps every given value', () => {
     fc.assert(
       fc.property(anyLimitsAndOrder, ({ limits, order: given }) => {
         const completed = new Map(leaves(complete(given, limits)));
@@ -122,7 +122,7 @@ describe('an order', () => {
     );
   });
 
-  it('completed twice is completed once', () => {
+  it('is unchanged when completed twice', () => {
     fc.assert(
       fc.property(anyLimitsAndOrder, ({ limits, order: given }) => {
         const once = complete(given, limits);
@@ -146,13 +146,13 @@ const anyPatch: fc.Arbitrary<NotebookPatch> = fc
   });
 
 describe('a patch', () => {
-  it('of nothing changes nothing', () => {
+  it('that is empty changes nothing', () => {
     fc.assert(
       fc.property(anyCompleteSpec, (spec) => assert.deepEqual(applyPatch(spec, {}, defaultLimits), spec)),
     );
   });
 
-  it('applied twice is applied once', () => {
+  it('is idempotent', () => {
     fc.assert(
       fc.property(anyCompleteSpec, anyPatch, (spec, patch) => {
         const once = applyPatch(spec, patch, defaultLimits);
@@ -161,7 +161,7 @@ describe('a patch', () => {
     );
   });
 
-  it('is a JSON merge patch, whose gaps are completed', () => {
+  it('is a JSON merge patch, with missing fields completed', () => {
     fc.assert(
       fc.property(anyCompleteSpec, anyPatch, (spec, patch) => {
         const expected = complete(mergePatch(spec, patch) as NotebookOrder, defaultLimits);
@@ -170,7 +170,7 @@ describe('a patch', () => {
     );
   });
 
-  it('of one field leaves its siblings alone', () => {
+  it('of one field keeps its siblings', () => {
     const spec = aSpec({ culling: { timeoutSeconds: 900, maxAgeSeconds: 9000, keepBusyKernels: false } });
     assert.deepEqual(applyPatch(spec, { culling: { timeoutSeconds: 1200 } }, defaultLimits), {
       ...spec,
@@ -213,26 +213,26 @@ describe('a patch', () => {
     [{ pip: { userInstallByDefault: null } }, { pip: defaults.pip }],
   ];
   for (const [patch, expected] of nulls) {
-    it(`${JSON.stringify(patch)} goes back to the default`, () => {
+    it(`${JSON.stringify(patch)} resets to the default`, () => {
       assert.deepEqual(applyPatch(odd, patch, defaultLimits), { ...odd, ...expected });
     });
   }
 });
 
-describe('a revision restored', () => {
-  it('keeps home volumes that have grown since, and takes back everything else', () => {
+describe('a restored revision', () => {
+  it('keeps home volumes that have grown since, and restores everything else', () => {
     const earlier = aSpec({ image: 'ghcr.io/navikt/a:1', storage: { home: '5Gi' } });
     const present = aSpec({ storage: { home: '20Gi' } });
     assert.deepEqual(restoreSpec(earlier, present, defaultLimits), { ...earlier, storage: { home: '20Gi' } });
   });
 
-  it('is itself when no notebook is there, or a smaller one', () => {
+  it('is unchanged if there is no notebook, or a smaller one', () => {
     const earlier = aSpec({ storage: { home: '5Gi' } });
     assert.deepEqual(restoreSpec(earlier, undefined, defaultLimits), earlier);
     assert.deepEqual(restoreSpec(earlier, aSpec({ storage: { home: '1Gi' } }), defaultLimits), earlier);
   });
 
-  it('takes the default of a field that did not exist then', () => {
+  it('has the default of a field that did not exist then', () => {
     const { pip: _later, ...earlier } = aSpec();
     assert.deepEqual(restoreSpec(earlier as NotebookSpec, undefined, defaultLimits).pip, {
       userInstallByDefault: false,
@@ -245,7 +245,7 @@ const faultsOf = (given: unknown, limits: Limits = defaultLimits) =>
 
 describe('the bounds', () => {
   const ok = aSpec();
-  it('let a usual configuration pass', () => assert.deepEqual(faultsOf(ok), []));
+  it('accept a usual configuration', () => assert.deepEqual(faultsOf(ok), []));
 
   const rows: readonly (readonly [unknown, readonly string[]])[] = [
     [{ resources: { cpu: { guarantee: 0.099, limit: 1 } } }, ['/resources/cpu/guarantee out_of_range']],
@@ -279,7 +279,7 @@ describe('the bounds', () => {
     });
   }
 
-  it('name every breach at once, each where it is', () => {
+  it('report every violation at once, each with its pointer', () => {
     const breaches = [
       ['/resources/cpu/guarantee', { resources: { cpu: { guarantee: 0 } } }],
       ['/resources/cpu/limit', { resources: { cpu: { limit: 99 } } }],
@@ -301,7 +301,7 @@ describe('the bounds', () => {
     );
   });
 
-  it('say in people’s units what would be right', () => {
+  it('give the valid values in readable units', () => {
     const [cpu, home] = boundsFaults(
       { resources: { cpu: { limit: 99 } }, storage: { home: '1Mi' } },
       defaultLimits,
@@ -310,7 +310,7 @@ describe('the bounds', () => {
     assert.equal(home?.message, 'Must be 1Gi to 1024Gi.');
   });
 
-  it('pass over what has the wrong type: the schema speaks of that', () => {
+  it('ignore values of the wrong type, which the schema reports', () => {
     for (const wrong of [null, [], 'text', 7, true, { guarantee: 'x', limit: [] }]) {
       const given = {
         resources: { cpu: wrong, memory: wrong },
@@ -359,13 +359,13 @@ describe('a plan', () => {
     });
   }
 
-  it('of a first order names the whole configuration, and disturbs nobody', () => {
+  it('of a first order lists the whole configuration, and affects no running server', () => {
     const plan = planChange(null, base);
     assert.deepEqual(plan.changes, [{ pointer: '', from: null, to: base, takesEffect: 'next_start' }]);
     assert.equal(plan.runningServers, 'unaffected');
   });
 
-  it('says for each change of a mixed patch when it takes effect', () => {
+  it('gives for each change of a mixed patch when it takes effect', () => {
     const { changes, runningServers } = planChange(base, {
       ...base,
       image: 'ghcr.io/navikt/a:1',
@@ -383,7 +383,7 @@ describe('a plan', () => {
     assert.equal(runningServers, 'now');
   });
 
-  it('is empty exactly when nothing differs, and leads from the one to the other', () => {
+  it('is empty exactly when nothing differs, and its changes turn one spec into the other', () => {
     fc.assert(
       fc.property(anyCompleteSpec, anyCompleteSpec, fc.boolean(), (from, other, same) => {
         const to = same ? structuredClone(from) : other;
@@ -402,7 +402,7 @@ describe('a plan', () => {
     );
   });
 
-  it('says null where there was, or will be, nothing', () => {
+  it('has null for a value that was or will be absent', () => {
     assert.deepEqual(changesBetween({ a: 1 }, { b: [2] }), [
       { pointer: '/a', from: 1, to: null },
       { pointer: '/b', from: null, to: [2] },
@@ -430,7 +430,7 @@ const ready: TeamRecord = anOrderedRecord({
 });
 
 describe('ordering a notebook', () => {
-  it('for the first time makes the team Pending, due now, with a release of its own', () => {
+  it('for the first time makes the team Pending and due, with a release of its own', () => {
     const decision = orderNotebook(aRecord(), ordering(aSpec()), act, 'notebook_ordered');
     assert.deepEqual(decision?.next, {
       ...aRecord(),
@@ -463,7 +463,7 @@ describe('ordering a notebook', () => {
     });
   });
 
-  it('again, with another Cull Timeout, has the servers looked at in the next pass; nothing else has', () => {
+  it('again, with another Cull Timeout, makes the next culling run check the servers; no other change does', () => {
     const team = {
       ...ready,
       notebook: aNotebook(),
@@ -478,7 +478,7 @@ describe('ordering a notebook', () => {
     assert.equal(dueAt(larger), '2026-11-23T23:00:00.000Z');
   });
 
-  it('again, changed, keeps the release, the date of the first order and what was asked of Flux', () => {
+  it('again, changed, keeps the release, the date of the first order and the requests to Flux', () => {
     const asked = { at: aMoment, force: true };
     const team = { ...ready, notebook: aNotebook({ retry: asked }) };
     const spec = aSpec({ storage: { home: '20Gi' } });
@@ -499,7 +499,7 @@ describe('ordering a notebook', () => {
     assert.equal(orderNotebook(pinned, ordering(aSpec(), image('a')), act, 'notebook_changed'), undefined);
   });
 
-  it('unchanged, whose tag points elsewhere by now, takes the newer image', () => {
+  it('again, unchanged, uses the newer image if the tag has moved', () => {
     const pinned = { ...ready, notebook: aNotebook({ image: image('a') }) };
     const decision = orderNotebook(pinned, ordering(aSpec(), image('b')), act, 'notebook_changed');
     assert.deepEqual(decision?.next.notebook?.image, image('b'));
@@ -514,7 +514,7 @@ describe('ordering a notebook', () => {
     assert.equal(decision?.next.status.phase, 'Pending');
   });
 
-  it('with smaller homes is refused; as large in other words it is not', () => {
+  it('with smaller homes is refused, and with the same size in another unit accepted', () => {
     assert.throws(
       () => orderNotebook(ready, ordering(aSpec({ storage: { home: '9.99Gi' } })), act, 'notebook_changed'),
       (error) =>
@@ -548,7 +548,7 @@ describe('deleting a notebook', () => {
     notebook: aNotebook({ deletion: { requestedAt: aMoment, deleteHomes } }),
   });
 
-  it('marks it; the spec and the release stay until it is gone', () => {
+  it('marks it, and keeps spec and release until it is gone', () => {
     const decision = deleteNotebook(ready, { deleteHomes: false }, act);
     assert.deepEqual(decision?.next.notebook?.deletion, { requestedAt: later, deleteHomes: false });
     assert.deepEqual(decision?.next.notebook?.spec, ready.notebook?.spec);
@@ -566,13 +566,13 @@ describe('deleting a notebook', () => {
     [true, true, { requestedAt: later, deleteHomes: true }],
   ];
   for (const [before, asked, expected] of rows) {
-    it(`again: homes ${before ? 'going' : 'kept'}, ${asked ? 'asked for' : 'not asked for'}: ${expected ? 'written' : 'nothing'}`, () => {
+    it(`again: homes ${before ? 'being deleted' : 'kept'}, ${asked ? 'deletion requested' : 'not requested'}: ${expected ? 'written' : 'nothing'}`, () => {
       const decision = deleteNotebook(leaving(before), { deleteHomes: asked }, act);
       assert.deepEqual(decision?.next.notebook?.deletion, expected);
     });
   }
 
-  it('again is nothing new, in whatever order the store hands out fields', () => {
+  it('again changes nothing, for any field order of the stored record', () => {
     const team = {
       ...ready,
       notebook: aNotebook({ deletion: { deleteHomes: false, requestedAt: aMoment } }),
@@ -580,7 +580,7 @@ describe('deleting a notebook', () => {
     assert.equal(deleteNotebook(team, { deleteHomes: false }, act), undefined);
   });
 
-  it('is nothing where there is none, or where the whole team goes', () => {
+  it('changes nothing if there is none, or if the whole team is being deleted', () => {
     assert.equal(deleteNotebook(aRecord(), { deleteHomes: true }, act), undefined);
     const team = { ...ready, deletion: { ...deletion, deleteSecret: false } };
     assert.equal(deleteNotebook(team, { deleteHomes: true }, act), undefined);
@@ -588,8 +588,8 @@ describe('deleting a notebook', () => {
 });
 type TeamRecordDeletion = { requestedAt: string; deleteHomes: boolean } | undefined;
 
-describe('a new try', () => {
-  it('reaches Flux with the instant it was asked for, and is no new revision', () => {
+describe('a retry', () => {
+  it('reaches Flux with the time of its request, and is not a new revision', () => {
     const { next, event } = retryNotebook(ready, true, act);
     assert.deepEqual(next.notebook?.retry, { at: later, force: true });
     assert.equal(next.generation, ready.generation + 1);
@@ -599,8 +599,8 @@ describe('a new try', () => {
     assert.equal(event?.revision, null);
   });
 
-  it('needs a notebook', () =>
-    assert.throws(() => retryNotebook(aRecord(), false, act), isProblem('not_found')));
+  it('requires a notebook', () =>
+    assert.throws(() => retryNotebook(aRecord(), false, act), isProblem('notebook_not_ordered')));
 });
 
 describe('any sequence of requests for a notebook', () => {
@@ -631,7 +631,7 @@ describe('any sequence of requests for a notebook', () => {
     ),
   );
 
-  it('counts only upwards, and writes exactly when something changes', () => {
+  it('only increases the revision, and writes exactly when something changes', () => {
     fc.assert(
       fc.property(fc.array(anyAsk, { maxLength: 12 }), (asks) => {
         let team = aRecord();
@@ -665,9 +665,9 @@ describe('any sequence of requests for a notebook', () => {
   });
 });
 
-describe('a notebook as its clients see it', () => {
+describe('a notebook as clients see it', () => {
   const url = 'https://team-a.jupyter.knada.io';
-  it('is nothing where none is ordered', () => assert.equal(notebookView(aRecord()), undefined));
+  it('is undefined when none is ordered', () => assert.equal(notebookView(aRecord()), undefined));
 
   it('the view shows the order, and the revision that the cluster has', () => {
     assert.deepEqual(notebookView(ready), {

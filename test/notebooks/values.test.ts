@@ -72,7 +72,7 @@ const hasNull = (value: unknown): boolean =>
   (Array.isArray(value) ? value.some(hasNull) : isObject(value) && Object.values(value).some(hasNull));
 
 describe('the chart values of a hub', () => {
-  it('are constant but for the team’s names', () => {
+  it('are constant except for the team’s names', () => {
     const other = named({ slug: 'b-team', id: 'b-team-0000' });
     const renamed = JSON.parse(
       JSON.stringify(valuesOf(other, aPlatform()))
@@ -154,14 +154,14 @@ describe('the chart values of a hub', () => {
     ['httpRoute', undefined],
   ];
   for (const [path, expected] of promises) {
-    it(`say of ${path} what was promised`, () => assert.deepEqual(at(rendered(), path), expected));
+    it(`have the promised value at ${path}`, () => assert.deepEqual(at(rendered(), path), expected));
   }
 
-  it('leave the ingress half of the notebooks’ policy to the chart, which lets hub and proxy in', () => {
+  it('leave the ingress half of the notebooks’ policy to the chart, which admits hub and proxy', () => {
     assert.equal(at(rendered(), 'singleuser.networkPolicy.ingress'), undefined);
   });
 
-  it('lie over the platform’s, which keep what is not ours', () => {
+  it('are merged over the platform’s, which keep everything else', () => {
     const values = rendered({
       hub: {
         existingSecret: 'theirs',
@@ -194,7 +194,7 @@ describe('the chart values of a hub', () => {
     assert.equal(at(values, 'cull.concurrency'), 5);
   });
 
-  it('open the entrance that the platform has, at the team’s own host', () => {
+  it('use the platform’s ingress, at the team’s own host', () => {
     const ingress = rendered({
       ingress: { enabled: true, hosts: ['another.host'], tls: [{ secretName: 'jupyter-tls' }] },
     });
@@ -224,7 +224,7 @@ describe('the chart values of a hub', () => {
     [undefined, 'DummyAuthenticator', false],
   ];
   for (const [name, section, isOAuth] of sections) {
-    it(`let existing users in by ${section} for ${name ?? 'no authenticator'}`, () => {
+    it(`admit existing users by ${section} for ${name ?? 'no authenticator'}`, () => {
       const JupyterHub = name === undefined ? {} : { authenticator_class: name };
       const values = valuesOf(team, aPlatform({ values: { hub: { config: { JupyterHub } } } }));
       const { [section]: settings, ...others } = at(values, 'hub.config') as Record<string, Values>;
@@ -236,7 +236,7 @@ describe('the chart values of a hub', () => {
     });
   }
 
-  it('pass the chart’s own schema for every team and platform', { skip: withoutShared(chartSchema) }, () => {
+  it('match the chart’s own schema for every team and platform', { skip: withoutShared(chartSchema) }, () => {
     const isValid = chartValidator();
     assert.equal(isValid({ hub: { unheardOf: 1 } }), false);
     assert.equal(isValid({ cull: { timeout: 1.5 } }), false);
@@ -297,7 +297,7 @@ describe('the HelmRelease of a hub', () => {
     });
   });
 
-  it('passes the schema of its CRD for every team and platform', { skip: withoutShared(releaseCrd) }, () => {
+  it('matches the schema of its CRD for every team and platform', { skip: withoutShared(releaseCrd) }, () => {
     const isValid = releaseValidator();
     const manifest = helmRelease(record, metaOf(record));
     assert.ok(isValid(manifest), JSON.stringify(isValid.errors));
@@ -313,7 +313,7 @@ describe('the HelmRelease of a hub', () => {
     );
   });
 
-  it('has the same spec whatever is ordered', () => {
+  it('has the same spec for any order', () => {
     fc.assert(
       fc.property(anySpec, fc.option(anyImage), fc.nat(), (spec, image, generation) => {
         const ordered: TeamRecord = { ...record, generation, notebook: aNotebook({ spec, image }) };
@@ -322,7 +322,7 @@ describe('the HelmRelease of a hub', () => {
     );
   });
 
-  it('asks Flux for another try by annotations of one value, and forces only when told', () => {
+  it('requests a retry from Flux by annotations with one value, and forces it only if requested', () => {
     const retried = (force: boolean) => {
       const notebook = aNotebook({ retry: { at: '2026-11-23T10:00:00.000Z', force } });
       return helmRelease({ ...record, notebook }, metaOf(record)).metadata.annotations;
@@ -357,7 +357,7 @@ describe('the hash of the platform', () => {
     it(`changes with ${what}`, () => assert.notEqual(platformHash(aPlatform(overrides)), before));
   }
 
-  it('stays when a value is written that is ours anyway, or keys are written in another order', () => {
+  it('is unchanged when a value repeats ours, or keys are in another order', () => {
     const same = helmMerge(entraValues, { proxy: { service: { type: 'NodePort' } } }) as Values;
     const reversed = Object.fromEntries(Object.entries(same).reverse());
     assert.equal(platformHash(aPlatform({ values: same })), before);

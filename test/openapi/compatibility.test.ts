@@ -14,7 +14,7 @@ describe('clients of a released contract', () => {
     : [];
   if (released.length === 0) it('are none yet', { skip: 'nothing is in openapi/released' });
   for (const name of released) {
-    it(`of ${name} still understand us, and we them`, () => {
+    it(`of ${name} still work with the current contract`, () => {
       assert.deepEqual(breakingChanges(read(`released/${name}`), current), []);
     });
   }
@@ -186,14 +186,14 @@ describe('breaking changes', () => {
     ],
   ];
   for (const [sentence, change] of breaking) {
-    it(`say: ${sentence}`, () => {
+    it(`are reported: ${sentence}`, () => {
       const next = small();
       change(next);
       assert.deepEqual(breakingChanges(small(), next), [sentence]);
     });
   }
 
-  it('say: the component Team is gone', () => {
+  it('are reported: the component Team is gone', () => {
     const next = small();
     next.components.schemas.Group = schema(next, 'Team');
     delete next.components.schemas.Team;

@@ -45,7 +45,7 @@ export const openapiFaults = (document: OpenapiDocument): readonly string[] => {
 
       for (const { name, schema = {} } of parameters) {
         const isNumber = schema.type === 'integer' || schema.type === 'number';
-        // What arrives as text may be 1e400, which only a bound tells from a number.
+        // A text may be 1e400, which is a number unless there is a bound.
         if (isNumber && (schema.minimum === undefined || schema.maximum === undefined))
           fault(`needs a minimum and a maximum for its parameter ${name}`);
       }

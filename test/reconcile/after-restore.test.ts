@@ -38,7 +38,7 @@ const restored = async (t: TestContext, objects: readonly Manifest[]) => {
 };
 
 describe('after a restore', () => {
-  it('raises the revision of a team above what the cluster holds, makes it due, and repeats nothing', async (t) => {
+  it('raises the revision of a team above the cluster’s, makes the team due, and repeats nothing', async (t) => {
     const { store, run, warned } = await restored(t, [
       object('ServiceAccount', 'team-a-3f9c', '7'),
       object('HelmRelease', 'team-a-3f9c', '9'),
@@ -55,12 +55,12 @@ describe('after a restore', () => {
     assert.deepEqual(warned, ['revision raised above the cluster']);
   });
 
-  it('counts the namespace, which is stamped before everything in it', async (t) => {
+  it('includes the namespace, which is stamped before its content', async (t) => {
     const { run } = await restored(t, [object('Namespace', 'team-b-3f9c', '6')]);
     assert.deepEqual((await run()).raised, [{ slug: 'team-b', from: 5, to: 7 }]);
   });
 
-  it('names the namespaces of teams that the store does not know, and leaves them alone', async (t) => {
+  it('names the namespaces of unknown teams, and leaves them alone', async (t) => {
     const { run } = await restored(t, [
       object('ServiceAccount', 'team-x-0000', '3'),
       object('HelmRelease', 'team-x-0000', '3'),
@@ -68,7 +68,7 @@ describe('after a restore', () => {
     assert.deepEqual(await run(), { raised: [], unknown: ['team-team-x-0000'] });
   });
 
-  it('takes a missing or mangled revision for none', async (t) => {
+  it('treats a missing or mangled revision as none', async (t) => {
     const { run } = await restored(t, [
       object('ServiceAccount', 'team-a-3f9c', undefined),
       object('HelmRelease', 'team-a-3f9c', 'ninety'),

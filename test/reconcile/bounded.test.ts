@@ -35,8 +35,8 @@ const bench = (t: TestContext, look: (slug: string) => Promise<TeamRecord | unde
   return { bounded, deadlines, looked, warned, pass };
 };
 
-describe('a look within a request', () => {
-  it('after a write has eight seconds, and answers the team as it stands then', async (t) => {
+describe('a reconcile within a request', () => {
+  it('after a write has eight seconds, and returns the team as stored afterwards', async (t) => {
     const ready = under('Ready');
     const { bounded, deadlines } = bench(t, async () => ready);
     assert.equal(await bounded.afterWrite(under('Pending')), ready);
@@ -48,7 +48,7 @@ describe('a look within a request', () => {
     assert.equal(await bounded.afterWrite(under('Deleting')), undefined);
   });
 
-  it('that fails fails no request: what is stored stays due', async (t) => {
+  it('that fails does not fail the request: the order is stored and due', async (t) => {
     const { bounded, warned } = bench(t, async () => {
       throw new Error('the store is away');
     });
@@ -64,11 +64,11 @@ describe('a look within a request', () => {
     ['Applying', under('Applying'), true],
     ['Ready', under('Ready'), false],
     ['Degraded', under('Degraded'), false],
-    ['whose notebook goes', under('Deleting', { notebook: aNotebook({ deletion }) }), true],
-    ['that goes', under('Deleting', { deletion: { ...deletion, deleteSecret: false } }), true],
+    ['whose notebook is being deleted', under('Deleting', { notebook: aNotebook({ deletion }) }), true],
+    ['that is being deleted', under('Deleting', { deletion: { ...deletion, deleteSecret: false } }), true],
   ];
   for (const [sentence, team, expected] of rows) {
-    it(`for whoever reads a team ${sentence}: ${expected ? 'taken, two seconds long' : 'not taken'}`, async (t) => {
+    it(`for a reader of a team ${sentence}: ${expected ? 'runs, two seconds long' : 'does not run'}`, async (t) => {
       const { bounded, looked, deadlines } = bench(t, async () => undefined);
       const answer = await bounded.whileUnderWay(team);
       assert.deepEqual(looked, expected ? ['team-a'] : []);
@@ -77,7 +77,7 @@ describe('a look within a request', () => {
     });
   }
 
-  it('is taken once a second and team at most, however many read', async (t) => {
+  it('runs at most once a second per team, for any number of readers', async (t) => {
     const { bounded, looked, pass } = bench(t, async () => under('Ready'));
     const team = under('Applying');
     const other = under('Applying', { slug: 'team-b', id: 'team-b-0000' });
@@ -96,7 +96,7 @@ describe('a look within a request', () => {
     assert.deepEqual(looked, ['team-a', 'team-b', 'team-a']);
   });
 
-  it('after a write counts for the readers, and is never left out itself', async (t) => {
+  it('after a write counts for readers too, and is never skipped', async (t) => {
     const { bounded, looked } = bench(t, async () => under('Applying'));
     const team = under('Applying');
     await bounded.afterWrite(team);
@@ -105,7 +105,7 @@ describe('a look within a request', () => {
     assert.equal(looked.length, 2);
   });
 
-  it('is forgotten first of the team that was looked at longest ago', async (t) => {
+  it('is forgotten first for the team that was reconciled the longest ago', async (t) => {
     const { bounded, looked } = bench(t, async () => undefined);
     const numbered = (n: number) => under('Applying', { slug: `t${n}`, id: `t${n}-0000` });
     for (let n = 0; n <= 10_000; n++) await bounded.whileUnderWay(numbered(n));

@@ -62,7 +62,7 @@ describe('the phase of a notebook', () => {
     it(`${sentence}: ${phase}`, () => assert.equal(statusAfter(team(status), found, now).phase, phase));
   }
 
-  it('is Deleting once that is asked for, whatever is found', () => {
+  it('is Deleting once deletion is requested, for any facts', () => {
     const deletion = { requestedAt: aMoment, deleteHomes: false };
     for (const outcome of Object.keys(outcomes) as Outcome[]) {
       for (const state of [undefined, ...states]) {
@@ -121,14 +121,14 @@ describe('the conditions', () => {
     });
   }
 
-  it('speak Flux’s words about the hub, and the cluster’s about what it refused', () => {
+  it('quote Flux’s messages about the hub, and the cluster’s about a rejected object', () => {
     const [, hub] = statusAfter(team(), facts('complete', 'failed'), now).conditions;
     assert.equal(hub?.message, 'Flux: failed');
     const [refused] = statusAfter(team(), facts('blocked'), now).conditions;
     assert.equal(refused?.message, 'Namespace x is not this team’s.');
   });
 
-  it('name the team’s own image where there is one', () => {
+  it('name the team’s own image if there is one', () => {
     const digest = `sha256:${'a'.repeat(64)}`;
     const image = { reference: 'ghcr.io/navikt/a:1', digest, resolvedAt: aMoment, newerDigest: null };
     const [first] = statusAfter(
@@ -141,7 +141,7 @@ describe('the conditions', () => {
     assert.equal(first?.message, `ghcr.io/navikt/a:1 is pinned to ${digest}.`);
   });
 
-  it('keep the instant of their last turn while their status stays, whatever they say', () => {
+  it('keep lastTransitionTime while their status is the same, for any message', () => {
     const before = statusAfter(team(), facts('complete', 'applying'), aMoment);
     const after = statusAfter(team(before), facts('complete', 'pending'), now);
     const turn = ({ conditions }: TeamStatus) =>
@@ -153,8 +153,8 @@ describe('the conditions', () => {
   });
 });
 
-describe('what the cluster has in full', () => {
-  it('is this generation and revision, once everything is applied', () => {
+describe('the applied generation and revision', () => {
+  it('are the current ones once everything is applied', () => {
     const { appliedGeneration, appliedRevision } = statusAfter(
       anOrderedRecord({ generation: 9, notebookRevision: 4 }),
       facts('complete', 'pending'),
@@ -163,20 +163,20 @@ describe('what the cluster has in full', () => {
     assert.deepEqual([appliedGeneration, appliedRevision], [9, 4]);
   });
 
-  it('stays what it was as long as something is missing', () => {
+  it('are unchanged while something is missing', () => {
     for (const outcome of ['waiting', 'blocked', 'unknown'] as const) {
       const after = statusAfter(team(applied, { generation: 9, notebookRevision: 4 }), facts(outcome), now);
       assert.deepEqual([after.appliedGeneration, after.appliedRevision], [2, 1]);
     }
   });
 
-  it('is no notebook revision where no notebook is', () => {
+  it('have no notebook revision without a notebook', () => {
     const { appliedRevision } = statusAfter(aRecord({ notebookRevision: 4 }), facts('complete'), now);
     assert.equal(appliedRevision, 0);
   });
 });
 
-describe('any look', () => {
+describe('any reconcile', () => {
   const anyFacts: fc.Arbitrary<ReconcileFacts> = fc
     .tuple(
       fc.constantFrom<Outcome>('complete', 'waiting', 'blocked', 'unknown'),
@@ -190,7 +190,7 @@ describe('any look', () => {
     looks: fc.array(anyFacts, { maxLength: 6 }),
   });
 
-  it('gives, by the contract’s own words, the phase of its conditions', () => {
+  it('gives the phase that the contract derives from its conditions', () => {
     fc.assert(
       fc.property(anyHistory, anyFacts, ({ start, looks }, last) => {
         let record = start;

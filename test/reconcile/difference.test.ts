@@ -53,7 +53,7 @@ describe('whether an apply would change anything', () => {
     it(sentence, () => assert.equal(differs({ ...wanted, spec }, wanted), expected));
   }
 
-  it('looks at labels and annotations of ours, not at other people’s', () => {
+  it('compares our labels and annotations, not those of others', () => {
     const ours = configMap({});
     const labelled = (labels: Readonly<Record<string, string>>): Manifest => ({
       ...ours,
@@ -64,7 +64,7 @@ describe('whether an apply would change anything', () => {
   });
 });
 
-describe('what somebody else put in', () => {
+describe('foreign content of an object', () => {
   const rows: readonly (readonly [string, Manifest, Manifest, unknown])[] = [
     ['nothing', configMap({ a: '1' }), configMap({ a: '1' }), undefined],
     ['a key of a ConfigMap', configMap({ a: '1', b: '2' }), configMap({ a: '1' }), { data: { b: null } }],
@@ -131,7 +131,7 @@ describe('what somebody else put in', () => {
   /** Server-side apply, forced: our fields as we say, others’ left alone, lists as a whole. */
   const applied = (actual: Content, wanted: Content): Content => Object(mergePatch(actual, wanted));
 
-  it('is gone after the patch, and what we want stands alone', () => {
+  it('is removed by the patch, which leaves what we want', () => {
     fc.assert(
       fc.property(anyPair, ([found, want]) => {
         const base = {

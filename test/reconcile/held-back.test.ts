@@ -207,7 +207,7 @@ describe('a call that grants or creates, held back while the order changes', () 
     }
   }
 
-  it('has a row for every call of a reconcile that grants or creates', async (t) => {
+  it('has a row for every reconcile call that grants or creates', async (t) => {
     const of = await aWorldWithGoogle(t, kubernetes);
     const { world, ports } = of;
     const seen: PortCall[] = [];
@@ -237,7 +237,7 @@ describe('a call that grants or creates, held back while the order changes', () 
       );
   });
 
-  it('leaves the team due now when the order changes while what was found is recorded', async (t) => {
+  it('leaves the team due when the order changes while the result is recorded', async (t) => {
     const { world } = await aWorldWithGoogle(t, kubernetes);
     await world.ordered();
     const held = heldBack(world.store, ({ method }) => method === 'change');

@@ -13,7 +13,7 @@ import { aWorld, conditionOf, type World } from '../support/world.ts';
 const misbehaviours: readonly { readonly title: string; readonly fault: Fault; readonly says: RegExp }[] = [
   {
     title: 'answers 500',
-    // The adapter waits as long as it is told before it tries again.
+    // The adapter waits for the Retry-After before it tries again.
     fault: { status: 500, headers: { 'retry-after': '0' } },
     says: /^Kubernetes answered 500\.$/,
   },
@@ -71,7 +71,7 @@ describe('reconciling over the wire', () => {
   };
 
   for (const { title, fault, says } of misbehaviours) {
-    it(`says that the server ${title}, whatever it was asked, and completes the order later`, async (t) => {
+    it(`reports that the server ${title}, for any request, and completes the order later`, async (t) => {
       for (let n = 0; ; n++) {
         const world = await aWorld(t, { cluster, send });
         await world.create();
@@ -93,7 +93,7 @@ describe('reconciling over the wire', () => {
     });
   }
 
-  it('sends a first order’s objects in their order, each exactly once', async (t) => {
+  it('sends the objects of a first order in sequence, each exactly once', async (t) => {
     const world = await aWorld(t, { cluster, send });
     const { id } = await world.create();
     await world.order({ allowlist: { enabled: true, hosts: ['pypi.org'] } });

@@ -66,8 +66,8 @@ const conditionOf = async (path: string) =>
 const withNotebook = async () =>
   (await world.everything()).filter(({ team }) => team.notebook !== null).map(({ team }) => team.slug);
 
-describe('refreshing, when the environments are another choice', () => {
-  it('gives every team with a notebook new profiles, and leaves its hub’s release alone', async () => {
+describe('refreshing when the offered environments change', () => {
+  it('updates the profiles of every team with a notebook, and leaves the hub’s release unchanged', async () => {
     const paths = [await applied(), await applied({ image: `ghcr.io/${repository}:main` })];
     const without = await world.newTeam();
     const releases = await Promise.all(paths.map(releaseOf));
@@ -93,7 +93,7 @@ describe('refreshing, when the environments are another choice', () => {
     }
   });
 
-  it('writes no team when they are the same, however often', async () => {
+  it('writes no team when they are the same, however often it runs', async () => {
     await applied({ image: `ghcr.io/${repository}:main` });
     const before = await world.everything();
     const profiles = await Promise.all((await withNotebook()).map((slug) => profilesOf(`/v1/teams/${slug}`)));
@@ -112,7 +112,7 @@ describe('refreshing, when the environments are another choice', () => {
     );
   });
 
-  it('writes no team when every source is away, and takes nothing back', async () => {
+  it('writes no team and removes no environment when every source is unavailable', async () => {
     await applied({ image: `ghcr.io/${repository}:main` });
     const { items } = (await world.store.catalogue()) ?? assert.fail('there is no catalogue');
     const written = await writtenBy(() =>
@@ -127,7 +127,7 @@ describe('refreshing, when the environments are another choice', () => {
     assert.deepEqual((await world.store.catalogue())?.items, items);
   });
 
-  it('is done once by two calls at the same time', async () => {
+  it('happens once for two concurrent calls', async () => {
     const path = await applied();
     const before = await world.store.catalogue();
     const digest = world.simulator.push(standard, built('at once'), { tag: '20261123-083000-3.13' });
@@ -140,7 +140,7 @@ describe('refreshing, when the environments are another choice', () => {
     assert.ok(JSON.stringify((await profilesOf(path)).data).includes(digest));
   });
 
-  it('lets no slow call take back what a later one has found', async () => {
+  it('does not let a slow call overwrite a newer result', async () => {
     const path = await applied();
     const asked = Promise.withResolvers<void>();
     const later = Promise.withResolvers<void>();
@@ -164,7 +164,7 @@ describe('refreshing, when the environments are another choice', () => {
     assert.ok(JSON.stringify((await profilesOf(path)).data).includes(digest));
   });
 
-  it('says in the log which environment is offered no more', async () => {
+  it('logs which environment is no longer offered', async () => {
     const newest = '20251124-120000-3.11';
     const digest = world.simulator.digest(standard, newest);
     const older = ['20250307-50d82a3-3.11', '20250115-4cd26f3-3.11', '2024-03-20-984c58b-python-3.11'];
@@ -184,7 +184,7 @@ describe('refreshing, when the environments are another choice', () => {
   });
 });
 
-describe('refreshing, when a team’s own image is gone', () => {
+describe('refreshing when a team’s own image is deleted', () => {
   const gone = async (): Promise<{ path: string; digest: string }> => {
     const path = `navikt/gone-${world.simulator.requests.length}`;
     const digest = world.simulator.push(path, built(path), { tag: '1.0' });
@@ -196,7 +196,7 @@ describe('refreshing, when a team’s own image is gone', () => {
     return { path: team, digest };
   };
 
-  it('says so after two looks that are ten minutes apart, and not before', async () => {
+  it('reports it after two lookups ten minutes apart, and not earlier', async () => {
     const { path } = await gone();
     for (const [minutes, reason] of [
       [0, 'Pinned'],
@@ -211,12 +211,12 @@ describe('refreshing, when a team’s own image is gone', () => {
     const { status, message } = (await conditionOf(path)) ?? assert.fail();
     assert.equal(status, 'False');
     assert.match(message, /was deleted from its registry/);
-    assert.ok(world.logged.some(({ event }) => event === 'image in use is gone'));
+    assert.ok(world.logged.some(({ event }) => event === 'image in use was deleted'));
     const shown = (await world.asPerson(kari).get(`${path}/notebook`)).json().status;
     assert.ok(shown.conditions.some(({ reason }: { reason: string }) => reason === 'ImageGone'));
   });
 
-  it('never says so of a registry that only did not answer', async () => {
+  it('does not report it while the registry does not answer', async () => {
     const { path } = await gone();
     await world.refresh();
     world.advance(20 * minute);
@@ -226,7 +226,7 @@ describe('refreshing, when a team’s own image is gone', () => {
     assert.equal((await conditionOf(path))?.reason, 'Pinned');
   });
 
-  it('starts over when it was there in between, and takes the word back when it is there again', async () => {
+  it('starts over if the image was there in between, and withdraws the report when it returns', async () => {
     const { path, digest } = await gone();
     const { reference } = (await world.record(path)).notebook?.image ?? assert.fail();
     const name = reference.replace('ghcr.io/', '').replace(':1.0', '');
@@ -251,7 +251,7 @@ describe('refreshing, when a team’s own image is gone', () => {
     assert.equal((await world.record(path)).notebook?.imageAbsence, undefined);
   });
 
-  it('asks nothing about a notebook that is being deleted', async () => {
+  it('sends no request for a notebook that is being deleted', async () => {
     const { path } = await gone();
     await world.store.change(slugOf(path), (team) =>
       team.notebook === null

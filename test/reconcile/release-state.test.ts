@@ -38,7 +38,7 @@ const rolledBack = condition('Remediated', 'True', 'RollbackSucceeded', 'Helm ro
 const deployed = [{ version: 1, status: 'deployed', chartVersion: '4.4.0' }];
 
 const rows: readonly (readonly [string, Manifest, ReleaseState['state'], string?])[] = [
-  ['nobody has looked at it', release(undefined), 'pending', 'Flux has not reconciled the HelmRelease yet.'],
+  ['not reconciled yet', release(undefined), 'pending', 'Flux has not reconciled the HelmRelease yet.'],
   ['it was looked at, without a verdict', release({ observedGeneration: -1, conditions: [] }), 'pending'],
   ['it is ready', release({ conditions: [ready] }), 'applied', 'Helm upgrade succeeded'],
   [
@@ -292,7 +292,7 @@ const states = {
   suspended: 1,
 } satisfies Record<ReleaseState['state'], 1>;
 
-describe('where a HelmRelease stands', () => {
+describe('the state of a HelmRelease', () => {
   for (const [sentence, given, state, message] of rows) {
     it(`${sentence}: ${state}`, () => {
       const found = releaseState(given);
@@ -302,7 +302,7 @@ describe('where a HelmRelease stands', () => {
   }
 
   for (const [team, expected] of Object.entries(recorded)) {
-    it(`is read as it was from the recorded statuses of ${team}`, () => {
+    it(`is the recorded one for each recorded status of ${team}`, () => {
       const states = transitions()
         .filter((one) => one.team === team)
         .map(({ release: one }) => `${one.metadata.generation} ${releaseState(one).state}`);
@@ -313,7 +313,7 @@ describe('where a HelmRelease stands', () => {
     });
   }
 
-  it('says why an upgrade was rolled back, next to what it went back to', () => {
+  it('gives the reason of a rollback, and the version it returned to', () => {
     const last = transitions().findLast(({ release: one }) => releaseState(one).state === 'rolled_back');
     assert.ok(last);
     assert.match(
@@ -322,7 +322,7 @@ describe('where a HelmRelease stands', () => {
     );
   });
 
-  it('is told in a sentence, whatever is in the object', () => {
+  it('has a message for any object', () => {
     const any = fc.oneof(
       fc.jsonValue(),
       fc.record({

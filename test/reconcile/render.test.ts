@@ -33,14 +33,14 @@ const [home, account] = ['Namespace team-team-a-3f9c', 'ServiceAccount team-a-3f
 const ground = [home, account];
 const hub = [account, 'ConfigMap notebook-profiles', 'Secret notebook-hub', 'HelmRelease jupyterhub'];
 
-describe('what a team’s objects shall be', () => {
-  it('is the ground alone without a notebook', () => assert.deepEqual(named(render(aRecord())), ground));
+describe('the desired objects of a team', () => {
+  it('are the base objects without a notebook', () => assert.deepEqual(named(render(aRecord())), ground));
 
-  it('is, in this order, the ground, the fence, what the hub mounts, the hub', () => {
+  it('are, in this order, the base, the policies, what the hub mounts, the hub', () => {
     assert.deepEqual(named(render(ordered(aSpec()))), [home, 'NetworkPolicy notebook-egress-open', ...hub]);
   });
 
-  it('has the baseline in place of the open policy once opted in', () => {
+  it('have the baseline instead of the open policy once the team opts in', () => {
     const spec = aSpec({ allowlist: { enabled: true, hosts: ['pypi.org'] } });
     assert.deepEqual(named(render(ordered(spec))), [
       home,
@@ -50,7 +50,7 @@ describe('what a team’s objects shall be', () => {
     ]);
   });
 
-  it('opens what the list says while a notebook runs, for as long as its pod is there', () => {
+  it('open the allowlist while a notebook is running, as long as its pod exists', () => {
     const spec = aSpec({ allowlist: { enabled: true, hosts: ['pypi.org'] } });
     const pod = { apiVersion: 'v1', kind: 'Pod', name: 'jupyter-kari', uid: 'u1' };
     const live = { addresses: new Map([['pypi.org', ['151.101.0.223']]]), podsAlive: true, owners: [pod] };
@@ -75,7 +75,7 @@ describe('what a team’s objects shall be', () => {
     ]);
   });
 
-  it('is the ground again while the notebook or the team goes: the rest is the teardown’s', () => {
+  it('are the base objects again while the notebook or the team is being deleted', () => {
     const deletion = { requestedAt: aMoment, deleteHomes: false };
     const going = anOrderedRecord({ notebook: aNotebook({ deletion }) });
     assert.deepEqual(named(render(going)), ground);
@@ -93,7 +93,7 @@ describe('what a team’s objects shall be', () => {
       }),
     );
 
-  it('is the same bytes for the same record, plain JSON, in the team’s namespace, and marked as the team’s', () => {
+  it('have the same bytes for the same record, in the team’s namespace, with its labels', () => {
     fc.assert(
       fc.property(anyOrdered, anyEnvironments, (team, environments) => {
         const renderThese = (record: TeamRecord) =>
@@ -113,7 +113,7 @@ describe('what a team’s objects shall be', () => {
     );
   });
 
-  it('holds nothing in the chart or the keys that a team can change: no order restarts a hub', () => {
+  it('have nothing in the chart or the keys that a team can change: no order restarts a hub', () => {
     const lasting = (team: TeamRecord) =>
       render(team)
         .filter(({ kind }) => kind === 'HelmRelease' || kind === 'Secret' || kind === 'ServiceAccount')
@@ -126,13 +126,13 @@ describe('what a team’s objects shall be', () => {
     );
   });
 
-  it('changes with the platform only where the platform is: never by rendering alone', () => {
+  it('change with the platform only at a roll-out, never by rendering', () => {
     const team = ordered(aSpec());
     const [release] = render(team).filter(({ kind }) => kind === 'HelmRelease');
     assert.deepEqual(release?.spec, team.release?.spec);
   });
 
-  it('never lets a notebook that opted in reach everything, whatever its list says', () => {
+  it('never open everything for a notebook that opted in, for any allowlist', () => {
     fc.assert(
       fc.property(fc.array(fc.oneof(fc.string(), fc.domain(), fc.ipV4()), { maxLength: 4 }), (hosts) => {
         const policies = render(ordered(aSpec({ allowlist: { enabled: true, hosts } }))).filter(
@@ -149,5 +149,5 @@ describe('what a team’s objects shall be', () => {
     );
   });
 
-  it('leaks no master key', () => assert.ok(!JSON.stringify(render(ordered(aSpec()))).includes(key)));
+  it('contain no master key', () => assert.ok(!JSON.stringify(render(ordered(aSpec()))).includes(key)));
 });

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import { openSqliteStore } from '../../src/adapters/sqlite.ts';
 import { policiesFingerprint } from '../../src/egress/fingerprint.ts';
+import type { ConditionReason } from '../../src/model/condition-reasons.ts';
 import type { TeamRecord } from '../../src/model/record.ts';
 import { platformHash, releaseSpec } from '../../src/notebooks/desired.ts';
 import type { Manifest } from '../../src/ports/cluster.ts';
@@ -89,7 +90,7 @@ const aTick = async (t: TestContext, teams: readonly TeamRecord[], overrides: Pa
 const rollOut = { hash: hashTomorrow, releaseSpec: (team: TeamRecord) => releaseSpec(team, tomorrow) };
 
 describe('a tick', () => {
-  it('asks the store three times when nothing is due, however many teams there are', async (t) => {
+  it('queries the store three times when nothing is due, for any number of teams', async (t) => {
     const teams = Array.from({ length: 40 }, (_, n) => settled(numbered(n)));
     const { run, asked, looked } = await aTick(t, teams);
     assert.deepEqual(await run(), { looked: 0, rolledOut: 0, operations: 0 });
@@ -97,7 +98,7 @@ describe('a tick', () => {
     assert.deepEqual(looked, []);
   });
 
-  it('looks at the teams that are due and at no other, the longest due first', async (t) => {
+  it('reconciles only the teams that are due, the longest due first', async (t) => {
     const due = (slug: string, dueAt: string) => settled(slug, { reconcile: { dueAt, failures: 0 } });
     const { run, looked, pass } = await aTick(t, [
       due('team-a', '2026-11-23T08:59:00.000Z'),
@@ -117,7 +118,7 @@ describe('a tick', () => {
     assert.equal((await run()).looked, 4);
   });
 
-  it('takes on operations meanwhile, and looks at the teams also when those cannot be', async (t) => {
+  it('advances operations concurrently, and reconciles the teams even if that fails', async (t) => {
     const team = settled('team-a', { reconcile: { dueAt: aMoment, failures: 0 } });
     const some = await aTick(t, [team], { advanceOperations: async () => 3 });
     assert.deepEqual(await some.run(), { looked: 1, rolledOut: 0, operations: 3 });
@@ -126,7 +127,7 @@ describe('a tick', () => {
     assert.ok(none.events.some(({ event }) => event === 'operations not advanced'));
   });
 
-  it('looks at a team whose notebook came or went, due or not, and at nobody twice', async (t) => {
+  it('reconciles a team whose notebook started or stopped, due or not, and each team once', async (t) => {
     const baseline = (slug: string, notebooks: string, name = 'notebook-egress-baseline'): Manifest => ({
       apiVersion: 'networking.k8s.io/v1',
       kind: 'NetworkPolicy',
@@ -163,7 +164,7 @@ describe('a tick', () => {
     assert.deepEqual(looked, ['team-a', 'team-c']);
   });
 
-  it('lists nothing while no team has opted in, and goes on when the cluster cannot be listed', async (t) => {
+  it('lists nothing while no team has opted in, and continues when the cluster cannot be listed', async (t) => {
     const listed: string[] = [];
     const team = settled('team-a', { reconcile: { dueAt: aMoment, failures: 0 } });
     const none = await aTick(t, [team], {
@@ -188,7 +189,7 @@ describe('a tick', () => {
     assert.ok(away.events.some(({ event }) => event === 'cluster not listed'));
   });
 
-  it('is held up by no team that fails or hangs until its deadline', async (t) => {
+  it('is not blocked by a team that fails, or hangs until its deadline', async (t) => {
     const slugs = Array.from({ length: 30 }, (_, n) => numbered(n));
     const free = Promise.withResolvers<void>();
     const seen: string[] = [];
@@ -215,7 +216,7 @@ describe('a tick', () => {
     );
   });
 
-  it('looks at a few teams at once, not at all of them', async (t) => {
+  it('reconciles a few teams concurrently, not all of them', async (t) => {
     let running = 0;
     let most = 0;
     const { run } = await aTick(
@@ -236,7 +237,7 @@ describe('a tick', () => {
   });
 });
 
-const withFailedHub = (team: TeamRecord, reason: string): TeamRecord => ({
+const withFailedHub = (team: TeamRecord, reason: ConditionReason): TeamRecord => ({
   ...team,
   status: {
     ...team.status,
@@ -248,7 +249,7 @@ const withFailedHub = (team: TeamRecord, reason: string): TeamRecord => ({
 describe('a platform roll-out', () => {
   const outdated = async (store: Store) => (await store.outdated(hashTomorrow, 100)).length;
 
-  it('moves at most so many teams in a tick, and looks at each of them', async (t) => {
+  it('moves a limited number of teams in a tick, and reconciles each of them', async (t) => {
     const teams = Array.from({ length: 12 }, (_, n) => settled(numbered(n)));
     const { run, looked, store } = await aTick(t, teams, { platform: rollOut });
     assert.deepEqual(await run(), { looked: 5, rolledOut: 5, operations: 0 });
@@ -260,7 +261,7 @@ describe('a platform roll-out', () => {
     assert.deepEqual(await run(), { looked: 0, rolledOut: 0, operations: 0 });
   });
 
-  it('changes a team’s release and generation, and nothing that people asked for', async (t) => {
+  it('changes a team’s release and generation, and nothing that members ordered', async (t) => {
     const before = settled('team-a');
     const { run, store, events } = await aTick(t, [before], {
       platform: rollOut,
@@ -284,7 +285,7 @@ describe('a platform roll-out', () => {
     );
   });
 
-  it('waits for servers that are on their way, and for nobody at a hub that is away', async (t) => {
+  it('waits for servers that are starting or stopping, but not for an unavailable hub', async (t) => {
     const server = (pending: HubServer['pending']): HubUser => ({
       name: 'kari',
       server: {
@@ -315,14 +316,14 @@ describe('a platform roll-out', () => {
     assert.deepEqual(looked.toSorted(), ['team-b', 'team-c']);
   });
 
-  it('passes by teams without a notebook', async (t) => {
+  it('skips teams without a notebook', async (t) => {
     const bare = aRecord({ reconcile: { dueAt: later, failures: 0 } });
     const { run, store } = await aTick(t, [bare], { platform: rollOut });
     assert.deepEqual(await run(), { looked: 0, rolledOut: 0, operations: 0 });
     assert.deepEqual(await store.team('team-a'), bare);
   });
 
-  it('stops when it broke two hubs, says which, and still looks at who is due', async (t) => {
+  it('stops when it broke two hubs, names them, and still reconciles the teams that are due', async (t) => {
     const teams = Array.from({ length: 9 }, (_, n) => settled(numbered(n)));
     const degraded = async (slug: string) =>
       store.change(slug, (team) => ({ next: withFailedHub(team, 'RolledBack') }));
@@ -347,7 +348,7 @@ describe('a platform roll-out', () => {
     assert.ok(events.some(({ event }) => event === 'platform roll-out stopped'));
   });
 
-  it('is not stopped by hubs that had failed before it reached them, before or after it did', async (t) => {
+  it('is not stopped by hubs that were failing before it reached them', async (t) => {
     const teams = Array.from({ length: 6 }, (_, n) => withFailedHub(settled(numbered(n)), 'Failed'));
     const { run } = await aTick(t, teams, { platform: rollOut, rolloutPerTick: 2 });
     for (let n = 0; n < 3; n++) assert.equal((await run()).rolledOut, 2);
@@ -370,7 +371,7 @@ describe('a platform roll-out', () => {
     assert.equal((await run()).rolledOut, 3);
   });
 
-  it('moves others while the first teams of the store have servers starting', async (t) => {
+  it('moves later teams while the first ones have servers starting', async (t) => {
     const busy = new Set(Array.from({ length: 7 }, (_, n) => numbered(n)));
     const starting: HubUser = {
       name: 'kari',
@@ -391,14 +392,14 @@ describe('a platform roll-out', () => {
     const report = await run();
     assert.equal(report.rolledOut, 5);
     assert.deepEqual(Object.keys(report.rolloutWaiting ?? {}).toSorted(), [...busy]);
-    assert.ok(events.some(({ event }) => event === 'platform roll-out waits'));
+    assert.ok(events.some(({ event }) => event === 'platform roll-out waiting'));
     assert.deepEqual(Object.keys((await run()).rolloutWaiting ?? {}).toSorted(), [...busy]);
     busy.clear();
     assert.equal((await run()).rolledOut, 5);
     assert.equal((await run()).rolledOut, 2);
   });
 
-  it('is not held up by a team that cannot be written just now, nor are those that are due', async (t) => {
+  it('is not blocked, nor are due teams, by a team that cannot be written', async (t) => {
     const inner = openSqliteStore({ file: ':memory:', naming: aNaming });
     t.after(() => inner.close());
     await inner.create(settled('team-a'), anEvent());
@@ -424,7 +425,7 @@ describe('a platform roll-out', () => {
     assert.equal((await inner.team('team-a'))?.release?.platformHash, hashToday);
   });
 
-  it('does not happen when the operator allows none', async (t) => {
+  it('does not happen if the operator sets its limit to none', async (t) => {
     const { run, asked, store } = await aTick(t, [settled('team-a')], {
       platform: rollOut,
       rolloutPerTick: 0,

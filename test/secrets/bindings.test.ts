@@ -38,7 +38,7 @@ const pairsOf = ({ bindings }: IamPolicy): Set<string> =>
   );
 
 describe('a principal', () => {
-  it('is a service account when its address says so, and a user otherwise', () => {
+  it('is a service account if its address says so, otherwise a user', () => {
     assert.equal(principalOf('Kari.Nordmann@nav.no'), 'user:kari.nordmann@nav.no');
     assert.equal(principalOf(account), `serviceAccount:${account}`);
     const compute = '123-compute@developer.gserviceaccount.com';
@@ -61,14 +61,14 @@ describe('a principal', () => {
     );
   });
 
-  it('is the same one after Google has marked it as deleted', () => {
+  it('is the same principal after Google has marked it as deleted', () => {
     assert.equal(fingerprint(`deleted:user:${kari}?uid=123`), fingerprint(`user:${kari}`));
     assert.notEqual(fingerprint(`user:${ola}`), fingerprint(`user:${kari}`));
   });
 });
 
-describe('the policy of a team’s secret', () => {
-  it('gives each member exactly three roles, and the account one', () => {
+describe('the IAM policy of a team’s secret', () => {
+  it('gives each member exactly three roles, and the service account one', () => {
     const { policy } = afterFirst([kari]);
     assert.deepEqual(policy.bindings, [
       { role: accessor, members: [`user:${kari}`, `serviceAccount:${account}`] },
@@ -78,7 +78,7 @@ describe('the policy of a team’s secret', () => {
     assert.equal(policy.etag, 'e1');
   });
 
-  it('takes every role from who left, and gives them to who joined', () => {
+  it('removes every role from former members and gives them to new members', () => {
     const { policy, bound } = afterFirst([kari]);
     const next = nextPolicy(policy, grantsOn([ola], account), bound);
     assert.deepEqual(next?.policy.bindings, [
@@ -88,13 +88,13 @@ describe('the policy of a team’s secret', () => {
     ]);
   });
 
-  it('loses a binding with its last member', () => {
+  it('loses a binding when its last member is removed', () => {
     const { policy, bound } = afterFirst([kari]);
     const next = nextPolicy(policy, grantsOn([], account), bound);
     assert.deepEqual(next?.policy.bindings, [{ role: accessor, members: [`serviceAccount:${account}`] }]);
   });
 
-  it('leaves those alone whom somebody else bound in the same role', () => {
+  it('keeps the members that another user bound to the same role', () => {
     const others = { ...bare, bindings: [{ role: accessor, members: ['group:ops@nav.no', `user:${ola}`] }] };
     const { policy, bound } = afterFirst([kari], others);
     const next = nextPolicy(policy, grantsOn([], account), bound);
@@ -103,7 +103,7 @@ describe('the policy of a team’s secret', () => {
     ]);
   });
 
-  it('leaves a leaver what somebody else gave before we did', () => {
+  it('keeps the roles that a former member had before we granted any', () => {
     const others = { ...bare, bindings: [{ role: viewer, members: [`user:${kari}`] }] };
     const { policy, bound } = afterFirst([kari], others);
     const next = nextPolicy(policy, grantsOn([], account), bound);
@@ -113,7 +113,7 @@ describe('the policy of a team’s secret', () => {
     ]);
   });
 
-  it('knows a member in whatever case it is written', () => {
+  it('recognizes a member in any case', () => {
     const others = {
       ...bare,
       bindings: memberRoles.map((role) => ({ role, members: ['user:Kari.Nordmann@NAV.no'] })),
@@ -123,7 +123,7 @@ describe('the policy of a team’s secret', () => {
     assert.deepEqual([...(next?.added.keys() ?? [])], [`serviceAccount:${account}`]);
   });
 
-  it('replaces an account that was deleted and made anew', () => {
+  it('replaces a service account that was deleted and recreated', () => {
     const { policy, bound } = afterFirst([]);
     const members = [`deleted:serviceAccount:${account}?uid=123456789`];
     const deleted = { ...policy, bindings: [{ role: accessor, members }] };
@@ -131,14 +131,14 @@ describe('the policy of a team’s secret', () => {
     assert.deepEqual(next?.policy.bindings, [{ role: accessor, members: [`serviceAccount:${account}`] }]);
   });
 
-  it('adds nobody who is withheld, and takes nothing from them', () => {
+  it('neither adds nor removes a member who is withheld', () => {
     const { policy, bound } = afterFirst([kari]);
     const partly = { ...policy, bindings: policy.bindings.filter(({ role }) => role !== viewer) };
     const withheld = new Set([`user:${kari}`]);
     assert.equal(nextPolicy(partly, grantsOn([kari], account), bound, withheld), undefined);
   });
 
-  it('keeps conditions and whatever else is in it', () => {
+  it('keeps conditions and every other field', () => {
     const condition = { title: 'x', expression: 'false' };
     const conditional = { role: accessor, members: [`user:${kari}`], condition };
     const policy = { ...bare, bindings: [conditional], rest: { auditConfigs: [{ service: 'allServices' }] } };
@@ -150,7 +150,7 @@ describe('the policy of a team’s secret', () => {
   });
 });
 
-describe('whatever a policy holds', () => {
+describe('the IAM policy of a secret, for any existing bindings', () => {
   const people = ['a@nav.no', 'b@nav.no', 'c@nav.no', 'd@nav.no'];
   const roles = [...memberRoles, 'roles/secretmanager.admin'];
   const member = fc.constantFrom(
@@ -191,7 +191,7 @@ describe('whatever a policy holds', () => {
     return { policy, bound };
   };
 
-  it('what others put there is there afterwards, as it was', () => {
+  it('keeps every binding of others unchanged', () => {
     fc.assert(
       fc.property(policies, fc.array(team, { minLength: 1, maxLength: 4 }), (start, teams) => {
         const { policy } = passes(start, teams);
@@ -204,7 +204,7 @@ describe('whatever a policy holds', () => {
     );
   });
 
-  it('members have their roles, and of those who left nobody has what we gave', () => {
+  it('gives members their roles, and leaves former members none of the roles that we granted', () => {
     fc.assert(
       fc.property(policies, fc.array(team, { minLength: 1, maxLength: 4 }), (start, teams) => {
         const { policy } = passes(start, teams);
@@ -217,7 +217,7 @@ describe('whatever a policy holds', () => {
     );
   });
 
-  it('a second pass changes nothing', () => {
+  it('is unchanged by a second pass', () => {
     fc.assert(
       fc.property(
         fc.oneof(policies, withTombstones),
@@ -231,7 +231,7 @@ describe('whatever a policy holds', () => {
   });
 });
 
-describe('what is remembered on the secret', () => {
+describe('the ledger of grants in the secret’s annotations', () => {
   const memory = {
     bound: boundWith(new Map(), grantsOn([kari, ola], account)),
     notedAt: 1_800_000_000_000,
@@ -245,17 +245,17 @@ describe('what is remembered on the secret', () => {
     assert.deepEqual(readLedger(annotations), memory);
   });
 
-  it('is nothing at first', () => {
+  it('is empty at first', () => {
     assert.deepEqual(readLedger({ theirs: 'x' }), emptyLedger);
   });
 
-  it('is not guessed at when somebody else has written it', () => {
+  it('is unknown if another writer has changed it', () => {
     for (const text of ['', '{', '[]', '{"bound":{"x":7}}', JSON.stringify({ ...memory, bound: { x: 9 } })]) {
       assert.equal(readLedger({ [ledgerAnnotation]: text }), 'unreadable', text);
     }
   });
 
-  it('has room for the largest team that there may be', () => {
+  it('holds the largest team that is allowed', () => {
     const emails = Array.from({ length: 500 }, (_, index) => `${'x'.repeat(200)}${index}@nav.no`);
     const bound = boundWith(new Map(), grantsOn(emails, account));
     const [text = ''] = Object.values(withLedger({}, { ...memory, bound }));

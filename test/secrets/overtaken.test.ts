@@ -83,7 +83,7 @@ const moves: readonly (readonly [
 ];
 
 describe('provisioning, overtaken by a change of the team', () => {
-  it('makes the calls that this file lists, and no other that grants or creates', async (t) => {
+  it('makes only the granting and creating calls that this file lists', async (t) => {
     const { google, provision, writesSince } = await aGoogle(t);
     await provision(teamOf(kari, ola), signal(), async () => {});
     assert.equal(writesSince(0).length, calls.length, JSON.stringify(google.calls()));
@@ -140,7 +140,7 @@ describe('provisioning, overtaken by a change of the team', () => {
     }
   }
 
-  it('keeps a secret that holds something, and no one’s access to it, when the late call comes after the deletion', async (t) => {
+  it('keeps a secret that has versions, and no one’s access to it, when the late call follows the deletion', async (t) => {
     const google = await aGoogle(t);
     await google.provision(teamOf(kari), signal(), async () => {});
     await google.ports.secretManager.addVersion(id, Buffer.from('kept'), signal());

@@ -20,7 +20,7 @@ const account = `${id}@${project}.iam.gserviceaccount.com`;
 const [accessor, manager, viewer] = memberRoles;
 const [kari, ola, per] = ['kari@nav.no', 'ola@nav.no', 'per@nav.no'];
 const workload = `serviceAccount:${project}.svc.id.goog[team-${id}/${id}]`;
-/** After this nobody is about to bind any more. */
+/** After this no pass can still be about to bind. */
 const later = intentValidMs + 60_000;
 
 const teamOf = (...emails: readonly string[]): SecretTeam => ({
@@ -87,15 +87,15 @@ const wanted = (...emails: readonly string[]): Record<string, readonly string[]>
 
 const reasonOf = (result: ProvisionResult): string => (result.state === 'ready' ? 'ready' : result.reason);
 
-describe('a team’s secret and identity', () => {
+describe('provisioning a team’s secret and service account', () => {
   let world: Awaited<ReturnType<typeof open>>;
   beforeEach(async () => {
     world = await open();
   });
   afterEach(() => world.google.close());
 
-  describe('when all goes well', () => {
-    it('are an account, a secret in the region, everybody’s access, and the way from the notebooks', async () => {
+  describe('when every call succeeds', () => {
+    it('creates the service account, the secret in the region, the members’ access and the notebooks’ access', async () => {
       const { google, provision, holders } = world;
       assert.deepEqual(await provision(kari, ola), { state: 'ready' });
       assert.deepEqual(holders(), wanted(kari, ola));
@@ -112,13 +112,13 @@ describe('a team’s secret and identity', () => {
       ]);
     });
 
-    it('are not written a second time', async () => {
+    it('writes nothing the second time', async () => {
       const { provision, writes } = world;
       await provision(kari, ola);
       assert.deepEqual(await writes(() => provision(kari, ola)), []);
     });
 
-    it('follow the team: who joined gets in, who left does not stay', async () => {
+    it('gives access to new members and removes that of former members', async () => {
       const { provision, holders, writes } = world;
       await provision(kari, ola);
       assert.deepEqual(await provision(ola, per), { state: 'ready' });
@@ -130,14 +130,14 @@ describe('a team’s secret and identity', () => {
       assert.deepEqual(holders(), wanted(kari), 'and back');
     });
 
-    it('let a member in who is a service account', async () => {
+    it('gives access to a member that is a service account', async () => {
       const { provision, holders } = world;
       const robot = 'robot@other-project.iam.gserviceaccount.com';
       await provision(robot);
       assert.deepEqual(holders()[manager], [`serviceAccount:${robot}`]);
     });
 
-    it('give back what somebody took away', async () => {
+    it('restores access that another user removed', async () => {
       const { google, provision, holders } = world;
       await provision(kari);
       google.policies.changeSecret(id, () => []);
@@ -155,7 +155,7 @@ describe('a team’s secret and identity', () => {
       { role: 'roles/secretmanager.admin', members: ['group:admins@nav.no'] },
     ];
 
-    it('leave them as they are, whoever joins or leaves', async () => {
+    it('leaves them unchanged when members join and leave', async () => {
       const { google, provision } = world;
       await provision(kari);
       google.policies.changeSecret(id, (bindings) => [...foreign.slice(1), ...bindings]);
@@ -178,7 +178,7 @@ describe('a team’s secret and identity', () => {
       assert.equal(left.length, 3);
     });
 
-    it('lose none that is made in the very moment of ours', async () => {
+    it('keeps a binding that is made at the same time as ours', async () => {
       const { google, provision, holders } = world;
       await provision(kari);
       google.before(/POST .*secrets.*:setIamPolicy/, () =>
@@ -191,7 +191,7 @@ describe('a team’s secret and identity', () => {
       });
     });
 
-    it('give up after some lost races, and say why', async () => {
+    it('gives up after several lost races, with the reason', async () => {
       const { google, provision, holders } = world;
       await provision(kari);
       const interfere = () => {
@@ -205,8 +205,8 @@ describe('a team’s secret and identity', () => {
     });
   });
 
-  describe('changed by several at once', () => {
-    it('end as the last team wants them, and lose nobody', async () => {
+  describe('with concurrent changes', () => {
+    it('ends with the members of the last order, and removes no one else', async () => {
       const { provision, holders, writes } = world;
       await provision(kari);
       const both = await Promise.all([provision(kari, ola), provision(kari, ola, per)]);
@@ -216,7 +216,7 @@ describe('a team’s secret and identity', () => {
       assert.deepEqual(await writes(() => provision(kari, ola, per)), []);
     });
 
-    it('forget nobody whom an outdated pass is about to let in', async () => {
+    it('records a member whom an outdated pass is about to add', async () => {
       const { deps, provision, holders } = world;
       await provision(ola);
       const slow: SecretManager = {
@@ -233,7 +233,7 @@ describe('a team’s secret and identity', () => {
       assert.deepEqual(holders(), wanted(ola));
     });
 
-    it('forget no leaver whom an outdated pass lets in again, in whatever order calls come and crashes', async () => {
+    it('removes a former member whom an outdated pass adds again, in any order of calls and crashes', async () => {
       const crash = fc.option(fc.record({ nth: fc.nat(8), isDone: fc.boolean() }));
       const pass = fc.record({ members: fc.subarray([kari, ola, per]), crash });
       const passes = fc.array(pass, { minLength: 1, maxLength: 3 });
@@ -249,7 +249,7 @@ describe('a team’s secret and identity', () => {
               const under = [{ members: [ola], crash: null }, ...others].map(
                 ({ members, crash: crashes }) => {
                   let calls = 0;
-                  // A crash is an answer on its way: a rejection would be nobody’s while it waits for its turn.
+                  // A crash is a pending answer: a rejection would be unhandled while it waits for its turn.
                   const scheduled = <A extends unknown[], T>(call: (...args: A) => Promise<T>) => {
                     const inTurn = scheduler.scheduleFunction(async (...args: A) => {
                       const isLast = calls === crashes?.nth;
@@ -296,8 +296,8 @@ describe('a team’s secret and identity', () => {
     });
   });
 
-  describe('with somebody whom Google does not know', () => {
-    it('are there for the others, and say whom', async () => {
+  describe('with a member whom Google does not know', () => {
+    it('gives access to the others, and names the unknown member', async () => {
       const { google, provision, holders } = world;
       google.principals.unknown(ola);
       const result = await provision(kari, ola, per);
@@ -306,7 +306,7 @@ describe('a team’s secret and identity', () => {
       assert.deepEqual(holders(), wanted(kari, per));
     });
 
-    it('ask again after ten minutes, and not before', async () => {
+    it('retries after ten minutes, and not earlier', async () => {
       const { google, provision, holders, writes, advance } = world;
       google.principals.unknown(ola);
       const first = await provision(kari, ola);
@@ -319,7 +319,7 @@ describe('a team’s secret and identity', () => {
       assert.deepEqual(holders(), wanted(kari, ola));
     });
 
-    it('do the same for people whom the organisation does not let in', async () => {
+    it('treats members whom the organization’s policy excludes the same', async () => {
       const { google, provision, holders } = world;
       for (const email of [ola, per]) google.principals.forbid(email);
       const result = await provision(kari, ola, per);
@@ -327,7 +327,7 @@ describe('a team’s secret and identity', () => {
       assert.deepEqual(holders(), wanted(kari));
     });
 
-    it('find out who it is when Google does not say', async () => {
+    it('finds the unknown member when Google does not name one', async () => {
       const { google, provision, holders, deps } = world;
       google.principals.unknown(ola);
       const { setPolicy } = deps.secretManager;
@@ -340,7 +340,7 @@ describe('a team’s secret and identity', () => {
       assert.deepEqual(holders(), wanted(kari, per));
     });
 
-    it('forget about who left before Google knew them', async () => {
+    it('forgets an unknown member who leaves the team', async () => {
       const { google, provision, writes } = world;
       google.principals.unknown(ola);
       await provision(kari, ola);
@@ -348,7 +348,7 @@ describe('a team’s secret and identity', () => {
       assert.deepEqual(await writes(() => provision(kari)), []);
     });
 
-    it('wait for the team’s own account, which is new everywhere', async () => {
+    it('waits for the team’s own service account to propagate', async () => {
       const { google, provision, holders } = world;
       google.principals.spreadSlowly(2);
       const result = await provision(kari);
@@ -360,8 +360,8 @@ describe('a team’s secret and identity', () => {
     });
   });
 
-  describe('with something in the way', () => {
-    it('leave a secret alone that is not the team’s', async () => {
+  describe('with an obstacle', () => {
+    it('leaves a secret of another owner alone', async () => {
       const { google, provision, dismantle, secretExists, addVersion } = world;
       google.putSecret(id, { owner: 'somebody' });
       await addVersion('theirs');
@@ -374,7 +374,7 @@ describe('a team’s secret and identity', () => {
       assert.equal(google.secret(id)?.versions.length, 1);
     });
 
-    it('leave an account alone that is not the team’s', async () => {
+    it('leaves a service account of another owner alone', async () => {
       const { google, provision, dismantle } = world;
       google.putAccount(account, 'made by somebody');
       assert.equal(reasonOf(await provision(kari)), 'Conflict');
@@ -383,7 +383,7 @@ describe('a team’s secret and identity', () => {
       assert.ok(google.account(account));
     });
 
-    it('say which quota is used up, and go on once there is room', async () => {
+    it('names the exhausted quota, and continues when there is room', async () => {
       const { google, provision } = world;
       google.quotas.serviceAccounts = 0;
       const result = await provision(kari);
@@ -393,7 +393,7 @@ describe('a team’s secret and identity', () => {
       assert.deepEqual(await provision(kari), { state: 'ready' });
     });
 
-    it('take nothing away by a memory that somebody else wrote', async () => {
+    it('removes nothing based on a ledger that another writer changed', async () => {
       const { deps, provision, holders } = world;
       await provision(kari, ola);
       const signal = AbortSignal.timeout(5_000);
@@ -424,7 +424,7 @@ describe('a team’s secret and identity', () => {
 
     for (const fault of faults) {
       const named = typeof fault === 'string' ? fault : `status ${fault.status}`;
-      it(`whichever it is (${named}), the next pass finishes, doubles nothing and takes nothing of others`, async () => {
+      it(`completes in the next pass after a failure of ${named}, duplicates nothing and removes nothing of others`, async () => {
         const run = async (nth: number | undefined) => {
           const one = await open();
           try {
@@ -436,7 +436,7 @@ describe('a team’s secret and identity', () => {
             const calls = one.google.calls().length - start;
             end();
             const second = await one.provision(kari, ola);
-            // Whoever is to be forgotten is, an hour later at the latest.
+            // Former members are removed from the ledger an hour later at the latest.
             one.advance(later);
             await one.provision(kari, ola);
             assert.deepEqual(await one.writes(() => one.provision(kari, ola)), []);
@@ -459,7 +459,7 @@ describe('a team’s secret and identity', () => {
         }
       });
 
-      it(`whichever it is (${named}) at a team’s first, the next pass finishes`, async () => {
+      it(`completes the first provisioning in the next pass after a failure of ${named}`, async () => {
         for (let nth = 0; ; nth++) {
           const one = await open();
           try {
@@ -475,7 +475,7 @@ describe('a team’s secret and identity', () => {
         }
       });
 
-      it(`whichever it is (${named}) at the end of a team, the next try takes the rest away`, async () => {
+      it(`completes the deletion in the next attempt after a failure of ${named}`, async () => {
         for (let nth = 0; ; nth++) {
           const one = await open();
           try {
@@ -496,7 +496,7 @@ describe('a team’s secret and identity', () => {
       });
     }
 
-    it('gives up when the time is up', async () => {
+    it('gives up at its deadline', async () => {
       const { google, deps } = world;
       google.fault(/./, 'hang');
       const result = await provisionWith(deps)(teamOf(kari), AbortSignal.timeout(50));
@@ -505,8 +505,8 @@ describe('a team’s secret and identity', () => {
     });
   });
 
-  describe('at the end of a team', () => {
-    it('go with everything when that was asked for', async () => {
+  describe('when the team is deleted', () => {
+    it('deletes everything if that was requested', async () => {
       const { google, provision, dismantle, addVersion, secretExists } = world;
       await provision(kari);
       await addVersion('x');
@@ -517,7 +517,7 @@ describe('a team’s secret and identity', () => {
       assert.deepEqual(await dismantle(true), { state: 'gone' });
     });
 
-    it('keep a secret that has a version, and let nobody of the team in any more', async () => {
+    it('keeps a secret that has a version, and removes the team’s access to it', async () => {
       const { google, provision, dismantle, addVersion } = world;
       await provision(kari, ola);
       await addVersion('x');
@@ -527,7 +527,7 @@ describe('a team’s secret and identity', () => {
       assert.equal(google.account(account), undefined);
     });
 
-    it('keep no secret whose versions are all destroyed, and count one of them as holding something', async () => {
+    it('deletes a secret whose versions are all destroyed, and keeps one with a single version left', async () => {
       const { google, provision, dismantle, addVersion, secretExists } = world;
       await provision(kari);
       await addVersion('first');
@@ -546,7 +546,7 @@ describe('a team’s secret and identity', () => {
       assert.equal(google.secret(id), undefined);
     });
 
-    it('keep no secret that never had a version: nothing is lost with it', async () => {
+    it('deletes a secret that never had a version', async () => {
       const { google, provision, dismantle, secretExists } = world;
       await provision(kari);
       assert.equal(await secretExists(), false);

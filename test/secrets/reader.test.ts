@@ -74,7 +74,7 @@ describe('a notebook', () => {
     assert.match(message, /secretmanager\.versions\.access/);
   });
 
-  it('is told that its secret has no version yet, and not that it may not read it', async () => {
+  it('gets the answer that its secret has no version yet, not that access is denied', async () => {
     assert.equal((await read(theirs, theirs)).code, 5, 'NOT_FOUND');
   });
 
@@ -86,7 +86,7 @@ describe('a notebook', () => {
 });
 
 describe('a member', () => {
-  it('adds, disables and reads versions, and can change neither who may nor the secret itself', async () => {
+  it('adds, disables and reads versions, and can change neither the policy nor the secret itself', async () => {
     const google = await startGoogle({ project });
     try {
       const endpoints = JSON.parse(googleEndpoints(google.url));

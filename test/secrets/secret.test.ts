@@ -21,7 +21,7 @@ const refused = (
 };
 
 describe('the payload of a secret version', () => {
-  it('is the text as UTF-8, or the bytes of the base64, whatever they are', () => {
+  it('is the text as UTF-8, or the bytes of the base64', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'grapheme', minLength: 1, maxLength: 300 }), (data) => {
         assert.deepEqual(Buffer.from(payloadOf({ data })), Buffer.from(data, 'utf8'));
@@ -35,25 +35,25 @@ describe('the payload of a secret version', () => {
     );
   });
 
-  it('is one of the two, not both and not neither', () => {
+  it('is either text or base64, not both and not neither', () => {
     assert.equal(refused(() => payloadOf({})).code, 'payload_missing');
     assert.equal(refused(() => payloadOf({ data: 'x', dataBase64: 'eA==' })).code, 'payload_twice');
   });
 
-  it('is refused when it is not base64, rather than cut where that ends', () => {
+  it('is refused when it is not valid base64, instead of truncated', () => {
     for (const dataBase64 of ['eA', 'eA=', 'e A==', 'eA==\n', 'eA-_', 'Zm9v!', '====', 'eB==']) {
       assert.deepEqual(refused(() => payloadOf({ dataBase64 })).code, 'not_base64', dataBase64);
     }
   });
 
-  it('is refused when UTF-8 cannot say it, rather than stored as another text', () => {
+  it('is refused when UTF-8 cannot encode it, instead of replaced', () => {
     for (const data of ['\ud800', 'a\udc00b', '\udc00\ud800']) {
       const { code, pointer } = refused(() => payloadOf({ data }));
       assert.deepEqual([code, pointer], ['not_text', '/data']);
     }
   });
 
-  it('is 65,536 bytes at most, counted decoded', () => {
+  it('is limited to 65,536 bytes, counted decoded', () => {
     const most = 'x'.repeat(payloadMaxBytes);
     assert.equal(payloadOf({ data: most }).length, payloadMaxBytes);
     assert.equal(refused(() => payloadOf({ data: `${most}x` })).code, 'payload_too_large');
@@ -63,7 +63,7 @@ describe('the payload of a secret version', () => {
     assert.equal(refused(() => payloadOf({ dataBase64 })).pointer, '/dataBase64');
   });
 
-  it('is never quoted in what is said of it', () => {
+  it('is never quoted in a fault', () => {
     const canary = 'canary-5f2b'.repeat(10_000);
     for (const order of [
       { data: canary },
@@ -76,7 +76,7 @@ describe('the payload of a secret version', () => {
 });
 
 describe('the team’s secret', () => {
-  it('is shown with the exact command that lets its account into a secret elsewhere', () => {
+  it('shows the exact command that gives its service account access to a secret in another project', () => {
     const secret = secretView(aRecord(), 'knada-gcp', []);
     assert.deepEqual(secret, {
       name: 'projects/knada-gcp/secrets/team-a-3f9c',

@@ -158,7 +158,7 @@ describe('why a pod does not become ready', () => {
       false,
     ],
     [
-      'no room, of which only an event tells',
+      'no room, reported only by an event',
       aPod({}),
       [anEvent('FailedScheduling', '0/3 nodes')],
       'unschedulable',

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { operationView } from '../../src/api/operation-view.ts';
 import type { OperationKind, OperationRecord, OperationStep } from '../../src/model/operation.ts';
 import { afterCall } from '../../src/servers/after-call.ts';
 import type { HubFacts, ServerFacts } from '../../src/servers/facts.ts';
 import { nextStep } from '../../src/servers/next-step.ts';
 import { newOperation } from '../../src/servers/operation-state.ts';
-import { operationView } from '../../src/servers/operation-view.ts';
 import type { PodView } from '../../src/servers/pod.ts';
 import { aMoment } from '../support/records.ts';
 
@@ -27,6 +27,9 @@ const operation = (kind: OperationKind, over: Partial<OperationRecord> = {}): Op
   ),
   ...over,
 });
+
+const view = (record: OperationRecord, message: string) =>
+  operationView(record, { slug: 'team-a', team: undefined, live: { message } });
 
 const pod: PodView = {
   name: 'jupyter-kari',
@@ -120,7 +123,7 @@ describe('the next step', () => {
     ],
     ['what is down needs no stop', 'stop', 'stop', {}, facts({ hub: hub(stopped), pods: noPod }), 'ready'],
     [
-      'a restart goes on from there',
+      'a restart continues from there',
       'restart',
       'stop',
       {},
@@ -197,7 +200,14 @@ describe('the next step', () => {
       facts({ hub: hub(stopped), pods: { answered: true, pod: { ...pod, isTerminating: true } } }),
       'wait',
     ],
-    ['a hub that has not noticed is told', 'restart', 'start', {}, facts({ pods: noPod }), 'call stop_stale'],
+    [
+      'a hub that has not noticed gets a stop',
+      'restart',
+      'start',
+      {},
+      facts({ pods: noPod }),
+      'call stop_stale',
+    ],
     ['nothing is started unseen', 'start', 'start', {}, facts({ hub: hub(stopped), pods: silence }), 'wait'],
     ['nor while it stops', 'start', 'start', {}, facts({ hub: hub(stopping) }), 'wait'],
     ['nor for who left', 'start', 'start', {}, facts({ isMember: false }), 'failed not_a_member'],
@@ -330,18 +340,16 @@ describe('an operation as clients see it', () => {
   });
 
   it('shows the hub’s message during a start, and only the progress that is stored', () => {
-    const heard = operationView(starting, { message: 'Pulling' });
+    const heard = view(starting, 'Pulling');
     assert.partialDeepStrictEqual(heard, { progress: 40, message: 'Pulling' });
-    const over = operationView(
-      { ...starting, step: 'done', outcome: 'ready', progress: 100, message: 'Done.' },
-      { message: 'x' },
-    );
-    assert.partialDeepStrictEqual(over, { phase: 'ready', progress: 100, message: 'Done.' });
+    const over = view({ ...starting, step: 'done', outcome: 'ready', progress: 100, message: 'Done.' }, 'x');
+    assert.partialDeepStrictEqual(over, { done: true, progress: 100, message: 'Done.' });
+    assert.equal('error' in over, false);
   });
 
   it('keeps our message when it says what is wrong', () => {
     const pulling = { ...starting, message: 'The image x cannot be pulled.' };
-    assert.equal(operationView(pulling, { message: 'Pulling' }).message, pulling.message);
+    assert.equal(view(pulling, 'Pulling').message, pulling.message);
   });
 });
 
@@ -374,7 +382,9 @@ describe('every step', () => {
     stop: ['stop', 'await_stopped'],
     restart: ['stop', 'await_stopped', 'start', 'await_ready', 'cancel'],
   } as const;
-  const anyOperation = fc.constantFrom('start', 'stop', 'restart').chain((kind) =>
+  const stepsOf = (kind: OperationKind): readonly OperationStep[] =>
+    kind === 'start' || kind === 'stop' ? steps[kind] : steps.restart;
+  const anyOperation = fc.constantFrom('start' as const, 'stop' as const, 'restart' as const).chain((kind) =>
     fc
       .record({
         kind: fc.constant(kind),
@@ -400,10 +410,7 @@ describe('every step', () => {
         );
         assert.equal(to.dueAt === null, to.outcome !== null);
         assert.equal(to.outcome === 'failed', to.reason !== undefined && to.step === 'done');
-        const order: readonly OperationStep[] = [
-          ...steps[record.kind === 'restart_hub' ? 'restart' : record.kind],
-          'done',
-        ];
+        const order: readonly OperationStep[] = [...stepsOf(record.kind), 'done'];
         assert.ok(order.indexOf(to.step) >= order.indexOf(record.step), `${record.step} → ${to.step}`);
         assert.ok(to.progress >= record.progress);
         // A server that was not observed must not be reported as stopped.

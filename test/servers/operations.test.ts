@@ -3,17 +3,8 @@ import { describe, it } from 'node:test';
 import type { OperationRecord } from '../../src/model/operation.ts';
 import { Problem, type ProblemCode } from '../../src/model/problems.ts';
 import { Unavailable } from '../../src/ports/unavailable.ts';
-import type { Outcome } from '../../src/servers/servers.ts';
 import { aScene, kari, ola, type Scene } from './scene.ts';
 
-const operationOf = (outcome: Outcome): OperationRecord => {
-  assert.ok('operation' in outcome, JSON.stringify(outcome));
-  return outcome.operation;
-};
-const serverOf = (outcome: Outcome) => {
-  assert.ok('server' in outcome, JSON.stringify(outcome));
-  return outcome.server;
-};
 const problem = (code: ProblemCode, detail?: RegExp) => (error: unknown) => {
   assert.ok(error instanceof Problem, String(error));
   assert.equal(error.code, code);
@@ -32,7 +23,7 @@ const restart = async ({ servers, record, act }: Scene, force = false) =>
 describe('starting a server', () => {
   it('prepares access, asks the hub once, waits for the new pod, confirms access and is in the history', async (t) => {
     const scene = await aScene(t);
-    const opened = operationOf(await start(scene));
+    const opened = await start(scene);
     assert.equal(opened.step, 'await_ready', 'what can be done at once is done within the request');
     assert.equal(opened.profile, 'python-3-13');
     const finished = await scene.finish(opened);
@@ -48,9 +39,9 @@ describe('starting a server', () => {
   it('succeeds only once access is confirmed, and fails with that reason otherwise', async (t) => {
     const scene = await aScene(t);
     scene.confirm(false);
-    const opened = operationOf(await start(scene));
+    const opened = await start(scene);
     scene.pass(5);
-    await scene.servers.poll(await scene.record(), opened.id);
+    await scene.servers.operations.poll(scene.slug, opened.id);
     const waiting = await scene.stored(opened);
     assert.equal(waiting.outcome, null);
     assert.match(waiting.message, /access is not confirmed/);
@@ -59,20 +50,20 @@ describe('starting a server', () => {
 
     const other = await aScene(t);
     other.confirm(false);
-    const never = operationOf(await start(other));
+    const never = await start(other);
     assert.deepEqual(ended(await other.finish(never)), { outcome: 'failed', reason: 'access_not_confirmed' });
   });
 
   it('uses the last profile unless it is no longer offered', async (t) => {
     const scene = await aScene(t);
-    await scene.finish(operationOf(await start(scene, 'python-3-12')));
-    await scene.finish(operationOf(await stop(scene)));
-    assert.equal(operationOf(await start(scene)).profile, 'python-3-12');
+    await scene.finish(await start(scene, 'python-3-12'));
+    await scene.finish(await stop(scene));
+    assert.equal((await start(scene)).profile, 'python-3-12');
 
     const other = await aScene(t);
     other.hub.run(kari, { profile: 'python-3-9' });
-    await other.finish(operationOf(await stop(other)));
-    assert.equal(operationOf(await start(other)).profile, 'python-3-13');
+    await other.finish(await stop(other));
+    assert.equal((await start(other)).profile, 'python-3-13');
   });
 
   it('rejects a profile that is not offered and lists the offered ones', async (t) => {
@@ -89,11 +80,13 @@ describe('starting a server', () => {
     assert.equal((await scene.history()).length, 1);
   });
 
-  it('answers with a server that is already running and changes nothing', async (t) => {
+  it('is done at once for a server that is already running, and changes nothing there', async (t) => {
     const scene = await aScene(t);
     scene.hub.run(kari);
-    const server = serverOf(await start(scene));
-    assert.equal(server.state, 'running');
+    const done = await start(scene);
+    assert.partialDeepStrictEqual(done, { outcome: 'ready', progress: 100, dueAt: null });
+    assert.deepEqual(await scene.stored(done), done, 'it can be followed as any other');
+    assert.deepEqual(await scene.store.openOperations(scene.slug), []);
     assert.equal(scene.hub.told('start'), 0);
     assert.equal((await scene.history()).length, 1);
   });
@@ -101,9 +94,9 @@ describe('starting a server', () => {
   it('is one operation and one start when requested twice', async (t) => {
     const scene = await aScene(t);
     const [one, two] = await Promise.all([start(scene), start(scene)]);
-    assert.equal(operationOf(one).id, operationOf(two).id);
-    const again = operationOf(await start(scene));
-    assert.equal(again.id, operationOf(one).id);
+    assert.equal(one.id, two.id);
+    const again = await start(scene);
+    assert.equal(again.id, one.id);
     await scene.finish(again);
     assert.equal(scene.hub.told('start'), 1);
     assert.equal((await scene.history()).filter(({ action }) => action === 'server_started').length, 1);
@@ -113,7 +106,7 @@ describe('starting a server', () => {
     const scene = await aScene(t);
     const signal = AbortSignal.timeout(1_000);
     await scene.hub.hubs.start(scene.hub.team, kari, { profile: 'python-3-13', revision: 1 }, signal);
-    const opened = operationOf(await start(scene));
+    const opened = await start(scene);
     assert.equal(opened.step, 'await_ready');
     assert.deepEqual(ended(await scene.finish(opened)), { outcome: 'ready' });
     assert.equal(scene.hub.told('start'), 1);
@@ -122,11 +115,11 @@ describe('starting a server', () => {
   it('waits while the hub limits concurrent starts', async (t) => {
     const scene = await aScene(t);
     scene.hub.refuseStarts({ refused: 'too_many_starts', message: 'busy', retryAfterSeconds: 30 });
-    const opened = operationOf(await start(scene));
+    const opened = await start(scene);
     assert.equal(opened.outcome, null);
     assert.equal(opened.dueAt, '2026-11-23T09:00:30.000Z');
     scene.pass(10);
-    await scene.servers.poll(await scene.record(), opened.id);
+    await scene.servers.operations.poll(scene.slug, opened.id);
     assert.equal(scene.hub.told('start'), 1, 'Retry-After is kept to');
     scene.hub.refuseStarts(undefined);
     assert.deepEqual(ended(await scene.finish(opened)), { outcome: 'ready' });
@@ -136,7 +129,7 @@ describe('starting a server', () => {
     const scene = await aScene(t);
     const members = [{ email: 'siri@nav.no', username: 'siri' }];
     await scene.change((team) => ({ ...team, members }));
-    const opened = operationOf(await start(scene, undefined, 'siri'));
+    const opened = await start(scene, undefined, 'siri');
     assert.deepEqual(ended(await scene.finish(opened)), { outcome: 'ready' });
     assert.equal(scene.hub.told('add siri'), 1);
   });
@@ -147,7 +140,7 @@ describe('starting a server', () => {
     await assert.rejects(start(scene), problem('hub_unavailable'));
     scene.hub.comeBack();
     scene.hub.refuseStarts({ refused: 'too_many_starts', message: 'busy', retryAfterSeconds: 1 });
-    const opened = operationOf(await start(scene));
+    const opened = await start(scene);
     scene.hub.refuseStarts(undefined);
     await scene.change((team) => ({
       ...team,
@@ -163,23 +156,23 @@ describe('starting a server', () => {
       kari,
       '(403) Reason: Forbidden HTTP response body: {"message":"pods \\"jupyter-kari\\" is forbidden: exceeded quota: team, requested: cpu=8"}',
     );
-    const finished = await scene.finish(operationOf(await start(scene)));
+    const finished = await scene.finish(await start(scene));
     assert.deepEqual(ended(finished), { outcome: 'failed', reason: 'quota_exceeded' });
     assert.match(finished.message, /exceeded quota: team, requested: cpu=8/);
   });
 
-  it('schedules culling, and forgets the memory of the previous run', async (t) => {
+  it('schedules culling, and clears the memory of the previous run', async (t) => {
     const memory = { extendedUntil: '2026-11-23T12:00:00.000Z' };
     const later = '2026-11-23T20:00:00.000Z';
     const culling = { dueAt: later, servers: { [kari]: memory, [ola]: memory } };
     const scene = await aScene(t, { culling });
-    await scene.finish(operationOf(await start(scene)));
+    await scene.finish(await start(scene));
     const team = await scene.record();
     assert.deepEqual(team.culling.servers, { [ola]: memory });
     assert.ok(Date.parse(team.culling.dueAt ?? '') <= scene.clock.now() + 10 * 60_000);
 
     const sooner = await aScene(t);
-    await sooner.finish(operationOf(await start(sooner)));
+    await sooner.finish(await start(sooner));
     assert.equal((await sooner.record()).culling.dueAt, '2026-11-23T09:00:00.000Z');
   });
 });
@@ -202,11 +195,11 @@ describe('cancelling a start', () => {
     });
     const late = start({ ...scene, servers: slow });
     await isSending.promise;
-    const stopped = operationOf(await stop(scene));
+    const stopped = await stop(scene);
     assert.equal(stopped.outcome, null, 'the start may still arrive');
     scene.pass(1);
     mayArrive.resolve();
-    assert.deepEqual(ended(operationOf(await late)), { outcome: 'failed', reason: 'cancelled' });
+    assert.deepEqual(ended(await late), { outcome: 'failed', reason: 'cancelled' });
     assert.equal(scene.hub.told('start'), 1);
     assert.deepEqual(ended(await scene.finish(stopped)), { outcome: 'ready' });
     assert.equal(scene.hub.podOf(kari), undefined);
@@ -221,7 +214,7 @@ describe('starting an image that cannot be pulled', () => {
   it('fails after 20 seconds, cancels the start at the hub and names the image', async (t) => {
     const scene = await aScene(t);
     scene.hub.troublePod(kari, waiting('ImagePullBackOff', 'Back-off: manifest unknown'));
-    const opened = operationOf(await start(scene));
+    const opened = await start(scene);
     const began = scene.clock.now();
     const finished = await scene.finish(opened);
     assert.deepEqual(ended(finished), { outcome: 'failed', reason: 'image_pull_failed' });
@@ -234,7 +227,7 @@ describe('starting an image that cannot be pulled', () => {
   it('fails at once when the image name is invalid', async (t) => {
     const scene = await aScene(t);
     scene.hub.troublePod(kari, waiting('InvalidImageName'));
-    const opened = operationOf(await start(scene));
+    const opened = await start(scene);
     assert.deepEqual(ended(await scene.finish(opened, 2)), {
       outcome: 'failed',
       reason: 'image_pull_failed',
@@ -244,9 +237,9 @@ describe('starting an image that cannot be pulled', () => {
   it('succeeds when the image appears in time', async (t) => {
     const scene = await aScene(t);
     scene.hub.troublePod(kari, waiting('ErrImagePull', 'timeout'));
-    const opened = operationOf(await start(scene));
+    const opened = await start(scene);
     for (let second = 0; second < 15; second += 1) {
-      await scene.servers.poll(await scene.record(), opened.id);
+      await scene.servers.operations.poll(scene.slug, opened.id);
       scene.pass(1);
     }
     assert.match((await scene.stored(opened)).message, /cannot be pulled/);
@@ -268,9 +261,9 @@ describe('starting a notebook that does not fit on any node', () => {
         },
       ],
     });
-    const opened = operationOf(await start(scene));
+    const opened = await start(scene);
     scene.pass(60);
-    await scene.servers.poll(await scene.record(), opened.id);
+    await scene.servers.operations.poll(scene.slug, opened.id);
     const waiting = await scene.stored(opened);
     assert.equal(waiting.outcome, null);
     assert.equal(waiting.message, 'No node has room for this server: insufficient memory.');
@@ -289,7 +282,7 @@ describe('starting a notebook that does not fit on any node', () => {
     scene.hub.troublePod(kari, {
       conditions: [{ type: 'PodScheduled', status: 'False', reason: 'Unschedulable', message: 'full' }],
     });
-    const finished = await scene.finish(operationOf(await start(scene)));
+    const finished = await scene.finish(await start(scene));
     assert.deepEqual(ended(finished), { outcome: 'failed', reason: 'unschedulable' });
   });
 });
@@ -298,7 +291,7 @@ describe('stopping a server', () => {
   it('succeeds when hub and pod are down', async (t) => {
     const scene = await aScene(t);
     scene.hub.run(kari);
-    const finished = await scene.finish(operationOf(await stop(scene)));
+    const finished = await scene.finish(await stop(scene));
     assert.deepEqual(ended(finished), { outcome: 'ready' });
     assert.equal(scene.hub.podOf(kari), undefined);
     assert.partialDeepStrictEqual((await scene.history())[0], { action: 'server_stopped', by: kari });
@@ -306,17 +299,20 @@ describe('stopping a server', () => {
 
   it('answers with a server that is already stopped', async (t) => {
     const scene = await aScene(t);
-    assert.equal(serverOf(await stop(scene)).state, 'stopped');
+    assert.partialDeepStrictEqual(await stop(scene), {
+      outcome: 'ready',
+      message: 'The notebook is stopped.',
+    });
   });
 
   it('fails with advice after its deadline, by force too when the node does not end the pod', async (t) => {
     const scene = await aScene(t);
     scene.hub.run(kari);
     scene.hub.hold(kari, 'stop');
-    const stuck = await scene.finish(operationOf(await stop(scene)));
+    const stuck = await scene.finish(await stop(scene));
     assert.deepEqual(ended(stuck), { outcome: 'failed', reason: 'stop_timed_out' });
     assert.match(stuck.message, /with force/);
-    const finished = await scene.finish(operationOf(await stop(scene, true)));
+    const finished = await scene.finish(await stop(scene, true));
     assert.deepEqual(ended(finished), { outcome: 'failed', reason: 'stop_timed_out' });
     assert.match(finished.message, /node may be gone/);
   });
@@ -326,7 +322,7 @@ describe('stopping a server', () => {
     scene.hub.run(kari);
     scene.hub.freeze();
     await assert.rejects(stop(scene), problem('hub_unavailable', /with force/));
-    const opened = operationOf(await stop(scene, true));
+    const opened = await stop(scene, true);
     const finished = await scene.finish(opened, 3);
     assert.deepEqual(ended(finished), { outcome: 'ready' });
     assert.equal(scene.hub.podOf(kari), undefined);
@@ -338,7 +334,7 @@ describe('stopping a server', () => {
     scene.hub.run(kari);
     scene.hub.freeze();
     const servers = scene.another({ hubTimeoutMs: 60_000, forcedHubTimeoutMs: 10 });
-    const { outcome } = operationOf(await stop({ ...scene, servers }, true));
+    const { outcome } = await stop({ ...scene, servers }, true);
     assert.equal(outcome, 'ready');
     assert.equal(scene.hub.told('delete Pod'), 1);
   });
@@ -347,10 +343,10 @@ describe('stopping a server', () => {
     const scene = await aScene(t);
     scene.hub.run(kari);
     const release = scene.hub.hold(kari, 'stop');
-    const opened = operationOf(await stop(scene));
-    assert.equal(operationOf(await stop(scene)).id, opened.id);
+    const opened = await stop(scene);
+    assert.equal((await stop(scene)).id, opened.id);
     assert.equal(opened.force, false);
-    const byForce = operationOf(await stop(scene, true));
+    const byForce = await stop(scene, true);
     assert.equal(byForce.id, opened.id);
     assert.equal(byForce.force, true);
     release();
@@ -362,18 +358,18 @@ describe('a second operation on the same server', () => {
   it('is refused with advice while one is open, and supersedes it by force', async (t) => {
     const scene = await aScene(t);
     scene.hub.hold(kari, 'start');
-    const opened = operationOf(await start(scene));
+    const opened = await start(scene);
     await assert.rejects(restart(scene), problem('server_busy', /force/));
     await assert.rejects(restart(scene), problem('server_busy', new RegExp(opened.id)));
-    const byForce = operationOf(await stop(scene, true));
+    const byForce = await stop(scene, true);
     assert.notEqual(byForce.id, opened.id);
     assert.deepEqual(ended(await scene.stored(opened)), { outcome: 'failed', reason: 'superseded' });
     assert.deepEqual(ended(await scene.finish(byForce)), { outcome: 'ready' });
   });
 
-  it('is independent of one on another member’s server', async (t) => {
+  it('is independent of an operation on another member’s server', async (t) => {
     const scene = await aScene(t);
-    const [mine, theirs] = [operationOf(await start(scene)), operationOf(await start(scene, undefined, ola))];
+    const [mine, theirs] = [await start(scene), await start(scene, undefined, ola)];
     assert.notEqual(mine.id, theirs.id);
     assert.deepEqual(ended(await scene.finish(mine)), { outcome: 'ready' });
     assert.deepEqual(ended(await scene.finish(theirs)), { outcome: 'ready' });
@@ -445,7 +441,7 @@ describe('restarting a server', () => {
     const opened = await restart(scene);
     scene.hub.goAway();
     for (let second = 0; second < 20; second += 1) {
-      await scene.servers.poll(await scene.record(), opened.id);
+      await scene.servers.operations.poll(scene.slug, opened.id);
       scene.pass(1);
     }
     assert.equal((await scene.stored(opened)).outcome, null);
@@ -505,16 +501,16 @@ describe('the operations tick', () => {
     scene.hub.run(kari);
     const opened = await restart(scene);
     assert.equal(opened.outcome, null);
-    assert.equal(await scene.servers.tick(), 1);
+    assert.equal(await scene.servers.operations.tick(), 1);
     assert.deepEqual(ended(await scene.stored(opened)), { outcome: 'ready' });
-    assert.equal(await scene.servers.tick(), 0);
+    assert.equal(await scene.servers.operations.tick(), 0);
   });
 
   it('continues with other operations when one fails', async (t) => {
     const scene = await aScene(t);
     scene.hub.run(kari);
     const mine = await restart(scene);
-    const theirs = operationOf(await start(scene, undefined, ola));
+    const theirs = await start(scene, undefined, ola);
     const store = new Proxy(scene.store, {
       get: (target, name, receiver) =>
         name === 'operation'
@@ -522,7 +518,7 @@ describe('the operations tick', () => {
               id === mine.id ? Promise.reject(new Error('broken')) : target.operation(slug, id)
           : Reflect.get(target, name, receiver),
     });
-    assert.equal(await scene.another({ store }).tick(), 2);
+    assert.equal(await scene.another({ store }).operations.tick(), 2);
     assert.equal((await scene.stored(mine)).outcome, null);
     assert.deepEqual(ended(await scene.stored(theirs)), { outcome: 'ready' });
   });

@@ -57,7 +57,7 @@ describe('a quota shortage', () => {
     });
   }
 
-  it('takes a container’s limit for a request that it leaves out', () => {
+  it('uses a container’s limit for an omitted request', () => {
     const pod: Manifest = {
       apiVersion: 'v1',
       kind: 'Pod',

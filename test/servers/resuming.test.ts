@@ -54,11 +54,7 @@ const wishes = {
   },
   start: {
     prepare: () => {},
-    open: async ({ servers, record, act }: Scene) => {
-      const outcome = await servers.start(await record(), kari, undefined, act());
-      assert.ok('operation' in outcome);
-      return outcome.operation;
-    },
+    open: async ({ servers, record, act }: Scene) => servers.start(await record(), kari, undefined, act()),
     changes: [`start ${kari}`],
     pods: 1,
   },
@@ -88,10 +84,10 @@ const onlyOpening = ({ store }: Scene) =>
           : Reflect.get(target, name, receiver),
   });
 
-describe('a killed instance', () => {
+describe('an instance that is killed', () => {
   for (const [name, { prepare, open, changes: once }] of Object.entries(wishes)) {
     for (const moment of ['before', 'after'] as const) {
-      it(`${moment} any call of a ${name}, leaves it to another one, which finishes it, once`, async (t) => {
+      it(`${moment} any call of a ${name} is replaced by another one, which finishes the operation once`, async (t) => {
         for (let lives = 1; ; lives += 1) {
           const scene = await aScene(t);
           prepare(scene);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { openSqliteStore } from '../../src/adapters/sqlite.ts';
-import type { HistoryItem } from '../../src/model/history.ts';
+import type { HistoryRecord } from '../../src/model/history.ts';
 import type { OperationRecord } from '../../src/model/operation.ts';
 import type { TeamRecord } from '../../src/model/record.ts';
 import { profilesConfigMap } from '../../src/notebooks/profiles.ts';
@@ -113,7 +113,7 @@ export const aScene = async (
     },
     change: (change: (team: TeamRecord) => TeamRecord) =>
       store.change(slug, (current) => ({ next: change(current) })),
-    history: async (): Promise<readonly HistoryItem[]> => (await store.history(slug, { limit: 100 })).items,
+    history: async (): Promise<readonly HistoryRecord[]> => (await store.history(slug, { limit: 100 })).items,
     /** Somebody looks once a second until the operation is over, for so many seconds at most. */
     async finish(opened: Pick<OperationRecord, 'id'>, seconds = 400, over: Partial<OperationDeps> = {}) {
       const advance = advanceWith({ ...deps, ...over });

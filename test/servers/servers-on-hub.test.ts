@@ -9,7 +9,7 @@ import type { OperationRecord } from '../../src/model/operation.ts';
 import { profilesConfigMap } from '../../src/notebooks/profiles.ts';
 import type { Cluster } from '../../src/ports/cluster.ts';
 import type { Store } from '../../src/ports/store.ts';
-import { type Outcome, type Servers, serversWith } from '../../src/servers/servers.ts';
+import { type Servers, serversWith } from '../../src/servers/servers.ts';
 import { metaOf } from '../../src/teams/desired.ts';
 import { aNaming, anEvent, anOrderedRecord } from '../support/records.ts';
 import { environment, type SimulatedHub, startSimulatedHub } from '../support/simulated-hub.ts';
@@ -32,21 +32,17 @@ describe('servers on a simulated hub', () => {
     return found;
   };
   const actor = () => ({ by: kari, now: new Date().toISOString() });
-  const operationOf = (outcome: Outcome): OperationRecord => {
-    assert.ok('operation' in outcome, JSON.stringify(outcome));
-    return outcome.operation;
-  };
   const finish = async ({ id }: OperationRecord): Promise<OperationRecord> => {
     const deadline = Date.now() + 20_000;
     while (Date.now() < deadline) {
-      const operation = await servers.poll(await team(), id);
+      const operation = await servers.operations.poll('team-a', id);
       assert.ok(operation);
       if (operation.outcome !== null) return operation;
       await wait(20);
     }
     return assert.fail(`The operation does not end: ${id}`);
   };
-  const start = async () => operationOf(await servers.start(await team(), kari, undefined, actor()));
+  const start = async () => await servers.start(await team(), kari, undefined, actor());
 
   before(async () => {
     simulated = await startSimulatedHub({ timings: { interruptMs: 1_000, pollMs: 50, profilesPollMs: 5 } });
@@ -100,26 +96,26 @@ describe('servers on a simulated hub', () => {
     const release = simulated.hubs.hold('team-a', kari, 'start');
     const pending = await start();
     assert.equal(pending.outcome, null);
-    const stopped = await finish(operationOf(await servers.stop(await team(), kari, true, actor())));
+    const stopped = await finish(await servers.stop(await team(), kari, true, actor()));
     assert.equal(stopped.outcome, 'ready', stopped.message);
     release();
     const started = await finish(await start());
     assert.equal(started.outcome, 'ready', started.message);
     const [server] = await servers.list(await team());
     assert.equal(server?.state, 'running');
-    await finish(operationOf(await servers.stop(await team(), kari, false, actor())));
+    await finish(await servers.stop(await team(), kari, false, actor()));
   });
 
   it('cancels a pending start for a stop, and starts again afterwards', async () => {
     const release = simulated.hubs.hold('team-a', kari, 'start');
     const pending = await start();
     assert.equal(pending.outcome, null, pending.message);
-    const stopped = await finish(operationOf(await servers.stop(await team(), kari, false, actor())));
+    const stopped = await finish(await servers.stop(await team(), kari, false, actor()));
     assert.equal(stopped.outcome, 'ready', stopped.message);
     assert.equal((await finish(pending)).reason, 'cancelled');
     release();
     const started = await finish(await start());
     assert.equal(started.outcome, 'ready', started.message);
-    await finish(operationOf(await servers.stop(await team(), kari, false, actor())));
+    await finish(await servers.stop(await team(), kari, false, actor()));
   });
 });

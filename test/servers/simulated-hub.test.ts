@@ -247,7 +247,7 @@ describe('a simulated notebook server', () => {
 
   it('simulated server: reports its pod’s events as progress towards 90 %', async () => {
     const user = await add('progress');
-    /** All that is told of a start, from before its pod is up. */
+    /** All progress events of a start, from before its pod is running. */
     const followed = async () => {
       const letStart = simulated.hubs.hold(simulated.team.slug, user, 'start');
       await start(user);

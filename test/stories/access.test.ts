@@ -80,7 +80,7 @@ interface Variation {
   readonly payload?: unknown;
 }
 
-/** An answer as somebody sees it who compares bytes; of the request id only where it stands. */
+/** The bytes of an answer, with the request id replaced by a placeholder. */
 const seen = ({ statusCode, statusMessage, headers, body }: Answer) => {
   const requestId = String(headers['x-request-id']);
   const { date: _, ...rest } = headers;
@@ -197,7 +197,7 @@ describe('a team that the caller may not see', () => {
     'an image': { payload: { image: 'ghcr.io/navikt/y:1' } },
     garTeam: { payload: { garTeam: 'team-b' } },
     'a query that it does not have': { query: { x: '1' } },
-    'a cursor of nobody': { query: { cursor: 'x' } },
+    'an invalid cursor': { query: { cursor: 'x' } },
     'an Accept that nothing fits': { headers: { accept: 'image/png' } },
   };
   for (const [state, make] of Object.entries(states)) {

@@ -471,7 +471,7 @@ describe('an invalid token', () => {
       },
     ],
     [
-      'signed by nobody (alg none)',
+      'unsigned (alg none)',
       async () => {
         const [, claims = ''] = (await api.issuer.token()).split('.');
         const header = Buffer.from('{"alg":"none","typ":"JWT"}').toString('base64url');
@@ -481,7 +481,7 @@ describe('an invalid token', () => {
     ['for another audience', () => api.issuer.token({ aud: 'another-api' })],
     ['of another issuer', () => api.issuer.token({ iss: 'https://issuer.example' })],
     ['without an end', () => api.issuer.token({ exp: undefined })],
-    ['of nobody', () => api.issuer.token({ preferred_username: undefined })],
+    ['without a user', () => api.issuer.token({ preferred_username: undefined })],
     ['cut short', async () => (await api.issuer.token()).slice(0, -8)],
   ];
   for (const [what, token] of attempts) {

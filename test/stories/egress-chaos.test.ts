@@ -179,7 +179,7 @@ const notebookOn = (wish: Wish): readonly Step[] => [
 
 /** Cases that once failed and that chance is slow to come by. */
 const remembered: Readonly<Record<string, readonly Step[]>> = {
-  'keep their addresses although Kubernetes was away for so long that nobody could say what they need': [
+  'keep their addresses although Kubernetes was unavailable for so long that their needs were unknown': [
     ...notebookOn(pypi),
     { do: 'pass', minutes: 300, isKubernetesAway: true },
     { do: 'zone', host: 'pypi.org', zone: { says: 'dead' } },
@@ -203,7 +203,7 @@ describe('whatever fails, a team’s notebooks', () => {
   });
   after(() => kubernetes.close());
 
-  /** A scene that is gone when the work is done, so that no run hears of another’s team. */
+  /** A scene that is closed when the work is done, so no run sees another’s team. */
   const onScene = async (work: (scene: EgressScene) => Promise<void>): Promise<void> => {
     const cleanUps: (() => Promise<unknown>)[] = [];
     try {

@@ -7,7 +7,7 @@ import { loadConfig } from '../../src/config.ts';
 import { openapiDocument } from '../../src/http/openapi.ts';
 import { statusOf } from '../../src/http/problem.ts';
 import { createLogger } from '../../src/logging.ts';
-import type { HistoryItem } from '../../src/model/history.ts';
+import type { HistoryRecord } from '../../src/model/history.ts';
 import type { Fault, ProblemCode } from '../../src/model/problems.ts';
 import type { TeamRecord } from '../../src/model/record.ts';
 import type { Cluster } from '../../src/ports/cluster.ts';
@@ -43,7 +43,7 @@ export interface Client {
 }
 
 /** Everything that the store returns for every team. */
-type Everything = readonly { readonly team: TeamRecord; readonly history: readonly HistoryItem[] }[];
+type Everything = readonly { readonly team: TeamRecord; readonly history: readonly HistoryRecord[] }[];
 
 /** The parts of the outside world that a test decides about; by default nothing happens and nothing is there. */
 export interface Decided

@@ -1,4 +1,5 @@
-import type { OperationRecord } from '../../src/model/operation.ts';
+import assert from 'node:assert/strict';
+import type { Operation, OperationRecord } from '../../src/model/operation.ts';
 import { aMoment } from './records.ts';
 
 /** A newly opened operation: Kari’s server is to be started, and the operation is due. */
@@ -21,3 +22,8 @@ export const anOperation = (overrides: Partial<OperationRecord> = {}): Operation
   expiresAt: '2026-11-24T09:00:00.000Z',
   ...overrides,
 });
+
+/** Fails unless the operation has ended in success. */
+export const assertSucceeded = (operation: Operation): void => {
+  assert.ok(operation.done && operation.error === undefined, JSON.stringify(operation));
+};

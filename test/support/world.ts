@@ -152,6 +152,7 @@ export const aWorld = async (t: After, { cluster, send }: Kubernetes) => {
       render: renderLive,
       hubs: hub.port,
       egress,
+      settleOperations: async () => {},
       isPlatformContent: isPlatformContentOf({ hub: { existingSecret: 'hub-login' } }, ['ConfigMap istio-*']),
       dns: names,
       random: () => 0,

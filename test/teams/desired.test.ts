@@ -11,8 +11,8 @@ const labels = {
   'knada.io/team': 'team-a',
 };
 
-describe('what every object of a team carries', () => {
-  it('is whose it is, in the team’s namespace, stamped with the generation as text', () => {
+describe('the metadata of every object of a team', () => {
+  it('has the team’s labels and namespace, and the generation as text', () => {
     assert.deepEqual(metaOf(aRecord({ generation: 12 })), {
       namespace: 'team-team-a-3f9c',
       labels,
@@ -21,7 +21,7 @@ describe('what every object of a team carries', () => {
   });
 });
 
-describe('whose an object is', () => {
+describe('the ownership of an object', () => {
   const object = (overrides: Readonly<Record<string, string>> | undefined): Manifest => ({
     apiVersion: 'v1',
     kind: 'ConfigMap',
@@ -40,7 +40,7 @@ describe('whose an object is', () => {
 });
 
 describe('the namespace', () => {
-  it('is known as a team’s', () => {
+  it('is labelled as the team’s', () => {
     const { kind, metadata } = namespace(aRecord());
     assert.equal(kind, 'Namespace');
     assert.equal(metadata.name, 'team-team-a-3f9c');
@@ -60,7 +60,7 @@ describe('the namespace', () => {
       'restricted',
     ],
     [
-      'open again once the notebook goes',
+      'open again once the notebook is being deleted',
       anOrderedRecord({ notebook: aNotebook({ spec: restricted, deletion }) }),
       undefined,
     ],
@@ -73,7 +73,7 @@ describe('the namespace', () => {
 });
 
 describe('the service account', () => {
-  it('is tied to the team’s Google service account', () => {
+  it('is bound to the team’s Google service account', () => {
     assert.deepEqual(serviceAccount(aRecord()), {
       apiVersion: 'v1',
       kind: 'ServiceAccount',

@@ -25,7 +25,7 @@ describe('members', () => {
     ],
     ['are sorted by e-mail', [{ email: 'ola@nav.no' }, { email: 'KARI@nav.no' }], [kari, ola]],
   ];
-  it('lower-case ASCII only: a KELVIN SIGN does not make a stranger of a member', () => {
+  it('are lower-cased in ASCII only: an e-mail with a KELVIN SIGN is another person', () => {
     const kelvin = { email: '\u212Aari@nav.no', username: 'kelvin' };
     const members = membersOf([{ email: 'KARI@nav.no' }, kelvin]);
     assert.deepEqual(members, [kari, kelvin]);
@@ -87,7 +87,7 @@ describe('members', () => {
     });
   }
 
-  it('are the same whatever order they were named in, and no two share an e-mail or a hub user', () => {
+  it('are the same for any order of the list, and no two share an e-mail or a hub user', () => {
     const email = fc
       .tuple(fc.constantFrom('a', 'B', 'c', 'kari'), fc.constantFrom('nav.no', 'NAV.no'))
       .map((parts) => parts.join('@'));
@@ -117,7 +117,7 @@ describe('members', () => {
 });
 
 describe('a new team', () => {
-  it('has whoever made it as a member, is due at once, and has nothing applied', () => {
+  it('has its creator as a member, is due at once, and has nothing applied', () => {
     assert.deepEqual(newTeam({ slug: 'team-a' }, 'team-a-3f9c', act, aNaming), {
       ...aRecord(),
       createdAt: later,
@@ -127,7 +127,7 @@ describe('a new team', () => {
     } satisfies TeamRecord);
   });
 
-  it('adds whoever made it to the members that were named, unless named already', () => {
+  it('adds its creator to the listed members, unless already listed', () => {
     const members = (orders: MemberOrder[]) =>
       newTeam({ slug: 'team-a', members: orders }, 'team-a-3f9c', act, aNaming).members.map(
         ({ username }) => username,
@@ -136,14 +136,14 @@ describe('a new team', () => {
     assert.deepEqual(members([{ email: 'OLA.Nordmann@nav.no', username: 'ola' }]), ['ola']);
   });
 
-  it('keeps its repositories sorted, each once', () => {
+  it('has its repositories sorted and deduplicated', () => {
     const order = { slug: 'team-a', ghcrRepositories: ['b', 'a', 'b'], garTeam: 'team-a' };
     const team = newTeam(order, 'team-a-3f9c', act, aNaming);
     assert.deepEqual(team.ghcrRepositories, ['a', 'b']);
     assert.equal(team.garTeam, 'team-a');
   });
 
-  it('refuses a member who takes its maker’s hub user', () => {
+  it('refuses a member with the creator’s hub user', () => {
     const members = [{ email: 'kari@nav.no', username: 'ola.nordmann@nav.no' }];
     assert.throws(() => newTeam({ slug: 'team-a', members }, 'team-a-3f9c', act, aNaming), Problem);
   });
@@ -189,18 +189,18 @@ describe('a patch of a team', () => {
     });
   }
 
-  it('says what was, and what is', () => {
+  it('lists the values before and after', () => {
     assert.deepEqual(patchTeam(team, { garTeam: null }, act)?.event?.changes, [
       { pointer: '/garTeam', from: 'team-a', to: null },
     ]);
   });
 
-  it('changes nothing in whatever order the store hands out fields', () => {
+  it('changes nothing for any field order of the stored record', () => {
     const shuffled = { ...team, members: [{ username: kari.username, email: kari.email }] };
     assert.equal(patchTeam(shuffled, { members: [{ email: 'kari@nav.no' }] }, act), undefined);
   });
 
-  it('is refused while the team goes', () => {
+  it('is refused while the team is being deleted', () => {
     const going = { ...team, deletion: { requestedAt: aMoment, deleteHomes: false, deleteSecret: false } };
     const isDeleting = (error: unknown) => error instanceof Problem && error.code === 'deleting';
     assert.throws(() => patchTeam(going, {}, act), isDeleting);
@@ -210,7 +210,7 @@ describe('a patch of a team', () => {
 });
 
 describe('deleting a team', () => {
-  it('marks it, and leaves everything else for the teardown', () => {
+  it('marks the team, and leaves everything else to the teardown', () => {
     const team = anOrderedRecord();
     const decision = deleteTeam(team, { deleteHomes: true, deleteSecret: false }, act);
     const deletion: Deletion = { requestedAt: later, deleteHomes: true, deleteSecret: false };
@@ -251,7 +251,7 @@ describe('deleting a team', () => {
     ['less than before takes nothing back', { deleteHomes: true, deleteSecret: true }, no, undefined],
   ];
   for (const [sentence, before, asked, expected] of rows) {
-    it(`again: ${sentence}`, () => {
+    it(`repeated: ${sentence}`, () => {
       const going = aRecord({ deletion: { requestedAt: aMoment, ...before } });
       const decision = deleteTeam(going, asked, act);
       assert.deepEqual(decision?.next.deletion, expected);
@@ -260,7 +260,7 @@ describe('deleting a team', () => {
   }
 });
 
-describe('whatever is asked of a team, in whatever order', () => {
+describe('any sequence of requests for a team', () => {
   type Ask = (team: TeamRecord, now: string) => Decision | undefined;
   const anyAsk: fc.Arbitrary<Ask> = fc.oneof(
     fc
@@ -288,7 +288,7 @@ describe('whatever is asked of a team, in whatever order', () => {
     ),
   );
 
-  it('counts only upwards, and writes exactly when something changes', () => {
+  it('only increases the generation, and writes exactly when something changes', () => {
     fc.assert(
       fc.property(fc.array(anyAsk, { maxLength: 10 }), (asks) => {
         let team: TeamRecord = aRecord();
@@ -318,8 +318,8 @@ describe('whatever is asked of a team, in whatever order', () => {
   });
 });
 
-describe('a team as its clients see it', () => {
-  it('has its names and addresses, and nothing of how it is kept', () => {
+describe('a team as clients see it', () => {
+  it('has its names and addresses, and no internal fields', () => {
     assert.deepEqual(teamView(aRecord()), {
       slug: 'team-a',
       id: 'team-a-3f9c',

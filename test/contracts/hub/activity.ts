@@ -19,7 +19,7 @@ export const activityContract = (open: () => Promise<HubUnderTest>): void => {
     await hub.letTimePass(2000);
     const before = hub.now();
     await hub.use(name);
-    // JupyterHub may tell it a moment early: it keeps what the proxy saw, not when it was told.
+    // JupyterHub may report an earlier time: it keeps what the proxy saw, not when the proxy reported it.
     await becomes(
       hub,
       name,

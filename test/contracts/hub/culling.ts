@@ -24,7 +24,7 @@ const idleMs = 8000;
 /**
  * A team with this hub, and passes of the culling over it. No server is stopped in the minutes after its start, so
  * passes run as far ahead of the hub’s clock as that grace is long, and the Cull Timeout is that much longer: what is
- * left of it passes at the hub. Every pass asks the hub, and remembers of servers what it is told to.
+ * left of it passes at the hub. Every run queries the hub, and keeps the memory that the rules return.
  */
 const culledTeam = async (hub: HubUnderTest, t: TestContext) => {
   const store = openSqliteStore({ file: ':memory:', naming: aNaming });
@@ -52,7 +52,7 @@ const culledTeam = async (hub: HubUnderTest, t: TestContext) => {
 const isPast = ({ lastActivityAt, startedAt }: HubServer, now: number, timeoutMs: number): boolean =>
   now - Date.parse(lastActivityAt ?? startedAt ?? '') >= timeoutMs;
 
-/** What the culling comes to at a hub that behaves as those that we support. */
+/** The outcome of culling at a hub that behaves like the supported versions. */
 export const cullContract = (open: () => Promise<HubUnderTest>): void => {
   it('culling stops a server that was idle for the Cull Timeout, not earlier, and spares one in use', async (t) => {
     const hub = await open();

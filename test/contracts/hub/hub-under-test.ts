@@ -91,7 +91,7 @@ export const passing = async <T>(hub: HubUnderTest, work: Promise<T>): Promise<T
   const done = work.finally(() => {
     settled = true;
   });
-  // Whoever awaits `done` below is told; this only keeps a failure from counting as unhandled until then.
+  // The caller that awaits `done` below gets the failure; until then it must not count as unhandled.
   done.catch(() => undefined);
   for (let step = 0; step < patienceSteps && !settled; step += 1) await hub.letTimePass(stepMs);
   assert.ok(settled, 'It did not end');
@@ -136,7 +136,7 @@ export const running = async (hub: HubUnderTest, name: string): Promise<HubServe
   return becomes(hub, name, 'ready', isReady);
 };
 
-/** Stops the server, so that a suite leaves few of them behind. */
+/** Stops the server, so a suite leaves few of them behind. */
 export const stopped = async (hub: HubUnderTest, name: string): Promise<HubServer> => {
   const answer = await passing(hub, stop(hub, name));
   assert.ok(answer === 'stopped' || answer === 'stopping', JSON.stringify(answer));

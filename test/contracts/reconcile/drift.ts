@@ -13,7 +13,7 @@ import {
 } from '../../support/world.ts';
 
 interface Meddling {
-  /** What somebody did. */
+  /** What another user did. */
   readonly title: string;
   readonly kind: string;
   readonly name: string;
@@ -79,7 +79,7 @@ const settled = async (world: World): Promise<void> => {
   assert.deepEqual(calls.filter(isWrite), [], 'a look after the repair still writes');
 };
 
-/** What somebody did by hand does not last; to be called inside a `describe` that names the API server. */
+/** Manual changes are reverted; to be called inside a `describe` that names the API server. */
 export const drift = (open: () => Kubernetes): void => {
   const restricted = { allowlist: { enabled: true, hosts: ['pypi.org'] } };
 

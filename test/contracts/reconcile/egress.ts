@@ -68,7 +68,7 @@ export const liveEgress = (open: () => Kubernetes): void => {
     }
   });
 
-  it('finds at the next tick every change of a policy, also of an empty list and by others', async (t) => {
+  it('detects at the next tick every change of a policy, also of an empty list and by others', async (t) => {
     const world = await aWorld(t, open());
     await world.ordered(list());
     await world.put('Pod', aPod('jupyter-kari', notebook));
@@ -99,7 +99,7 @@ export const liveEgress = (open: () => Kubernetes): void => {
         () => world.put('NetworkPolicy', { metadata: { name: 'mine' }, spec: { podSelector: {} } }),
       ],
       [
-        'a foreign policy comes to open everything',
+        'a foreign policy is changed to open everything',
         () => world.edit('NetworkPolicy', 'mine', { spec: everything }),
       ],
     ];
@@ -121,7 +121,7 @@ export const liveEgress = (open: () => Kubernetes): void => {
     assert.deepEqual(await writesOf(world), []);
   });
 
-  it('restricts a team that opts in although its ServiceAccount is somebody else’s', async (t) => {
+  it('restricts a team that opts in although another owner has its ServiceAccount', async (t) => {
     const world = await aWorld(t, open());
     const { id } = await world.ordered();
     await world.put('Pod', aPod('jupyter-kari', notebook));
@@ -134,7 +134,7 @@ export const liveEgress = (open: () => Kubernetes): void => {
     assert.equal(conditionOf(team, 'EgressEffective')?.status, 'True');
   });
 
-  it('opens for a start that was announced, and takes it back when nothing comes of it', async (t) => {
+  it('opens for an announced start, and closes when no pod follows', async (t) => {
     const world = await aWorld(t, open());
     world.dns.set('pypi.org', ['151.101.0.223']);
     await world.ordered(list('pypi.org'));

@@ -13,7 +13,7 @@ import {
   type World,
 } from '../../support/world.ts';
 
-/** A cluster that is away from one call on: asked in vain, or doing as asked and not heard of again. */
+/** A cluster that is unavailable from one call on: it drops the request, or executes it and drops the answer. */
 const away: Readonly<Record<string, (cluster: Cluster, from: number) => Cluster>> = {
   'does not answer': (cluster, from) => {
     let calls = 0;
@@ -54,7 +54,7 @@ const situations: readonly Situation[] = [
     },
   },
   {
-    title: 'taking a notebook away',
+    title: 'deleting a notebook',
     made: async (world) => {
       await world.ordered();
       await world.deleteNotebook(true);

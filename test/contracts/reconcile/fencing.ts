@@ -76,7 +76,7 @@ const successor = async (world: World, generation: number): Promise<void> => {
   while ((await world.record()).generation < generation) await world.retry(false);
   assert.equal((await world.record()).generation, generation);
   await otherInstance(world);
-  // Better off than the old one, so that what is recorded of the old one would show.
+  // In a better state than the old one, so a record of the old one would be visible.
   await world.report(reports.ready);
   assert.equal((await world.look())?.status.phase, 'Ready');
 };
@@ -96,7 +96,7 @@ const meanwhiles: readonly {
     },
   },
   {
-    title: 'it is ordered back and forth, so that the newest order says what an old one said',
+    title: 'it is ordered back and forth, so the newest order equals an old one',
     changesBack: true,
     happens: async (world) => {
       const { notebook } = await world.record();
@@ -212,12 +212,12 @@ export const fencing = (open: () => Kubernetes, moments: Moments): void => {
   for (const wish of wishes) {
     for (const { title, happens, changesBack } of meanwhiles) {
       if (wish.isFirst && changesBack) continue;
-      it(`leaves the newer alone when it slept over ${wish.title} while ${title}`, (t) =>
+      it(`leaves the newer state alone when it was suspended during ${wish.title} while ${title}`, (t) =>
         fencedThroughout(t, open(), moments, wish, happens));
     }
   }
 
-  it('leaves a notebook alone that was ordered while it slept over the teardown of the one before', async (t) => {
+  it('leaves a notebook alone that was ordered while it was suspended before the teardown of the previous one', async (t) => {
     const deletion: Wish = {
       title: '',
       made: async (world) => {
@@ -241,7 +241,7 @@ export const fencing = (open: () => Kubernetes, moments: Moments): void => {
     await fencedThroughout(t, open(), moments, deletion, again);
   });
 
-  it('leaves the new team of a slug alone when it slept over the deletion of the old one', async (t) => {
+  it('leaves a new team alone when it was suspended before the deletion of the previous team of its slug', async (t) => {
     const deletion: Wish = {
       title: '',
       made: async (world) => {

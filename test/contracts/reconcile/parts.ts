@@ -51,7 +51,7 @@ const obstacles: readonly Obstacle[] = [
   },
   {
     reason: 'Conflict',
-    title: 'a ServiceAccount of somebody else',
+    title: 'a ServiceAccount of another owner',
     async through(world) {
       const { id } = await world.record();
       await world.edit('ServiceAccount', id, { metadata: { labels: { 'knada.io/team-id': 'another' } } });

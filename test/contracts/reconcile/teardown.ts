@@ -65,7 +65,7 @@ export const teardown = (open: () => Kubernetes): void => {
     assert.equal(team?.status.phase, 'Ready');
   });
 
-  it('removes homes when it is asked to, and no other volume', async (t) => {
+  it('removes homes if requested, and no other volume', async (t) => {
     const world = await aWorld(t, open());
     const { id } = await world.ordered();
     await world.put('PersistentVolumeClaim', aHome('claim-kari', id));
@@ -104,7 +104,7 @@ export const teardown = (open: () => Kubernetes): void => {
     assert.equal(release?.metadata.annotations?.['knada.io/revision'], '5');
   });
 
-  it('deletes a whole team with its namespace and record, and keeps its id taken', async (t) => {
+  it('deletes a whole team with its namespace and record, and keeps its id reserved', async (t) => {
     const world = await aWorld(t, open());
     const { id } = await world.ordered();
     await world.deleteTeam();
@@ -180,7 +180,7 @@ export const teardown = (open: () => Kubernetes): void => {
     await gone(world);
   });
 
-  it('leaves a namespace alone that is not the team’s any more', async (t) => {
+  it('leaves a namespace alone that is no longer the team’s', async (t) => {
     const world = await aWorld(t, open());
     const { id } = await world.ordered();
     await world.edit('Namespace', `team-${id}`, {

@@ -63,7 +63,7 @@ export const failures: Readonly<Record<'kubernetes' | 'google' | 'hubs', Ways>> 
     'answers 429': hubError(429),
     'answers 403': hubError(403, 'Action is not authorized with current scopes; '),
     'refuses writes': onWrites(hubError(400)),
-    'tells of a failed start': (seen) => {
+    'reports a failed start': (seen) => {
       if (!seen.url.includes('/progress')) return undefined;
       const event = JSON.stringify({ progress: 50, message: seen.quoted, failed: true });
       const headers = { 'content-type': 'text/event-stream', ...hubVersion };

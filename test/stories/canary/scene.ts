@@ -222,7 +222,7 @@ export const playScene = async (world: World) => {
 
   /** Watches a start whose hub reports a false failure. */
   const followStart = async (): Promise<void> => {
-    const { slug = '' } = teams.find(({ how }) => how === 'tells of a failed start') ?? {};
+    const { slug = '' } = teams.find(({ how }) => how === 'reports a failed start') ?? {};
     await use(operation('stopServer'), slug);
     await settled(slug);
     const release = world.hubs.hold(slug, 'kari', 'start');
