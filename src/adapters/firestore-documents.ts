@@ -1,4 +1,5 @@
 import type { DocumentSnapshot } from '@google-cloud/firestore';
+import type { Phase } from '../model/condition.ts';
 import type { HistoryEvent, HistoryRecord } from '../model/history.ts';
 import type { Naming } from '../model/names.ts';
 import type { TeamRecord } from '../model/record.ts';
@@ -14,6 +15,8 @@ export interface TeamDocument {
   readonly record: Omit<StoredTeamRecord, 'release'>;
   readonly release: string | null;
   readonly memberEmails: readonly string[];
+  /** As clients see it. */
+  readonly phase: Phase;
   readonly dueAt: string;
   readonly egressHosts: readonly string[];
   /** Absent while nothing is due. */
@@ -61,6 +64,7 @@ export const teamDocument = (record: TeamRecord, entries: number, write: string)
     record: plain(rest),
     release: release && JSON.stringify(release),
     memberEmails: record.members.map(({ email }) => email),
+    phase: record.deletion === null ? record.status.phase : 'Deleting',
     dueAt: record.reconcile.dueAt,
     egressHosts: record.egressHosts,
     ...(record.culling.dueAt !== null && { cullingDueAt: record.culling.dueAt }),

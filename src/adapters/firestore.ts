@@ -165,14 +165,23 @@ export const openFirestoreStore = ({ naming, ...options }: FirestoreStoreOptions
       return snapshot?.get('gone') === true;
     },
 
-    teams: async ({ member, limit, after }) => {
+    teams: async ({ member, phase, slugPrefix = '', limit, after }) => {
       const { db, sdk } = await connected();
       const teams = db.collection('teams');
+      const ofMember = member === undefined ? teams : teams.where('memberEmails', 'array-contains', member);
+      const inPhase = phase === undefined ? ofMember : ofMember.where('phase', '==', phase);
+      // With equality alone, the indexes of single fields are merged in the order of the document ids.
       const ordered =
-        member === undefined
+        member === undefined && phase === undefined
           ? teams.orderBy('slug')
-          : teams.where('memberEmails', 'array-contains', member).orderBy(sdk.FieldPath.documentId());
-      const rest = after === undefined ? ordered : ordered.startAfter(after);
+          : inPhase.orderBy(sdk.FieldPath.documentId());
+      const from =
+        after !== undefined && after >= slugPrefix
+          ? ordered.startAfter(after)
+          : slugPrefix === ''
+            ? ordered
+            : ordered.startAt(slugPrefix);
+      const rest = slugPrefix === '' ? from : from.endBefore(`${slugPrefix}~`);
       return page(await ask(rest.limit(limit + 1)), limit, (snapshot) => listed(snapshot, naming));
     },
 

@@ -105,7 +105,9 @@ export const migrations = [
      expires_at TEXT NOT NULL GENERATED ALWAYS AS (request ->> '$.expiresAt') STORED
    ) STRICT;
    CREATE INDEX requests_expired ON requests (expires_at);
-   ALTER TABLE teams ADD COLUMN phase TEXT GENERATED ALWAYS AS (record ->> '$.status.phase') VIRTUAL;
+   ALTER TABLE teams ADD COLUMN phase TEXT GENERATED ALWAYS AS (
+     iif(record ->> '$.deletion' IS NULL, record ->> '$.status.phase', 'Deleting')
+   ) VIRTUAL;
    CREATE INDEX teams_phase ON teams (phase, slug);`,
 ];
 
@@ -128,9 +130,13 @@ export const statements = {
   id: 'SELECT gone FROM ids WHERE id = ?',
   insertId: 'INSERT INTO ids (id) VALUES (?)',
   buryId: 'UPDATE ids SET gone = 1 WHERE id = ?',
-  teams: 'SELECT slug, record FROM teams WHERE slug > ? ORDER BY slug LIMIT ?',
+  // Slugs from ?1, inclusive, after ?2 and before ?3.
+  teams: 'SELECT slug, record FROM teams WHERE slug >= ?1 AND slug > ?2 AND slug < ?3 ORDER BY slug LIMIT ?4',
+  teamsInPhase: `SELECT slug, record FROM teams
+    WHERE phase = ?5 AND slug >= ?1 AND slug > ?2 AND slug < ?3 ORDER BY slug LIMIT ?4`,
   teamsOfMember: `SELECT teams.slug, record FROM members JOIN teams USING (slug)
-    WHERE email = ? AND members.slug > ? ORDER BY members.slug LIMIT ?`,
+    WHERE email = ?5 AND members.slug >= ?1 AND members.slug > ?2 AND members.slug < ?3
+    AND (?6 IS NULL OR phase = ?6) ORDER BY members.slug LIMIT ?4`,
   due: 'SELECT slug FROM teams WHERE due_at <= ? ORDER BY due_at, slug LIMIT ?',
   // Two ranges, because SQLite uses a scan for <>.
   outdated: `SELECT slug, platform_hash FROM teams WHERE platform_hash < ?1

@@ -25,6 +25,9 @@ const page = <T>(rows: readonly Row[], limit: number, toItem: (row: Row) => T, c
   return rows.length > limit && last !== undefined ? { items, next: String(last[cursor]) } : { items };
 };
 
+/** Sorts after every character of a slug. */
+const afterSlugs = '~';
+
 export interface SqliteOptions {
   /** A path, or `:memory:`. The folder must exist. */
   readonly file: string;
@@ -119,12 +122,15 @@ export const openSqliteStore = ({ file, naming, random = Math.random }: SqliteOp
 
     isTombstone: (id) => read(() => get('id', id)?.gone === 1),
 
-    teams: ({ member, limit, after = '' }) =>
+    teams: ({ member, phase, slugPrefix = '', limit, after = '' }) =>
       read(() => {
+        const range = [slugPrefix, after, `${slugPrefix}${afterSlugs}`, limit + 1] as const;
         const rows =
-          member === undefined
-            ? all('teams', after, limit + 1)
-            : all('teamsOfMember', member, after, limit + 1);
+          member !== undefined
+            ? all('teamsOfMember', ...range, member, phase ?? null)
+            : phase !== undefined
+              ? all('teamsInPhase', ...range, phase)
+              : all('teams', ...range);
         return page(rows, limit, toRecord, 'slug');
       }),
 

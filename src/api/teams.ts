@@ -12,7 +12,9 @@ import {
   WriteHeaders,
 } from '../http/preconditions.ts';
 import type { App } from '../http/server.ts';
-import { closed, ref } from '../lib/schema.ts';
+import { lowerCaseAscii } from '../lib/ascii.ts';
+import { closed, oneOf, ref } from '../lib/schema.ts';
+import { phases } from '../model/condition.ts';
 import type { Naming } from '../model/names.ts';
 import { PageQuery } from '../model/page.ts';
 import { Problem } from '../model/problems.ts';
@@ -36,6 +38,27 @@ import { acceptedOperation, followOrder, sendOperation } from './operation-answe
 import type { OperationRouteDeps } from './operations.ts';
 
 export const teamSchemas = [Member, MemberOrder, Team, TeamOrder, TeamPatch, TeamPage];
+
+const TeamsQuery = closed({
+  ...PageQuery.properties,
+  phase: Type.Optional(oneOf(phases, { description: 'Only teams in this phase.' })),
+  member: Type.Optional(
+    Type.String({
+      format: 'email',
+      maxLength: 254,
+      description: 'Only teams of this person. Only a platform admin may name another person.',
+      examples: ['kari.nordmann@nav.no'],
+    }),
+  ),
+  slugPrefix: Type.Optional(
+    Type.String({
+      pattern: '^[a-z][a-z0-9-]*$',
+      maxLength: 25,
+      description: 'Only teams whose slug starts with this text.',
+      examples: ['team-'],
+    }),
+  ),
+});
 
 const tags = ['teams'];
 const slugForm = new RegExp(slugPattern);
@@ -80,16 +103,27 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
     schema: {
       operationId: 'listTeams',
       summary: 'List your teams; for a platform admin, all teams',
-      description: 'Ordered by slug.',
+      description: 'Ordered by slug, ascending.',
       tags,
-      problems: ['invalid_cursor'],
-      querystring: PageQuery,
+      problems: ['invalid_cursor', 'forbidden'],
+      querystring: TeamsQuery,
       response: { 200: ref(TeamPage) },
     },
     handler: async ({ query, caller }) => {
-      const list = { name: 'teams', view: caller.isAdmin ? 'all' : caller.email, position: slugForm };
-      const member = caller.isAdmin ? {} : { member: caller.email };
-      return pageAnswer(await store.teams({ ...member, ...pageRequest(query, list) }), list, teamView);
+      const { phase, slugPrefix } = query;
+      const asked = query.member === undefined ? undefined : lowerCaseAscii(query.member);
+      if (asked !== undefined && asked !== caller.email && !caller.isAdmin)
+        throw new Problem('forbidden', {
+          detail: 'Only a platform admin may list the teams of another person.',
+        });
+      const member = asked ?? (caller.isAdmin ? undefined : caller.email);
+      const filter = {
+        ...(member === undefined ? {} : { member }),
+        ...(phase === undefined ? {} : { phase }),
+        ...(slugPrefix === undefined ? {} : { slugPrefix }),
+      };
+      const list = { name: 'teams', view: JSON.stringify(filter), position: slugForm };
+      return pageAnswer(await store.teams({ ...filter, ...pageRequest(query, list) }), list, teamView);
     },
   });
 

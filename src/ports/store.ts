@@ -1,4 +1,5 @@
 import type { Catalogue } from '../model/catalogue.ts';
+import type { Phase } from '../model/condition.ts';
 import type { HistoryEvent, HistoryRecord } from '../model/history.ts';
 import type { HostRecord } from '../model/host.ts';
 import type { IdempotencyRecord } from '../model/idempotency.ts';
@@ -51,9 +52,14 @@ export interface Store extends OperationStore, HostStore, CullingStore, Idempote
   remove(slug: string, team: Pick<TeamRecord, 'id' | 'generation'>): Promise<'removed' | 'moved' | 'absent'>;
   /** Whether this id belonged to a team that was deleted. */
   isTombstone(id: string): Promise<boolean>;
-  /** By slug, ascending. `member`: an e-mail in lower case; only teams of that person. `after`: exclusive slug. */
+  /**
+   * By slug, ascending. `member`: an e-mail in lower case; only teams of that person. `phase`: as clients see it.
+   * `after`: exclusive slug. Answered by an index.
+   */
   teams(query: {
     readonly member?: string;
+    readonly phase?: Phase;
+    readonly slugPrefix?: string;
     readonly limit: number;
     readonly after?: string;
   }): Promise<Page<TeamRecord>>;

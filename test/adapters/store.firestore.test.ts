@@ -419,6 +419,7 @@ describe('the indexes of Firestore', { skip }, () => {
     const asked = [
       'teams.slug',
       'teams.memberEmails',
+      'teams.phase',
       'teams.dueAt',
       'teams.cullingDueAt',
       'teams.egressHosts',

@@ -356,6 +356,44 @@ export const storeContract = (open: OpenStores): void => {
     );
   });
 
+  it('lists the teams in a phase, of a person and with a prefix, page by page', async (t) => {
+    const { here, there } = await opened(t);
+    const [kari, ola] = [
+      { email: 'kari@nav.no', username: 'kari' },
+      { email: 'ola@nav.no', username: 'ola' },
+    ];
+    const inPhase = (phase: 'Ready' | 'Degraded') => ({ status: { ...aRecord().status, phase } });
+    const deletion = { requestedAt: aRecord().createdAt, deleteHomes: false, deleteSecret: false };
+    await filled(here, [
+      aRecord({ slug: 'data', members: [kari], ...inPhase('Ready') }),
+      aRecord({ slug: 'data-a', members: [kari, ola], ...inPhase('Ready') }),
+      aRecord({ slug: 'data-b', members: [ola], ...inPhase('Degraded') }),
+      aRecord({ slug: 'data-c', members: [kari], ...inPhase('Ready'), deletion }),
+      aRecord({ slug: 'data2', members: [kari], ...inPhase('Ready') }),
+      aRecord({ slug: 'datb', members: [kari], ...inPhase('Ready') }),
+    ]);
+    const slugsOf = async (query: Omit<Parameters<Store['teams']>[0], 'limit'>, limit: number) =>
+      (await walk((next) => there.teams({ ...query, limit, ...(next !== undefined && { after: next }) })))
+        .map(({ slug }) => slug)
+        .join(' ');
+    for (const limit of [1, 2, 10]) {
+      assert.equal(await slugsOf({ phase: 'Ready' }, limit), 'data data-a data2 datb');
+      assert.equal(await slugsOf({ phase: 'Deleting' }, limit), 'data-c');
+      assert.equal(await slugsOf({ phase: 'Pending' }, limit), '');
+      assert.equal(await slugsOf({ slugPrefix: 'data-' }, limit), 'data-a data-b data-c');
+      assert.equal(await slugsOf({ slugPrefix: 'data' }, limit), 'data data-a data-b data-c data2');
+      assert.equal(await slugsOf({ slugPrefix: 'datb' }, limit), 'datb');
+      assert.equal(await slugsOf({ slugPrefix: 'e' }, limit), '');
+      assert.equal(await slugsOf({ phase: 'Ready', slugPrefix: 'data' }, limit), 'data data-a data2');
+      assert.equal(await slugsOf({ member: 'ola@nav.no', phase: 'Ready' }, limit), 'data-a');
+      assert.equal(await slugsOf({ member: 'kari@nav.no', slugPrefix: 'data-' }, limit), 'data-a data-c');
+      const all = { member: 'kari@nav.no', phase: 'Ready', slugPrefix: 'data' } as const;
+      assert.equal(await slugsOf(all, limit), 'data data-a data2');
+    }
+    await here.change('data-b', (current) => ({ next: { ...current, ...inPhase('Ready') } }));
+    assert.equal(await slugsOf({ phase: 'Ready', slugPrefix: 'data-' }, 10), 'data-a data-b');
+  });
+
   it('lists the teams of one person, as the members are now', async (t) => {
     const { here, there } = await opened(t);
     const kari = { email: 'kari@nav.no', username: 'kari' };

@@ -144,7 +144,7 @@ describe('an extension', () => {
     const back = extended(waiting, kari, soon, act);
     assert.equal(back?.next.culling.dueAt, soon, 'it may be due earlier now');
     assert.deepEqual(back?.event?.changes, [
-      { path: `/servers/${kari}/extendedUntil`, from: late, to: soon },
+      { pointer: `/servers/${kari}/extendedUntil`, from: late, to: soon },
     ]);
   });
   it('that exists already writes nothing', () => {
