@@ -59,7 +59,7 @@ try {
   if (first === undefined) throw new RangeError('WRITERS must be at least 1.');
   const slugs = Array.from({ length: sharedTeams }, (_, index) => `team-${String.fromCharCode(97 + index)}`);
   for (const [index, slug] of slugs.entries()) {
-    const members = writers.map(({ email }) => ({ email }));
+    const members = writers.map(({ email }) => ({ email, role: 'owner' }));
     await insist(targets, first.token, 'POST', '/teams', { slug, members });
     const allowlist = { enabled: index % 2 === 0, hosts: index % 2 === 0 ? ['pypi.org:443'] : [] };
     await insist(targets, first.token, 'PUT', `/teams/${slug}/notebook`, { allowlist });

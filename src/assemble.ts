@@ -68,6 +68,7 @@ const routesOf = (config: Config, outside: Outside, parts: Parts): RouteDeps => 
     ghcrOwner: config.images.ghcrOwner,
     imagePolicy: images.policyFor,
     pinImage: images.pin,
+    teamLimits: config.teams,
     newSuffix: () => randomBytes(2).toString('hex'),
     newRelease: (team) => ({ platformHash: notebooks.platformHash, spec: notebooks.releaseSpec(team) }),
     render: notebooks.render,

@@ -5,6 +5,7 @@ import { admissionSecretsOf, egressOf } from './config/egress.ts';
 import { hubOf, type ReadFile } from './config/hub.ts';
 import { limitsOf } from './config/limits.ts';
 import { clusterOf, googleEndpointsOf, registriesOf, storeOf } from './config/systems.ts';
+import { teamsOf } from './config/teams.ts';
 import { type ProcessEnv, Variables } from './config/variables.ts';
 import { knadaImages } from './environments/standard-images.ts';
 import { StandardImage } from './model/environment.ts';
@@ -45,6 +46,7 @@ const configOf = (env: Variables, readFile: ReadFile) => ({
   },
   corsOrigins: corsOriginsOf(env),
   limits: limitsOf(env),
+  teams: teamsOf(env),
 });
 
 export type Config = Readonly<ReturnType<typeof configOf>>;

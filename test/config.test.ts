@@ -56,7 +56,7 @@ const namesOf = (faults: readonly string[]) => [...new Set(faults.map((fault) =>
 
 describe('a configuration', () => {
   it('of the required variables has the documented defaults for the rest', () => {
-    const { auth: _auth, hub, ...config } = load();
+    const { auth, hub, teams, ...config } = load();
     assert.deepEqual(config, {
       port: 8080,
       host: '0.0.0.0',
@@ -91,6 +91,13 @@ describe('a configuration', () => {
       corsOrigins: [],
       limits: defaultLimits,
     });
+    assert.deepEqual(auth.auditorGroups, []);
+    const { reservedSlugs, ...limits } = teams;
+    assert.deepEqual(limits, { maxPerPerson: 20, max: 5000, membersMax: 500, memberEmailDomains: [] });
+    const needed = ['hub', 'www', 'api', 'admin', 'default', 'jupyter', 'docs', 'status', 'login', 'auth'];
+    for (const slug of [...needed, 'kube-system', 'kube-public', 'kube-node-lease']) {
+      assert.ok(reservedSlugs.includes(slug), slug);
+    }
     assert.equal(hub.chartVersion, '4.4.0');
     assert.deepEqual(hub.helmRepository, { namespace: 'flux-system', name: 'jupyterhub' });
     assert.deepEqual(hub.masterKeys, [{ id: '2026-11', key }]);
@@ -151,6 +158,12 @@ describe('a configuration', () => {
     ['AUTH_ISSUERS', json([{ ...issuer, issuer: 'https://accounts.google.com' }])],
     ['AUTH_ISSUERS', json([{ ...issuer, issuer: 'https://accounts.google.com', hostedDomains: [] }])],
     ['AUTH_ISSUERS', json([{ ...issuer, hostedDomains: ['nav.no'] }])],
+    ['MAX_TEAMS_PER_PERSON', 'many'],
+    ['MAX_TEAMS', '-1'],
+    ['RESERVED_SLUGS', 'hub,WWW'],
+    ['RESERVED_SLUGS', 'a b'],
+    ['MEMBER_EMAIL_DOMAINS', '@nav.no'],
+    ['MEMBER_EMAIL_DOMAINS', 'nav'],
     ['HUB_URL_TEMPLATE', '{slug}.jupyter.knada.io'],
     ['HUB_URL_TEMPLATE', 'https://jupyter.knada.io'],
     ['HUB_API_URL_TEMPLATE', 'ftp://{slug}'],
@@ -255,6 +268,15 @@ describe('a configuration', () => {
     ],
     [{ WORKLOAD_POOL: 'x.svc.id.goog' }, ({ workloadPool }) => workloadPool, 'x.svc.id.goog'],
     [{ PLATFORM_ADMIN_GROUPS: 'a, b,' }, ({ auth }) => auth.platformAdminGroups, ['a', 'b']],
+    [{ AUDITOR_GROUPS: 'revisjon' }, ({ auth }) => auth.auditorGroups, ['revisjon']],
+    [{ MAX_TEAMS_PER_PERSON: '0' }, ({ teams }) => teams.maxPerPerson, 0],
+    [{ MAX_TEAMS: '7' }, ({ teams }) => teams.max, 7],
+    [{ RESERVED_SLUGS: 'hub, www' }, ({ teams }) => teams.reservedSlugs, ['hub', 'www']],
+    [
+      { MEMBER_EMAIL_DOMAINS: 'NAV.no,trygdeetaten.no' },
+      ({ teams }) => teams.memberEmailDomains,
+      ['nav.no', 'trygdeetaten.no'],
+    ],
     [{ TEAM_CREATORS: 'Kari@NAV.no' }, ({ auth }) => auth.teamCreators, ['kari@nav.no']],
     [
       { HUB_MASTER_KEYS: `new:${key},old:${key}` },

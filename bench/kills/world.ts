@@ -56,7 +56,7 @@ export const startWorld = async () => {
       admissionSecret: data.admissionSecret,
       issuer: issuer.url,
       kubeconfig: false,
-      given: { LOG_LEVEL: 'fatal' },
+      given: { LOG_LEVEL: 'fatal', MAX_TEAMS_PER_PERSON: '100000' },
     }),
     NODE_ENV: 'production',
   };

@@ -87,6 +87,8 @@ export interface FirestoreConnection {
   /** In one request; the results are in the order of the references. */
   read(db: Firestore, ...references: readonly DocumentReference[]): Promise<readonly DocumentSnapshot[]>;
   ask(query: Query): Promise<QuerySnapshot>;
+  /** How many documents the query finds, without reading them. */
+  count(query: Query): Promise<number>;
   commit(batch: WriteBatch): Promise<'committed' | typeof lostRace>;
   close(): Promise<void>;
 }
@@ -137,6 +139,8 @@ export const openFirestore = ({
     read: (db, ...references) => answered(db.getAll(...references)),
 
     ask: (query) => answered(query.get()),
+
+    count: async (query) => (await answered(query.count().get())).data().count,
 
     commit: async (batch) => {
       try {

@@ -1,9 +1,16 @@
 import type { DocumentSnapshot } from '@google-cloud/firestore';
 import type { Phase } from '../model/condition.ts';
 import type { HistoryEvent, HistoryRecord } from '../model/history.ts';
+import type { Membership } from '../model/me.ts';
 import type { Naming } from '../model/names.ts';
 import type { TeamRecord } from '../model/record.ts';
-import { type StoredTeamRecord, upgraded, upgradedEvent } from './upgrade.ts';
+import {
+  membershipIn,
+  type StoredMember,
+  type StoredTeamRecord,
+  upgraded,
+  upgradedEvent,
+} from './upgrade.ts';
 
 /**
  * `teams/{slug}`: the record, the fields that queries use, the number of history entries and `write`, the id of the
@@ -54,6 +61,14 @@ export interface IdDocument {
   readonly write: string;
 }
 
+/**
+ * `creators/{hash of the e-mail}`: written by each guarded creation of a team, so creations by one person exclude each
+ * other.
+ */
+export interface CreatorDocument {
+  readonly write: string;
+}
+
 /** Plain JSON, as in the other adapter: Firestore refuses undefined and class instances. */
 export const plain = <T>(value: T): T => JSON.parse(JSON.stringify(value));
 
@@ -98,6 +113,12 @@ export const toRecord = ({ record, release }: TeamDocument, naming: Naming): Tea
 export const listed = (snapshot: DocumentSnapshot, naming: Naming): TeamRecord[] => {
   const found = parsed(snapshot);
   return found === undefined || 'removing' in found ? [] : [toRecord(found, naming)];
+};
+
+/** What a person is in a team, from a query that selects only its members; empty if no member. */
+export const membershipsIn = (snapshot: DocumentSnapshot, email: string): Membership[] => {
+  const members: readonly StoredMember[] = snapshot.get('record.members') ?? [];
+  return membershipIn(snapshot.id, members, email);
 };
 
 export const toItem = (snapshot: DocumentSnapshot): HistoryRecord => {

@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { hash, randomUUID } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import type {
   DocumentData,
@@ -6,17 +6,21 @@ import type {
   DocumentSnapshot,
   Firestore,
   QuerySnapshot,
+  WriteBatch,
 } from '@google-cloud/firestore';
 import type { Catalogue } from '../model/catalogue.ts';
+import type { Membership } from '../model/me.ts';
 import type { Naming } from '../model/names.ts';
-import type { Page, Store } from '../ports/store.ts';
+import { type CreationGuard, ownedBy, type Page, type Store } from '../ports/store.ts';
 import { Unavailable } from '../ports/unavailable.ts';
 import { lostRace, retryOnConflict } from './contention.ts';
 import { type FirestoreOptions, openFirestore, unavailable } from './firestore-connection.ts';
 import {
+  type CreatorDocument,
   entryDocument,
   type IdDocument,
   listed,
+  membershipsIn,
   parsed,
   type RemovalMarker,
   teamDocument,
@@ -60,25 +64,60 @@ export interface FirestoreStoreOptions extends FirestoreOptions {
  */
 export const openFirestoreStore = ({ naming, ...options }: FirestoreStoreOptions): Store => {
   const connection = openFirestore(options);
-  const { random, connected, read, ask, commit } = connection;
+  const { random, connected, read, ask, count, commit } = connection;
 
   const teamReference = (db: Firestore, slug: string) => db.collection('teams').doc(slug);
   const idReference = (db: Firestore, id: string) => db.collection('ids').doc(id);
   const catalogueReference = (db: Firestore) => db.collection('catalogue').doc('current');
+  const creatorReference = (db: Firestore, email: string) =>
+    db.collection('creators').doc(hash('sha256', email));
   const entries = (db: Firestore, slug: string) => teamReference(db, slug).collection('history');
+
+  const membershipsOf = async (email: string): Promise<readonly Membership[]> => {
+    const { db, sdk } = await connected();
+    const ofPerson = db.collection('teams').where('memberEmails', 'array-contains', email);
+    const found = await ask(ofPerson.orderBy(sdk.FieldPath.documentId()).select('record.members'));
+    return found.docs.flatMap((snapshot) => membershipsIn(snapshot, email));
+  };
+
+  const teamCount = async (): Promise<number> => {
+    const { db } = await connected();
+    // The marker of a removal has no slug.
+    return count(db.collection('teams').orderBy('slug'));
+  };
+
+  /**
+   * Checks the guard, and puts a write of the creator’s document into the batch, which fails if another creation by the
+   * same person was committed after the counts were read.
+   */
+  const guarded = async (
+    db: Firestore,
+    batch: WriteBatch,
+    { person, check }: CreationGuard,
+    write: string,
+  ): Promise<void> => {
+    const creator = creatorReference(db, person);
+    const [before] = await read(db, creator);
+    const [memberships, teams] = await Promise.all([membershipsOf(person), teamCount()]);
+    check({ owned: ownedBy(memberships), teams });
+    const document = { write } satisfies CreatorDocument;
+    if (before?.updateTime === undefined) batch.create(creator, document);
+    else batch.update(creator, document, { lastUpdateTime: before.updateTime });
+  };
 
   return {
     ...firestoreOperations(connection),
     ...firestoreHosts(connection),
     ...firestoreIdempotency(connection),
 
-    create: async (record, event) => {
+    create: async (record, event, guard) => {
       const { db } = await connected();
       const write = randomUUID();
       const team = teamReference(db, record.slug);
       const id = idReference(db, record.id);
       return retryOnConflict(async () => {
         const batch = db.batch();
+        if (guard !== undefined) await guarded(db, batch, guard, write);
         batch.create(team, teamDocument(record, 1, write));
         batch.create(entries(db, record.slug).doc('1'), entryDocument(1, event, write));
         batch.create(id, { slug: record.slug, gone: false, write } satisfies IdDocument);
@@ -184,6 +223,10 @@ export const openFirestoreStore = ({ naming, ...options }: FirestoreStoreOptions
       const rest = slugPrefix === '' ? from : from.endBefore(`${slugPrefix}~`);
       return page(await ask(rest.limit(limit + 1)), limit, (snapshot) => listed(snapshot, naming));
     },
+
+    memberships: membershipsOf,
+
+    countTeams: teamCount,
 
     due: async (now, limit) => {
       const { db } = await connected();

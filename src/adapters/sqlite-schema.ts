@@ -137,6 +137,10 @@ export const statements = {
   teamsOfMember: `SELECT teams.slug, record FROM members JOIN teams USING (slug)
     WHERE email = ?5 AND members.slug >= ?1 AND members.slug > ?2 AND members.slug < ?3
     AND (?6 IS NULL OR phase = ?6) ORDER BY members.slug LIMIT ?4`,
+  memberships: `SELECT teams.slug, record -> '$.members' AS members FROM members JOIN teams USING (slug)
+    WHERE email = ? ORDER BY members.slug`,
+  // The range makes SQLite use the index of the primary key.
+  countTeams: "SELECT count(*) AS n FROM teams WHERE slug > ''",
   due: 'SELECT slug FROM teams WHERE due_at <= ? ORDER BY due_at, slug LIMIT ?',
   // Two ranges, because SQLite uses a scan for <>.
   outdated: `SELECT slug, platform_hash FROM teams WHERE platform_hash < ?1

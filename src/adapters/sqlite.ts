@@ -1,16 +1,25 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Catalogue } from '../model/catalogue.ts';
 import type { HistoryEvent, HistoryRecord } from '../model/history.ts';
+import type { Membership } from '../model/me.ts';
 import type { Naming } from '../model/names.ts';
 import type { TeamRecord } from '../model/record.ts';
-import type { Page, Store } from '../ports/store.ts';
+import { ownedBy, type Page, type Store } from '../ports/store.ts';
 import type { Random } from './contention.ts';
 import { assertSameTeam } from './invariants.ts';
 import { integer, openSqlite, type Row, text } from './sqlite-connection.ts';
 import { sqliteHosts } from './sqlite-hosts.ts';
 import { sqliteIdempotency } from './sqlite-idempotency.ts';
 import { sqliteOperations } from './sqlite-operations.ts';
-import { namesIn, type StoredEvent, upgraded, upgradedCatalogue, upgradedEvent } from './upgrade.ts';
+import {
+  membershipIn,
+  namesIn,
+  type StoredEvent,
+  type StoredMember,
+  upgraded,
+  upgradedCatalogue,
+  upgradedEvent,
+} from './upgrade.ts';
 
 const toItem = (row: Row): HistoryRecord => {
   const event: StoredEvent = JSON.parse(text(row, 'event'));
@@ -63,13 +72,22 @@ export const openSqliteStore = ({ file, naming, random = Math.random }: SqliteOp
     return row && upgradedCatalogue(JSON.parse(text(row, 'document')));
   };
 
+  const membershipsOf = (email: string): readonly Membership[] =>
+    all('memberships', email).flatMap((row) => {
+      const members: readonly StoredMember[] = JSON.parse(text(row, 'members'));
+      return membershipIn(text(row, 'slug'), members, email);
+    });
+
+  const teamCount = (): number => integer(get('countTeams') ?? {}, 'n');
+
   return {
     ...sqliteOperations(connection),
     ...sqliteHosts(connection),
     ...sqliteIdempotency(connection),
 
-    create: (record, event) =>
+    create: (record, event, guard) =>
       write(() => {
+        guard?.check({ owned: ownedBy(membershipsOf(guard.person)), teams: teamCount() });
         if (get('teamExists', record.slug) !== undefined) return 'slug_taken';
         if (get('id', record.id) !== undefined) return 'id_taken';
         run('insertTeam', record.slug, JSON.stringify(record));
@@ -133,6 +151,10 @@ export const openSqliteStore = ({ file, naming, random = Math.random }: SqliteOp
               : all('teams', ...range);
         return page(rows, limit, toRecord, 'slug');
       }),
+
+    memberships: (email) => read(() => membershipsOf(email)),
+
+    countTeams: () => read(teamCount),
 
     due: (now, limit) => read(() => all('due', now, limit).map((row) => text(row, 'slug'))),
 

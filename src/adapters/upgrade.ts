@@ -1,19 +1,37 @@
 import type { Catalogue } from '../model/catalogue.ts';
 import type { Change } from '../model/change.ts';
 import type { HistoryEvent } from '../model/history.ts';
+import type { Membership } from '../model/me.ts';
 import { deriveNames, type Naming, type TeamIdentity, type TeamNames } from '../model/names.ts';
 import type { NotebookOrder } from '../model/notebook.ts';
 import { complete } from '../model/notebook-fields.ts';
 import type { NotebookRecord, TeamRecord } from '../model/record.ts';
+import type { Member } from '../model/team.ts';
 
 /** A notebook as any version may have stored it: fields that were added since may be absent from its configuration. */
 export type StoredNotebookRecord = Omit<NotebookRecord, 'spec'> & { readonly spec: NotebookOrder };
 
+/** A member as any version may have stored it. */
+export type StoredMember = Omit<Member, 'role'> & Partial<Pick<Member, 'role'>>;
+
 /** A team’s record as any version of this product may have stored it: what was added since the first may be absent. */
-export type StoredTeamRecord = Omit<TeamRecord, 'notebook' | 'names' | 'culling' | 'egressHosts'> &
+export type StoredTeamRecord = Omit<
+  TeamRecord,
+  'members' | 'notebook' | 'names' | 'culling' | 'egressHosts'
+> &
   Partial<Pick<TeamRecord, 'names' | 'culling' | 'egressHosts'>> & {
+    readonly members: readonly StoredMember[];
     readonly notebook: StoredNotebookRecord | null;
   };
+
+/** Before there were roles, every member could do everything; none of them loses it. */
+export const upgradedMember = (stored: StoredMember): Member => ({ ...stored, role: stored.role ?? 'owner' });
+
+/** What a person is in a team with these stored members; empty if no member. */
+export const membershipIn = (slug: string, members: readonly StoredMember[], email: string): Membership[] =>
+  members
+    .filter((member) => member.email === email)
+    .map((member) => ({ slug, role: upgradedMember(member).role }));
 
 /** The team’s names; for a team that was stored without any, those that it has had since it was created. */
 export const namesIn = (
@@ -29,6 +47,7 @@ export const namesIn = (
 export const upgraded = (stored: StoredTeamRecord, naming: Naming): TeamRecord => ({
   ...stored,
   names: namesIn(stored, naming),
+  members: stored.members.map(upgradedMember),
   notebook: stored.notebook && { ...stored.notebook, spec: complete(stored.notebook.spec) },
   culling: stored.culling ?? { dueAt: stored.notebook && stored.reconcile.dueAt, servers: {} },
   egressHosts: stored.egressHosts ?? [],

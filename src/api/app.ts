@@ -15,6 +15,8 @@ import { codeSchemas, registerCodes } from './codes.ts';
 import { type EgressRouteDeps, egressSchemas, registerEgress } from './egress.ts';
 import { type EnvironmentRouteDeps, environmentSchemas, registerEnvironments } from './environments.ts';
 import { type ImageRouteDeps, imageSchemas, registerImages } from './images.ts';
+import { meSchemas, registerMe } from './me.ts';
+import { memberSchemas, registerMembers } from './members.ts';
 import { registerNotebookEvents } from './notebook-events.ts';
 import { historySchemas, registerNotebookHistory } from './notebook-history.ts';
 import type { NotebookRouteDeps } from './notebook-orders.ts';
@@ -62,6 +64,7 @@ for await (const text of response.body.pipeThrough(new TextDecoderStream())) con
 Packages that \`pip install --user\` puts into a notebook’s home survive a stop; packages that are installed globally do not.`;
 
 const tags = [
+  { name: 'me', description: 'The caller.' },
   { name: 'teams', description: 'Teams and their members.' },
   {
     name: 'notebooks',
@@ -90,6 +93,7 @@ interface AppOptions {
     readonly auth: {
       readonly issuers: readonly Issuer[];
       readonly platformAdminGroups: readonly string[];
+      readonly auditorGroups: readonly string[];
       readonly teamCreators: readonly string[];
     };
     readonly corsOrigins: readonly string[];
@@ -117,6 +121,8 @@ export const buildApp = async ({
   });
   const schemas = [
     teamSchemas,
+    memberSchemas,
+    meSchemas,
     notebookSchemas,
     planSchemas,
     historySchemas,
@@ -136,6 +142,7 @@ export const buildApp = async ({
   registerAuth(app, {
     issuers: config.auth.issuers,
     adminGroups: config.auth.platformAdminGroups,
+    auditorGroups: config.auth.auditorGroups,
     teamCreators: config.auth.teamCreators,
   });
   await registerRateLimit(app, config.rateLimitPerMinute);
@@ -150,6 +157,8 @@ export const buildApp = async ({
 
   registerCodes(app);
   registerTeams(app, deps);
+  registerMembers(app, deps);
+  registerMe(app, deps);
   registerNotebooks(app, deps);
   registerAllowlistHosts(app, deps);
   registerNotebookPlan(app, deps);

@@ -65,7 +65,7 @@ export const registerNotebookHistory = (app: App, deps: NotebookRouteDeps): void
       operationId: 'restoreRevision',
       summary: 'Restore an earlier configuration',
       description:
-        'Orders the notebook configuration of that revision again, under today’s rules. Members are not restored. Home volumes that have grown since keep their size.',
+        'Orders the notebook configuration of that revision again, under today’s rules, which let only owners opt out of the allowlist. Members are not restored. Home volumes that have grown since keep their size.',
       tags,
       problems: [...orderProblems, ...imageProblems, 'revision_mismatch'],
       params: closed({

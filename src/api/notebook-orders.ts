@@ -6,12 +6,14 @@ import type { NamedTeam } from '../model/names.ts';
 import type { Notebook, NotebookImage, NotebookSpec } from '../model/notebook.ts';
 import { Problem } from '../model/problems.ts';
 import type { Release, TeamRecord } from '../model/record.ts';
+import type { TeamLimits } from '../model/team-limits.ts';
 import { assertNotebookStays, notebookView, orderNotebook, pinnedImage } from '../notebooks/rules.ts';
 import { assertWithinBounds, withCanonicalImage } from '../notebooks/spec.ts';
 import type { Manifest as KubernetesObject } from '../ports/cluster.ts';
 import type { Clock } from '../ports/runtime.ts';
 import type { Decision, Store } from '../ports/store.ts';
 import type { BoundedReconcile } from '../reconcile/bounded.ts';
+import { assertMayOptOut } from '../teams/roles.ts';
 import { actorOf, authorize, teamOf } from './access.ts';
 import type { OperationRouteDeps } from './operations.ts';
 
@@ -20,6 +22,7 @@ export interface NotebookRouteDeps {
   readonly store: Store;
   readonly clock: Clock;
   readonly limits: Limits;
+  readonly teamLimits: TeamLimits;
   readonly allowlist: EntryOptions;
   /** The release for a team’s first order, rendered from the current platform. */
   readonly newRelease: (team: NamedTeam) => Release;
@@ -35,7 +38,7 @@ export interface NotebookRouteDeps {
 }
 
 /** The problems of every operation that orders a configuration, beside those of its image. */
-export const orderProblems = ['deleting', 'cannot_shrink', 'invalid_allowlist', 'busy'] as const;
+export const orderProblems = ['forbidden', 'deleting', 'cannot_shrink', 'invalid_allowlist', 'busy'] as const;
 
 export const versionOf = (team: TeamRecord): Version => ({
   id: team.id,
@@ -103,6 +106,7 @@ export const submitOrder = async (
     assertNotebookStays(team);
     assertMatches(team);
     const checked = withCanonicalImage(specFor(team));
+    assertMayOptOut(team, checked, caller);
     const image = await checkOrder(checked, team, deps);
     let created = false;
     let needsOtherImage = false;
@@ -112,6 +116,7 @@ export const submitOrder = async (
       const spec = withCanonicalImage(specFor(current));
       needsOtherImage = spec.image !== checked.image;
       if (needsOtherImage) return undefined;
+      assertMayOptOut(current, spec, caller);
       assertWithinBounds(spec, deps.limits);
       created = current.notebook === null;
       return orderNotebook(

@@ -16,6 +16,7 @@ import { planChange } from '../notebooks/plan.ts';
 import { orderNotebook } from '../notebooks/rules.ts';
 import { applyPatch, boundsFaults, withCanonicalImage } from '../notebooks/spec.ts';
 import type { Manifest as KubernetesObject } from '../ports/cluster.ts';
+import { assertMayOptOut } from '../teams/roles.ts';
 import { actorOf, teamOf } from './access.ts';
 import { checkOrder, type NotebookRouteDeps, orderProblems, viewOf } from './notebook-orders.ts';
 
@@ -60,6 +61,7 @@ export const registerNotebookPlan = (app: App, deps: NotebookRouteDeps): void =>
       const team = await teamOf(store, params.team, caller);
       const before = team.notebook?.spec ?? null;
       const spec = withCanonicalImage(applyPatch(before ?? complete({}, limits), body, limits));
+      assertMayOptOut(team, spec, caller);
       const image = await checkOrder(spec, team, deps);
       const decision = orderNotebook(
         team,

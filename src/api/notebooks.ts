@@ -30,9 +30,11 @@ import type { OperationRecord } from '../model/operation.ts';
 import { Problem } from '../model/problems.ts';
 import type { TeamRecord } from '../model/record.ts';
 import { TeamPath } from '../model/team.ts';
+import { TeamLimits } from '../model/team-limits.ts';
 import { limitsView } from '../notebooks/limits.ts';
 import { assertNotebookStays, deleteNotebook, refreshImage, retryNotebook } from '../notebooks/rules.ts';
 import { applyPatch, boundsFaults } from '../notebooks/spec.ts';
+import { assertOwner } from '../teams/roles.ts';
 import { assertStays, authorOf } from '../teams/rules.ts';
 import { actorOf, authorize, teamOf } from './access.ts';
 import {
@@ -58,6 +60,7 @@ export const notebookSchemas = [
   NotebookStatus,
   Phase,
   RetryOrder,
+  TeamLimits,
 ];
 
 const tags = ['notebooks'];
@@ -104,7 +107,7 @@ export const registerNotebooks = (app: App, deps: NotebookRouteDeps): void => {
       operationId: 'putNotebook',
       summary: 'Order a notebook, or replace the order',
       description:
-        'Fields that are left out take their defaults; {} is a valid order. An order that changes nothing writes nothing.',
+        'Fields that are left out take their defaults; {} is a valid order. An order that changes nothing writes nothing. Only owners can opt out of the allowlist, which an order without it does.',
       tags,
       problems: [...orderProblems, ...imageProblems, 'revision_mismatch'],
       params: TeamPath,
@@ -143,7 +146,7 @@ export const registerNotebooks = (app: App, deps: NotebookRouteDeps): void => {
       operationId: 'patchNotebook',
       summary: 'Change a notebook',
       description:
-        'A merge patch (RFC 7396): fields that are left out stay as they are, null resets a field to its default.',
+        'A merge patch (RFC 7396): fields that are left out stay as they are, null resets a field to its default. Only owners can opt out of the allowlist.',
       tags,
       problems: ['notebook_not_ordered', ...orderProblems, ...imageProblems, 'revision_mismatch'],
       params: TeamPath,
@@ -173,9 +176,9 @@ export const registerNotebooks = (app: App, deps: NotebookRouteDeps): void => {
       operationId: 'deleteNotebook',
       summary: 'Delete the notebook',
       description:
-        'Home volumes are kept unless deleteHomes is true. The team and its namespace stay. While the notebook is being deleted, another request returns the same operation. An open retry ends.',
+        'Only owners can delete it. Home volumes are kept unless deleteHomes is true. The team and its namespace stay. While the notebook is being deleted, another request returns the same operation. An open retry ends.',
       tags,
-      problems: ['notebook_not_ordered', 'revision_mismatch', 'deleting', 'busy'],
+      problems: ['notebook_not_ordered', 'forbidden', 'revision_mismatch', 'deleting', 'busy'],
       params: TeamPath,
       headers: WriteHeaders,
       querystring: closed({
@@ -191,10 +194,13 @@ export const registerNotebooks = (app: App, deps: NotebookRouteDeps): void => {
     handler: async ({ params, query, caller, headers, log }, reply) => {
       const preconditions = preconditionsOf(headers);
       const { deleteHomes = false } = query;
-      view(await teamOf(store, params.team, caller));
+      const before = await teamOf(store, params.team, caller);
+      view(before);
+      assertOwner(before, caller, 'delete its notebook');
       const operation = operations.newId();
       const changed = await store.change(params.team, (current) => {
         const team = authorize(current, caller);
+        assertOwner(team, caller, 'delete its notebook');
         assertStays(team);
         checkPreconditions(preconditions, team.notebook === null ? undefined : versionOf(team));
         return deleteNotebook(team, { deleteHomes, operation }, actorOf(caller, clock));
@@ -282,12 +288,12 @@ export const registerNotebooks = (app: App, deps: NotebookRouteDeps): void => {
     url: '/v1/limits',
     schema: {
       operationId: 'getLimits',
-      summary: 'Get the default and the bounds of every field',
+      summary: 'Get the default and the bounds of every field, and the limits on teams',
       description:
         'What a form needs: the type, the default, the bounds and the unit of each field, as the operator has set them.',
       tags,
       response: { 200: ref(NotebookLimits) },
     },
-    handler: async () => limitsView(limits),
+    handler: async () => ({ ...limitsView(limits), teams: deps.teamLimits }),
   });
 };

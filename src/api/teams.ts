@@ -15,29 +15,24 @@ import type { App } from '../http/server.ts';
 import { lowerCaseAscii } from '../lib/ascii.ts';
 import { closed, oneOf, ref } from '../lib/schema.ts';
 import { phases } from '../model/condition.ts';
+import type { HistoryEvent } from '../model/history.ts';
 import type { Naming } from '../model/names.ts';
 import { PageQuery } from '../model/page.ts';
 import { Problem } from '../model/problems.ts';
 import type { TeamRecord } from '../model/record.ts';
-import {
-  Member,
-  MemberOrder,
-  slugPattern,
-  Team,
-  TeamOrder,
-  TeamPage,
-  TeamPatch,
-  TeamPath,
-} from '../model/team.ts';
+import { MemberOrder, slugPattern, Team, TeamOrder, TeamPage, TeamPatch, TeamPath } from '../model/team.ts';
+import type { TeamLimits } from '../model/team-limits.ts';
 import type { Clock } from '../ports/runtime.ts';
 import type { Store } from '../ports/store.ts';
 import type { BoundedReconcile } from '../reconcile/bounded.ts';
+import { assertMayCreateTeam, assertSlugNotReserved } from '../teams/limits.ts';
+import { assertOwner } from '../teams/roles.ts';
 import { authored, authorOf, deleteTeam, newTeam, patchTeam, teamView } from '../teams/rules.ts';
 import { actorOf, authorize, teamOf } from './access.ts';
 import { acceptedOperation, followOrder, sendOperation } from './operation-answer.ts';
 import type { OperationRouteDeps } from './operations.ts';
 
-export const teamSchemas = [Member, MemberOrder, Team, TeamOrder, TeamPatch, TeamPage];
+export const teamSchemas = [MemberOrder, Team, TeamOrder, TeamPatch, TeamPage];
 
 const TeamsQuery = closed({
   ...PageQuery.properties,
@@ -71,6 +66,7 @@ export interface TeamRouteDeps {
   readonly clock: Clock;
   readonly naming: Naming;
   readonly idempotency: IdempotencyDeps;
+  readonly teamLimits: TeamLimits;
   /** Four hexadecimal digits, at random. */
   readonly newSuffix: () => string;
   /** One bounded reconcile after a write; answers the team as it is then, undefined when it is gone. */
@@ -85,7 +81,8 @@ export interface TeamRouteDeps {
 }
 
 export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
-  const { store, clock } = deps;
+  const { store, clock, teamLimits } = deps;
+  const allowedDomains = teamLimits.memberEmailDomains;
   const actor = (caller: Caller) => actorOf(caller, clock);
 
   const assertMaySetGarTeam = (order: { garTeam?: string | null }, caller: Caller): void => {
@@ -134,14 +131,23 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
       operationId: 'createTeam',
       summary: 'Create a team',
       description:
-        'You become a member. The namespace and the service account are created before the first notebook is ordered.',
+        'You become an owner; a listed member without a role becomes a member. The namespace and the service account are created before the first notebook is ordered. The limits are in getLimits; concurrent requests of one person cannot exceed the limit per person.',
       tags,
-      problems: ['team_exists', 'forbidden', 'busy', ...idempotencyProblems],
+      problems: [
+        'team_exists',
+        'forbidden',
+        'slug_reserved',
+        'quota_exceeded',
+        'email_domain_not_allowed',
+        'busy',
+        ...idempotencyProblems,
+      ],
       headers: IdempotencyHeaders,
       body: ref(TeamOrder),
       response: { 201: ref(Team) },
     },
     handler: async ({ body, caller, headers, log }, reply) => {
+      assertSlugNotReserved(body.slug, teamLimits);
       assertMaySetGarTeam(body, caller);
       const request = {
         key: headers['idempotency-key'],
@@ -169,20 +175,25 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
     for (let attempt = 0; attempt < idTries; attempt++) {
       const author = actor(caller);
       const suffix = attempt === 0 && seed !== undefined ? seed.slice(0, 4) : deps.newSuffix();
-      const team = newTeam(order, `${order.slug}-${suffix}`, author, deps.naming);
-      const outcome = await store.create(team, {
+      const team = newTeam(order, `${order.slug}-${suffix}`, author, deps.naming, allowedDomains);
+      const present = seed === undefined ? undefined : await store.team(order.slug);
+      // Before the limits are checked: the team counts already.
+      if (present?.id === team.id && present.members.some(({ email }) => email === caller.email))
+        return present;
+      const event: HistoryEvent = {
         ...authored(author),
         action: 'team_created',
         revision: null,
         changes: [
           { pointer: '', from: null, to: { slug: team.slug, members: team.members, garTeam: team.garTeam } },
         ],
+      };
+      const outcome = await store.create(team, event, {
+        person: caller.email,
+        check: (counts) => assertMayCreateTeam(counts, teamLimits, caller),
       });
       if (outcome === 'created') return team;
       if (outcome === 'slug_taken') {
-        const present = seed === undefined ? undefined : await store.team(order.slug);
-        if (present?.id === team.id && present.members.some(({ email }) => email === caller.email))
-          return present;
         throw new Problem('team_exists', {
           detail: `A team ${team.slug} already exists; choose another slug.`,
         });
@@ -217,9 +228,18 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
     schema: {
       operationId: 'updateTeam',
       summary: 'Change a team’s members, GHCR repositories or GAR team',
-      description: 'A merge patch: a list replaces the whole list, null resets a field to its default.',
+      description:
+        'A merge patch (RFC 7396): a list replaces the whole list, null resets a field to its default. Only owners can change members; a listed member keeps the role and hub user name that the list leaves out. To change one person without reading the list first, use addMember and removeMember.',
       tags,
-      problems: ['forbidden', 'revision_mismatch', 'deleting', 'busy'],
+      problems: [
+        'forbidden',
+        'removes_you',
+        'last_owner',
+        'email_domain_not_allowed',
+        'revision_mismatch',
+        'deleting',
+        'busy',
+      ],
       params: TeamPath,
       headers: WriteHeaders,
       body: ref(TeamPatch),
@@ -232,9 +252,9 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
       const changed = await store.change(params.team, (current) => {
         const team = authorize(current, caller);
         checkPreconditions(preconditions, team);
-        return patchTeam(team, body, actor(caller));
+        return patchTeam(team, body, actor(caller), { requester: caller, allowedDomains });
       });
-      const team = authorize(changed, { ...caller, isAdmin: true });
+      const team = authorize(changed, caller);
       const reconciled = (await deps.reconcile(team)) ?? team;
       return reply.header('etag', etagOf(reconciled)).send(teamView(reconciled));
     },
@@ -247,9 +267,9 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
       operationId: 'deleteTeam',
       summary: 'Delete a team with everything that belongs to it',
       description:
-        'Rejected while the team has home volumes, or a secret with a payload, unless deleteHomes or deleteSecret is true. The operation can be followed until the team is gone, and read for a week after that, by those who are members now. While the team is being deleted, another request returns the same operation.',
+        'Only owners can delete a team. Rejected while the team has home volumes, or a secret with a payload, unless deleteHomes or deleteSecret is true. The operation can be followed until the team is gone, and read for a week after that, by those who are members now. While the team is being deleted, another request returns the same operation.',
       tags,
-      problems: ['homes_exist', 'secret_exists', 'revision_mismatch', 'busy'],
+      problems: ['forbidden', 'homes_exist', 'secret_exists', 'revision_mismatch', 'busy'],
       params: TeamPath,
       headers: WriteHeaders,
       querystring: closed({
@@ -267,6 +287,7 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
       const preconditions = preconditionsOf(headers);
       const { deleteHomes = false, deleteSecret = false } = query;
       const before = await teamOf(store, params.team, caller);
+      assertOwner(before, caller, 'delete it');
       checkPreconditions(preconditions, before);
       if (!deleteHomes && before.deletion === null && (await deps.hasHomes(before)))
         throw new Problem('homes_exist');
@@ -275,6 +296,7 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
       const operation = deps.operations.newId();
       const changed = await store.change(params.team, (current) => {
         const team = authorize(current, caller);
+        assertOwner(team, caller, 'delete it');
         checkPreconditions(preconditions, team);
         return deleteTeam(team, { deleteHomes, deleteSecret, operation }, actor(caller));
       });

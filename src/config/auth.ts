@@ -52,5 +52,6 @@ export const corsOriginsOf = (env: Variables): readonly string[] => {
 export const authOf = (env: Variables) => ({
   issuers: issuersOf(env),
   platformAdminGroups: env.list('PLATFORM_ADMIN_GROUPS'),
+  auditorGroups: env.list('AUDITOR_GROUPS'),
   teamCreators: env.list('TEAM_CREATORS').map(lowerCaseAscii),
 });

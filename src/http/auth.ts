@@ -16,11 +16,15 @@ export interface Caller {
   readonly email: string;
   /** The issuer’s identifier of the account, which stays when the e-mail changes: `oid` of Entra, otherwise `sub`. */
   readonly subject: string | null;
+  /** What to call the caller, from the claim `name`; null without. For display only. */
+  readonly name: string | null;
   /** When the token is no longer accepted; epoch milliseconds. */
   readonly validUntil: number;
   readonly groups: readonly string[];
   /** May do everything with every team. */
   readonly isAdmin: boolean;
+  /** May read what is recorded for audits. */
+  readonly isAuditor: boolean;
   /** May set `garTeam`. Every admin may. */
   readonly isTeamCreator: boolean;
 }
@@ -29,6 +33,8 @@ interface AuthOptions {
   readonly issuers: readonly Issuer[];
   /** Groups whose members are platform admins. */
   readonly adminGroups: readonly string[];
+  /** Groups whose members are auditors. */
+  readonly auditorGroups: readonly string[];
   /** Groups, or e-mails of people and services. */
   readonly teamCreators: readonly string[];
   /** Epoch milliseconds. */
@@ -77,6 +83,7 @@ interface Verified {
 export const createVerifier = (options: AuthOptions): ((token: string) => Promise<Verified>) => {
   const now = options.now ?? Date.now;
   const isAdminGroup = isIn(options.adminGroups);
+  const isAuditorGroup = isIn(options.auditorGroups);
   const isCreatorGroup = isIn(options.teamCreators);
   const isCreatorEmail = isIn(options.teamCreators.map(lowerCaseAscii));
   const issuers = new Map<string, { readonly issuer: Issuer; readonly keys: JWTVerifyGetKey }>();
@@ -96,9 +103,11 @@ export const createVerifier = (options: AuthOptions): ((token: string) => Promis
     const groups = groupsIn(claims, issuer);
     const isAdmin = groups.some(isAdminGroup);
     const isTeamCreator = isAdmin || isCreatorEmail(email) || groups.some(isCreatorGroup);
+    const isAuditor = groups.some(isAuditorGroup);
     const subject = subjectIn(claims, issuer);
+    const name = nameIn(claims);
     const validUntil = ((claims.exp ?? 0) + clockToleranceSeconds) * 1000;
-    return { email, subject, validUntil, groups, isAdmin, isTeamCreator };
+    return { email, subject, name, validUntil, groups, isAdmin, isAuditor, isTeamCreator };
   };
 
   return async (token) => {
@@ -159,6 +168,11 @@ const emailIn = (claims: JWTPayload, { userClaim }: Issuer): string => {
 const subjectIn = (claims: JWTPayload, { tenantId }: Issuer): string | null => {
   const subject = tenantId !== undefined && typeof claims.oid === 'string' ? claims.oid : claims.sub;
   return subject === undefined || subject === '' || subject.length > 255 ? null : subject;
+};
+
+const nameIn = ({ name }: JWTPayload): string | null => {
+  const trimmed = typeof name === 'string' ? name.trim() : '';
+  return trimmed === '' || trimmed.length > 255 ? null : trimmed;
 };
 
 /** The project of a service account: https://cloud.google.com/iam/docs/service-account-types. */

@@ -246,7 +246,7 @@ const complete = (operation: Operation, route: Route, document: OpenapiDocument)
     (p) => p.in === 'header' && p.name.startsWith('if-'),
   );
   for (const [status, response] of Object.entries(operation.responses)) {
-    if (status === '304') delete response.content;
+    if (status === '204' || status === '304') delete response.content;
     response.headers = headerRefs([
       ...(status === '201' || status === '202' ? (['location'] as const) : []),
       ...(isConditional && ['200', '201', '304'].includes(status) ? (['etag'] as const) : []),

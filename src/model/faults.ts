@@ -22,6 +22,12 @@ export const faults = {
     'User name needed',
     'The e-mail address cannot be the name of a hub user; give a user name.',
   ],
+  creator_is_owner: ['Creator is owner', 'The creator of a team is its owner.'],
+  email_domain_not_allowed: [
+    'E-mail domain not allowed',
+    'The platform does not accept members of this e-mail domain.',
+  ],
+  slug_reserved: ['Slug reserved', 'The platform reserves this slug; choose another one.'],
   payload_missing: ['No payload', 'Send either data or dataBase64.'],
   payload_twice: ['Two payloads', 'Send data or dataBase64, not both.'],
   payload_too_large: ['Payload too large', 'The decoded payload is larger than Secret Manager allows.'],

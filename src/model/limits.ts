@@ -1,5 +1,6 @@
 import Type, { type Static } from 'typebox';
 import { answer, closed, known, ref } from '../lib/schema.ts';
+import { TeamLimits } from './team-limits.ts';
 
 const bound = (description: string) =>
   Type.Optional(
@@ -26,7 +27,7 @@ export const FieldLimits = answer(
 );
 
 export const NotebookLimits = answer(
-  { fields: Type.Array(ref(FieldLimits)) },
+  { fields: Type.Array(ref(FieldLimits)), teams: ref(TeamLimits) },
   {
     $id: 'NotebookLimits',
     examples: [
@@ -41,6 +42,13 @@ export const NotebookLimits = answer(
             unit: 'cores',
           },
         ],
+        teams: {
+          maxPerPerson: 20,
+          max: 5000,
+          membersMax: 500,
+          reservedSlugs: ['hub', 'www'],
+          memberEmailDomains: ['nav.no'],
+        },
       },
     ],
   },

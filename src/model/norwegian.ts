@@ -102,7 +102,20 @@ export const norwegian = {
     server_busy: ['Serveren er opptatt', 'En annen operasjon pågår på denne serveren.'],
     quota_exceeded: [
       'Kvoten er brukt opp',
-      'Teamet har nådd kvoten sin i clusteret, så det er ikke plass til serveren med den nye konfigurasjonen.',
+      'Forespørselen krever mer enn en kvote eller grense har igjen. Detaljene sier hva som er brukt, og hva som er igjen.',
+    ],
+    last_owner: [
+      'Siste eier',
+      'Et team har alltid minst én eier. Gjør et annet medlem til eier først, eller slett teamet.',
+    ],
+    removes_you: [
+      'Fjerner deg selv',
+      'Du står ikke på listen over medlemmer. Ta deg selv med. For å forlate teamet, fjern deg selv som medlem.',
+    ],
+    slug_reserved: ['Navnet er reservert', 'Plattformen har reservert dette navnet. Velg et annet.'],
+    email_domain_not_allowed: [
+      'E-postdomenet er ikke tillatt',
+      'Bare e-postadresser i plattformens domener kan bli medlemmer. Feillisten viser de andre.',
     ],
     server_not_running: ['Serveren kjører ikke', 'Serveren kjører ikke, så det er ingenting å forlenge.'],
     no_environment: [
@@ -200,6 +213,12 @@ export const norwegian = {
       'Brukernavn mangler',
       'E-postadressen kan ikke være navnet på en hub-bruker. Oppgi et brukernavn.',
     ],
+    creator_is_owner: ['Oppretteren er eier', 'Den som oppretter et team, er eier av det.'],
+    email_domain_not_allowed: [
+      'E-postdomenet er ikke tillatt',
+      'Plattformen godtar ikke medlemmer med dette e-postdomenet.',
+    ],
+    slug_reserved: ['Navnet er reservert', 'Plattformen har reservert dette navnet. Velg et annet.'],
     payload_missing: ['Innhold mangler', 'Send enten data eller dataBase64.'],
     payload_twice: ['Dobbelt innhold', 'Send data eller dataBase64, ikke begge.'],
     payload_too_large: ['For stort innhold', 'Det dekodede innholdet er større enn Secret Manager tillater.'],

@@ -24,7 +24,20 @@ const requestProblems = {
   server_busy: ['Server busy', 'Another operation on this server is in progress.'],
   quota_exceeded: [
     'Quota exceeded',
-    'The team’s quota in the cluster cannot hold the server with its new configuration.',
+    'The request needs more than a quota or a limit leaves; the detail says what is used and what is left.',
+  ],
+  last_owner: [
+    'Last owner',
+    'A team keeps at least one owner; make another member an owner first, or delete the team.',
+  ],
+  removes_you: [
+    'Removes you',
+    'The list of members leaves you out. Include yourself; to leave the team, remove yourself with removeMember.',
+  ],
+  slug_reserved: ['Slug reserved', 'The platform reserves this slug; choose another one.'],
+  email_domain_not_allowed: [
+    'E-mail domain not allowed',
+    'Only e-mails of the platform’s domains can become members; errors lists every other one.',
   ],
   server_not_running: ['Server not running', 'The server is not running, so there is nothing to extend.'],
   no_environment: [

@@ -10,8 +10,8 @@ export const fieldManager = 'knada-notebooks';
 /**
  * Everything that is stored about a team, in one document. Instants are ISO 8601 UTC.
  *
- * `revision` and `notebookRevision` count changes that people requested; `generation` rises with either and is
- * stamped on what is applied; `statusVersion` rises when the observed status changes.
+ * `revision` and `notebookRevision` count changes that people requested; `generation` rises with each of them that can
+ * change what is applied, which a member’s role cannot, and is stamped on it; `statusVersion` rises when the observed status changes.
  */
 export interface TeamRecord {
   readonly slug: string;

@@ -1,5 +1,5 @@
 import Type, { type Static } from 'typebox';
-import { answer, closed, Instant, nullable, ref } from '../lib/schema.ts';
+import { answer, closed, Instant, known, nullable, oneOf, ref } from '../lib/schema.ts';
 import { Phase } from './condition.ts';
 import { pageOf } from './page.ts';
 
@@ -24,23 +24,84 @@ const email = Type.String({
   examples: ['kari.nordmann@nav.no'],
 });
 
-/** JupyterHub user names become pod and volume names by way of a slug. */
+/** Hub user names as they are stored; they become pod and volume names by way of a slug. */
 export const usernamePattern = '^[a-z0-9]([a-z0-9._@+-]*[a-z0-9])?$';
 
-const username = Type.String({
-  pattern: usernamePattern,
+const orderedUsername = Type.String({
+  pattern: '^[A-Za-z0-9]([A-Za-z0-9._@+-]*[A-Za-z0-9])?$',
   maxLength: 254,
-  description: 'The name of the hub user. The default is the e-mail in lower case.',
+  description:
+    'The name of the hub user, stored in lower case. A new member’s default is the e-mail; a member keeps the one they have.',
   examples: ['kari'],
 });
 
-export const MemberOrder = closed({ email, username: Type.Optional(username) }, { $id: 'MemberOrder' });
+/** An owner may do everything, a member everything but what only owners may do. */
+export const roles = ['owner', 'member'] as const;
+
+const orderedRole = oneOf(roles, {
+  description:
+    'Owners manage members, opt out of the allowlist and delete; members do everything else. A new member’s default is member; a member keeps the role they have.',
+  examples: ['member'],
+});
+
+export const MemberOrder = closed(
+  { email, username: Type.Optional(orderedUsername), role: Type.Optional(orderedRole) },
+  { $id: 'MemberOrder' },
+);
 export type MemberOrder = Static<typeof MemberOrder>;
 
-export const Member = answer({ email, username }, { $id: 'Member' });
+/** The body of addMember. */
+export const MemberSettings = closed(
+  { username: Type.Optional(orderedUsername), role: Type.Optional(orderedRole) },
+  { $id: 'MemberSettings', examples: [{ role: 'member' }] },
+);
+export type MemberSettings = Static<typeof MemberSettings>;
+
+export const Member = answer(
+  {
+    // No format: a creator’s e-mail is whatever the issuer calls one.
+    email: Type.String({ description: 'In lower case.', examples: ['kari.nordmann@nav.no'] }),
+    username: Type.String({ description: 'The name of the hub user.', examples: ['kari'] }),
+    role: known(roles, {
+      description: 'Owners manage members, opt out of the allowlist and delete; members do everything else.',
+      examples: ['owner'],
+    }),
+  },
+  { $id: 'Member' },
+);
 export type Member = Static<typeof Member>;
 
-const members = Type.Array(ref(MemberOrder), { maxItems: 500 });
+export const MemberPage = pageOf(ref(Member), 'MemberPage');
+
+/** The most members that a team may have. */
+export const membersMax = 500;
+
+/** The path of a person who is to be a member. */
+export const MemberPath = closed({
+  team: Slug,
+  email: Type.String({
+    format: 'email',
+    pattern: '^[^\\s@/\\\\]+@[^\\s@/\\\\]+$',
+    maxLength: 254,
+    description:
+      'The person’s e-mail, compared without regard to case. An e-mail with a slash cannot be in a path; use updateTeam.',
+    examples: ['ola.nordmann@nav.no'],
+  }),
+});
+
+/** The path of a person who may be a member: whatever an issuer calls an e-mail, since creators become members by it. */
+export const LeaverPath = closed({
+  team: Slug,
+  email: Type.String({
+    pattern: '^[^\\s@/\\\\]+@[^\\s@/\\\\]+$',
+    maxLength: 254,
+    description:
+      'The member’s e-mail, compared without regard to case. An e-mail with a slash cannot be in a path; use updateTeam.',
+    examples: ['ola.nordmann@nav.no'],
+  }),
+});
+
+const members = Type.Array(ref(MemberOrder), { maxItems: membersMax });
 
 const ghcrRepositories = Type.Array(
   Type.String({

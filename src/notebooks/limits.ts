@@ -2,7 +2,7 @@ import type { Limits, NotebookLimits } from '../model/limits.ts';
 import { complete, fieldRows, printBound, valueAt } from '../model/notebook-fields.ts';
 
 /** The default and bounds of every field, for forms. */
-export const limitsView = (limits: Limits): NotebookLimits => {
+export const limitsView = (limits: Limits): Pick<NotebookLimits, 'fields'> => {
   const defaults = complete({}, limits);
   return {
     fields: fieldRows.map((row) => {

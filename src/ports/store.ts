@@ -3,6 +3,7 @@ import type { Phase } from '../model/condition.ts';
 import type { HistoryEvent, HistoryRecord } from '../model/history.ts';
 import type { HostRecord } from '../model/host.ts';
 import type { IdempotencyRecord } from '../model/idempotency.ts';
+import type { Membership } from '../model/me.ts';
 import type { OperationRecord } from '../model/operation.ts';
 import type { TeamRecord } from '../model/record.ts';
 
@@ -31,13 +32,39 @@ export interface RestrictedTeam extends Pick<TeamRecord, 'slug' | 'id'> {
   readonly policies: string | null;
 }
 
+/** How many teams there are, and how many of them a person owns; teams that are being deleted count. */
+export interface TeamCounts {
+  readonly owned: number;
+  readonly teams: number;
+}
+
+/** How many of these memberships are an owner’s. */
+export const ownedBy = (memberships: readonly Membership[]): number =>
+  memberships.filter(({ role }) => role === 'owner').length;
+
+/** A limit on the creation of teams by one person. */
+export interface CreationGuard {
+  /** An e-mail in lower case. */
+  readonly person: string;
+  /** Throws when these counts leave no room for another team; nothing is created then. Pure; may be asked again. */
+  readonly check: (counts: TeamCounts) => void;
+}
+
 /**
  * Where the truth is kept: teams and the catalogue, operations, hosts. Every write of a team is atomic with its
  * history entry; a lost race is decided again. What an earlier version stored is completed when it is read (upgrade.ts).
  */
 export interface Store extends OperationStore, HostStore, CullingStore, IdempotencyStore {
-  /** Creates the team with its first history entry and reserves its id permanently. */
-  create(record: TeamRecord, event: HistoryEvent): Promise<'created' | 'slug_taken' | 'id_taken'>;
+  /**
+   * Creates the team with its first history entry and reserves its id permanently, unless the guard throws. `owned` is
+   * exact: guarded creations of one person happen one after the other. `teams` may miss creations by others at the
+   * same time.
+   */
+  create(
+    record: TeamRecord,
+    event: HistoryEvent,
+    guard?: CreationGuard,
+  ): Promise<'created' | 'slug_taken' | 'id_taken'>;
   team(slug: string): Promise<TeamRecord | undefined>;
   /**
    * The only way to change a team: read, decide, write by compare-and-set, and retry a conflict with short jitter.
@@ -63,6 +90,10 @@ export interface Store extends OperationStore, HostStore, CullingStore, Idempote
     readonly limit: number;
     readonly after?: string;
   }): Promise<Page<TeamRecord>>;
+  /** Every team of a person (an e-mail in lower case), by slug. Answered by an index. */
+  memberships(email: string): Promise<readonly Membership[]>;
+  /** How many teams there are. Answered by an index. */
+  countTeams(): Promise<number>;
   /** Slugs whose `reconcile.dueAt` has passed, the longest due first. Answered by an index. */
   due(now: string, limit: number): Promise<readonly string[]>;
   /** Slugs of teams whose release was rendered from another platform than this. Answered by an index. */

@@ -1,11 +1,14 @@
 import type { TeamRecord } from '../model/record.ts';
+import type { Member } from '../model/team.ts';
 import type { Clock } from '../ports/runtime.ts';
 import type { SecretManager } from '../ports/secret-manager.ts';
 import type { ServiceAccounts } from '../ports/service-accounts.ts';
 import { QuotaExceeded, Unavailable } from '../ports/unavailable.ts';
 
 /** The fields of a team that its secret and service account depend on. */
-export type SecretTeam = Pick<TeamRecord, 'id' | 'slug' | 'names' | 'members'>;
+export interface SecretTeam extends Pick<TeamRecord, 'id' | 'slug' | 'names'> {
+  readonly members: readonly Pick<Member, 'email'>[];
+}
 
 /** `Unavailable`: not known. `QuotaExceeded` needs a platform operator, `Conflict` the owner of the other object. */
 export interface ProvisioningFailure {

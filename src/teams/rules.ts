@@ -1,21 +1,13 @@
 import { isDeepStrictEqual } from 'node:util';
-import { lowerCaseAscii } from '../lib/ascii.ts';
 import type { Change } from '../model/change.ts';
 import type { HistoryEvent } from '../model/history.ts';
 import { deriveNames, type Naming } from '../model/names.ts';
-import { type Fault, Problem } from '../model/problems.ts';
+import { Problem } from '../model/problems.ts';
 import type { Deletion, TeamRecord } from '../model/record.ts';
-import {
-  type Member,
-  type MemberOrder,
-  type Team,
-  type TeamOrder,
-  type TeamPatch,
-  usernamePattern,
-} from '../model/team.ts';
+import type { Team, TeamOrder, TeamPatch } from '../model/team.ts';
 import type { Decision } from '../ports/store.ts';
-
-const usernameForm = new RegExp(usernamePattern);
+import { haveSameAccess, membersOf, membersOfNewTeam } from './members.ts';
+import { assertOwner, assertOwnerStays, type Requester } from './roles.ts';
 
 /** Who makes a change, and when. `now` is ISO 8601. */
 export interface Actor {
@@ -38,64 +30,23 @@ export const authored = (actor: Actor): Pick<HistoryEvent, 'at' | 'by' | 'bySubj
 });
 
 /**
- * Members as they are stored: e-mails in lower case, each with a hub user name, sorted by e-mail.
- * Throws Problem `validation_failed` when two share an e-mail or a hub user (the later one is named), or when an
- * e-mail cannot serve as the name of a hub user: a slash in it would be another path.
+ * A new team, due for reconciliation at once; the actor is its owner. `id` is the slug and four hexadecimal digits,
+ * chosen by the caller. Throws Problem `validation_failed` or `email_domain_not_allowed`.
  */
-export const membersOf = (orders: readonly MemberOrder[]): readonly Member[] => {
-  const members = orders.map(({ email, username }) => ({
-    email: lowerCaseAscii(email),
-    username: username ?? lowerCaseAscii(email),
-  }));
-  const faults = members.flatMap((member, index): readonly Fault[] => {
-    const before = members.slice(0, index);
-    if (!usernameForm.test(member.username)) {
-      return [
-        {
-          pointer: `/members/${index}/username`,
-          code: 'username_needed',
-          message: `${member.email} cannot be the name of a hub user. Set a username for this member.`,
-        },
-      ];
-    }
-    if (before.some(({ email }) => email === member.email)) {
-      return [
-        {
-          pointer: `/members/${index}/email`,
-          code: 'duplicate',
-          message: `${member.email} is already a member.`,
-        },
-      ];
-    }
-    if (before.some(({ username }) => username === member.username)) {
-      return [
-        {
-          pointer: `/members/${index}/username`,
-          code: 'duplicate',
-          message: `Another member already has the hub user ${member.username}.`,
-        },
-      ];
-    }
-    return [];
-  });
-  if (faults.length > 0) throw new Problem('validation_failed', { errors: faults });
-  return members.toSorted((a, b) => (a.email < b.email ? -1 : 1));
-};
-
-/** A new team, due for reconciliation at once. `id` is the slug and four hexadecimal digits, chosen by the caller. */
-export const newTeam = (order: TeamOrder, id: string, act: Actor, naming: Naming): TeamRecord => {
-  const orders = order.members ?? [];
-  const caller = lowerCaseAscii(act.by);
-  const withCaller = orders.some(({ email }) => lowerCaseAscii(email) === caller)
-    ? orders
-    : [...orders, { email: caller }];
+export const newTeam = (
+  order: TeamOrder,
+  id: string,
+  act: Actor,
+  naming: Naming,
+  allowedDomains: readonly string[] = [],
+): TeamRecord => {
   return {
     slug: order.slug,
     id,
     names: deriveNames({ slug: order.slug, id }, naming),
     createdAt: act.now,
     updatedAt: act.now,
-    members: membersOf(withCaller),
+    members: membersOfNewTeam(order.members ?? [], act.by, allowedDomains),
     ghcrRepositories: [...new Set(order.ghcrRepositories ?? [])].toSorted(),
     garTeam: order.garTeam ?? null,
     revision: 1,
@@ -144,24 +95,55 @@ export const bumpGeneration = (
   reconcile: { dueAt: act.now, failures: 0 },
 });
 
+/** Throws the Problem that a change of the whole list of members has. */
+const assertMayReplaceMembers = (team: TeamRecord, members: TeamRecord['members'], by: Requester): void => {
+  if (isDeepStrictEqual(team.members, members)) return;
+  assertOwner(team, by, 'change its members');
+  const includesCaller = (list: TeamRecord['members']) => list.some(({ email }) => email === by.email);
+  if (includesCaller(team.members) && !includesCaller(members)) throw new Problem('removes_you');
+  assertOwnerStays(team.members, members);
+};
+
+/** Who patches a team, and the domains of e-mails that may become members; none for any. */
+interface PatchContext {
+  readonly requester: Requester;
+  readonly allowedDomains?: readonly string[];
+}
+
 /**
- * Applies a merge patch to the team; null resets to the default. Undefined when nothing changes.
- * Throws Problem `deleting` or `validation_failed`.
+ * Applies a merge patch to the team; null resets to the default. Undefined when nothing changes. A listed member keeps
+ * what the order leaves out. Throws Problem `deleting`, `validation_failed`, `email_domain_not_allowed`, `forbidden`,
+ * `removes_you` or `last_owner`.
  */
-export const patchTeam = (team: TeamRecord, patch: TeamPatch, act: Actor): Decision | undefined => {
+export const patchTeam = (
+  team: TeamRecord,
+  patch: TeamPatch,
+  act: Actor,
+  { requester, allowedDomains = [] }: PatchContext,
+): Decision | undefined => {
   assertStays(team);
   const next: TeamRecord = {
     ...team,
-    ...(patch.members === undefined ? {} : { members: membersOf(patch.members ?? []) }),
+    ...(patch.members === undefined
+      ? {}
+      : { members: membersOf(patch.members ?? [], { current: team.members, allowedDomains }) }),
     ...(patch.ghcrRepositories === undefined
       ? {}
       : { ghcrRepositories: [...new Set(patch.ghcrRepositories ?? [])].toSorted() }),
     ...(patch.garTeam === undefined ? {} : { garTeam: patch.garTeam }),
   };
+  assertMayReplaceMembers(team, next.members, requester);
   const changes = differences(team, next);
   if (changes.length === 0) return undefined;
+  const isRoleOnly =
+    changes.every(({ pointer }) => pointer === '/members') && haveSameAccess(team.members, next.members);
   return {
-    next: { ...next, ...bumpGeneration(team, act), revision: team.revision + 1, updatedAt: act.now },
+    next: {
+      ...next,
+      ...(isRoleOnly ? {} : bumpGeneration(team, act)),
+      revision: team.revision + 1,
+      updatedAt: act.now,
+    },
     event: { ...authored(act), action: 'team_updated', revision: null, changes },
   };
 };

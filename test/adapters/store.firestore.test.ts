@@ -393,7 +393,8 @@ describe('the indexes of Firestore', { skip }, () => {
     const { store, raw } = opened(t);
     const culling = { dueAt: aMoment, servers: {} };
     const status = { ...aRecord().status, phase: 'Degraded' as const };
-    await store.create(anOrderedRecord({ culling, status }), anEvent({ revision: 1, spec: aSpec() }));
+    const guard = { person: 'kari@nav.no', check: () => undefined };
+    await store.create(anOrderedRecord({ culling, status }), anEvent({ revision: 1, spec: aSpec() }), guard);
     await store.changeCatalogue(() => shippedCatalogue([], 0));
     await store.changeHost('nav.no', () => aHost);
     await store.changeRequest('request-1', aMoment, () => aRequest());
@@ -402,6 +403,7 @@ describe('the indexes of Firestore', { skip }, () => {
     await store.changeOperation('team-a', 'op-2', finished);
     const stored = async (group: string, path: string) =>
       Object.keys((await raw.doc(path).get()).data() ?? {}).map((field) => `${group}.${field}`);
+    const [creator] = await raw.collection('creators').listDocuments();
     const [open] = await raw.collection('teams/team-a/open').listDocuments();
     const fields = await Promise.all([
       stored('teams', 'teams/team-a'),
@@ -412,6 +414,7 @@ describe('the indexes of Firestore', { skip }, () => {
       stored('hosts', 'hosts/nav.no'),
       stored('requests', 'requests/request-1'),
       stored('ids', 'ids/team-a-3f9c'),
+      stored('creators', creator?.path ?? ''),
       stored('catalogue', 'catalogue/current'),
     ]);
 

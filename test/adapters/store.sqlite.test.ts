@@ -91,6 +91,8 @@ describe('the SQLite store', () => {
     assert.match(planOf(statements.degraded), /SEARCH teams USING (COVERING )?INDEX teams_degraded/);
     assert.match(planOf(statements.outdated), /SEARCH teams USING (COVERING )?INDEX teams_platform/);
     assert.match(planOf(statements.teamsOfMember), /SEARCH members USING PRIMARY KEY/);
+    assert.match(planOf(statements.memberships), /SEARCH members USING PRIMARY KEY/);
+    assert.match(planOf(statements.countTeams), /SEARCH teams USING COVERING INDEX/);
     assert.match(planOf(statements.cullingDue), /SEARCH teams USING (COVERING )?INDEX teams_culling/);
     assert.match(planOf(statements.restricted), /SEARCH teams USING (COVERING )?INDEX teams_restricted/);
     assert.match(planOf(statements.operationOn), /SEARCH operations USING INDEX operations_exclusive/);
@@ -239,7 +241,11 @@ describe('the SQLite store', () => {
       db.exec(`CREATE TRIGGER broken AFTER ${verb} ON ${table} BEGIN SELECT RAISE(FAIL, 'broken'); END`);
       const change = () =>
         store.change('team-a', (current) => ({
-          next: { ...current, revision: 2, members: [{ email: 'ola@nav.no', username: 'ola' }] },
+          next: {
+            ...current,
+            revision: 2,
+            members: [{ email: 'ola@nav.no', username: 'ola', role: 'owner' }],
+          },
           event: anEvent({ action: 'team_updated' }),
         }));
       await assert.rejects(change(), /broken/);

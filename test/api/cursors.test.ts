@@ -22,6 +22,7 @@ after(() => world.close());
 const lists = {
   '/v1/teams': () => ({ url: '/v1/teams?', name: 'teams', view: JSON.stringify({ member: kari }) }),
   '/v1/teams/{team}/history': () => ({ url: `${path}/history?`, name: 'history', view: teamId }),
+  '/v1/teams/{team}/members': () => ({ url: `${path}/members?`, name: 'members', view: teamId }),
   '/v1/teams/{team}/images/tags': () => ({
     url: `${path}/images/tags?image=${encodeURIComponent(image)}&`,
     name: 'tags',
@@ -131,6 +132,7 @@ describe('every list with a cursor', () => {
     for (const [index, positions] of [
       ['constructor', 'zzz'],
       ['1', '9'.repeat(15)],
+      ['a@b', '__proto__@nav.no'],
       ['9:__proto__', '999999999:a'],
       ['2026-11-23T09:00:00.000Z op-0000000000000000', '9999-99-99T99:99:99.999Z op-ffffffffffffffff'],
     ].entries()) {

@@ -16,6 +16,9 @@ const asKari = api.anonymous({ authorization: `Bearer ${token}` });
 const requests: Readonly<Record<HistoryItem['action'], string | null>> = {
   team_created: 'POST /v1/teams',
   team_updated: 'PATCH /v1/teams/team',
+  member_added: 'PUT /v1/teams/team/members/per@nav.no',
+  member_changed: 'PUT /v1/teams/team/members/per@nav.no',
+  member_removed: 'DELETE /v1/teams/team/members/per@nav.no',
   notebook_ordered: 'PUT /v1/teams/team/notebook',
   notebook_changed: 'PATCH /v1/teams/team/notebook',
   notebook_restored: 'POST /v1/teams/team/history/1/restore',
@@ -38,6 +41,7 @@ const requests: Readonly<Record<HistoryItem['action'], string | null>> = {
 const bodies: Readonly<Record<string, object>> = {
   team_created: { slug: 'team' },
   team_updated: { members: [{ email: kari }, { email: 'ola.nordmann@nav.no' }] },
+  member_changed: { role: 'owner' },
   notebook_ordered: { image: 'ghcr.io/navikt/x:1' },
   notebook_changed: { culling: { timeoutSeconds: 7200 } },
   server_extended: { until: '2026-11-23T15:00:00Z' },

@@ -7,7 +7,7 @@ const api = await openApi();
 after(() => api.close());
 const [asKari, asAdmin] = [api.asPerson(kari), api.asPerson('anne@nav.no', admins)];
 
-const [ofKari, ofOla] = [kari, ola].map((email) => [{ email, username: email }]);
+const [ofKari, ofOla] = [kari, ola].map((email) => [{ email, username: email, role: 'owner' as const }]);
 const ready = { status: { ...aRecord().status, phase: 'Ready' as const } };
 for (const team of [
   aRecord({ slug: 'data-a', members: ofKari ?? [], ...ready }),

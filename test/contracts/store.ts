@@ -5,12 +5,14 @@ import { knadaImages } from '../../src/environments/standard-images.ts';
 import type { Catalogue } from '../../src/model/catalogue.ts';
 import type { HistoryEvent, HistoryRecord } from '../../src/model/history.ts';
 import type { TeamRecord } from '../../src/model/record.ts';
+import type { Member } from '../../src/model/team.ts';
 import type { Decide, Page, Store } from '../../src/ports/store.ts';
 import { aNotebook, anEvent, anOrderedRecord, aRecord, aSpec } from '../support/records.ts';
 import { allowlistHostsContract } from './store/allowlist-hosts.ts';
 import { hostContract } from './store/hosts.ts';
 import { olderSpecContract } from './store/older-specs.ts';
 import { operationContract } from './store/operations.ts';
+import { peopleContract } from './store/people.ts';
 import { requestContract } from './store/requests.ts';
 
 /**
@@ -359,8 +361,8 @@ export const storeContract = (open: OpenStores): void => {
   it('lists the teams in a phase, of a person and with a prefix, page by page', async (t) => {
     const { here, there } = await opened(t);
     const [kari, ola] = [
-      { email: 'kari@nav.no', username: 'kari' },
-      { email: 'ola@nav.no', username: 'ola' },
+      { email: 'kari@nav.no', username: 'kari', role: 'owner' as const },
+      { email: 'ola@nav.no', username: 'ola', role: 'member' as const },
     ];
     const inPhase = (phase: 'Ready' | 'Degraded') => ({ status: { ...aRecord().status, phase } });
     const deletion = { requestedAt: aRecord().createdAt, deleteHomes: false, deleteSecret: false };
@@ -396,8 +398,8 @@ export const storeContract = (open: OpenStores): void => {
 
   it('lists the teams of one person, as the members are now', async (t) => {
     const { here, there } = await opened(t);
-    const kari = { email: 'kari@nav.no', username: 'kari' };
-    const ola = { email: 'ola@nav.no', username: 'ola' };
+    const kari: Member = { email: 'kari@nav.no', username: 'kari', role: 'owner' };
+    const ola: Member = { email: 'ola@nav.no', username: 'ola', role: 'member' };
     await filled(here, [
       aRecord({ slug: 'team-a', members: [kari] }),
       aRecord({ slug: 'team-b', members: [ola] }),
@@ -568,7 +570,9 @@ export const storeContract = (open: OpenStores): void => {
     const { here, there } = await opened(t);
     const hosts = Array.from({ length: 200 }, (_, i) => `${'å'.repeat(160)}${i}.example.no:1-65535`);
     const record = aRecord({
-      members: [{ email: 'æøå+tag@nav.no', username: 'ærlig “talt” 🦆 \u0000\u2028 \\ \' " %_' }],
+      members: [
+        { email: 'æøå+tag@nav.no', username: 'ærlig “talt” 🦆 \u0000\u2028 \\ \' " %_', role: 'owner' },
+      ],
       ghcrRepositories: ['navikt/a', 'navikt/b'],
       garTeam: '',
       revision: Number.MAX_SAFE_INTEGER,
@@ -642,6 +646,7 @@ export const storeContract = (open: OpenStores): void => {
   allowlistHostsContract(opened);
   requestContract(opened);
   olderSpecContract(opened);
+  peopleContract(opened);
 
   it('stores the catalogue of environments, which is undefined at first', async (t) => {
     const { here, there } = await opened(t);

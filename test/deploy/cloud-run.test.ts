@@ -19,6 +19,8 @@ const operator = {
   TENANT_ID: '62366534-1ec3-4962-8869-9b5535279d0b',
   API_CLIENT_ID: '0f3b8b1e-0000-4000-8000-000000000000',
   ADMIN_GROUP_ID: '9d1a5d2c-0000-4000-8000-000000000000',
+  AUDITOR_GROUPS: '',
+  MEMBER_EMAIL_DOMAINS: 'nav.no',
   TEAM_CREATORS: '',
   CORS_ORIGINS: 'https://knorten.knada.io',
   IMAGE: `europe-north1-docker.pkg.dev/knada-test/knada-notebooks/api@sha256:${'a'.repeat(64)}`,

@@ -28,6 +28,7 @@ const guarded = async (issuers: readonly Issuer[]) => {
   registerAuth(app, {
     issuers,
     adminGroups: ['knada-admins'],
+    auditorGroups: ['knada-auditors'],
     teamCreators: ['Creators', 'Robot@nav.no'],
     now: () => clock.now,
   });
@@ -54,11 +55,35 @@ describe('a caller', () => {
     assert.deepEqual(answer.json(), {
       email: 'kari.nordmann@nav.no',
       subject: null,
+      name: null,
       validUntil: (exp + 30) * 1000,
       groups: ['a', 'b'],
       isAdmin: false,
+      isAuditor: false,
       isTeamCreator: false,
     });
+  });
+
+  it('has the name that the token gives, and none if that is not a plain text', async () => {
+    await using issuer = await startIssuer();
+    const { ask } = await guarded([entra(issuer)]);
+    const nameOf = async (name: unknown) => (await ask(await issuer.token({ name }))).json().name;
+    assert.equal(await nameOf(' Kari Nordmann '), 'Kari Nordmann');
+    for (const none of [undefined, '', ' ', 7, null, ['Kari'], 'x'.repeat(256)]) {
+      assert.equal(await nameOf(none), null, String(none));
+    }
+  });
+
+  it('is an auditor by a group of its token alone', async () => {
+    await using issuer = await startIssuer();
+    const { ask } = await guarded([entra(issuer)]);
+    const isAuditor = async (groups: readonly string[]) =>
+      (await ask(await issuer.token({ groups }))).json().isAuditor;
+    assert.deepEqual(await Promise.all([['knada-auditors'], ['knada-admins'], []].map(isAuditor)), [
+      true,
+      false,
+      false,
+    ]);
   });
 
   it('is not another user whose name only looks the same in lower case', async () => {
@@ -85,7 +110,7 @@ describe('a caller', () => {
     await using issuer = await startIssuer();
     const lines: string[] = [];
     const app = await shell({ logger: createLogger('info', { write: (line) => void lines.push(line) }) });
-    registerAuth(app, { issuers: [entra(issuer)], adminGroups: [], teamCreators: [] });
+    registerAuth(app, { issuers: [entra(issuer)], adminGroups: [], auditorGroups: [], teamCreators: [] });
     app.get('/me', async () => ({}));
     const token = await issuer.token({ sub: 'the-subject' });
     for (let n = 0; n < 2; n += 1)
@@ -402,7 +427,7 @@ describe('issuers', () => {
     const app = await shell();
     const ours: Issuer = { issuer: 'https://i', audience: 'a', algorithms: ['RS256'], userClaim: 'email' };
     const attempt = (issuers: readonly Issuer[]) => () =>
-      registerAuth(app, { issuers, adminGroups: [], teamCreators: [] });
+      registerAuth(app, { issuers, adminGroups: [], auditorGroups: [], teamCreators: [] });
     assert.throws(attempt([{ ...ours, algorithms: ['HS256'] }]), /asymmetric/);
     assert.throws(attempt([{ ...ours, algorithms: [] }]), /asymmetric/);
     assert.throws(attempt([{ ...ours, algorithms: ['none'] }]), /asymmetric/);

@@ -218,6 +218,7 @@ describe('open streams', () => {
         },
       ],
       adminGroups: [],
+      auditorGroups: [],
       teamCreators: [],
     });
     registerEvents(app, limits);

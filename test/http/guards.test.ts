@@ -220,7 +220,7 @@ describe('CORS', () => {
 describe('the rate limit', () => {
   const limited = async (perMinute: number, issuers: readonly Issuer[] = []) => {
     const app = await shell({ trustedProxies: 1 });
-    registerAuth(app, { issuers, adminGroups: [], teamCreators: [] });
+    registerAuth(app, { issuers, adminGroups: [], auditorGroups: [], teamCreators: [] });
     await registerRateLimit(app, perMinute);
     app.get('/me', async (request) => request.caller);
     app.get('/public', { config: { public: true } }, async () => ({}));

@@ -7,7 +7,7 @@ import { shell } from './shell.ts';
 
 const healthOf = async (ping: () => Promise<void>, revision?: string) => {
   const app = await shell();
-  registerAuth(app, { issuers: [], adminGroups: [], teamCreators: [] });
+  registerAuth(app, { issuers: [], adminGroups: [], auditorGroups: [], teamCreators: [] });
   registerHealth(app, {
     ping,
     name: 'knada-notebooks',

@@ -24,7 +24,7 @@ const declare = async (reversed = false) => {
   const app = await shell();
   for (const schema of [MemberOrder, TeamOrder, NotebookPatch, ...notebookParts, TeamOrderPage])
     app.addSchema(schema);
-  registerAuth(app, { issuers: [], adminGroups: [], teamCreators: [] });
+  registerAuth(app, { issuers: [], adminGroups: [], auditorGroups: [], teamCreators: [] });
   registerOpenapi(app, {
     title: 'Notebooks',
     version: '1.2.3',

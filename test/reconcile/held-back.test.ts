@@ -60,7 +60,11 @@ const grants: readonly Grant[] = [
 ];
 
 const members = (world: World, ...emails: readonly string[]) =>
-  world.change((team) => patchTeam(team, { members: emails.map((email) => ({ email })) }, world.act()));
+  world.change((team) =>
+    patchTeam(team, { members: emails.map((email) => ({ email, role: 'owner' })) }, world.act(), {
+      requester: { email: 'admin@nav.no', isAdmin: true },
+    }),
+  );
 
 /** A world with a Google of its own: what the product knows of secrets and accounts goes there. */
 const aWorldWithGoogle = async (t: TestContext, kubernetes: OpenedSimulator) => {

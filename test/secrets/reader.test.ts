@@ -104,7 +104,7 @@ describe('a member', () => {
       });
       const email = 'kari@nav.no';
       const team = named({ id: ours, slug: 'team-a' });
-      await provision({ ...team, members: [{ email, username: 'kari' }] }, signal());
+      await provision({ ...team, members: [{ email }] }, signal());
       const vaultOf = (who: string) => {
         const token = google.tokenFor(who);
         return openSecretManager({

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { OperationRecord } from '../../src/model/operation.ts';
 import { Problem, type ProblemCode } from '../../src/model/problems.ts';
+import type { Member } from '../../src/model/team.ts';
 import { Unavailable } from '../../src/ports/unavailable.ts';
 import { aScene, kari, ola, type Scene } from './scene.ts';
 
@@ -127,7 +128,7 @@ describe('starting a server', () => {
 
   it('adds the hub user of a member the hub does not know yet', async (t) => {
     const scene = await aScene(t);
-    const members = [{ email: 'siri@nav.no', username: 'siri' }];
+    const members: readonly Member[] = [{ email: 'siri@nav.no', username: 'siri', role: 'member' }];
     await scene.change((team) => ({ ...team, members }));
     const opened = await start(scene, undefined, 'siri');
     assert.deepEqual(ended(await scene.finish(opened)), { outcome: 'ready' });

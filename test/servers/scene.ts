@@ -3,6 +3,7 @@ import { openSqliteStore } from '../../src/adapters/sqlite.ts';
 import type { HistoryRecord } from '../../src/model/history.ts';
 import type { OperationRecord } from '../../src/model/operation.ts';
 import type { TeamRecord } from '../../src/model/record.ts';
+import type { Member } from '../../src/model/team.ts';
 import { profilesConfigMap } from '../../src/notebooks/profiles.ts';
 import { advanceWith } from '../../src/servers/advance.ts';
 import type { OperationDeps } from '../../src/servers/calls.ts';
@@ -36,9 +37,9 @@ export const aScene = async (
   t.after(() => store.close());
   let now = Date.parse(aMoment);
   const clock = { now: () => now };
-  const members = [
-    { email: kari, username: kari },
-    { email: 'ola.nordmann@nav.no', username: ola },
+  const members: readonly Member[] = [
+    { email: kari, username: kari, role: 'owner' },
+    { email: 'ola.nordmann@nav.no', username: ola, role: 'member' },
   ];
   const team = anOrderedRecord({ members, culling: { dueAt: aMoment, servers: {} }, ...overrides });
   assert.equal(await store.create(team, anEvent()), 'created');

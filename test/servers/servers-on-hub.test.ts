@@ -51,7 +51,7 @@ describe('servers on a simulated hub', () => {
     const record = anOrderedRecord({
       ...simulated.team,
       generation: 7,
-      members: [{ email: kari, username: kari }],
+      members: [{ email: kari, username: kari, role: 'owner' }],
     });
     await store.create(record, anEvent());
     const hubs = openHubs({

@@ -10,6 +10,8 @@ const api = await openApi();
 after(() => api.close());
 afterEach(() => api.calm());
 
+const ola = 'ola.nordmann@nav.no';
+const anne = 'anne.nordmann@nav.no';
 const asKari = api.asPerson(kari, creators);
 const stranger = api.asPerson('stranger@nav.no', creators);
 const admin = api.asPerson('admin@nav.no', admins);
@@ -22,7 +24,7 @@ interface Operation {
   readonly takesBody: boolean;
   readonly body: unknown;
   /** Its URL for a team, with the query that it needs, and more. */
-  urlFor(slug: string, query?: Readonly<Record<string, string>>): string;
+  urlFor(slug: string, variation?: Pick<Variation, 'query' | 'path'>): string;
   readonly isOfTeam: boolean;
 }
 
@@ -40,10 +42,10 @@ const operations: readonly Operation[] = Object.entries(api.document.paths).flat
       String(parameter?.example ?? exampleOf(parameter?.schema, components));
     const needed = parameters.filter((p) => p.in === 'query' && p.required === true);
     const query = new URLSearchParams(Object.fromEntries(needed.map((p) => [p.name, sample(p)])));
-    const fill = (slug: string) =>
+    const fill = (slug: string, chosen: Readonly<Record<string, string>>) =>
       path.replaceAll(/\{(\w+)\}/g, (_, name) => {
         const parameter = parameters.find((p) => p.in === 'path' && p.name === name);
-        return name === 'team' ? slug : sample(parameter);
+        return name === 'team' ? slug : encodeURIComponent(chosen[name] ?? sample(parameter));
       });
     return {
       id: String(operationId),
@@ -51,9 +53,9 @@ const operations: readonly Operation[] = Object.entries(api.document.paths).flat
       isPublic: Array.isArray(security) && security.length === 0,
       takesBody: content !== undefined,
       body: content?.example ?? exampleOf(content?.schema, components),
-      urlFor: (slug, more = {}) => {
+      urlFor: (slug, { query: more = {}, path: chosen = {} } = {}) => {
         const asked = new URLSearchParams([...query, ...Object.entries(more)]).toString();
-        return asked === '' ? fill(slug) : `${fill(slug)}?${asked}`;
+        return asked === '' ? fill(slug, chosen) : `${fill(slug, chosen)}?${asked}`;
       },
       isOfTeam: path.includes('{team}'),
     };
@@ -65,16 +67,17 @@ const ask = (
   client: Client,
   { method, body, takesBody, urlFor }: Operation,
   slug: string,
-  { query = {}, headers = {}, payload = body }: Variation = {},
+  { query = {}, path = {}, headers = {}, payload = body }: Variation = {},
 ): Promise<Answer> =>
   client.send({
     method,
-    url: urlFor(slug, query),
+    url: urlFor(slug, { query, path }),
     headers: { ...(takesBody && { 'content-type': 'application/json' }), ...headers },
     ...(takesBody && { payload: JSON.stringify(payload) }),
   });
 
 interface Variation {
+  readonly path?: Readonly<Record<string, string>>;
   readonly query?: Readonly<Record<string, string>>;
   readonly headers?: Readonly<Record<string, string>>;
   readonly payload?: unknown;
@@ -88,7 +91,7 @@ const seen = ({ statusCode, statusMessage, headers, body }: Answer) => {
 };
 
 /**
- * A team with an image of its own, a notebook that is ready and a server that runs, with every operation finished, so
+ * A team of an owner (Kari) and two members, with an image of its own, a notebook that is ready and a server that runs, with every operation finished, so
  * that streams end by themselves; its slug.
  */
 const readyTeam = async (): Promise<string> => {
@@ -103,7 +106,8 @@ const readyTeam = async (): Promise<string> => {
     tags: async () => ({ answer: 'found', value: { tags: [{ tag: '1' }], partial: false, asOf: api.now() } }),
     garImages: async () => ({ answer: 'found', value: [] }),
   };
-  const team = await api.newTeam({ members: [{ email: kari, username: 'kari' }], garTeam: 'team-a' });
+  const members = [{ email: kari, username: 'kari' }, { email: ola }, { email: anne }];
+  const team = await api.newTeam({ members, garTeam: 'team-a' });
   assert.equal((await asKari.put(`${team}/notebook`, { image: 'ghcr.io/navikt/x:1' })).statusCode, 201);
   const record = await api.record(team);
   await api.reach(record, { phase: 'Ready', appliedRevision: 1 });
@@ -129,41 +133,231 @@ const readyTeam = async (): Promise<string> => {
   return record.slug;
 };
 
-describe('authorization', () => {
-  it('is required by most operations', () => {
-    assert.ok(ofTeams.length >= 14, String(ofTeams.length));
-    assert.ok(ofTeams.every(({ isPublic }) => !isPublic));
+/** The same team, opted in to an allowlist by its second revision. */
+const restrictedTeam = async (): Promise<string> => {
+  const slug = await readyTeam();
+  const optIn = await asKari.patch(`/v1/teams/${slug}/notebook`, { allowlist: { enabled: true } });
+  assert.equal(optIn.statusCode, 200, optIn.body);
+  return slug;
+};
+
+const callers = {
+  owner: asKari,
+  member: api.asPerson(ola),
+  admin,
+  stranger,
+  anonymous: api.anonymous(),
+} as const;
+type Who = keyof typeof callers;
+const whos: readonly Who[] = ['owner', 'member', 'admin', 'stranger', 'anonymous'];
+
+type Verdict = 'allowed' | 'forbidden' | 'not_found' | 'unauthenticated';
+type Verdicts = Readonly<Record<Who, Verdict>>;
+
+const byMembers: Verdicts = {
+  owner: 'allowed',
+  member: 'allowed',
+  admin: 'allowed',
+  stranger: 'not_found',
+  anonymous: 'unauthenticated',
+};
+const byOwners: Verdicts = { ...byMembers, member: 'forbidden' };
+const byCallers: Verdicts = { ...byMembers, stranger: 'allowed' };
+const byAnyone: Verdicts = { ...byCallers, anonymous: 'allowed' };
+
+interface Case extends Variation {
+  readonly verdicts: Verdicts;
+  /** What is special about the request. */
+  readonly when?: string;
+  /** The slug of a team that the request fits. */
+  readonly team?: () => Promise<string>;
+  /** The status of a request that was let in but needs a registry, which no test here has. */
+  readonly letIn?: number;
+}
+
+const only = (verdicts: Verdicts): readonly Case[] => [{ verdicts }];
+const optingOut = (payload: object): readonly Case[] => [
+  { verdicts: byMembers },
+  { verdicts: byMembers, when: 'keeping the allowlist', team: restrictedTeam, payload: optIn },
+  { verdicts: byOwners, when: 'opting out of the allowlist', team: restrictedTeam, payload },
+];
+const optIn = { allowlist: { enabled: true, hosts: ['pypi.org'] } };
+
+/** Who may do what: a row per operation of the contract, and more where the request decides. */
+const rights: Readonly<Record<string, readonly Case[]>> = {
+  getLiveness: only(byAnyone),
+  getReadiness: only(byAnyone),
+  getVersion: only(byAnyone),
+  getOpenapi: only(byAnyone),
+
+  getMe: only(byCallers),
+  getLimits: only(byCallers),
+  listEnvironments: only(byCallers),
+  listPythonVersions: only(byCallers),
+  validateAllowlist: only(byCallers),
+  createImageScaffold: [{ verdicts: byCallers, letIn: 400 }],
+  listTeams: only(byCallers),
+  createTeam: [{ verdicts: byCallers, payload: { slug: 'new-team' } }],
+  resolveImage: [
+    {
+      verdicts: byMembers,
+      when: 'for a team',
+      letIn: 503,
+      payload: { image: 'ghcr.io/navikt/x:1', team: 'TEAM' },
+    },
+    { verdicts: byCallers, letIn: 503, payload: { image: 'ghcr.io/navikt/x:1' } },
+  ],
+
+  getTeam: only(byMembers),
+  updateTeam: [
+    { verdicts: byMembers, when: 'with other repositories', payload: { ghcrRepositories: ['x'] } },
+    {
+      verdicts: byMembers,
+      when: 'with the same members',
+      payload: { members: [{ email: kari }, { email: ola }, { email: anne }] },
+    },
+    {
+      verdicts: byOwners,
+      when: 'with fewer members',
+      payload: { members: [{ email: kari }, { email: ola }] },
+    },
+    {
+      verdicts: byOwners,
+      when: 'with another role',
+      payload: { members: [{ email: kari }, { email: ola, role: 'owner' }, { email: anne }] },
+    },
+  ],
+  deleteTeam: only(byOwners),
+  listHistory: only(byMembers),
+  listMembers: only(byMembers),
+  addMember: [
+    { verdicts: byOwners, when: 'for a new person', path: { email: 'siri@nav.no' }, payload: {} },
+    { verdicts: byOwners, when: 'that promotes', path: { email: ola }, payload: { role: 'owner' } },
+  ],
+  removeMember: [
+    { verdicts: byOwners, when: 'for another member', path: { email: anne } },
+    { verdicts: byOwners, when: 'for someone who is no member', path: { email: 'siri@nav.no' } },
+  ],
+
+  getNotebook: only(byMembers),
+  watchNotebook: only(byMembers),
+  putNotebook: optingOut({}),
+  patchNotebook: optingOut({ allowlist: { enabled: false } }),
+  planNotebook: optingOut({ allowlist: null }),
+  getManifests: only(byMembers),
+  restoreRevision: [
+    { verdicts: byMembers, path: { revision: '1' } },
+    {
+      verdicts: byOwners,
+      when: 'opting out of the allowlist',
+      team: restrictedTeam,
+      path: { revision: '1' },
+    },
+  ],
+  refreshImage: only(byMembers),
+  retryNotebook: only(byMembers),
+  deleteNotebook: only(byOwners),
+
+  listServers: only(byMembers),
+  startServer: only(byMembers),
+  stopServer: only(byMembers),
+  restartServer: only(byMembers),
+  extendServer: only(byMembers),
+  restartHub: only(byMembers),
+  getOperation: only(byMembers),
+  watchOperation: only(byMembers),
+
+  getSecret: only(byMembers),
+  addSecretVersion: only(byMembers),
+  enableSecretVersion: only(byMembers),
+  disableSecretVersion: only(byMembers),
+
+  listTeamImages: only(byMembers),
+  listImageTags: only(byMembers),
+  getEgress: only(byMembers),
+  checkEgress: only(byMembers),
+};
+
+let made = 0;
+/** The request, with a slug of its own if it creates a team. */
+const unique = (variation: Variation): Variation => {
+  if (JSON.stringify(variation.payload) !== '{"slug":"new-team"}') return variation;
+  made += 1;
+  return { ...variation, payload: { slug: `new-team-${made}` } };
+};
+
+/** A request that names a team in its body names this one. */
+const naming = (variation: Variation, slug: string): Variation =>
+  'payload' in variation
+    ? { ...variation, payload: JSON.parse(JSON.stringify(variation.payload).replace('"TEAM"', `"${slug}"`)) }
+    : variation;
+
+describe('rights', () => {
+  it('have a row for every operation of the contract', () => {
+    assert.deepEqual(Object.keys(rights).toSorted(), operations.map(({ id }) => id).toSorted());
   });
 
-  it('allows only public operations without a token', async () => {
-    await api.writesNothing(async () => {
-      for (const operation of operations) {
-        const answer = await ask(api.anonymous(), operation, missing);
-        if (operation.isPublic) assert.equal(answer.statusCode, 200, operation.id);
-        else assertProblem(answer, 'unauthenticated');
-      }
-    });
+  it('are asked for by every operation but the public ones', () => {
     const open = operations.filter(({ isPublic }) => isPublic).map(({ id }) => id);
-    assert.deepEqual(open.toSorted(), ['getLiveness', 'getOpenapi', 'getReadiness', 'getVersion']);
+    const free = Object.entries(rights).flatMap(([id, cases]) =>
+      cases.some(({ verdicts }) => verdicts === byAnyone) ? [id] : [],
+    );
+    assert.deepEqual(open.toSorted(), free.toSorted());
   });
 
-  for (const operation of ofTeams) {
-    it(`${operation.id}: allows members and admins, and hides the team from anyone else`, async () => {
-      const slug = await readyTeam();
-      await api.writesNothing(async () => {
-        assertProblem(await ask(api.anonymous(), operation, slug), 'unauthenticated');
-        assertProblem(await ask(stranger, operation, slug), 'not_found');
-        assert.equal(
-          seen(await ask(stranger, operation, slug)),
-          seen(await ask(stranger, operation, missing)),
-        );
-      });
-      for (const client of [asKari, admin]) {
-        const answer = await ask(client, operation, await readyTeam());
-        assert.ok(answer.statusCode < 300, `${operation.id}: ${answer.body}`);
+  it('are those of a member at least for every operation on a team', () => {
+    for (const { id } of ofTeams) {
+      for (const { verdicts } of rights[id] ?? []) {
+        assert.deepEqual([verdicts.stranger, verdicts.anonymous], ['not_found', 'unauthenticated'], id);
       }
-    });
+    }
+  });
+
+  for (const operation of operations) {
+    for (const { verdicts, when, letIn, team = readyTeam, ...variation } of rights[operation.id] ?? []) {
+      const is = (...wanted: readonly Verdict[]) => whos.filter((who) => wanted.includes(verdicts[who]));
+      const title = [operation.id, ...(when === undefined ? [] : [when])].join(' ');
+      it(`${title}: allows ${is('allowed').join(', ')} and refuses everyone else`, async () => {
+        const slug = await team();
+        await api.writesNothing(async () => {
+          for (const who of is('forbidden', 'not_found', 'unauthenticated')) {
+            const answer = await ask(callers[who], operation, slug, naming(variation, slug));
+            const refused = verdicts[who];
+            assert.notEqual(refused, 'allowed');
+            if (refused !== 'allowed') assertProblem(answer, refused);
+            if (refused === 'forbidden')
+              assert.match(answer.json().detail, new RegExp(`Only owners .*${kari}`));
+            if (refused !== 'not_found' || !operation.isOfTeam) continue;
+            assert.equal(seen(answer), seen(await ask(callers[who], operation, missing, variation)), who);
+          }
+        });
+        for (const who of is('allowed')) {
+          const own = await team();
+          const answer = await ask(callers[who], operation, own, naming(unique(variation), own));
+          const isLetIn = letIn === undefined ? answer.statusCode < 300 : answer.statusCode === letIn;
+          assert.ok(isLetIn, `${who}: ${answer.statusCode} ${answer.body}`);
+        }
+      });
+    }
   }
+
+  it('let a member leave, but not the last owner', async () => {
+    const slug = await readyTeam();
+    const path = `/v1/teams/${slug}`;
+    assert.equal((await callers.member.delete(`${path}/members/${ola}`)).statusCode, 204);
+    assertProblem(await callers.member.get(path), 'not_found');
+    assertProblem(await api.writesNothing(() => asKari.delete(`${path}/members/${kari}`)), 'last_owner');
+  });
+
+  it('change with a role at once', async () => {
+    const slug = await readyTeam();
+    const path = `/v1/teams/${slug}`;
+    const asOla = callers.member;
+    await asKari.put(`${path}/members/${ola}`, { role: 'owner' });
+    assert.equal((await asOla.put(`${path}/members/${kari}`, { role: 'member' })).statusCode, 200);
+    assertProblem(await asKari.delete(path), 'forbidden');
+    assert.equal((await asOla.delete(path)).statusCode, 202);
+  });
 });
 
 describe('a team that the caller may not see', () => {
@@ -224,8 +418,9 @@ describe('a team that the caller may not see', () => {
 
   it('is not listed, and creating a team with its slug reveals only that the slug is taken', async () => {
     const slug = await readyTeam();
-    assert.deepEqual((await stranger.get('/v1/teams')).json(), { items: [], nextCursor: null });
-    const answer = await stranger.post('/v1/teams', { slug });
+    const outsider = api.asPerson('outsider@nav.no');
+    assert.deepEqual((await outsider.get('/v1/teams')).json(), { items: [], nextCursor: null });
+    const answer = await outsider.post('/v1/teams', { slug });
     assertProblem(answer, 'team_exists');
     assert.ok(!answer.body.includes(kari));
   });
@@ -234,12 +429,12 @@ describe('a team that the caller may not see', () => {
 describe('members of a team', () => {
   it('have access as soon as they are added and lose it as soon as they are removed', async () => {
     const slug = await readyTeam();
-    const asOla = api.asPerson('Ola.Nordmann@nav.no');
+    const asSiri = api.asPerson('Siri@nav.no');
     const path = `/v1/teams/${slug}`;
-    assertProblem(await asOla.get(path), 'not_found');
-    await asKari.patch(path, { members: [{ email: kari }, { email: 'ola.nordmann@nav.no' }] });
-    assert.equal((await asOla.get(path)).statusCode, 200);
+    assertProblem(await asSiri.get(path), 'not_found');
+    await asKari.patch(path, { members: [{ email: kari }, { email: 'siri@nav.no' }] });
+    assert.equal((await asSiri.get(path)).statusCode, 200);
     await asKari.patch(path, { members: [{ email: kari }] });
-    assertProblem(await asOla.get(path), 'not_found');
+    assertProblem(await asSiri.get(path), 'not_found');
   });
 });

@@ -29,7 +29,7 @@ export const aRecord = (overrides: Partial<TeamRecord> = {}): TeamRecord => {
     ...named({ slug, id }),
     createdAt: aMoment,
     updatedAt: aMoment,
-    members: [{ email: 'kari.nordmann@nav.no', username: 'kari.nordmann@nav.no' }],
+    members: [{ email: 'kari.nordmann@nav.no', username: 'kari.nordmann@nav.no', role: 'owner' }],
     ghcrRepositories: [],
     garTeam: null,
     revision: 1,

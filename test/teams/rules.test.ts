@@ -3,18 +3,21 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { Problem } from '../../src/model/problems.ts';
 import type { Deletion, TeamRecord } from '../../src/model/record.ts';
-import type { MemberOrder, TeamPatch } from '../../src/model/team.ts';
+import type { Member, MemberOrder, TeamPatch } from '../../src/model/team.ts';
 import type { Decision } from '../../src/ports/store.ts';
-import { assertStays, deleteTeam, membersOf, newTeam, patchTeam, teamView } from '../../src/teams/rules.ts';
+import { membersOf } from '../../src/teams/members.ts';
+import { assertStays, deleteTeam, newTeam, patchTeam, teamView } from '../../src/teams/rules.ts';
 import { aMoment, aNaming, anOrderedRecord, aRecord } from '../support/records.ts';
 
 const later = '2026-11-23T10:00:00.000Z';
 const act = { by: 'Ola.Nordmann@nav.no', now: later };
-const kari = { email: 'kari@nav.no', username: 'kari@nav.no' };
-const ola = { email: 'ola@nav.no', username: 'ola@nav.no' };
+const kari = { email: 'kari@nav.no', username: 'kari@nav.no', role: 'member' } as const;
+const ola = { email: 'ola@nav.no', username: 'ola@nav.no', role: 'member' } as const;
+/** An admin, whose rights no decision below depends on. */
+const asAdmin = { requester: { email: 'admin@nav.no', isAdmin: true } };
 
 describe('members', () => {
-  const good: readonly (readonly [string, readonly MemberOrder[], readonly MemberOrder[]])[] = [
+  const good: readonly (readonly [string, readonly MemberOrder[], readonly Member[]])[] = [
     ['none', [], []],
     ['are hub users by their e-mail', [{ email: 'kari@nav.no' }], [kari]],
     ['are kept in lower case', [{ email: 'Kari@NAV.no' }], [kari]],
@@ -26,7 +29,7 @@ describe('members', () => {
     ['are sorted by e-mail', [{ email: 'ola@nav.no' }, { email: 'KARI@nav.no' }], [kari, ola]],
   ];
   it('are lower-cased in ASCII only: an e-mail with a KELVIN SIGN is another person', () => {
-    const kelvin = { email: '\u212Aari@nav.no', username: 'kelvin' };
+    const kelvin = { email: '\u212Aari@nav.no', username: 'kelvin', role: 'member' } as const;
     const members = membersOf([{ email: 'KARI@nav.no' }, kelvin]);
     assert.deepEqual(members, [kari, kelvin]);
   });
@@ -117,12 +120,12 @@ describe('members', () => {
 });
 
 describe('a new team', () => {
-  it('has its creator as a member, is due at once, and has nothing applied', () => {
+  it('has its creator as its owner, is due at once, and has nothing applied', () => {
     assert.deepEqual(newTeam({ slug: 'team-a' }, 'team-a-3f9c', act, aNaming), {
       ...aRecord(),
       createdAt: later,
       updatedAt: later,
-      members: [{ email: 'ola.nordmann@nav.no', username: 'ola.nordmann@nav.no' }],
+      members: [{ email: 'ola.nordmann@nav.no', username: 'ola.nordmann@nav.no', role: 'owner' }],
       reconcile: { dueAt: later, failures: 0 },
     } satisfies TeamRecord);
   });
@@ -170,7 +173,7 @@ describe('a patch of a team', () => {
   ];
   for (const [patch, expected] of rows) {
     it(`${JSON.stringify(patch)} ${expected === undefined ? 'changes nothing' : `gives ${JSON.stringify(expected)}`}`, () => {
-      const decision = patchTeam(team, patch, act);
+      const decision = patchTeam(team, patch, act, asAdmin);
       if (expected === undefined) return assert.equal(decision, undefined);
       assert.deepEqual(decision?.next, {
         ...team,
@@ -190,20 +193,20 @@ describe('a patch of a team', () => {
   }
 
   it('lists the values before and after', () => {
-    assert.deepEqual(patchTeam(team, { garTeam: null }, act)?.event?.changes, [
+    assert.deepEqual(patchTeam(team, { garTeam: null }, act, asAdmin)?.event?.changes, [
       { pointer: '/garTeam', from: 'team-a', to: null },
     ]);
   });
 
   it('changes nothing for any field order of the stored record', () => {
-    const shuffled = { ...team, members: [{ username: kari.username, email: kari.email }] };
-    assert.equal(patchTeam(shuffled, { members: [{ email: 'kari@nav.no' }] }, act), undefined);
+    const shuffled = { ...team, members: [{ role: kari.role, username: kari.username, email: kari.email }] };
+    assert.equal(patchTeam(shuffled, { members: [{ email: 'kari@nav.no' }] }, act, asAdmin), undefined);
   });
 
   it('is refused while the team is being deleted', () => {
     const going = { ...team, deletion: { requestedAt: aMoment, deleteHomes: false, deleteSecret: false } };
     const isDeleting = (error: unknown) => error instanceof Problem && error.code === 'deleting';
-    assert.throws(() => patchTeam(going, {}, act), isDeleting);
+    assert.throws(() => patchTeam(going, {}, act, asAdmin), isDeleting);
     assert.throws(() => assertStays(going), isDeleting);
     assert.doesNotThrow(() => assertStays(team));
   });
@@ -268,8 +271,8 @@ describe('any sequence of requests for a team', () => {
         {
           members: fc.constantFrom<MemberOrder[] | null>(
             null,
-            [{ email: 'kari@nav.no' }],
-            [{ email: 'ola@nav.no' }],
+            [{ email: 'kari@nav.no', role: 'owner' }],
+            [{ email: 'ola@nav.no', role: 'owner' }],
           ),
           ghcrRepositories: fc.constantFrom<string[] | null>(null, ['a'], ['b', 'a']),
           garTeam: fc.constantFrom(null, 'team-a'),
@@ -279,7 +282,7 @@ describe('any sequence of requests for a team', () => {
       .map(
         (patch): Ask =>
           (team, now) =>
-            patchTeam(team, patch, { by: act.by, now }),
+            patchTeam(team, patch, { by: act.by, now }, asAdmin),
       ),
     fc.record({ deleteHomes: fc.boolean(), deleteSecret: fc.boolean() }).map(
       (asked): Ask =>
@@ -299,8 +302,9 @@ describe('any sequence of requests for a team', () => {
           try {
             decision = ask(team, now);
           } catch (error) {
-            assert.ok(error instanceof Problem && error.code === 'deleting', String(error));
-            assert.notEqual(team.deletion, null);
+            assert.ok(error instanceof Problem, String(error));
+            if (error.code !== 'last_owner')
+              assert.deepEqual([error.code, team.deletion === null], ['deleting', false]);
           }
           assert.deepEqual(team, before, 'a decision leaves what it was made about alone');
           if (decision === undefined) continue;
@@ -326,7 +330,7 @@ describe('a team as clients see it', () => {
       namespace: 'team-team-a-3f9c',
       hubUrl: 'https://team-a.jupyter.knada.io',
       serviceAccount: 'team-a-3f9c@knada-gcp.iam.gserviceaccount.com',
-      members: [{ email: 'kari.nordmann@nav.no', username: 'kari.nordmann@nav.no' }],
+      members: [{ email: 'kari.nordmann@nav.no', username: 'kari.nordmann@nav.no', role: 'owner' }],
       ghcrRepositories: [],
       garTeam: null,
       phase: 'Pending',

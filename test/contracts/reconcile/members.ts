@@ -19,7 +19,11 @@ const installed = async (world: World): Promise<void> => {
 };
 
 const members = (world: World, ...emails: readonly string[]) =>
-  world.change((team) => patchTeam(team, { members: emails.map((email) => ({ email })) }, world.act()));
+  world.change((team) =>
+    patchTeam(team, { members: emails.map((email) => ({ email, role: 'owner' })) }, world.act(), {
+      requester: { email: 'admin@nav.no', isAdmin: true },
+    }),
+  );
 
 /** How the hub’s users are made the team’s members; to be called inside a `describe` that names the API server. */
 export const membersAtTheHub = (open: () => Kubernetes): void => {

@@ -89,7 +89,11 @@ const obstacles: readonly Obstacle[] = [
 
 const restricted = { allowlist: { enabled: true, hosts: [] } };
 const members = (world: World, ...emails: readonly string[]) =>
-  world.change((team) => patchTeam(team, { members: emails.map((email) => ({ email })) }, world.act()));
+  world.change((team) =>
+    patchTeam(team, { members: emails.map((email) => ({ email, role: 'owner' })) }, world.act(), {
+      requester: { email: 'admin@nav.no', isAdmin: true },
+    }),
+  );
 
 /** The parts of a reconcile do not wait for each other; to be called inside a `describe` that names the API server. */
 export const independentParts = (open: () => Kubernetes): void => {

@@ -16,8 +16,8 @@ export const allowlistHostsContract = (opened: Opened): void => {
     await here.create(
       anOrderedRecord({
         members: [
-          { email: kari, username: 'kari' },
-          { email: ola, username: 'ola' },
+          { email: kari, username: 'kari', role: 'owner' },
+          { email: ola, username: 'ola', role: 'member' },
         ],
         notebook: aNotebook({ spec: aSpec({ allowlist }) }),
       }),
