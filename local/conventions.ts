@@ -8,6 +8,8 @@ export const hubConventions: HubConventions = {
     extraConfig: 'knada-notebooks',
     folder: profilesFolder,
     revisionOption: 'knada_revision',
+    chosenAtOption: 'knada_chosen_at',
+    choicesFromFile: 'image-revision',
   },
 };
 

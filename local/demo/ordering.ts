@@ -21,7 +21,10 @@ export const ordering: readonly Step[] = [
       const url = `${story.sandbox.url('issuer')}/token?email=kari.nordmann@nav.no`;
       const token = await (await fetch(url)).text();
       story.kari = apiAt(story.sandbox.url('api'), token);
-      assert.deepEqual(expectStatus(await story.kari.call('GET', '/teams'), 200), { items: [] });
+      assert.deepEqual(expectStatus(await story.kari.call('GET', '/teams'), 200), {
+        items: [],
+        nextCursor: null,
+      });
       expectStatus(await apiAt(story.sandbox.url('api')).call('GET', '/teams'), 401);
     },
   },
@@ -100,7 +103,7 @@ export const ordering: readonly Step[] = [
       const body = { resources: { cpu: { limit: 2 } } };
       const plan = expectStatus(await story.kari.call('POST', `${notebook}/plan`, { body }), 200);
       assert.partialDeepStrictEqual(plan, {
-        changes: [{ path: '/resources/cpu/limit', from: 0.5, to: 2 }],
+        changes: [{ pointer: '/resources/cpu/limit', from: 0.5, to: 2 }],
         restartsHub: false,
         runningServers: 'next_start',
       });
@@ -151,7 +154,7 @@ export const ordering: readonly Step[] = [
         by: 'kari.nordmann@nav.no',
         action: 'notebook_changed',
         revision: 2,
-        changes: [{ path: '/resources/cpu/limit', from: 0.5, to: 2 }],
+        changes: [{ pointer: '/resources/cpu/limit', from: 0.5, to: 2 }],
       });
       const restored = expectStatus(await kari.call('POST', '/teams/team-a/history/1/restore'), 200);
       assert.equal(at(restored, 'revision'), 3);

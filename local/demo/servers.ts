@@ -114,6 +114,36 @@ export const servers: readonly Step[] = [
     },
   },
   {
+    says: 'another image is pending for a running server, and a restart brings it, or the profile that the member names',
+    async run(story) {
+      const image = 'ghcr.io/navikt/team-notebook:20261101-090000-1a2b3c4';
+      const plan = await story.kari.call('POST', '/teams/team-a/notebook/plan', { body: { image } });
+      const [waiting] = asList(at(expectStatus(plan, 200), 'serversPendingRestart'));
+      assert.equal(at(waiting ?? null, 'user'), kari);
+      expectStatus(await story.kari.call('PATCH', '/teams/team-a/notebook', { body: { image } }), 200);
+      const [change] = asList(at(await shown(story), 'pendingChanges'));
+      assert.partialDeepStrictEqual(change, { pointer: '/image' });
+      assert.match(asText(at(change ?? null, 'to')), new RegExp(`^${image}@`));
+
+      const { body } = await story.kari.call('GET', '/teams/team-a/notebook/profiles');
+      const profiles = asList(at(body, 'items'));
+      assert.deepEqual(
+        profiles.filter((profile) => at(profile, 'chosen') === true).map((profile) => at(profile, 'slug')),
+        ['own-image'],
+      );
+      const standard = asText(at(profiles[1], 'slug'));
+      const differs = await story.kari.call('POST', `${server}/start`, { body: { profile: standard } });
+      assert.equal(at(expectStatus(differs, 409), 'code'), 'profile_differs');
+      for (const profile of [standard, 'own-image']) {
+        const restart = await story.kari.call('POST', `${server}/restart`, { body: { profile } });
+        await followed(story, expectStatus(restart, 202));
+        assert.equal(at(await shown(story), 'profile', 'slug'), profile);
+      }
+      assert.match(asText(at(await shown(story), 'image')), new RegExp(`^${image}@`));
+      assert.deepEqual(at(await shown(story), 'pendingChanges'), []);
+    },
+  },
+  {
     says: 'restarting a frozen hub leaves its servers running',
     async run(story) {
       const before = { hub: await hubPods(story), pods: (await notebookPods(story)).map(uidOf) };

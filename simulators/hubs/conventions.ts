@@ -13,4 +13,8 @@ export interface ProfileConvention {
   readonly folder: string;
   /** The user option of a start that names the lowest revision it may use. */
   readonly revisionOption: string;
+  /** The user option that names the revision at which the profile was chosen; the hub stores it with the profile. */
+  readonly chosenAtOption: string;
+  /** The file with the revision before which a choice counts no longer; 0 without it. */
+  readonly choicesFromFile: string;
 }

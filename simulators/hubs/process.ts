@@ -73,7 +73,7 @@ export class HubProcess {
         mount === undefined || convention === undefined
           ? undefined
           : new NotebookProfiles({
-              ...convention,
+              convention,
               files: () => mount.files,
               waitMs: timings.profilesMs,
               pollMs: timings.profilesPollMs,

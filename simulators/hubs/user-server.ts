@@ -246,8 +246,10 @@ export class UserServer {
     });
     const fault = faults.takeFailure(slug, this.user);
     if (fault !== undefined) throw new SpawnRefused(fault);
-    const override = (await profiles?.choose(options, signal))?.override ?? {};
-    const traits = withProfile(this.#spawn, override);
+    const chosen = await profiles?.choose(options, signal);
+    // JupyterHub keeps what the hub’s code makes of the options.
+    if (chosen !== undefined) database.change(this.user, { server: { options: chosen.options } });
+    const traits = withProfile(this.#spawn, chosen?.profile.override ?? {});
 
     const deadline = AbortSignal.timeout(timings.startMs);
     const inTime = AbortSignal.any([signal, deadline]);

@@ -59,6 +59,7 @@ const readServer = (value: unknown, skewMs: number): HubServer | undefined => {
   const [startedAt, lastActivityAt] = [instant(value.started, skewMs), instant(value.last_activity, skewMs)];
   if (startedAt === undefined || lastActivityAt === undefined) return undefined;
   const profile = at(value, 'user_options', 'profile');
+  const chosenAt = at(value, 'user_options', 'knada_chosen_at');
   return {
     stopped: value.stopped,
     ready: value.ready,
@@ -67,6 +68,7 @@ const readServer = (value: unknown, skewMs: number): HubServer | undefined => {
     startedAt,
     lastActivityAt,
     profile: typeof profile === 'string' ? profile : null,
+    ...(typeof chosenAt === 'number' && Number.isSafeInteger(chosenAt) ? { profileChosenAt: chosenAt } : {}),
   };
 };
 

@@ -108,11 +108,11 @@ class JupyterHubs implements Hubs {
     throw unexpected(team, answer);
   };
 
-  start: Hubs['start'] = async (team, name, { profile, revision }, signal) => {
+  start: Hubs['start'] = async (team, name, { profile, revision, chosenAt }, signal) => {
     const deadline = this.#deadline(signal);
     const version = this.#wire.versionOf(team) ?? (await this.#version(team, deadline));
     const nested = majorOf(version) >= 6;
-    const userOptions = { profile, knada_revision: revision };
+    const userOptions = { profile, knada_revision: revision, knada_chosen_at: chosenAt };
     const answer = await this.#wire.send(
       team,
       {

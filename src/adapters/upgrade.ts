@@ -9,7 +9,8 @@ import type { NotebookRecord, TeamRecord } from '../model/record.ts';
 import type { Member } from '../model/team.ts';
 
 /** A notebook as any version may have stored it: fields that were added since may be absent from its configuration. */
-export type StoredNotebookRecord = Omit<NotebookRecord, 'spec'> & { readonly spec: NotebookOrder };
+export type StoredNotebookRecord = Omit<NotebookRecord, 'spec' | 'imageGeneration'> &
+  Partial<Pick<NotebookRecord, 'imageGeneration'>> & { readonly spec: NotebookOrder };
 
 /** A member as any version may have stored it. */
 export type StoredMember = Omit<Member, 'role'> & Partial<Pick<Member, 'role'>>;
@@ -40,6 +41,16 @@ export const namesIn = (
 ): TeamNames => names ?? deriveNames({ slug, id }, naming);
 
 /**
+ * Earlier versions neither recorded when the image was ordered nor dated a member’s choice of profile. An undated choice
+ * counts as generation 0, so an image that was ordered then takes precedence over every choice that was made then.
+ */
+const upgradedNotebook = (stored: StoredNotebookRecord): NotebookRecord => ({
+  ...stored,
+  spec: complete(stored.spec),
+  imageGeneration: stored.imageGeneration ?? (stored.image === null ? 0 : 1),
+});
+
+/**
  * The record in this version’s form. A store completes each record on reading, and the next write of the team stores
  * it; until then the team is in no index over an added field. The hub of a notebook becomes due for culling when the
  * team is due, and every reconcile of a team writes the record.
@@ -48,7 +59,7 @@ export const upgraded = (stored: StoredTeamRecord, naming: Naming): TeamRecord =
   ...stored,
   names: namesIn(stored, naming),
   members: stored.members.map(upgradedMember),
-  notebook: stored.notebook && { ...stored.notebook, spec: complete(stored.notebook.spec) },
+  notebook: stored.notebook && upgradedNotebook(stored.notebook),
   culling: stored.culling ?? { dueAt: stored.notebook && stored.reconcile.dueAt, servers: {} },
   egressHosts: stored.egressHosts ?? [],
 });

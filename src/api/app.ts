@@ -24,6 +24,7 @@ import { planSchemas, registerNotebookPlan } from './notebook-plan.ts';
 import { notebookSchemas, registerNotebooks } from './notebooks.ts';
 import { registerOperationEvents } from './operation-events.ts';
 import { operationSchemas, registerOperations } from './operations.ts';
+import { profileSchemas, registerProfiles } from './profiles.ts';
 import { registerSecrets, type SecretRouteDeps, secretSchemas } from './secrets.ts';
 import { registerServerEvents } from './server-events.ts';
 import { registerServers, type ServerRouteDeps, serverSchemas } from './servers.ts';
@@ -125,6 +126,7 @@ export const buildApp = async ({
     meSchemas,
     notebookSchemas,
     planSchemas,
+    profileSchemas,
     historySchemas,
     environmentSchemas,
     imageSchemas,
@@ -162,6 +164,7 @@ export const buildApp = async ({
   registerNotebooks(app, deps);
   registerAllowlistHosts(app, deps);
   registerNotebookPlan(app, deps);
+  registerProfiles(app, deps);
   registerNotebookHistory(app, deps);
   registerNotebookEvents(app, deps);
   registerServers(app, deps);

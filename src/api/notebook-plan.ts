@@ -9,18 +9,19 @@ import { Change } from '../model/change.ts';
 import { Manifest, ManifestPage } from '../model/manifest.ts';
 import { NotebookPatch } from '../model/notebook.ts';
 import { complete } from '../model/notebook-fields.ts';
-import { Plan, PlannedChange } from '../model/plan.ts';
+import { Plan, PlannedChange, ServerPendingRestart } from '../model/plan.ts';
 import type { TeamRecord } from '../model/record.ts';
 import { TeamPath } from '../model/team.ts';
 import { planChange } from '../notebooks/plan.ts';
 import { orderNotebook } from '../notebooks/rules.ts';
 import { applyPatch, boundsFaults, withCanonicalImage } from '../notebooks/spec.ts';
 import type { Manifest as KubernetesObject } from '../ports/cluster.ts';
+import type { Servers } from '../servers/servers.ts';
 import { assertMayOptOut } from '../teams/roles.ts';
 import { actorOf, teamOf } from './access.ts';
 import { checkOrder, type NotebookRouteDeps, orderProblems, viewOf } from './notebook-orders.ts';
 
-export const planSchemas = [Change, Manifest, ManifestPage, Plan, PlannedChange];
+export const planSchemas = [Change, Manifest, ManifestPage, Plan, PlannedChange, ServerPendingRestart];
 
 const tags = ['notebooks'];
 
@@ -30,8 +31,13 @@ const redacted = (object: KubernetesObject): KubernetesObject =>
     ? { ...object, data: Object.fromEntries(Object.keys(object.data).map((key) => [key, '<redacted>'])) }
     : object;
 
+/** What the routes of plans need. */
+export interface PlanRouteDeps extends NotebookRouteDeps {
+  readonly servers: Pick<Servers, 'pendingRestarts'>;
+}
+
 /** What a change of the notebook would do, and the Kubernetes objects behind it. */
-export const registerNotebookPlan = (app: App, deps: NotebookRouteDeps): void => {
+export const registerNotebookPlan = (app: App, deps: PlanRouteDeps): void => {
   const { store, clock, limits } = deps;
 
   const manifestsOf = async (team: TeamRecord) =>
@@ -69,9 +75,11 @@ export const registerNotebookPlan = (app: App, deps: NotebookRouteDeps): void =>
         actorOf(caller, clock),
         before === null ? 'notebook_ordered' : 'notebook_changed',
       );
-      const plan = planChange(before, spec);
+      const planned = decision?.next ?? team;
+      const waiting = before === null ? [] : await deps.servers.pendingRestarts(team, planned);
+      const plan = { ...planChange(before, spec), serversPendingRestart: waiting && [...waiting] };
       if (query.manifests !== true) return plan;
-      return { ...plan, manifests: await manifestsOf(decision?.next ?? team) };
+      return { ...plan, manifests: await manifestsOf(planned) };
     },
   });
 

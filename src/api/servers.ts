@@ -4,8 +4,17 @@ import type { App } from '../http/server.ts';
 import { ref } from '../lib/schema.ts';
 import type { OperationRecord } from '../model/operation.ts';
 import { Problem } from '../model/problems.ts';
+import { ServerProfile } from '../model/profile.ts';
 import type { TeamRecord } from '../model/record.ts';
-import { ExtendOrder, Server, ServerPage, ServerPath, StartOrder, StopOrder } from '../model/server.ts';
+import {
+  ExtendOrder,
+  RestartOrder,
+  Server,
+  ServerPage,
+  ServerPath,
+  StartOrder,
+  StopOrder,
+} from '../model/server.ts';
 import { TeamPath } from '../model/team.ts';
 import type { Clock } from '../ports/runtime.ts';
 import type { Store } from '../ports/store.ts';
@@ -14,7 +23,15 @@ import { actorOf, teamOf } from './access.ts';
 import { acceptedOperation, sendOperation } from './operation-answer.ts';
 import type { OperationRouteDeps } from './operations.ts';
 
-export const serverSchemas = [ExtendOrder, Server, ServerPage, StartOrder, StopOrder];
+export const serverSchemas = [
+  ExtendOrder,
+  RestartOrder,
+  Server,
+  ServerPage,
+  ServerProfile,
+  StartOrder,
+  StopOrder,
+];
 
 const tags = ['servers'];
 const hubProblems = ['hub_unavailable', 'hub_restarting'] as const;
@@ -84,9 +101,9 @@ export const registerServers = (app: App, deps: ServerRouteDeps): void => {
       operationId: 'startServer',
       summary: 'Start a member’s server',
       description:
-        'The operation is done at once if the server is already running, on whatever profile; to change the profile, stop it first. While a start is open, another request answers the same operation: nothing is started twice. If the hub has reached its limit of concurrent starts, the operation waits.',
+        'Without a profile, the server starts with the member’s last choice, or with the team’s image if that was ordered later. The operation is done at once if the server is already running; a profile that differs from the running one is refused (profile_differs): restart the server with it. While a start is open, another request answers the same operation: nothing is started twice. If the hub has reached its limit of concurrent starts, the operation waits.',
       tags,
-      problems: ['notebook_not_ordered', ...orderProblems, 'no_environment'],
+      problems: ['notebook_not_ordered', ...orderProblems, 'no_environment', 'profile_differs'],
       params: ServerPath,
       body: ref(StartOrder),
       response: acceptedOperation(examples.start),
@@ -128,16 +145,22 @@ export const registerServers = (app: App, deps: ServerRouteDeps): void => {
       operationId: 'restartServer',
       summary: 'Restart a member’s server',
       description:
-        'The server starts with the current configuration, on the profile that was used last. A stopped server is started. If the quota cannot hold it with that configuration, nothing is stopped: quota_exceeded.',
+        'The server starts with the current configuration, on the requested profile; without one on the member’s last choice, or on the team’s image if that was ordered later. A stopped server is started. If the quota cannot hold it with that configuration, nothing is stopped: quota_exceeded.',
       tags,
-      problems: ['notebook_not_ordered', ...orderProblems, 'no_environment', 'quota_exceeded'],
+      problems: [
+        'notebook_not_ordered',
+        ...orderProblems,
+        'no_environment',
+        'profile_differs',
+        'quota_exceeded',
+      ],
       params: ServerPath,
-      body: ref(StopOrder),
+      body: ref(RestartOrder),
       response: acceptedOperation(examples.restart),
     },
     handler: async ({ params, body, caller }, reply) => {
       const team = await teamOfMember(params.team, params.user, caller);
-      const operation = await servers.restart(team, params.user, body.force ?? false, actor(caller));
+      const operation = await servers.restart(team, params.user, body, actor(caller));
       return accepted(reply, team, operation);
     },
   });

@@ -6,6 +6,7 @@ import type { Environment } from '../model/environment.ts';
 import type { NamedTeam } from '../model/names.ts';
 import type { TeamRecord } from '../model/record.ts';
 import { platformHash, releaseSpec } from '../notebooks/desired.ts';
+import type { ProfileEnvironment } from '../notebooks/profiles.ts';
 import type { Platform } from '../notebooks/values.ts';
 import type { Manifest } from '../ports/cluster.ts';
 import type { Outside } from '../ports/outside.ts';
@@ -19,6 +20,8 @@ export interface Notebooks {
   readonly releaseSpec: (team: NamedTeam) => ReturnType<typeof releaseSpec>;
   /** With what is known of the cluster. */
   readonly renderLive: (team: TeamRecord, live: LiveEgress) => Promise<readonly Manifest[]>;
+  /** The standard environments that members can choose. */
+  readonly environments: () => Promise<readonly ProfileEnvironment[]>;
   /** As while a notebook runs: everything that the team may get. */
   readonly render: (team: TeamRecord) => Promise<readonly Manifest[]>;
 }
@@ -49,17 +52,17 @@ export const wireNotebooks = (
   { egress, images }: { readonly egress: Egress; readonly images: Images },
 ): Notebooks => {
   const platform = platformOf(config);
-  const environmentsOf = async ({ notebook }: TeamRecord) =>
-    notebook === null ? [] : (await images.catalogue()).items.map(profileEnvironment);
+  const environments = async () => (await images.catalogue()).items.map(profileEnvironment);
   const renderLive = async (team: TeamRecord, live: LiveEgress) =>
     renderWith({
       masterKeys: config.hub.masterKeys,
-      environments: await environmentsOf(team),
+      environments: team.notebook === null ? [] : await environments(),
       egress: { settings: await egress.currentSettings(), entries: egress.entries },
     })(team, live);
   return {
     platformHash: platformHash(platform),
     releaseSpec: (team) => releaseSpec(team, platform),
+    environments,
     renderLive,
     async render(team) {
       const addresses = await knownAddresses(store, namesOf(team, egress));

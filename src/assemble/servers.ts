@@ -34,7 +34,7 @@ export const wireServers = (
   serversWith(
     { store, hubs, cluster, clock, access: accessBy(reconcile), log },
     {
-      render: notebooks.render,
+      environments: notebooks.environments,
       newId: () => `op-${randomBytes(8).toString('hex')}`,
       ...timers,
     },

@@ -24,6 +24,7 @@ export const statusOf = {
   team_exists: 409,
   server_busy: 409,
   quota_exceeded: 409,
+  profile_differs: 409,
   last_owner: 409,
   removes_you: 409,
   server_not_running: 409,

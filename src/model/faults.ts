@@ -16,6 +16,10 @@ export const faults = {
   too_many: ['Too many items', 'The list or object has too many items.'],
   invalid: ['Invalid', 'The value breaks another rule; the message says which.'],
   above_limit: ['Above the limit', 'The guarantee must not be above the limit.'],
+  image_needed: [
+    'Image needed',
+    'The standard environments can be switched off only for a team with an image of its own.',
+  ],
   below_timeout: ['Below the timeout', 'The maximum age must not be below the idle timeout.'],
   duplicate: ['Duplicate', 'It is in the list already.'],
   username_needed: [

@@ -68,15 +68,15 @@ const operation_reason = {
   no_hub: ['Ingen hub', 'Huben er ikke installert. Prøv notebooken på nytt med tvang.'],
   not_a_member: ['Ikke medlem', 'Brukeren er ikke lenger medlem av teamet.'],
   deleting: ['Slettes', 'Notebooken er i ferd med å bli slettet.'],
-  superseded: ['Erstattet', 'En tvungen operasjon på samme server har erstattet denne.'],
+  superseded: ['Erstattet', 'En senere forespørsel har erstattet denne operasjonen.'],
   cancelled: ['Avbrutt', 'Serveren ble stoppet mens den startet.'],
   rollout_failed: [
-    'Utrullingen feilet',
-    'Flux kunne ikke installere huben. Les tilstanden til notebooken, og prøv igjen.',
+    'Utrullingen mislyktes',
+    'Flux kunne ikke installere huben. Se tilstanden til notebooken, og prøv igjen.',
   ],
   rollout_timed_out: [
     'Utrullingen tok for lang tid',
-    'Flux ble ikke ferdig i tide. Utrullingen fortsetter; les tilstanden til notebooken.',
+    'Flux ble ikke ferdig i tide. Utrullingen fortsetter. Se tilstanden til notebooken.',
   ],
 } satisfies Record<OperationReason, CodeText>;
 
@@ -116,6 +116,10 @@ export const norwegian = {
     email_domain_not_allowed: [
       'E-postdomenet er ikke tillatt',
       'Bare e-postadresser i plattformens domener kan bli medlemmer. Feillisten viser de andre.',
+    ],
+    profile_differs: [
+      'En annen profil kjører',
+      'Serveren kjører med en annen profil. Start den på nytt med profilen du ønsker.',
     ],
     server_not_running: ['Serveren kjører ikke', 'Serveren kjører ikke, så det er ingenting å forlenge.'],
     no_environment: [
@@ -206,6 +210,7 @@ export const norwegian = {
     too_long: ['For lang', 'Teksten har for mange tegn.'],
     too_many: ['For mange', 'Listen eller objektet har for mange elementer.'],
     invalid: ['Ugyldig', 'Verdien bryter en annen regel. Meldingen sier hvilken.'],
+    image_needed: ['Image kreves', 'Standardmiljøene kan bare slås av for et team med eget image.'],
     above_limit: ['Over grensen', 'Garantien kan ikke være høyere enn grensen.'],
     below_timeout: ['Under tidsgrensen', 'Maksimal levetid kan ikke være kortere enn tiden uten aktivitet.'],
     duplicate: ['Duplikat', 'Den finnes allerede i listen.'],

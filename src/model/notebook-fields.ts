@@ -88,6 +88,7 @@ export const notebookFields: { readonly [P in NotebookPointer]: NotebookField<Va
     takesEffect: 'next_start',
   },
   '/image': { type: 'text', default: null, takesEffect: 'next_start' },
+  '/standardEnvironments': { type: 'boolean', default: true, takesEffect: 'next_start' },
   '/culling/timeoutSeconds': {
     type: 'integer',
     default: 3600,

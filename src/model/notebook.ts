@@ -35,10 +35,14 @@ const spec = answer(
       Type.String({
         maxLength: 1024,
         description:
-          'The team’s own image with its tag; it is pinned by digest when ordered. null: standard environments only.',
+          'The team’s own image with its tag; it is pinned by digest when ordered. An image that is ordered or changed is what every member’s server starts with next, until the member chooses another profile. null: standard environments only.',
         examples: ['ghcr.io/navikt/my-notebook:20261123-090000-abc1234'],
       }),
     ),
+    standardEnvironments: Type.Boolean({
+      description:
+        'Whether members can choose the standard environments beside the team’s own image. false needs an own image, which is then the only choice.',
+    }),
     culling: answer(
       {
         timeoutSeconds: Type.Integer({

@@ -71,7 +71,7 @@ export const operationReasons = {
   ],
   rollout_timed_out: [
     'Roll-out timed out',
-    'Flux did not finish the roll-out in time. It goes on; read the notebook’s conditions.',
+    'Flux did not finish the roll-out in time. It continues; read the notebook’s conditions.',
   ],
   superseded: ['Superseded', 'A later request has replaced this operation.'],
   cancelled: ['Cancelled', 'The server was stopped while it was starting.'],

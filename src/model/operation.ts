@@ -134,6 +134,8 @@ export interface OperationRecord {
   readonly force: boolean;
   /** The profile to start with; null until it is chosen. */
   readonly profile: string | null;
+  /** The team’s generation when the profile was chosen; absent without one, and in records of earlier versions. */
+  readonly profileChosenAt?: number;
   /** Uid of the previous pod, which a start must not mistake for its own while it terminates; null without one. */
   readonly formerPod: string | null;
   /** Since when the new pod’s image cannot be pulled; absent while it can. */

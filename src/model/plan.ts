@@ -1,5 +1,5 @@
 import Type, { type Static } from 'typebox';
-import { answer, known, ref } from '../lib/schema.ts';
+import { answer, known, nullable, ref } from '../lib/schema.ts';
 import { Change } from './change.ts';
 import { Manifest } from './manifest.ts';
 
@@ -17,6 +17,18 @@ export const PlannedChange = answer(
 );
 export type PlannedChange = Static<typeof PlannedChange>;
 
+/** A running server that waits for a restart. */
+export const ServerPendingRestart = answer(
+  {
+    user: Type.String({ description: 'Hub user name.', examples: ['kari.nordmann@nav.no'] }),
+    pendingChanges: Type.Array(ref(Change), {
+      description: 'What a restart would change, as in Server.',
+    }),
+  },
+  { $id: 'ServerPendingRestart' },
+);
+export type ServerPendingRestart = Static<typeof ServerPendingRestart>;
+
 export const Plan = answer(
   {
     changes: Type.Array(ref(PlannedChange)),
@@ -26,6 +38,12 @@ export const Plan = answer(
     runningServers: known(['unaffected', 'next_start', 'now'], {
       description: 'When the first of the changes reaches the servers that are running now.',
     }),
+    serversPendingRestart: nullable(
+      Type.Array(ref(ServerPendingRestart), {
+        description:
+          'The running servers that wait for a restart once the plan is carried out, including those that wait already; null when hub or cluster do not answer.',
+      }),
+    ),
     manifests: Type.Optional(Type.Array(ref(Manifest))),
   },
   { $id: 'Plan' },

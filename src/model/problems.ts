@@ -39,6 +39,10 @@ const requestProblems = {
     'E-mail domain not allowed',
     'Only e-mails of the platform’s domains can become members; errors lists every other one.',
   ],
+  profile_differs: [
+    'Another profile runs',
+    'The server runs on another profile. Restart it with the profile that you want.',
+  ],
   server_not_running: ['Server not running', 'The server is not running, so there is nothing to extend.'],
   no_environment: [
     'No environment',

@@ -73,6 +73,11 @@ export interface StoppedRun {
 export interface NotebookRecord {
   readonly spec: NotebookSpec;
   readonly image: NotebookImage | null;
+  /**
+   * The team’s generation that ordered the image, or last changed it; a choice of profile that was made before counts no
+   * longer. 0 before the first image. A newer digest of the same image leaves it as it is.
+   */
+  readonly imageGeneration: number;
   /** Set while the registry does not have the pinned image. */
   readonly imageAbsence?: Absence;
   readonly createdAt: string;

@@ -1,7 +1,9 @@
 import Type, { type Static } from 'typebox';
 import { answer, closed, Instant, known, nullable, ref } from '../lib/schema.ts';
+import { Change } from './change.ts';
 import { OperationReason } from './operation-reasons.ts';
 import { pageOf } from './page.ts';
+import { ProfileSlug, ServerProfile } from './profile.ts';
 import { Slug, usernamePattern } from './team.ts';
 
 export const serverStates = [
@@ -38,15 +40,22 @@ export const Server = answer(
         examples: ['idle'],
       }),
     ),
+    profile: ref(ServerProfile),
     image: nullable(
       Type.String({
         description: 'The running image with its digest; null without a pod.',
         examples: [`ghcr.io/navikt/my-notebook:20261123-090000-abc1234@sha256:${'a'.repeat(64)}`],
       }),
     ),
+    pendingChanges: nullable(
+      Type.Array(ref(Change), {
+        description:
+          'What a restart would change: pointers into the notebook’s configuration, and /profile for another profile. Empty for a server that is not running; null when it is not known, as while the hub does not answer.',
+      }),
+    ),
     pendingRestart: nullable(
       Type.Boolean({
-        description: 'Whether a restart would apply another configuration; null when that is not known.',
+        description: 'Whether a restart would change anything; null when that is not known.',
         examples: [false],
       }),
     ),
@@ -78,7 +87,9 @@ export const Server = answer(
         lastActivityAt: '2026-11-23T09:00:00.000Z',
         stopsAt: '2026-11-23T10:00:00.000Z',
         stopsBecause: 'idle',
+        profile: { slug: 'own-image', displayName: 'Own image' },
         image: `ghcr.io/navikt/my-notebook:20261123-090000-abc1234@sha256:${'a'.repeat(64)}`,
+        pendingChanges: [],
         pendingRestart: false,
         url: 'https://team-a.jupyter.knada.io/user/kari.nordmann@nav.no/',
         operation: null,
@@ -90,26 +101,33 @@ export type Server = Static<typeof Server>;
 
 export const ServerPage = pageOf(ref(Server), 'ServerPage');
 
+const profileDescription =
+  'Slug of an offered profile, which stays the member’s choice until the team’s image changes. Default: the last choice, else the default profile.';
+const forceDescription =
+  'Delete the pod whatever the hub answers, and cancel another operation on this server.';
+
 export const StartOrder = closed(
   {
-    profile: Type.Optional(
-      Type.String({
-        minLength: 1,
-        maxLength: 100,
-        description: 'Slug of an offered profile. Default: the one used last, else the default profile.',
-        examples: ['python-3-13'],
-      }),
-    ),
+    profile: Type.Optional({ ...ProfileSlug, description: profileDescription }),
   },
   { $id: 'StartOrder', examples: [{}] },
 );
 export type StartOrder = Static<typeof StartOrder>;
 
+export const RestartOrder = closed(
+  {
+    profile: Type.Optional({ ...ProfileSlug, description: profileDescription }),
+    force: Type.Optional(Type.Boolean({ description: forceDescription, examples: [false] })),
+  },
+  { $id: 'RestartOrder', examples: [{}] },
+);
+export type RestartOrder = Static<typeof RestartOrder>;
+
 export const StopOrder = closed(
   {
     force: Type.Optional(
       Type.Boolean({
-        description: 'Delete the pod whatever the hub answers, and cancel another operation on this server.',
+        description: forceDescription,
         examples: [false],
       }),
     ),

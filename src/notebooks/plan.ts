@@ -26,7 +26,10 @@ const summaryOf = (changes: readonly PlannedChange[]): Plan['runningServers'] =>
 };
 
 /** The effects of a change. No order restarts the hub: nothing that a team can change is in the chart’s values. */
-export const planChange = (from: NotebookSpec | null, to: NotebookSpec): Omit<Plan, 'manifests'> => {
+export const planChange = (
+  from: NotebookSpec | null,
+  to: NotebookSpec,
+): Omit<Plan, 'manifests' | 'serversPendingRestart'> => {
   if (from === null) {
     const changes = [planned({ pointer: '', from: null, to })];
     return { changes, restartsHub: false, runningServers: 'unaffected' };

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { bytesOf, coresOf, printBytes } from '../lib/quantity.ts';
 import type { NotebookImage, NotebookSpec } from '../model/notebook.ts';
+import type { ProfileKind } from '../model/profile.ts';
 import type { TeamRecord } from '../model/record.ts';
 import type { Manifest } from '../ports/cluster.ts';
 import type { Meta } from '../teams/desired.ts';
@@ -33,9 +34,26 @@ export interface KubeSpawnerOverride {
   readonly extra_annotations: Readonly<Record<string, string>>;
 }
 
+/** A profile that members can choose. */
+export interface ProfileChoice {
+  /** Stable: members’ last choices and start requests refer to it. */
+  readonly slug: string;
+  readonly displayName: string;
+  readonly kind: ProfileKind;
+  /** null for the own image, which need not have Python. */
+  readonly python: string | null;
+  /** With its tag. */
+  readonly image: string;
+  readonly digest: string;
+  /** Display names of its database drivers, as far as they are known. */
+  readonly drivers: readonly string[];
+  /** What a member starts with who has chosen nothing. */
+  readonly isDefault: boolean;
+  readonly override: KubeSpawnerOverride;
+}
+
 /** An item of KubeSpawner’s profile_list. */
 export interface Profile {
-  /** Stable: members’ last choices and start requests refer to it. */
   readonly slug: string;
   readonly display_name: string;
   readonly description: string;
@@ -52,6 +70,19 @@ export const profileRevisionAnnotation = 'knada.io/profile-revision';
 /** Annotation of a notebook pod: the slug of its profile. */
 export const profileAnnotation = 'knada.io/profile';
 export const ownImageSlug = 'own-image';
+
+const standardSlug = (python: string): string => `python-${python.replaceAll('.', '-')}`;
+
+/** The Python version of a standard environment’s profile, offered or not; undefined for another slug. */
+export const pythonOf = (slug: string): string | undefined =>
+  /^python-([0-9]+(?:-[0-9]+)*)$/.exec(slug)?.[1]?.replaceAll('-', '.');
+
+/** A profile’s name for people; the slug when no version of this product gave it one. */
+export const displayNameOf = (slug: string): string => {
+  if (slug === ownImageSlug) return 'Own image';
+  const python = pythonOf(slug);
+  return python === undefined ? slug : `Python ${python}`;
+};
 
 const entities: Readonly<Record<string, string>> = {
   '&': '&amp;',
@@ -94,50 +125,70 @@ const listed = (drivers: readonly string[]): string =>
 
 /**
  * The profiles that members choose from: first the team’s own image, preselected, if there is one, then the standard
- * environments in the given order. Empty when there is neither; the hub then rejects a start with a message.
+ * environments in the given order, unless the team has switched them off. Empty when there is neither.
  */
+export const choicesOf = (
+  spec: NotebookSpec,
+  image: NotebookImage | null,
+  environments: readonly ProfileEnvironment[],
+): readonly ProfileChoice[] => {
+  const own = spec.image === null ? null : image;
+  const offered = spec.standardEnvironments ? environments : [];
+  const preferred = offered.find((environment) => environment.default) ?? offered[0];
+  const choice = (
+    slug: string,
+    rest: Omit<ProfileChoice, 'slug' | 'displayName' | 'override'>,
+  ): ProfileChoice => ({
+    slug,
+    displayName: displayNameOf(slug),
+    ...rest,
+    override: overrideOf(spec, slug, pinned(rest.image, rest.digest)),
+  });
+  return [
+    ...(own === null
+      ? []
+      : [
+          choice(ownImageSlug, {
+            kind: 'own',
+            python: null,
+            image: own.reference,
+            digest: own.digest,
+            drivers: [],
+            isDefault: true,
+          }),
+        ]),
+    ...offered.map((environment) =>
+      choice(standardSlug(environment.python), {
+        kind: 'standard',
+        python: environment.python,
+        image: environment.image,
+        digest: environment.digest,
+        drivers: environment.drivers,
+        isDefault: own === null && environment === preferred,
+      }),
+    ),
+  ];
+};
+
+/** The same as KubeSpawner’s profile_list; the hub rejects a start from an empty one with a message. */
 export const profilesOf = (
   spec: NotebookSpec,
   image: NotebookImage | null,
   environments: readonly ProfileEnvironment[],
-): readonly Profile[] => {
-  const choices = [
-    ...(spec.image === null || image === null
-      ? []
-      : [
-          {
-            slug: ownImageSlug,
-            display_name: 'Own image',
-            description: image.reference,
-            image: pinned(image.reference, image.digest),
-          },
-        ]),
-    ...environments.map((environment) => ({
-      slug: `python-${environment.python.replaceAll('.', '-')}`,
-      display_name: `Python ${environment.python}`,
-      description: listed(environment.drivers),
-      image: pinned(environment.image, environment.digest),
-      preferred: environment.default,
-    })),
-  ];
-  const preselected =
-    choices.find(({ slug }) => slug === ownImageSlug) ??
-    choices.find((choice) => 'preferred' in choice && choice.preferred) ??
-    choices[0];
-  return choices.map((choice) => ({
+): readonly Profile[] =>
+  choicesOf(spec, image, environments).map((choice) => ({
     slug: choice.slug,
-    display_name: escapeHtml(choice.display_name),
-    description: escapeHtml(choice.description),
-    default: choice === preselected,
-    kubespawner_override: overrideOf(spec, choice.slug, choice.image),
+    display_name: escapeHtml(choice.displayName),
+    description: escapeHtml(choice.kind === 'own' ? choice.image : listed(choice.drivers)),
+    default: choice.isDefault,
+    kubespawner_override: choice.override,
   }));
-};
 
 const json = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
 
 /**
- * The ConfigMap `notebook-profiles`: the profiles and their revision for the hub, and the culling settings for people
- * who use kubectl. Throws TypeError for a team without a notebook.
+ * The ConfigMap `notebook-profiles`: the profiles, their revision and that of the team’s image for the hub, and the culling
+ * settings for people who use kubectl. Throws TypeError for a team without a notebook.
  */
 export const profilesConfigMap = (
   record: TeamRecord,
@@ -154,6 +205,7 @@ export const profilesConfigMap = (
       'profiles.json': json(profilesOf(notebook.spec, notebook.image, environments)),
       'culling.json': json(notebook.spec.culling),
       revision: String(record.generation),
+      'image-revision': String(notebook.imageGeneration),
     },
   };
 };

@@ -49,6 +49,13 @@ export const pinnedImage = ({ notebook }: TeamRecord, { image }: NotebookSpec): 
   return canonicalImage(notebook.spec.image) === image ? { ...notebook.image, reference: image } : null;
 };
 
+/** Whether an order brings an image that the notebook did not have; another digest of the same one is no other image. */
+const bringsImage = (before: NotebookRecord | null, { image }: NotebookSpec): boolean => {
+  if (image === null) return false;
+  const former = before?.spec.image ?? null;
+  return former === null || canonicalImage(former) !== canonicalImage(image);
+};
+
 /**
  * The team with this configuration ordered. Undefined when nothing would change; then nothing is written.
  * Throws Problem `deleting` or `cannot_shrink`.
@@ -65,9 +72,11 @@ export const orderNotebook = (
   const changes =
     before === null ? [{ pointer: '', from: null, to: spec }] : [...changesBetween(before.spec, spec)];
   if (before !== null && changes.length === 0 && before.image?.digest === image?.digest) return undefined;
+  const bumped = bumpGeneration(team, actor);
   const notebook: NotebookRecord = {
     spec,
     image,
+    imageGeneration: bringsImage(before, spec) ? bumped.generation : (before?.imageGeneration ?? 0),
     createdAt: before?.createdAt ?? actor.now,
     updatedAt: actor.now,
     updatedBy: actor.by,
@@ -79,7 +88,7 @@ export const orderNotebook = (
   return {
     next: {
       ...team,
-      ...bumpGeneration(team, actor),
+      ...bumped,
       ...(cullingChanged ? { culling: { ...team.culling, dueAt: actor.now } } : {}),
       notebook,
       notebookRevision: revision,

@@ -75,8 +75,16 @@ export const boundsFaults = (order: unknown, limits: Limits): readonly Fault[] =
   return [...outOfRange, ...outOfOrder];
 };
 
-/** Throws Problem `validation_failed` unless the complete configuration is within the bounds. */
+const nothingToStart: Fault = {
+  pointer: '/standardEnvironments',
+  code: 'image_needed',
+  message:
+    'Without the standard environments and without an image of its own, the team could start nothing. Order an image, or keep the standard environments.',
+};
+
+/** Throws Problem `validation_failed` unless the complete configuration is within the bounds and offers something. */
 export const assertWithinBounds = (spec: NotebookSpec, limits: Limits): void => {
-  const errors = boundsFaults(spec, limits);
+  const offersNothing = !spec.standardEnvironments && spec.image === null;
+  const errors = [...boundsFaults(spec, limits), ...(offersNothing ? [nothingToStart] : [])];
   if (errors.length > 0) throw new Problem('validation_failed', { errors });
 };

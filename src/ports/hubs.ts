@@ -11,8 +11,10 @@ export interface HubServer {
   readonly pending: HubPending | null;
   readonly startedAt: string | null;
   readonly lastActivityAt: string | null;
-  /** The KubeSpawner profile of its last start; null when it was started without one. */
+  /** The KubeSpawner profile that was chosen last; null when none was. */
   readonly profile: string | null;
+  /** The revision of the profiles when it was chosen; absent when that is not recorded. */
+  readonly profileChosenAt?: number;
 }
 
 export interface HubUser {
@@ -62,11 +64,14 @@ export interface Hubs {
   addUser(team: NamedTeam, name: string, signal: AbortSignal): Promise<'added' | 'exists'>;
   /** Tokens and sessions go too; the home stays. `stopping`: the server stops first, call again. */
   removeUser(team: NamedTeam, name: string, signal: AbortSignal): Promise<'removed' | 'absent' | 'stopping'>;
-  /** `revision` of the profiles that the hub waits for (src/notebooks/hub-config.ts). */
+  /**
+   * `revision`: the hub waits for these profiles. `chosenAt`: the revision when the profile was chosen; the hub starts the
+   * team’s image instead when that was ordered later (src/notebooks/hub-config.ts).
+   */
   start(
     team: NamedTeam,
     name: string,
-    options: { readonly profile: string; readonly revision: number },
+    options: { readonly profile: string; readonly revision: number; readonly chosenAt: number },
     signal: AbortSignal,
   ): Promise<'ready' | 'starting' | HubRefusal>;
   /** Also cancels a pending start. */

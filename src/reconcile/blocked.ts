@@ -1,5 +1,17 @@
 import type { ConditionReason } from '../model/condition-reasons.ts';
 
+/** What prevents a part of a reconcile until a person acts, or until something else has finished. */
+export type BlockedReason = Extract<
+  ConditionReason,
+  | 'Conflict'
+  | 'Refused'
+  | 'HomesNotGrown'
+  | 'ForeignContent'
+  | 'StoreBehindCluster'
+  | 'Terminating'
+  | 'Deleting'
+>;
+
 /** Something has changed since it was read: what was decided is out of date, so reconcile again. */
 export class StaleRead extends Error {
   override readonly name = 'StaleRead';
@@ -15,10 +27,10 @@ export class StaleRead extends Error {
 export class Blocked extends Error {
   override readonly name = 'Blocked';
   readonly outcome: 'waiting' | 'blocked';
-  readonly reason: ConditionReason;
+  readonly reason: BlockedReason;
   /** How much of a deletion is done, in percent; undefined for anything else. */
   readonly progress: number | undefined;
-  constructor(outcome: 'waiting' | 'blocked', reason: ConditionReason, message: string, progress?: number) {
+  constructor(outcome: 'waiting' | 'blocked', reason: BlockedReason, message: string, progress?: number) {
     super(message);
     this.progress = progress;
     this.outcome = outcome;

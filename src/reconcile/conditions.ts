@@ -2,9 +2,16 @@ import type { Condition, ConditionType, Phase } from '../model/condition.ts';
 import type { ConditionReason } from '../model/condition-reasons.ts';
 import type { TeamRecord, TeamStatus } from '../model/record.ts';
 import type { ProvisionResult } from '../secrets/provision.ts';
+import type { BlockedReason } from './blocked.ts';
 import type { EgressFact } from './egress-fact.ts';
 import type { ReleaseState } from './release-state.ts';
 import type { MembersFact } from './sync-members.ts';
+
+/** Why it could not be determined whether everything is applied. */
+export type UnknownReason = Extract<
+  ConditionReason,
+  'KubernetesUnavailable' | 'GKEUnavailable' | 'GoogleUnavailable' | 'DependencyUnavailable' | 'InternalError'
+>;
 
 /** What one reconcile has found. */
 export interface ReconcileFacts {
@@ -12,12 +19,12 @@ export interface ReconcileFacts {
     | { readonly outcome: 'complete' }
     | {
         readonly outcome: 'waiting' | 'blocked';
-        readonly reason: ConditionReason;
+        readonly reason: BlockedReason;
         readonly message: string;
         /** How much of a deletion is done, in percent. */
         readonly progress?: number;
       }
-    | { readonly outcome: 'unknown'; readonly reason: ConditionReason; readonly message: string };
+    | { readonly outcome: 'unknown'; readonly reason: UnknownReason; readonly message: string };
   /** The hub’s HelmRelease; undefined when there is none or it could not be read. */
   readonly release: ReleaseState | undefined;
   /** The value of the HelmRelease’s requestedAt annotation that Flux has handled last; absent when it is not known. */
@@ -30,9 +37,25 @@ export interface ReconcileFacts {
   readonly policies?: string | undefined;
 }
 
-type Finding = Omit<Condition, 'type' | 'lastTransitionTime'>;
+type NotAppliedReason = BlockedReason | UnknownReason;
 
-const applied = ({ applied: fact }: ReconcileFacts): Finding => {
+/** The reasons that each condition can have. */
+export interface ReasonsOf extends Record<ConditionType, ConditionReason> {
+  readonly ImageResolved: 'Pinned' | 'ImageGone';
+  readonly SecretReady: 'InPlace' | Extract<ProvisionResult, { reason: unknown }>['reason'];
+  readonly Applied: 'AsOrdered' | NotAppliedReason;
+  /** Without a release that can be read, the reason why not everything is applied. */
+  readonly HubReady: (typeof hubFinding)[ReleaseState['state']]['reason'] | NotAppliedReason;
+  readonly MembersSynced: 'InStep' | 'NoHub' | 'Pending';
+  readonly EgressEffective: 'Effective' | 'NotSeen' | Extract<EgressFact, { reason: unknown }>['reason'];
+}
+
+type Finding<T extends ConditionType = ConditionType> = Omit<
+  Condition,
+  'type' | 'reason' | 'lastTransitionTime'
+> & { readonly reason: ReasonsOf[T] };
+
+const applied = ({ applied: fact }: ReconcileFacts): Finding<'Applied'> => {
   switch (fact.outcome) {
     case 'complete':
       return {
@@ -57,9 +80,9 @@ const hubFinding = {
   suspended: { status: 'False', reason: 'Suspended' },
   failed: { status: 'False', reason: 'Failed' },
   rolled_back: { status: 'False', reason: 'RolledBack' },
-} as const satisfies Record<ReleaseState['state'], Pick<Finding, 'status' | 'reason'>>;
+} as const satisfies Record<ReleaseState['state'], Pick<Condition, 'status' | 'reason'>>;
 
-const hubReady = ({ applied: fact, release }: ReconcileFacts): Finding => {
+const hubReady = ({ applied: fact, release }: ReconcileFacts): Finding<'HubReady'> => {
   if (release !== undefined) return { ...hubFinding[release.state], message: release.message };
   if (fact.outcome === 'complete') {
     return { status: 'Unknown', reason: 'Pending', message: 'Flux has not reconciled the HelmRelease yet.' };
@@ -67,7 +90,7 @@ const hubReady = ({ applied: fact, release }: ReconcileFacts): Finding => {
   return { status: 'Unknown', reason: fact.reason, message: fact.message };
 };
 
-const imageResolved = (team: TeamRecord): Finding | undefined => {
+const imageResolved = (team: TeamRecord): Finding<'ImageResolved'> | undefined => {
   const image = team.notebook?.image;
   if (image === null || image === undefined) return undefined;
   if (team.notebook?.imageAbsence?.missing) {
@@ -82,7 +105,7 @@ const listed = (names: readonly string[]): string => {
   return names.length > 5 ? `${some} and ${names.length - 5} more` : some;
 };
 
-const membersSynced = (fact: MembersFact): Finding => {
+const membersSynced = (fact: MembersFact): Finding<'MembersSynced'> => {
   switch (fact.outcome) {
     case 'in_step':
       return { status: 'True', reason: 'InStep', message: 'The hub’s users are the team’s members.' };
@@ -96,7 +119,7 @@ const membersSynced = (fact: MembersFact): Finding => {
   }
 };
 
-const secretReady = (fact: ProvisionResult): Finding => {
+const secretReady = (fact: ProvisionResult): Finding<'SecretReady'> => {
   if (fact.state === 'ready') {
     const message = 'The team’s secret and service account exist, and the members may use the secret.';
     return { status: 'True', reason: 'InPlace', message };
@@ -114,7 +137,7 @@ const secretReady = (fact: ProvisionResult): Finding => {
   }
 };
 
-const egressEffective = (fact: EgressFact): Finding | undefined => {
+const egressEffective = (fact: EgressFact): Finding<'EgressEffective'> | undefined => {
   switch (fact.outcome) {
     case 'not_restricted':
       return undefined;

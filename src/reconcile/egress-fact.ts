@@ -1,18 +1,19 @@
 import type { LiveEgress } from '../egress/live-egress.ts';
 import { notebookPolicies } from '../egress/team-policies.ts';
-import { egressVerdict } from '../egress/verdict.ts';
-import type { ConditionReason } from '../model/condition-reasons.ts';
+import { type EgressVerdict, egressVerdict } from '../egress/verdict.ts';
 import type { TeamRecord } from '../model/record.ts';
 import type { Manifest } from '../ports/cluster.ts';
 import { isOwned } from '../teams/desired.ts';
 import { hasNotebook, isRestricted } from '../teams/lifecycle.ts';
 import type { ReconcileContext } from './context.ts';
 
+type IneffectiveReason = Exclude<EgressVerdict['reason'], 'Effective' | 'NotRestricted' | 'NotSeen'>;
+
 /** Whether a team’s restriction of egress holds. */
 export type EgressFact =
   | { readonly outcome: 'not_restricted' }
   | { readonly outcome: 'effective'; readonly message: string }
-  | { readonly outcome: 'ineffective'; readonly reason: ConditionReason; readonly message: string }
+  | { readonly outcome: 'ineffective'; readonly reason: IneffectiveReason; readonly message: string }
   | { readonly outcome: 'unknown'; readonly message: string };
 
 /** `policies`: every policy of the namespace as it is after this reconcile. */

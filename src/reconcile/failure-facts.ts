@@ -1,14 +1,13 @@
-import type { ConditionReason } from '../model/condition-reasons.ts';
 import { Unavailable } from '../ports/unavailable.ts';
 import { Blocked, StaleRead } from './blocked.ts';
-import type { ReconcileFacts } from './conditions.ts';
+import type { ReconcileFacts, UnknownReason } from './conditions.ts';
 import type { ReconcileContext } from './context.ts';
 
 const internalError =
   'An unexpected error occurred. It is in the log for the platform team, and the attempt is repeated.';
 
 /** The systems that a reconcile depends on, by the name that their adapter gives. */
-const unavailable: Readonly<Record<string, ConditionReason>> = {
+const unavailable: Readonly<Record<string, UnknownReason>> = {
   Kubernetes: 'KubernetesUnavailable',
   GKE: 'GKEUnavailable',
   Google: 'GoogleUnavailable',

@@ -99,7 +99,7 @@ const start = async (
   signal: AbortSignal,
 ): Promise<Answer> => {
   const { hubs, access, store, clock } = deps;
-  const { id, user, profile } = operation;
+  const { id, user, profile, profileChosenAt } = operation;
   if (profile === null) throw new TypeError(`Operation ${id} has no profile to start with`);
   await access.prepare(team.slug, signal);
   // That took time: the claim may have expired, and another instance may have started the server since.
@@ -107,7 +107,7 @@ const start = async (
   const isOurs = current !== undefined && isAtSameStep(current, operation);
   if (!isOurs || !isClaimed(operation, clock.now() + claimReserveMs)) return { answer: 'not_yet' };
   if (!isUser && !(await addMember(deps, team, user, signal))) return { answer: 'not_yet' };
-  const options = { profile, revision: team.generation };
+  const options = { profile, revision: team.generation, chosenAt: profileChosenAt ?? team.generation };
   const reply = await askHub(deps, (bounded) => hubs.start(team, user, options, bounded), signal);
   return reply.answered ? answerOf(reply.value) : { answer: 'no_answer' };
 };

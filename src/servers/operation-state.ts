@@ -76,7 +76,7 @@ const successMessage: Readonly<Record<OperationKind, string>> = {
 /** What a new operation is made from. */
 export type OperationSeed = Pick<
   OperationRecord,
-  'id' | 'kind' | 'user' | 'force' | 'profile' | 'by' | 'bySubject' | 'readers'
+  'id' | 'kind' | 'user' | 'force' | 'profile' | 'profileChosenAt' | 'by' | 'bySubject' | 'readers'
 >;
 
 /** An operation at its first step. `now`: epoch milliseconds, here and below. */

@@ -13,7 +13,7 @@ import { recordFailed, recordOpened } from './history.ts';
 import { escalatedToForce, failed, newOperation, nothingToDo } from './operation-state.ts';
 
 /** What a user asked of a server or a hub. */
-export type OperationOrder = Pick<OperationRecord, 'user' | 'force' | 'profile'> & {
+export type OperationOrder = Pick<OperationRecord, 'user' | 'force' | 'profile' | 'profileChosenAt'> & {
   readonly kind: Extract<OperationKind, 'start' | 'stop' | 'restart' | 'restart_hub'>;
 };
 

@@ -19,6 +19,8 @@ export interface PodView {
   readonly profileRevision: string | null;
   readonly startedAt: string | null;
   readonly size: PodSize;
+  /** Whether pip installs into the home volume (PIP_USER). */
+  readonly userInstallByDefault: boolean;
   readonly failure?: Failure;
 }
 
@@ -40,6 +42,11 @@ const imageOf = (pod: Manifest): string | null => {
   const [digest] = /sha256:[0-9a-f]{64}$/.exec(id ?? '') ?? [];
   return digest === undefined ? image : `${image}@${digest}`;
 };
+
+const hasPipUser = (pod: Manifest): boolean =>
+  listAt(notebookContainer(listAt(pod, 'spec', 'containers')), 'env').some(
+    (variable) => at(variable, 'name') === 'PIP_USER' && at(variable, 'value') === '1',
+  );
 
 /** Kubernetes timestamps have no milliseconds; ours do. */
 const instantOf = (text: string | null): string | null => {
@@ -63,6 +70,7 @@ const podView = (pod: Manifest, events: readonly Manifest[]): PodView => {
     profileRevision: annotations?.[profileRevisionAnnotation] ?? null,
     startedAt: instantOf(textAt(pod, 'status', 'startTime')),
     size: podSizeOf(pod),
+    userInstallByDefault: hasPipUser(pod),
     ...(failure === undefined ? {} : { failure }),
   };
 };

@@ -4,9 +4,10 @@ import { serverSegment } from '../model/names.ts';
 import type { OperationRecord } from '../model/operation.ts';
 import type { TeamRecord } from '../model/record.ts';
 import type { Server } from '../model/server.ts';
+import type { ProfileChoice } from '../notebooks/profiles.ts';
 import type { HubServer } from '../ports/hubs.ts';
 import { isStopped, type ServerView } from './facts.ts';
-import { isRestartPending, type OfferedProfile } from './profiles.ts';
+import { pendingChanges, serverProfile } from './profiles.ts';
 
 /** The state that clients see. Where hub and cluster disagree, the one with the older information is not believed. */
 export const stateOf = ({ hub, pods }: ServerView): Server['state'] => {
@@ -50,7 +51,7 @@ export const serverView = (
   user: string,
   view: ServerView,
   context: {
-    readonly offered: readonly Pick<OfferedProfile, 'slug' | 'revision'>[];
+    readonly offered: readonly ProfileChoice[];
     readonly operation: Pick<OperationRecord, 'id'> | undefined;
     /** When hub and cluster were asked (ISO 8601). */
     readonly observedAt: string;
@@ -62,6 +63,7 @@ export const serverView = (
   const isRunning = state === 'running' && server !== null;
   const stop = isRunning ? stopFor(team, user, server, context.observedAt) : null;
   const failure = state === 'starting' ? pod?.failure : undefined;
+  const pending = pendingChanges(view, context.offered, team);
   const isUp = state !== 'stopped' && state !== 'unknown';
   return {
     user,
@@ -70,10 +72,10 @@ export const serverView = (
     lastActivityAt: lastActivityOf(team.culling, user, server),
     stopsAt: stop?.stopsAt ?? null,
     stopsBecause: stop?.stopsBecause ?? null,
+    profile: serverProfile(pod),
     image: pod?.image ?? null,
-    pendingRestart: !view.pods.answered
-      ? null
-      : pod !== undefined && !pod.isTerminating && isRestartPending(pod, context.offered),
+    pendingChanges: pending && [...pending],
+    pendingRestart: pending && pending.length > 0,
     url: serverUrl(team, user),
     ...(failure === undefined ? {} : { reason: failure.reason, message: failure.message }),
     operation: context.operation?.id ?? null,

@@ -1,20 +1,22 @@
 import { lastActivityOf } from '../culling/activity.ts';
 import { isoOf } from '../lib/time.ts';
 import type { OperationRecord } from '../model/operation.ts';
+import type { ServerPendingRestart } from '../model/plan.ts';
 import { Problem } from '../model/problems.ts';
+import type { NotebookProfile } from '../model/profile.ts';
 import type { TeamRecord } from '../model/record.ts';
-import type { Server } from '../model/server.ts';
-import { profilesConfigMapName } from '../notebooks/profiles.ts';
+import type { RestartOrder, Server } from '../model/server.ts';
+import { choicesOf, type ProfileChoice, type ProfileEnvironment } from '../notebooks/profiles.ts';
 import { assertNotebookStays } from '../notebooks/rules.ts';
-import type { Manifest } from '../ports/cluster.ts';
 import type { HubServer, SpawnProgress } from '../ports/hubs.ts';
 import type { Actor } from '../teams/rules.ts';
 import type { OperationDeps } from './calls.ts';
 import { extended, extensionOf } from './extension.ts';
 import { isStopped, podOf, type ServerView } from './facts.ts';
+import { listedProfiles } from './listed-profiles.ts';
 import { hubDeployment, observeQuotas, observeServer, observeServers, withForcedTimeout } from './observe.ts';
 import { type OperationOptions, type Operations, operationsWith } from './operations.ts';
-import { chosenProfile, type OfferedProfile, offeredIn } from './profiles.ts';
+import { chosenProfile, lastChoice, pendingChanges, sizeOf } from './profiles.ts';
 import { quotaShortage } from './quota.ts';
 import { serverView, stateOf } from './server-view.ts';
 import { sharedLooks } from './shared-looks.ts';
@@ -25,6 +27,16 @@ export interface Servers {
   readonly list: (team: TeamRecord) => Promise<readonly Server[]>;
   /** The same for those who watch: a team’s hub and cluster are asked once a second, however many watch it. */
   readonly watched: (team: TeamRecord) => Promise<readonly Server[]>;
+  /** The profiles of the team, with what this member starts with next; undefined: somebody who is no member. */
+  readonly profiles: (team: TeamRecord, user: string | undefined) => Promise<readonly NotebookProfile[]>;
+  /**
+   * The members’ running servers that would wait for a restart if the team were as it is planned. null when that is not
+   * known, because hub or cluster do not answer.
+   */
+  readonly pendingRestarts: (
+    team: TeamRecord,
+    planned: TeamRecord,
+  ) => Promise<readonly ServerPendingRestart[] | null>;
   readonly start: (
     team: TeamRecord,
     user: string,
@@ -35,7 +47,7 @@ export interface Servers {
   readonly restart: (
     team: TeamRecord,
     user: string,
-    force: boolean,
+    order: RestartOrder,
     actor: Actor,
   ) => Promise<OperationRecord>;
   readonly extend: (team: TeamRecord, user: string, until: string, actor: Actor) => Promise<Server>;
@@ -45,8 +57,8 @@ export interface Servers {
 }
 
 interface Options extends OperationOptions {
-  /** Every object of the team in its desired state. */
-  readonly render: (team: TeamRecord) => Promise<readonly Manifest[]>;
+  /** The standard environments that the platform offers. */
+  readonly environments: () => Promise<readonly ProfileEnvironment[]>;
 }
 
 const observeTimeoutMs = 5_000;
@@ -60,13 +72,33 @@ const tryLater = 'Try again shortly. If the problem persists, restart the hub.';
 const restartFirst = 'Restart the hub first, or stop with force.';
 const stopByForce = 'Stop with force, which deletes the pod, or restart the hub.';
 
-export const serversWith = (deps: OperationDeps, { render, ...options }: Options): Servers => {
+const profileDiffers = (user: string, running: string | null) => {
+  const on = running === null ? 'was started without a profile' : `runs on the profile ${running}`;
+  return new Problem('profile_differs', {
+    detail: `The server of ${user} ${on}. Restart it with the profile that you want.`,
+  });
+};
+
+/** An open operation that serves a request, unless it starts another profile than the requested one. */
+const withProfile = (operation: OperationRecord, requested: string | undefined): OperationRecord => {
+  if (requested === undefined || operation.profile === requested) return operation;
+  throw new Problem('profile_differs', {
+    detail: `The server of ${operation.user} is being started on the profile ${operation.profile} (${operation.id}). Wait until it is done, then restart it with the profile that you want.`,
+  });
+};
+
+const choiceOf = ({ slug }: ProfileChoice, { generation }: TeamRecord) => ({
+  profile: slug,
+  profileChosenAt: generation,
+});
+
+export const serversWith = (deps: OperationDeps, { environments, ...options }: Options): Servers => {
   const { store, clock, hubs } = deps;
   const operations = operationsWith(deps, options);
   const deadline = () => AbortSignal.timeout(observeTimeoutMs);
 
-  const offeredTo = async (team: TeamRecord): Promise<readonly OfferedProfile[]> =>
-    offeredIn((await render(team)).find(({ metadata }) => metadata.name === profilesConfigMapName));
+  const offeredTo = async ({ notebook }: TeamRecord): Promise<readonly ProfileChoice[]> =>
+    notebook === null ? [] : choicesOf(notebook.spec, notebook.image, await environments());
 
   const viewOf = async (team: TeamRecord, user: string, view: ServerView): Promise<Server> => {
     const open = await store.openOperations(team.slug);
@@ -109,6 +141,25 @@ export const serversWith = (deps: OperationDeps, { render, ...options }: Options
     watched: sharedLooks(list, options.elapsedMs),
     progress: (team, user, signal) => hubs.progress(team, user, signal),
 
+    async profiles(team, user) {
+      const [offered, at] = await Promise.all([offeredTo(team), observeServers(deps, team, deadline())]);
+      const views = new Map(team.members.map(({ username }) => [username, at(username)]));
+      return listedProfiles(offered, views, team, user);
+    },
+
+    async pendingRestarts(team, planned) {
+      const [offered, at] = await Promise.all([offeredTo(planned), observeServers(deps, team, deadline())]);
+      const users = team.members.map(({ username }) => username).toSorted();
+      const servers = users.map((user) => ({
+        user,
+        pendingChanges: pendingChanges(at(user), offered, planned),
+      }));
+      if (servers.some((server) => server.pendingChanges === null)) return null;
+      return servers.flatMap(({ user, pendingChanges: changes }) =>
+        changes === null || changes.length === 0 ? [] : [{ user, pendingChanges: [...changes] }],
+      );
+    },
+
     async start(team, user, profile, actor) {
       assertNotebookStays(team);
       const order = { kind: 'start', user, force: false } as const;
@@ -116,7 +167,7 @@ export const serversWith = (deps: OperationDeps, { render, ...options }: Options
       // An unknown profile is an error, whatever operation is open.
       chosenProfile(offered, profile, null);
       const { serving } = await operations.findOpen(team, order, actor);
-      if (serving !== undefined) return serving;
+      if (serving !== undefined) return withProfile(serving, profile);
       const view = await observeServer(deps, team, user, deadline());
       const server = await known(team, view, tryLater);
       if (server?.pending === 'stop') {
@@ -124,10 +175,16 @@ export const serversWith = (deps: OperationDeps, { render, ...options }: Options
           detail: `The server of ${user} is stopping. Start it once it has stopped.`,
         });
       }
-      const chosen = chosenProfile(offered, profile, server?.profile ?? null);
-      return stateOf(view) === 'running'
-        ? operations.nothingToDo(team, { ...order, profile: chosen }, actor)
-        : operations.open(team, { ...order, profile: chosen }, actor);
+      if (stateOf(view) === 'running') {
+        const running = podOf(view)?.profile ?? null;
+        if (profile !== undefined && profile !== running) throw profileDiffers(user, running);
+        return operations.nothingToDo(team, { ...order, profile: running }, actor);
+      }
+      const isOther = profile !== undefined && server?.profile !== profile;
+      if (server?.pending === 'spawn' && isOther) throw profileDiffers(user, server.profile);
+      const chosen = chosenProfile(offered, profile, lastChoice(server, team));
+      const operation = await operations.open(team, { ...order, ...choiceOf(chosen, team) }, actor);
+      return withProfile(operation, profile);
     },
 
     async stop(team, user, force, actor) {
@@ -145,23 +202,23 @@ export const serversWith = (deps: OperationDeps, { render, ...options }: Options
       return operations.open(team, { ...order, profile: null }, actor, opening);
     },
 
-    async restart(team, user, force, actor) {
+    async restart(team, user, { profile: requested, force = false }, actor) {
       assertNotebookStays(team);
       const order = { kind: 'restart', user, force } as const;
       const offered = await offeredTo(team);
       // There must be something to start before anything is stopped.
-      chosenProfile(offered, undefined, null);
+      chosenProfile(offered, requested, null);
       const { serving } = await operations.findOpen(team, order, actor);
-      if (serving !== undefined) return serving;
+      if (serving !== undefined) return withProfile(serving, requested);
       const view = await observeServer(deps, team, user, deadline());
       const isChecked = force && view.hub.answered;
       const server = isChecked ? view.hub.server : await known(team, view, restartFirst);
-      const profile = chosenProfile(offered, undefined, server?.profile ?? null);
-      const size = offered.find(({ slug }) => slug === profile)?.size;
+      const chosen = chosenProfile(offered, requested, lastChoice(server, team));
       const quotas = await observeQuotas(deps, team, deadline());
-      const shortage = size && quotaShortage(quotas, size, podOf(view)?.size);
+      const shortage = quotaShortage(quotas, sizeOf(chosen.override), podOf(view)?.size);
       if (shortage !== undefined) throw new Problem('quota_exceeded', { detail: shortage });
-      return operations.open(team, { ...order, profile }, actor);
+      const operation = await operations.open(team, { ...order, ...choiceOf(chosen, team) }, actor);
+      return withProfile(operation, requested);
     },
 
     async extend(team, user, until, actor) {

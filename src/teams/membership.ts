@@ -7,7 +7,7 @@ import { type Member, type MemberOrder, membersMax } from '../model/team.ts';
 import type { Decision, Page } from '../ports/store.ts';
 import { assertDomainAllowed, haveSameAccess, memberFaults, memberOf, sortedMembers } from './members.ts';
 import { assertOwner, assertOwnerStays, type Requester } from './roles.ts';
-import { type Actor, assertStays, bumpGeneration } from './rules.ts';
+import { type Actor, assertStays, authored, bumpGeneration } from './rules.ts';
 
 /** The member with this e-mail, in whatever case. */
 export const memberWith = ({ members }: Pick<TeamRecord, 'members'>, email: string): Member | undefined =>
@@ -47,8 +47,7 @@ const changeOf = (
       updatedAt: act.now,
     },
     event: {
-      at: act.now,
-      by: act.by,
+      ...authored(act),
       action,
       revision: null,
       changes: [{ pointer: `/members${pointerToken(email)}`, from: before ?? null, to: after ?? null }],

@@ -48,7 +48,7 @@ for (const version of ['5.5.0', '6.1.1']) {
         token,
         scopes: hubScopes,
         withTokens,
-        offered: { profile: 'python-3-13', revision: 7 },
+        offered: { profile: 'python-3-13', revision: 7, chosenAt: 7 },
         now,
         letTimePass: async (ms) => {
           aheadMs += ms;

@@ -126,6 +126,23 @@ const lines = async (stream: AsyncIterable<SpawnProgress>): Promise<readonly Spa
 };
 
 describe('hubs: requests', () => {
+  it('reads when a profile was chosen, if the hub stored a revision', async (t) => {
+    for (const [stored, expected] of [
+      [{ knada_chosen_at: 4 }, 4],
+      [{ knada_revision: 4 }, undefined],
+      [{ knada_chosen_at: '4' }, undefined],
+      [{ knada_chosen_at: 4.5 }, undefined],
+    ] as const) {
+      const options = { profile: 'python-3-13', ...stored };
+      const { hubs } = await hubsOn(t, () => ({
+        status: 200,
+        body: user('kari', { user_options: options }),
+      }));
+      const found = (await hubs.user(team, 'kari', signal()))?.server;
+      assert.deepEqual([found?.profile, found?.profileChosenAt], ['python-3-13', expected]);
+    }
+  });
+
   it('lists active users in one request of two hundred', async (t) => {
     const everyone = Array.from({ length: 200 }, (_, n) => user(`user-${n}@nav.no`, {}));
     const { hubs, requests } = await hubsOn(t, () => page(everyone));
@@ -323,14 +340,14 @@ describe('hubs: redaction', () => {
       name: 'server@nav.no',
       server: { profile: 'server-profile' },
     });
-    const refusal = await hubs.start(team, name, { profile: 'a', revision: 1 }, signal());
+    const refusal = await hubs.start(team, name, { profile: 'a', revision: 1, chosenAt: 1 }, signal());
     assert.deepEqual(refusal, { refused: 'already_running', message: 'kari’s … is already running' });
   });
 });
 
 describe('hubs: start and stop', () => {
-  const revision = { profile: 'python-3-13', revision: 7 };
-  const flat = { profile: 'python-3-13', knada_revision: 7 };
+  const revision = { profile: 'python-3-13', revision: 7, chosenAt: 7 };
+  const flat = { profile: 'python-3-13', knada_revision: 7, knada_chosen_at: 7 };
   const starts = (requests: readonly Asked[]) =>
     requests.filter(({ method }) => method === 'POST').map(({ body }) => JSON.parse(body));
 
@@ -520,7 +537,10 @@ describe('hubs: unavailable, slow or impersonated', () => {
       const { hubs } = await hubsOn(t, () => answer);
       await assert.rejects(hubs.users(team, signal()), away());
       await assert.rejects(hubs.user(team, name, signal()), away());
-      await assert.rejects(hubs.start(team, name, { profile: 'p', revision: 1 }, signal()), away());
+      await assert.rejects(
+        hubs.start(team, name, { profile: 'p', revision: 1, chosenAt: 1 }, signal()),
+        away(),
+      );
       await assert.rejects(hubs.stop(team, name, signal()), away());
       await assert.rejects(hubs.isBusy(team, name, signal()), away());
       await assert.rejects(lines(hubs.progress(team, name, signal())), away());

@@ -453,6 +453,11 @@ describe('the indexes of Firestore', { skip }, () => {
             { queryScope: 'COLLECTION_GROUP', order: 'ASCENDING' },
           ],
         },
+        {
+          collectionGroup: 'operations',
+          fieldPath: 'operation.createdAt',
+          indexes: [{ queryScope: 'COLLECTION', order: 'DESCENDING' }],
+        },
       ],
     );
   });

@@ -143,6 +143,27 @@ describe('the SQLite store', () => {
     assert.deepEqual(await store.cullingDue(aMoment, 5), ['team-a']);
   });
 
+  it('upgrades the operations of a file of the version before, and what they exclude', async (t) => {
+    const file = newFile();
+    const db = rawOn(t, file);
+    db.exec(`${migrations.slice(0, 3).join('\n')} PRAGMA user_version = 3`);
+    db.prepare('INSERT INTO teams (slug, record) VALUES (?, ?)').run('team-a', JSON.stringify(aRecord()));
+    const insert = db.prepare('INSERT INTO operations (slug, id, operation) VALUES (?, ?, ?)');
+    const open = anOperation({ id: 'op-1' });
+    const later = '2026-11-23T09:01:00.000Z';
+    const hub = anOperation({ id: 'op-2', kind: 'restart_hub', user: null, createdAt: later });
+    const over = anOperation({ id: 'op-3', user: 'ola', outcome: 'ready', step: 'done', dueAt: null });
+    for (const operation of [open, hub, over]) insert.run('team-a', operation.id, JSON.stringify(operation));
+
+    const store = opened(t, file);
+    assert.deepEqual(await store.operations('team-a', { limit: 5 }), [hub, over, open]);
+    assert.deepEqual(await store.operations('team-a', { limit: 5, open: false }), [over]);
+    assert.deepEqual(await store.openOperation('team-a', anOperation({ id: 'op-4' })), open);
+    assert.deepEqual(await store.openOperation('team-a', { ...hub, id: 'op-5' }), hub);
+    const retry = anOperation({ id: 'op-6', kind: 'retry_notebook', user: null });
+    assert.deepEqual(await store.openOperation('team-a', retry), retry);
+  });
+
   it('deletes finished operations that have expired when another one is opened', async (t) => {
     const file = newFile();
     const store = opened(t, file);

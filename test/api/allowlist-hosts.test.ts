@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
 import { assertProblem, kari, ola, openApi } from '../support/api.ts';
-import { aRecord, aSpec } from '../support/records.ts';
+import { aNotebook, aRecord, aSpec } from '../support/records.ts';
 
 const api = await openApi();
 after(() => api.close());
@@ -181,15 +181,7 @@ describe('a preset', () => {
   it('is enforced as its hosts, and follows the operator', async () => {
     const record = (hosts: readonly string[]) =>
       aRecord({
-        notebook: {
-          spec: aSpec({ allowlist: { enabled: true, hosts: [...hosts] } }),
-          image: null,
-          createdAt: '',
-          updatedAt: '',
-          updatedBy: '',
-          deletion: null,
-          retry: null,
-        },
+        notebook: aNotebook({ spec: aSpec({ allowlist: { enabled: true, hosts: [...hosts] } }) }),
         release: { platformHash: '', spec: {} },
       });
     const rendered = async (presets: object) => {

@@ -16,6 +16,7 @@ const asKari = api.asPerson(kari);
 const defaults: NotebookSpec = {
   resources: { cpu: { guarantee: 0.2, limit: 0.5 }, memory: { guarantee: '1Gi', limit: '2Gi' } },
   image: null,
+  standardEnvironments: true,
   culling: { timeoutSeconds: 3600, maxAgeSeconds: 604_800, keepBusyKernels: true },
   allowlist: { enabled: false, hosts: [] },
   storage: { home: '10Gi' },
@@ -342,7 +343,25 @@ describe('planNotebook', () => {
       ],
       restartsHub: false,
       runningServers: 'unaffected',
+      serversPendingRestart: [],
     });
+  });
+
+  it('does not know which servers wait for a restart while hub and cluster do not answer', async () => {
+    const answer = await plan(await ordered(), { resources: { memory: { limit: '8Gi' } } });
+    assert.equal(answer.json().serversPendingRestart, null);
+  });
+
+  it('refuses to switch the standard environments off without an own image, in an order and in a patch', async () => {
+    const body = { standardEnvironments: false };
+    const path = await ordered();
+    for (const answer of [
+      await plan(path, body),
+      await asKari.put(path, body),
+      await asKari.patch(path, body),
+      await asKari.put(`${await api.newTeam()}/notebook`, body),
+    ])
+      assertProblem(answer, 'validation_failed', ['/standardEnvironments image_needed']);
   });
 
   it('shows the objects as they will be applied', async () => {

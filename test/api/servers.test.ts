@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
+import { shippedCatalogue } from '../../src/environments/catalogue.ts';
+import type { Change } from '../../src/model/change.ts';
 import type { Operation } from '../../src/model/operation.ts';
+import type { NotebookProfile } from '../../src/model/profile.ts';
 import type { Server } from '../../src/model/server.ts';
-import { assertProblem, creators, kari, openApi } from '../support/api.ts';
+import { admins, assertProblem, creators, kari, openApi } from '../support/api.ts';
 import { scriptedHub } from '../support/hubs.ts';
 import { assertSucceeded } from '../support/operations.ts';
 
@@ -10,6 +13,24 @@ const api = await openApi();
 after(() => api.close());
 const asKari = api.asPerson(kari, creators);
 const ola = 'ola';
+
+/** Two standard environments are offered; the second one is the default. */
+await api.store.changeCatalogue(() => ({
+  ...shippedCatalogue([], Date.parse(api.now())),
+  items: ['3.12', '3.13'].map((python) => ({
+    python,
+    image: `ghcr.io/navikt/knada-images/jupyter:20261123-${python}`,
+    tag: `20261123-${python}`,
+    digest: `sha256:${'b'.repeat(64)}`,
+    drivers: [{ name: 'Oracle', included: true, source: 'a check' }],
+    endOfLife: '2029-10-31',
+    pythonStatus: 'bugfix',
+    jupyterMaintained: true,
+    builtAt: api.now(),
+    stale: false,
+    default: python === '3.13',
+  })),
+}));
 
 /** A team with a notebook and two members at its hub, without a running server. */
 const aTeam = async () => {
@@ -113,6 +134,92 @@ describe('listServers', () => {
   });
 });
 
+describe('listProfiles', () => {
+  const profilesOf = async (team: string, person = asKari): Promise<readonly NotebookProfile[]> => {
+    const answer = await person.get(`${team}/notebook/profiles`);
+    assert.equal(answer.statusCode, 200, answer.body);
+    assert.equal(answer.json().nextCursor, null);
+    return answer.json().items;
+  };
+
+  it('shows the own image first, then the standard environments, and what the caller starts with', async () => {
+    const scene = await aTeam();
+    const [own, ...others] = await profilesOf(scene.team);
+    assert.deepEqual(own, {
+      slug: 'own-image',
+      displayName: 'Own image',
+      kind: 'own',
+      python: null,
+      image: 'ghcr.io/navikt/x:1',
+      digest: `sha256:${'a'.repeat(64)}`,
+      drivers: [],
+      default: true,
+      retired: false,
+      chosen: true,
+    });
+    assert.deepEqual(
+      others.map(({ slug, kind, python, drivers, default: isDefault, chosen }) => [
+        [slug, kind, python, drivers],
+        [isDefault, chosen],
+      ]),
+      ['12', '13'].map((minor) => [
+        [`python-3-${minor}`, 'standard', `3.${minor}`, ['Oracle']],
+        [false, false],
+      ]),
+    );
+    const slug = 'python-3-12';
+    const { location } = (await asKari.post(`${scene.server()}/start`, { profile: slug })).headers;
+    await followed(scene, location);
+    const chosen = (await profilesOf(scene.team)).filter((profile) => profile.chosen);
+    assert.deepEqual(
+      chosen.map((profile) => profile.slug),
+      [slug],
+    );
+    const asAdmin = api.asPerson('admin@nav.no', admins);
+    assert.ok((await profilesOf(scene.team, asAdmin)).every((profile) => profile.chosen === false));
+    scene.hub.goAway();
+    assert.ok((await profilesOf(scene.team)).every((profile) => profile.chosen === null));
+  });
+
+  it('shows the own image alone once the standard environments are switched off', async () => {
+    const scene = await aTeam();
+    await asKari.patch(`${scene.team}/notebook`, { standardEnvironments: false });
+    assert.deepEqual(
+      (await profilesOf(scene.team)).map(({ slug }) => slug),
+      ['own-image'],
+    );
+    const refused = await asKari.post(`${scene.server()}/start`, { profile: 'python-3-13' });
+    assertProblem(refused, 'validation_failed', ['/profile not_in_list']);
+  });
+
+  it('needs a notebook, and access to the team', async () => {
+    const scene = await aTeam();
+    assertProblem(await asKari.get(`${await api.newTeam()}/notebook/profiles`), 'notebook_not_ordered');
+    const stranger = api.asPerson('per@nav.no');
+    assertProblem(await stranger.get(`${scene.team}/notebook/profiles`), 'not_found');
+  });
+});
+
+describe('a plan for running servers', () => {
+  it('names the servers that wait for a restart once it is carried out', async () => {
+    const scene = await aTeam();
+    const { location } = (await asKari.post(`${scene.server()}/start`)).headers;
+    await followed(scene, location);
+    const planned = async (patch: object) => {
+      const answer = await asKari.post(`${scene.team}/notebook/plan`, patch);
+      assert.equal(answer.statusCode, 200, answer.body);
+      return answer.json().serversPendingRestart;
+    };
+    const [server] = await planned({ image: 'ghcr.io/navikt/x:2' });
+    assert.equal(server.user, kari);
+    assert.partialDeepStrictEqual(
+      server.pendingChanges.find(({ pointer }: Change) => pointer === '/image'),
+      { to: `ghcr.io/navikt/x:2@sha256:${'a'.repeat(64)}` },
+    );
+    assert.equal((await list(scene))[0]?.user, kari);
+  });
+});
+
 describe('startServer', () => {
   it('answers 202 with the operation, a repeat with the same one, and afterwards with one that is done', async () => {
     const scene = await aTeam();
@@ -139,6 +246,27 @@ describe('startServer', () => {
     assert.partialDeepStrictEqual(running.json(), { done: true, message: 'The notebook is running.' });
     assert.deepEqual((await asKari.get(String(running.headers.location))).json(), running.json());
     assert.equal(scene.hub.told('start'), 1);
+  });
+
+  it('refuses another profile than the one that runs or is starting, and starts it with a restart', async () => {
+    const scene = await aTeam();
+    const profile = 'python-3-13';
+    const { location } = (await asKari.post(`${scene.server()}/start`)).headers;
+    const whileStarting = await asKari.post(`${scene.server()}/start`, { profile });
+    assertProblem(whileStarting, 'profile_differs');
+    await followed(scene, location);
+    const whileRunning = await asKari.post(`${scene.server()}/start`, { profile });
+    assertProblem(whileRunning, 'profile_differs');
+    assert.match(whileRunning.json().detail, /own-image\. Restart it with the profile/);
+    const same = await asKari.post(`${scene.server()}/start`, { profile: 'own-image' });
+    assert.partialDeepStrictEqual(same.json(), { done: true });
+
+    const restarted = await asKari.post(`${scene.server()}/restart`, { profile });
+    assert.equal(restarted.statusCode, 202, restarted.body);
+    assert.equal((await followed(scene, restarted.headers.location)).error, undefined);
+    assert.deepEqual((await list(scene))[0]?.profile, { slug: profile, displayName: 'Python 3.13' });
+    const unknown = await asKari.post(`${scene.server()}/restart`, { profile: 'python-2-7' });
+    assertProblem(unknown, 'validation_failed', ['/profile not_in_list']);
   });
 
   it('accepts only an offered profile, and only members', async () => {

@@ -57,7 +57,7 @@ describe('culling: a hub whose clock is an hour off', () => {
       };
 
       await hubs.addUser(team, kari, signal);
-      await hubs.start(team, kari, { profile: 'python-3-13', revision: 7 }, signal);
+      await hubs.start(team, kari, { profile: 'python-3-13', revision: 7, chosenAt: 7 }, signal);
       while (!(await serverOf())?.ready) await wait(20, undefined, { signal });
 
       // Past the grace after its start, and used a moment ago.

@@ -9,6 +9,7 @@ import json
 import logging
 import sys
 import time
+from types import SimpleNamespace
 
 from jupyterhub import __version__ as hub_version
 from jupyterhub.app import JupyterHub
@@ -18,36 +19,8 @@ from jupyterhub.scopes import scope_definitions
 from kubernetes_asyncio.client import ApiClient
 from kubespawner import KubeSpawner
 from kubespawner import __version__ as spawner_version
-from traitlets.config import Config
 
-def configured(values):
-    """The traitlets config that the chart's jupyterhub_config.py makes of these values, where we depend on it."""
-    c = Config()
-    singleuser, storage = values["singleuser"], values["singleuser"]["storage"]
-    spawner = c.KubeSpawner
-    spawner.namespace = "team-of-the-test"
-    spawner.common_labels = {"app": "jupyterhub", "release": "release-of-the-test"}
-    spawner.service_account = singleuser["serviceAccountName"]
-    spawner.environment = singleuser["extraEnv"]
-    spawner.extra_labels = singleuser["extraLabels"]
-    spawner.cmd = singleuser["cmd"]
-    spawner.image = "{name}:{tag}".format(**singleuser["image"])
-    spawner.mem_guarantee = singleuser["memory"]["guarantee"]
-    spawner.storage_pvc_ensure = True
-    spawner.storage_capacity = storage["capacity"]
-    spawner.storage_extra_labels = storage["extraLabels"]
-    spawner.storage_access_modes = storage["dynamic"]["storageAccessModes"]
-    claim, volume = storage["dynamic"]["pvcNameTemplate"], storage["dynamic"]["volumeNameTemplate"]
-    spawner.pvc_name_template = claim
-    spawner.volumes = [{"name": volume, "persistentVolumeClaim": {"claimName": claim}}]
-    spawner.volume_mounts = [{"name": volume, "mountPath": storage["homeMountPath"]}]
-    c.Spawner.consecutive_failure_limit = values["hub"]["consecutiveFailureLimit"]
-    for section, settings in values["hub"]["config"].items():
-        c[section].update(settings)
-    shared = {"c": c}
-    for _name, text in sorted(values["hub"]["extraConfig"].items()):
-        exec(text, shared)
-    return c
+from chart_config import configured
 
 
 class AzureAdOAuthenticator(Authenticator):
@@ -61,6 +34,8 @@ class Hub:
     def spawner(self, user_options=None):
         spawner = KubeSpawner(config=self.config, _mock=True, user_options=user_options or {})
         spawner.log = logging.getLogger("hub")
+        # The row of JupyterHub's database, which keeps a user's options for the next start.
+        spawner.orm_spawner = SimpleNamespace(user_options=user_options, server=None, name="")
         return spawner
 
     async def start(self, user_options):
@@ -77,6 +52,7 @@ class Hub:
         return {
             "pod": plain(await spawner.get_pod_manifest()),
             "claim": plain(spawner.get_pvc_manifest()),
+            "stored": spawner.orm_spawner.user_options,
             "deletesClaim": spawner.delete_pvc,
             "failureLimit": spawner.consecutive_failure_limit,
         }

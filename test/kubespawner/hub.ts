@@ -11,9 +11,11 @@ import type { Manifest } from '../../src/ports/cluster.ts';
 const assets = fileURLToPath(new URL('../../.ci/python-assets', import.meta.url));
 const driver = fileURLToPath(new URL('./hub.py', import.meta.url));
 
-/** The Python that has the real KubeSpawner, or why there is none. */
-export const hubPython = (): { readonly python: string } | { readonly absent: string } => {
-  const { status, stdout, stderr, error } = spawnSync(assets, ['5', '--if-present'], { encoding: 'utf8' });
+/** The Python that has the real KubeSpawner with this JupyterHub, or why there is none. */
+export const hubPython = (major: 5 | 6 = 5): { readonly python: string } | { readonly absent: string } => {
+  const { status, stdout, stderr, error } = spawnSync(assets, [String(major), '--if-present'], {
+    encoding: 'utf8',
+  });
   return status === 0
     ? { python: join(stdout.trim(), 'bin', 'python') }
     : { absent: error?.message ?? stderr.trim() };
@@ -41,15 +43,17 @@ export const mountConfigMap = (
   }
 };
 
-/** The spawner wants to know of a cluster before it is made; it never speaks to one here. */
-const noCluster = {
+export const kubeconfigOf = (server: string) => ({
   apiVersion: 'v1',
   kind: 'Config',
   'current-context': 'none',
   contexts: [{ name: 'none', context: { cluster: 'none', user: 'none' } }],
-  clusters: [{ name: 'none', cluster: { server: 'http://127.0.0.1:1' } }],
+  clusters: [{ name: 'none', cluster: { server } }],
   users: [{ name: 'none', user: {} }],
-};
+});
+
+/** The spawner wants to know of a cluster before it is made; it never speaks to one here. */
+const noCluster = kubeconfigOf('http://127.0.0.1:1');
 
 const Answer = Type.Object({ id: Type.Integer() }, { additionalProperties: true });
 const Failure = Type.Object({ error: Type.String() });

@@ -17,7 +17,9 @@ import {
 } from '@knada/simulators/kubernetes/json.ts';
 import { isAbsent, tookPart } from '@knada/simulators/real/real-parts.ts';
 import Type from 'typebox';
+import { hubConventions } from '../../local/conventions.ts';
 import type { NotebookSpec } from '../../src/model/notebook.ts';
+import type { NotebookRecord } from '../../src/model/record.ts';
 import { profilesConfigMap } from '../../src/notebooks/profiles.ts';
 import { valuesOf } from '../../src/notebooks/values.ts';
 import { metaOf } from '../../src/teams/desired.ts';
@@ -33,7 +35,7 @@ const python = 'python' in found ? found.python : '';
 const team = named({ slug: 'team-a', id: 'team-a-3f9c' });
 const json = (value: unknown): JsonMap => asMap(parseJson(JSON.stringify(value)));
 
-const Started = Type.Object({ pod: Type.Unknown(), claim: Type.Unknown() });
+const Started = Type.Object({ pod: Type.Unknown(), claim: Type.Unknown(), stored: Type.Unknown() });
 const Refused = Type.Object({ refused: Type.String() });
 const Versions = Type.Object({ jupyterhub: Type.String(), kubespawner: Type.String() });
 
@@ -83,21 +85,28 @@ const withoutHub = (value: unknown): unknown => {
 describe('the simulated KubeSpawner, held against the real one', { skip }, () => {
   const scratch = mkdtempSync(join(tmpdir(), 'knada-simulated-'));
   after(() => rmSync(scratch, { recursive: true, force: true }));
-  const revisionOption = 'knada_revision';
   const values = valuesOf(team, aPlatform());
   const hubPod = { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'hub', namespace: 'team-of-the-test' } };
   const folder = join(scratch, 'hub');
   mkdirSync(folder);
+  const { profiles: ours } = hubConventions;
+  assert.ok(ours);
+  const convention = { ...ours, folder };
   const hub = startHub(python, { scratch: folder, values: withChartDefaults(values), waitSeconds: 0.05 });
   after(() => hub.stop());
 
-  const mounts = (generation: number, offered = [environment], spec: Partial<NotebookSpec> = {}) => {
-    const notebook = aNotebook({ spec: aSpec(spec) });
+  const mounts = (
+    generation: number,
+    offered = [environment],
+    spec: Partial<NotebookSpec> = {},
+    own: Partial<NotebookRecord> = {},
+  ) => {
+    const notebook = aNotebook({ spec: aSpec(spec), ...own });
     const record = anOrderedRecord({ ...team, generation, notebook });
     return profilesConfigMap(record, offered, metaOf(record));
   };
   const simulated = ({ data = {} }: ReturnType<typeof mounts>) =>
-    new NotebookProfiles({ files: () => data, folder, revisionOption, waitMs: 50, pollMs: 5 });
+    new NotebookProfiles({ files: () => data, convention, waitMs: 50, pollMs: 5 });
 
   it('simulated KubeSpawner: makes the same pod and claim as the real one', async () => {
     const { jupyterhub, kubespawner } = await hub.ask('versions', {}, Versions);
@@ -118,10 +127,47 @@ describe('the simulated KubeSpawner, held against the real one', { skip }, () =>
         user: String(asMap(annotations)['hub.jupyter.org/username']),
         hubVersion: jupyterhub,
       };
-      const profile = await simulated(map).choose(options, AbortSignal.timeout(5000));
+      const { profile } = await simulated(map).choose(options, AbortSignal.timeout(5000));
       const traits = withProfile(spawn, profile.override);
       assert.deepEqual(told(withoutHub(podOf(spawn, traits, 'token'))), told(withoutHub(real.pod)));
       assert.deepEqual(told(claimOf(spawn, traits)), told(real.claim));
+    }
+  });
+
+  it('simulated KubeSpawner: chooses and stores the same profile as the real one', async () => {
+    const older = { ...environment, python: '3.12', default: false };
+    const reference = 'ghcr.io/navikt/our-notebook:1';
+    const image = { reference, digest: environment.digest, resolvedAt: '', newerDigest: null };
+    const own = { image, imageGeneration: 5 };
+    const maps = [
+      mounts(6, [older, environment]),
+      mounts(6, [older, environment], { image: reference }, own),
+    ];
+    const profiles = [undefined, '', 'own-image', 'python-3-12', 'python-3-9'];
+    const dates = [undefined, 0, 4, 5, 6, 7, true, '6'];
+    for (const map of maps) {
+      mountConfigMap(folder, map);
+      for (const profile of profiles) {
+        for (const date of dates) {
+          for (const revision of [undefined, 6]) {
+            const options = json({ profile, knada_chosen_at: date, knada_revision: revision, size: 'large' });
+            const what = JSON.stringify(options);
+            const real = await hub.ask('start', { user_options: options }, Type.Union([Started, Refused]));
+            const chosen = await simulated(map)
+              .choose(options, AbortSignal.timeout(5000))
+              .catch((error: unknown) => error);
+            if ('refused' in real) {
+              assert.ok(chosen instanceof SpawnRefused, what);
+              assert.equal(chosen.message, real.refused, what);
+            } else {
+              assert.ok(!(chosen instanceof Error), `${what}: ${chosen}`);
+              assert.deepEqual(json(chosen).options, json(real.stored), what);
+              const { annotations } = asMap(json(real.pod).metadata);
+              assert.equal(asMap(annotations)['knada.io/profile'], asMap(json(chosen).options).profile, what);
+            }
+          }
+        }
+      }
     }
   });
 
@@ -147,8 +193,7 @@ describe('the simulated KubeSpawner, held against the real one', { skip }, () =>
       let files = { ...last.data };
       const profiles = new NotebookProfiles({
         files: () => files,
-        folder,
-        revisionOption,
+        convention,
         waitMs: 50,
         pollMs: 5,
       });

@@ -27,6 +27,7 @@ const memory = fc
 export const anySpec: fc.Arbitrary<NotebookSpec> = fc.record({
   resources: fc.record({ cpu, memory }),
   image: fc.option(reference),
+  standardEnvironments: fc.boolean(),
   culling: fc
     .tuple(fc.integer({ min: 600, max: 604_800 }), fc.nat(1_987_200), fc.boolean())
     .map(([timeoutSeconds, more, keepBusyKernels]) => ({

@@ -66,6 +66,12 @@ describe('the profiles of a notebook', () => {
     assert.deepEqual(slugs(profilesOf(aSpec(), image, environments)), ['python-3-13', 'python-3-12']);
   });
 
+  it('are the own image alone when the team has switched the standard environments off', () => {
+    const alone = aSpec({ image: reference, standardEnvironments: false });
+    assert.deepEqual(slugs(profilesOf(alone, image, environments)), ['own-image']);
+    assert.deepEqual(preselected(profilesOf(alone, image, environments)), ['own-image']);
+  });
+
   it('name the drivers', () => {
     const [oracle, none] = profilesOf(aSpec(), null, [
       environment('3.13'),
@@ -120,7 +126,7 @@ describe('the profiles of a notebook', () => {
       fc.property(anySpec, fc.option(anyImage), anyEnvironments, (spec, pinned, offered) => {
         const profiles = profilesOf(spec, pinned, offered);
         const own = spec.image !== null && pinned !== null ? 1 : 0;
-        assert.equal(profiles.length, offered.length + own);
+        assert.equal(profiles.length, (spec.standardEnvironments ? offered.length : 0) + own);
         assert.equal(new Set(slugs(profiles)).size, profiles.length);
         assert.equal(preselected(profiles).length, Math.min(profiles.length, 1));
         const keys = ({ kubespawner_override }: Profile) => [
@@ -183,15 +189,24 @@ describe('the revision of a profile', () => {
 });
 
 describe('the ConfigMap notebook-profiles', () => {
-  const record = anOrderedRecord({ generation: 7, notebook: aNotebook({ spec: ours, image }) });
+  const record = anOrderedRecord({
+    generation: 7,
+    notebook: aNotebook({ spec: ours, image, imageGeneration: 5 }),
+  });
   const configMap = profilesConfigMap(record, environments, metaOf(record));
 
   it('has profiles, culling and the revision that a start can name', () => {
     const { data = {} } = configMap;
-    assert.deepEqual(Object.keys(data).sort(), ['culling.json', 'profiles.json', 'revision']);
+    assert.deepEqual(Object.keys(data).sort(), [
+      'culling.json',
+      'image-revision',
+      'profiles.json',
+      'revision',
+    ]);
     assert.deepEqual(JSON.parse(data['profiles.json'] ?? ''), profilesOf(ours, image, environments));
     assert.deepEqual(JSON.parse(data['culling.json'] ?? ''), ours.culling);
     assert.equal(data.revision, '7');
+    assert.equal(data['image-revision'], '5');
     assert.deepEqual(configMap.metadata, { name: 'notebook-profiles', ...metaOf(record) });
   });
 

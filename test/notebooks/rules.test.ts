@@ -8,7 +8,13 @@ import { complete } from '../../src/model/notebook-fields.ts';
 import { Problem } from '../../src/model/problems.ts';
 import type { TeamRecord } from '../../src/model/record.ts';
 import { changesBetween, planChange } from '../../src/notebooks/plan.ts';
-import { deleteNotebook, notebookView, orderNotebook, retryNotebook } from '../../src/notebooks/rules.ts';
+import {
+  deleteNotebook,
+  notebookView,
+  orderNotebook,
+  refreshImage,
+  retryNotebook,
+} from '../../src/notebooks/rules.ts';
 import { applyPatch, assertWithinBounds, boundsFaults, restoreSpec } from '../../src/notebooks/spec.ts';
 import type { Decision } from '../../src/ports/store.ts';
 import { mergePatch } from '../support/merge-patch.ts';
@@ -31,6 +37,7 @@ describe('an order', () => {
     assert.deepEqual(complete({}, defaultLimits), {
       resources: { cpu: { guarantee: 0.2, limit: 0.5 }, memory: { guarantee: '1Gi', limit: '2Gi' } },
       image: null,
+      standardEnvironments: true,
       culling: { timeoutSeconds: 3600, maxAgeSeconds: 604_800, keepBusyKernels: true },
       allowlist: { enabled: false, hosts: [] },
       storage: { home: '10Gi' },
@@ -326,6 +333,20 @@ describe('the bounds', () => {
   });
 });
 
+describe('a configuration that offers nothing', () => {
+  it('is a fault: without an image, the standard environments cannot be switched off', () => {
+    assert.throws(
+      () => assertWithinBounds(aSpec({ standardEnvironments: false }), defaultLimits),
+      (error) =>
+        error instanceof Problem &&
+        error.errors?.[0]?.pointer === '/standardEnvironments' &&
+        error.errors[0].code === 'image_needed',
+    );
+    const own = aSpec({ standardEnvironments: false, image: 'ghcr.io/navikt/a:1' });
+    assert.doesNotThrow(() => assertWithinBounds(own, defaultLimits));
+  });
+});
+
 describe('a plan', () => {
   const base = aSpec();
   const rows: readonly (readonly [Partial<NotebookSpec>, readonly string[], string])[] = [
@@ -440,6 +461,7 @@ describe('ordering a notebook', () => {
       notebook: {
         spec: aSpec(),
         image: null,
+        imageGeneration: 0,
         createdAt: later,
         updatedAt: later,
         updatedBy: act.by,
@@ -504,6 +526,37 @@ describe('ordering a notebook', () => {
     const decision = orderNotebook(pinned, ordering(aSpec(), image('b')), act, 'notebook_changed');
     assert.deepEqual(decision?.next.notebook?.image, image('b'));
     assert.equal(decision?.next.notebookRevision, 2);
+  });
+
+  it('an order of another image is the generation from which choices of profile count', () => {
+    const one = 'ghcr.io/navikt/a:1';
+    const { resources } = aSpec();
+    const more = { resources: { ...resources, cpu: { guarantee: 1, limit: 2 } } };
+    const had = (reference: string | null, imageGeneration: number): TeamRecord => ({
+      ...ready,
+      notebook: aNotebook({
+        spec: aSpec({ image: reference }),
+        image: reference === null ? null : image('a'),
+        imageGeneration,
+      }),
+    });
+    const next = ready.generation + 1;
+    for (const [what, team, spec, expected] of [
+      ['a first order without an image', aRecord(), {}, 0],
+      ['a first order with one', aRecord(), { image: one }, aRecord().generation + 1],
+      ['the first image', had(null, 0), { image: one }, next],
+      ['another tag', had(one, 1), { image: 'ghcr.io/navikt/a:2' }, next],
+      ['more memory', had(one, 1), { image: one, ...more }, 1],
+      ['the same image in other words', had('GHCR.io/navikt/a:1', 1), { image: one, ...more }, 1],
+      ['no image any more', had(one, 1), { image: null }, 1],
+      ['the same image again after none', had(null, 1), { image: one }, next],
+    ] as const) {
+      const pinned = 'image' in spec && spec.image !== null ? image('a') : null;
+      const decision = orderNotebook(team, ordering(aSpec(spec), pinned), act, 'notebook_changed');
+      assert.equal(decision?.next.notebook?.imageGeneration, expected, what);
+    }
+    const refreshed = refreshImage(had(one, 1), { ...image('b'), reference: one }, act);
+    assert.equal(refreshed?.next.notebook?.imageGeneration, 1, 'a newer digest is no other image');
   });
 
   it('an order after a deletion continues the revision count, and has not been Ready', () => {

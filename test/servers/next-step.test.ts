@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { operationView } from '../../src/api/operation-view.ts';
 import type { OperationKind, OperationRecord, OperationStep } from '../../src/model/operation.ts';
+import { catalogue } from '../../src/model/problems.ts';
 import { afterCall } from '../../src/servers/after-call.ts';
 import type { HubFacts, ServerFacts } from '../../src/servers/facts.ts';
 import { nextStep } from '../../src/servers/next-step.ts';
@@ -40,6 +41,7 @@ const pod: PodView = {
   profile: null,
   profileRevision: null,
   size: { 'requests.cpu': 0, 'requests.memory': 0, 'limits.cpu': 0, 'limits.memory': 0 },
+  userInstallByDefault: false,
   startedAt: null,
 };
 const running = {
@@ -350,6 +352,28 @@ describe('an operation as clients see it', () => {
   it('keeps our message when it says what is wrong', () => {
     const pulling = { ...starting, message: 'The image x cannot be pulled.' };
     assert.equal(view(pulling, 'Pulling').message, pulling.message);
+  });
+});
+
+describe('an operation of another version', () => {
+  const stored = operation('start', { step: 'done', outcome: 'failed', dueAt: null });
+
+  it('has the reason of its failure as the code of its error', () => {
+    const message = 'The image x does not exist.';
+    assert.deepEqual(view({ ...stored, reason: 'image_pull_failed', message }, '').error, {
+      type: 'urn:knada:problem:image_pull_failed',
+      title: catalogue.image_pull_failed[0],
+      status: 409,
+      code: 'image_pull_failed',
+      detail: message,
+      instance: `urn:knada:operation:${stored.id}`,
+    });
+  });
+
+  it('is internal when this version does not know its reason', () => {
+    // A newer version stored it, and was rolled back.
+    const newer: OperationRecord = JSON.parse(JSON.stringify({ ...stored, reason: 'moon_in_the_way' }));
+    assert.equal(view(newer, '').error?.code, 'internal');
   });
 });
 

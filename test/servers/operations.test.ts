@@ -18,8 +18,8 @@ const start = async ({ servers, record, act }: Scene, profile?: string, user = k
   servers.start(await record(), user, profile, act());
 const stop = async ({ servers, record, act }: Scene, force = false) =>
   servers.stop(await record(), kari, force, act());
-const restart = async ({ servers, record, act }: Scene, force = false) =>
-  servers.restart(await record(), kari, force, act());
+const restart = async ({ servers, record, act }: Scene, force = false, profile?: string) =>
+  servers.restart(await record(), kari, { force, ...(profile && { profile }) }, act());
 
 describe('starting a server', () => {
   it('prepares access, asks the hub once, waits for the new pod, confirms access and is in the history', async (t) => {
@@ -106,7 +106,12 @@ describe('starting a server', () => {
   it('follows a start that a member requested at the hub', async (t) => {
     const scene = await aScene(t);
     const signal = AbortSignal.timeout(1_000);
-    await scene.hub.hubs.start(scene.hub.team, kari, { profile: 'python-3-13', revision: 1 }, signal);
+    await scene.hub.hubs.start(
+      scene.hub.team,
+      kari,
+      { profile: 'python-3-13', revision: 1, chosenAt: 1 },
+      signal,
+    );
     const opened = await start(scene);
     assert.equal(opened.step, 'await_ready');
     assert.deepEqual(ended(await scene.finish(opened)), { outcome: 'ready' });
@@ -124,6 +129,19 @@ describe('starting a server', () => {
     assert.equal(scene.hub.told('start'), 1, 'Retry-After is kept to');
     scene.hub.refuseStarts(undefined);
     assert.deepEqual(ended(await scene.finish(opened)), { outcome: 'ready' });
+  });
+
+  it('tells the hub when its profile was chosen, so an image that is ordered meanwhile takes precedence', async (t) => {
+    const scene = await aScene(t);
+    scene.hub.refuseStarts({ refused: 'too_many_starts', message: 'busy', retryAfterSeconds: 1 });
+    const { generation } = await scene.record();
+    const opened = await start(scene, 'python-3-12');
+    assert.equal(opened.profileChosenAt, generation);
+    await scene.change((team) => ({ ...team, generation: generation + 1 }));
+    scene.hub.refuseStarts(undefined);
+    assert.deepEqual(ended(await scene.finish(opened)), { outcome: 'ready' });
+    const user = await scene.hub.hubs.user(scene.hub.team, kari, AbortSignal.timeout(1_000));
+    assert.partialDeepStrictEqual(user?.server, { profile: 'python-3-12', profileChosenAt: generation });
   });
 
   it('adds the hub user of a member the hub does not know yet', async (t) => {

@@ -48,7 +48,7 @@ const changes = ({ hub }: Scene) =>
 const wishes = {
   restart: {
     prepare: (scene: Scene) => scene.hub.run(kari),
-    open: async ({ servers, record, act }: Scene) => servers.restart(await record(), kari, false, act()),
+    open: async ({ servers, record, act }: Scene) => servers.restart(await record(), kari, {}, act()),
     changes: [`start ${kari}`, `stop ${kari}`],
     pods: 1,
   },

@@ -4,11 +4,9 @@ import type { HistoryRecord } from '../../src/model/history.ts';
 import type { OperationRecord } from '../../src/model/operation.ts';
 import type { TeamRecord } from '../../src/model/record.ts';
 import type { Member } from '../../src/model/team.ts';
-import { profilesConfigMap } from '../../src/notebooks/profiles.ts';
 import { advanceWith } from '../../src/servers/advance.ts';
 import type { OperationDeps } from '../../src/servers/calls.ts';
 import { serversWith } from '../../src/servers/servers.ts';
-import { metaOf } from '../../src/teams/desired.ts';
 import { scriptedHub } from '../support/hubs.ts';
 import { aMoment, aNaming, anEvent, anOrderedRecord } from '../support/records.ts';
 
@@ -71,12 +69,11 @@ export const aScene = async (
       },
     },
   };
-  const render = async (record: TeamRecord) => [profilesConfigMap(record, environments, metaOf(record))];
   const another = (over: Partial<OperationDeps> = {}) =>
     serversWith(
       { ...deps, ...over },
       {
-        render,
+        environments: async () => environments,
         newId: () => {
           ids += 1;
           return `op-${ids.toString(16).padStart(16, '0')}`;

@@ -34,7 +34,7 @@ const opened = (): HubUnderTest => {
     token,
     scopes: hubScopes,
     withTokens: (tokens) => (tokens.includes(token) ? letIn : shut),
-    offered: { profile: 'python-3-13', revision: 1 },
+    offered: { profile: 'python-3-13', revision: 1, chosenAt: 1 },
     now: () => now,
     async letTimePass(ms) {
       now += ms;

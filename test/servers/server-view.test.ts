@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Problem } from '../../src/model/problems.ts';
+import { choicesOf } from '../../src/notebooks/profiles.ts';
 import type { HubServer } from '../../src/ports/hubs.ts';
 import { extended, extensionOf } from '../../src/servers/extension.ts';
 import type { HubView, PodsView } from '../../src/servers/facts.ts';
 import { podsByUser } from '../../src/servers/pod.ts';
-import { chosenProfile, isRestartPending } from '../../src/servers/profiles.ts';
 import { serverView, stateOf } from '../../src/servers/server-view.ts';
-import { aMoment, anOrderedRecord } from '../support/records.ts';
+import { aMoment, anOrderedRecord, aSpec } from '../support/records.ts';
+import { environment } from '../support/simulated-hub.ts';
 
 const kari = 'kari.nordmann@nav.no';
 const now = Date.parse(aMoment);
@@ -29,8 +30,11 @@ const pod = {
   isReady: true,
   image: 'ghcr.io/navikt/x:1@sha256:aaa',
   profile: 'python-3-13',
-  profileRevision: 'r1',
+  profileRevision:
+    choicesOf(aSpec(), null, [environment])[0]?.override.extra_annotations['knada.io/profile-revision'] ??
+    null,
   size: { 'requests.cpu': 0, 'requests.memory': 0, 'limits.cpu': 0, 'limits.memory': 0 },
+  userInstallByDefault: false,
   startedAt: iso(now - 3_600_000),
 };
 const hub = (over: HubServer | null = server()): HubView => ({ answered: true, isUser: true, server: over });
@@ -86,35 +90,6 @@ describe('the state of a server', () => {
   });
 });
 
-describe('pendingRestart', () => {
-  const offered = [{ slug: 'python-3-13', isDefault: true, revision: 'r1' }];
-  it('is true when the profile’s revision changed, or the profile is no longer offered', () => {
-    assert.equal(isRestartPending(pod, offered), false);
-    assert.equal(isRestartPending({ ...pod, profileRevision: 'r0' }, offered), true);
-    assert.equal(isRestartPending({ ...pod, profile: 'python-3-9' }, offered), true);
-    assert.equal(isRestartPending({ profile: null, profileRevision: null }, offered), true);
-  });
-});
-
-describe('the profile of a start', () => {
-  const offered = [
-    { slug: 'a', isDefault: false, revision: '1' },
-    { slug: 'b', isDefault: true, revision: '1' },
-  ];
-  it('is the requested one, else the last one still offered, else the default', () => {
-    assert.equal(chosenProfile(offered, 'a', 'b'), 'a');
-    assert.equal(chosenProfile(offered, undefined, 'a'), 'a');
-    assert.equal(chosenProfile(offered, undefined, 'gone'), 'b');
-    assert.equal(chosenProfile(offered, undefined, null), 'b');
-  });
-  it('is a problem when nothing is offered', () => {
-    assert.throws(
-      () => chosenProfile([], undefined, null),
-      (error) => error instanceof Problem && error.code === 'no_environment',
-    );
-  });
-});
-
 describe('an extension', () => {
   it('must be within the next 24 hours, in any UTC offset', () => {
     const refused = (until: string) =>
@@ -154,8 +129,9 @@ describe('an extension', () => {
 });
 
 describe('a server as clients see it', () => {
+  const offered = choicesOf(aSpec(), null, [environment]);
   const context = {
-    offered: [{ slug: 'python-3-13', isDefault: true, revision: 'r1' }],
+    offered,
     operation: undefined,
     observedAt: aMoment,
   };
@@ -185,12 +161,21 @@ describe('a server as clients see it', () => {
   });
 
   it('has unknown fields null when the cluster does not answer', () => {
-    assert.partialDeepStrictEqual(view(hub(), silence), { image: null, pendingRestart: null });
+    const unknown = { image: null, profile: null, pendingChanges: null, pendingRestart: null };
+    assert.partialDeepStrictEqual(view(hub(), silence), unknown);
+  });
+
+  it('has unknown what a restart would change when the hub does not answer', () => {
+    assert.partialDeepStrictEqual(view(silence, pods()), {
+      profile: { slug: 'python-3-13', displayName: 'Python 3.13' },
+      pendingChanges: null,
+      pendingRestart: null,
+    });
   });
 
   it('shows nothing of a previous run', () => {
-    const { startedAt, stopsAt, image, pendingRestart } = view(hub(stopped), noPod);
-    assert.deepEqual([startedAt, stopsAt, image, pendingRestart], [null, null, null, false]);
+    const { startedAt, stopsAt, image, profile, pendingRestart } = view(hub(stopped), noPod);
+    assert.deepEqual([startedAt, stopsAt, image, profile, pendingRestart], [null, null, null, null, false]);
   });
 });
 

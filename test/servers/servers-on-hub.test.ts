@@ -1,17 +1,18 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
+import { asList, at } from '@knada/simulators/kubernetes/json.ts';
 import { openHubs } from '../../src/adapters/jupyterhub.ts';
 import { openCluster } from '../../src/adapters/kubernetes.ts';
 import { openSqliteStore } from '../../src/adapters/sqlite.ts';
 import { kinds } from '../../src/model/kinds.ts';
+import type { NotebookSpec } from '../../src/model/notebook.ts';
 import type { OperationRecord } from '../../src/model/operation.ts';
-import { profilesConfigMap } from '../../src/notebooks/profiles.ts';
+import { orderNotebook } from '../../src/notebooks/rules.ts';
 import type { Cluster } from '../../src/ports/cluster.ts';
 import type { Store } from '../../src/ports/store.ts';
 import { type Servers, serversWith } from '../../src/servers/servers.ts';
-import { metaOf } from '../../src/teams/desired.ts';
-import { aNaming, anEvent, anOrderedRecord } from '../support/records.ts';
+import { aMoment, aNaming, anEvent, anOrderedRecord, aSpec } from '../support/records.ts';
 import { environment, type SimulatedHub, startSimulatedHub } from '../support/simulated-hub.ts';
 
 const kari = 'kari.nordmann@nav.no';
@@ -74,7 +75,7 @@ describe('servers on a simulated hub', () => {
         access: { prepare: async () => {}, isEffective: async () => true },
       },
       {
-        render: async (current) => [profilesConfigMap(current, [environment], metaOf(current))],
+        environments: async () => [environment],
         newId: () => {
           ids += 1;
           return `op-${ids.toString(16).padStart(16, '0')}`;
@@ -116,6 +117,84 @@ describe('servers on a simulated hub', () => {
     release();
     const started = await finish(await start());
     assert.equal(started.outcome, 'ready', started.message);
+    await finish(await servers.stop(await team(), kari, false, actor()));
+  });
+
+  it('brings the team’s image to a running server with a restart, until the member chooses otherwise', async () => {
+    const reference = (tag: number) => `ghcr.io/navikt/our-notebook:${tag}`;
+    const pinned = (tag: number) => ({
+      reference: reference(tag),
+      digest: `sha256:${'a'.repeat(64)}`,
+      resolvedAt: aMoment,
+      newerDigest: null,
+    });
+    const release = { platformHash: 'platform-1', spec: {} };
+    /** Orders this configuration, and mounts its profiles at the hub. */
+    const order = async (spec: Partial<NotebookSpec>, tag: number | null) => {
+      const image = tag === null ? null : pinned(tag);
+      const full = aSpec({ ...spec, image: image?.reference ?? null });
+      await store.change('team-a', (current) =>
+        orderNotebook(current, { spec: full, image, release }, actor(), 'notebook_changed'),
+      );
+      const { generation, notebook } = await team();
+      assert.ok(notebook);
+      await simulated.mount(generation, {}, [environment], notebook);
+      await simulated.touchHubPod(String(generation));
+    };
+    const restarted = async (profile?: string) => {
+      const operation = await servers.restart(
+        await team(),
+        kari,
+        profile === undefined ? {} : { profile },
+        actor(),
+      );
+      const { outcome, message } = await finish(operation);
+      assert.equal(outcome, 'ready', message);
+    };
+    const shown = async () => {
+      const [server] = await servers.list(await team());
+      assert.ok(server);
+      return server;
+    };
+    const pointers = async () => (await shown()).pendingChanges?.map(({ pointer }) => pointer);
+    const images = async () => {
+      const { namespace } = simulated;
+      const pods = await simulated.client.list('pods', {
+        namespace,
+        labelSelector: 'component=singleuser-server',
+      });
+      return pods.map((pod) => at(asList(at(pod, 'spec', 'containers'))[0] ?? null, 'image'));
+    };
+
+    await finish(await start());
+    assert.deepEqual((await shown()).profile, { slug: 'python-3-13', displayName: 'Python 3.13' });
+    assert.deepEqual(await pointers(), []);
+
+    await order({}, 1);
+    assert.deepEqual(await pointers(), ['/profile', '/image']);
+    assert.equal((await shown()).pendingRestart, true);
+    await restarted();
+    assert.deepEqual(await images(), [`${reference(1)}@sha256:${'a'.repeat(64)}`]);
+    assert.deepEqual(await pointers(), []);
+
+    await restarted('python-3-13');
+    assert.deepEqual(await images(), [`${environment.image}@${environment.digest}`]);
+    assert.deepEqual(await pointers(), [], 'the member chose it after the image was ordered');
+    const memory = { guarantee: '1Gi', limit: '4Gi' };
+    await order({ resources: { ...aSpec().resources, memory } }, 1);
+    assert.deepEqual(await pointers(), ['/resources/memory/limit']);
+    await restarted();
+    assert.equal((await shown()).profile?.slug, 'python-3-13');
+
+    await order({}, 2);
+    await finish(await servers.stop(await team(), kari, false, actor()));
+    await finish(await start());
+    assert.deepEqual(await images(), [`${reference(2)}@sha256:${'a'.repeat(64)}`]);
+
+    await order({}, null);
+    assert.deepEqual(await pointers(), ['/profile', '/image']);
+    await restarted();
+    assert.equal((await shown()).profile?.slug, 'python-3-13');
     await finish(await servers.stop(await team(), kari, false, actor()));
   });
 });

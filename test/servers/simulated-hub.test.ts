@@ -21,7 +21,9 @@ const timings = {
   profilesMs: 300,
   profilesPollMs: 5,
 };
-const offered = { profile: 'python-3-13', knada_revision: 7 };
+const offered = { profile: 'python-3-13', knada_revision: 7, knada_chosen_at: 7 };
+/** What the hub’s code stores of these options. */
+const stored = { profile: 'python-3-13', knada_chosen_at: 7 };
 const hourMs = 3_600_000;
 
 interface Told {
@@ -239,10 +241,11 @@ describe('a simulated notebook server', () => {
       await stop(user);
       return at(server, 'user_options');
     };
-    assert.deepEqual(await options(offered), offered);
-    assert.deepEqual(await options(), offered, 'no body: the saved ones');
-    assert.deepEqual(await options({}), {}, 'version 5 takes an empty body for empty options');
-    assert.deepEqual(await options(), {});
+    assert.deepEqual(await options(offered), stored);
+    assert.deepEqual(await options(), stored, 'no body: the saved ones');
+    assert.deepEqual(await options({ size: 'large' }), { ...stored, size: 'large' });
+    assert.deepEqual(await options(), { ...stored, size: 'large' });
+    assert.deepEqual(await options({}), stored, 'version 5 takes an empty body for empty options');
   });
 
   it('simulated server: reports its pod’s events as progress towards 90 %', async () => {
@@ -656,7 +659,7 @@ describe('the simulated hubs’ database', () => {
       await simulated.restartSimulator();
       const token = asText(at(minted.body, 'token'));
       assert.equal((await api('GET', `/users/${user}`, undefined, token)).status, 200);
-      assert.deepEqual(at(await becomes(user, isReady), 'user_options'), offered);
+      assert.deepEqual(at(await becomes(user, isReady), 'user_options'), stored);
     } finally {
       await simulated.close();
       await rm(folder, { recursive: true });
@@ -682,10 +685,13 @@ describe('the simulated JupyterHub 6', () => {
       await api('DELETE', `/users/${user}/server`);
       return at(server, 'user_options');
     };
-    assert.deepEqual(await options({ user_options: offered }), offered);
-    assert.deepEqual(await options({}), offered);
-    assert.deepEqual(await options({ display_name: 'mine' }), offered);
-    assert.deepEqual(await options({ profile: 'python-3-13' }), { profile: 'python-3-13' });
+    assert.deepEqual(await options({ user_options: { ...offered, size: 'large' } }), {
+      ...stored,
+      size: 'large',
+    });
+    assert.deepEqual(await options({}), { ...stored, size: 'large' });
+    assert.deepEqual(await options({ display_name: 'mine' }), { ...stored, size: 'large' });
+    assert.deepEqual(await options({ profile: 'python-3-13' }), stored);
     const { status, body } = await api('POST', `/users/${user}/server`, { user_options: 'large' });
     assert.deepEqual([status, at(body, 'message')], [400, 'user_options must be an object or null']);
     assert.partialDeepStrictEqual(await api('GET', `/users/${user}/server`), {

@@ -95,8 +95,12 @@ describe('invalid orders', () => {
         '/allowlist/hosts/2 wrong_type',
       ]),
     );
-    for (const body of ['[]', 'null', '"{}"', '7', 'true'])
+    for (const body of ['[]', '"{}"', '7', 'true'])
       await everywhere(body, (answer) => assertProblem(answer, 'validation_failed', [' wrong_type']));
+    for (const method of ['PUT', 'PATCH'] as const)
+      assertProblem(await send(method, notebook, 'null'), 'validation_failed', [' wrong_type']);
+    const plans = await Promise.all(['null', '{}'].map((body) => send('POST', `${notebook}/plan`, body)));
+    assert.deepEqual(plans[0]?.json(), plans[1]?.json(), 'where a body may be left out, null leaves it out');
   });
 
   it('may contain null in a patch only', async () => {

@@ -10,6 +10,7 @@ interface Person {
   startedAt: string | null;
   lastActivityAt: string | null;
   profile: string | null;
+  profileChosenAt: number | undefined;
   hadServer: boolean;
   /** When what is pending is over, epoch milliseconds. */
   doneAt: number;
@@ -149,7 +150,7 @@ export const scriptedHub = ({ clock, team, startMs = 2_000, stopMs = 1_000 }: Op
   };
 
   const serverOf = (person: Person): HubServer => {
-    const { state, startedAt, lastActivityAt, profile } = person;
+    const { state, startedAt, lastActivityAt, profile, profileChosenAt } = person;
     const pending = state === 'stopped' || state === 'running' ? null : state;
     return {
       stopped: state === 'stopped',
@@ -158,6 +159,7 @@ export const scriptedHub = ({ clock, team, startMs = 2_000, stopMs = 1_000 }: Op
       startedAt,
       lastActivityAt,
       profile,
+      ...(profileChosenAt === undefined ? {} : { profileChosenAt }),
     };
   };
   const userOf = (person: Person): HubUser => ({
@@ -213,6 +215,7 @@ export const scriptedHub = ({ clock, team, startMs = 2_000, stopMs = 1_000 }: Op
         startedAt: null,
         lastActivityAt: null,
         profile: null,
+        profileChosenAt: undefined,
         hadServer: false,
         doneAt: 0,
         failsWith: undefined,
@@ -231,7 +234,7 @@ export const scriptedHub = ({ clock, team, startMs = 2_000, stopMs = 1_000 }: Op
       people.delete(name);
       return 'removed';
     },
-    async start(_team, name, { profile }, signal) {
+    async start(_team, name, { profile, chosenAt: profileChosenAt }, signal) {
       await entering(`start ${name}`, signal);
       const found = people.get(name);
       if (found === undefined) return refused('no_such_user', 'There is no such user.');
@@ -241,7 +244,14 @@ export const scriptedHub = ({ clock, team, startMs = 2_000, stopMs = 1_000 }: Op
       if (found.state === 'check') return refused('pending_check', `${name} is pending check`);
       if (refusesStarts !== undefined) return refusesStarts;
       const startedAt = iso();
-      Object.assign(found, { state: 'spawn', startedAt, profile, hadServer: true, failed: undefined });
+      Object.assign(found, {
+        state: 'spawn',
+        startedAt,
+        profile,
+        profileChosenAt,
+        hadServer: true,
+        failed: undefined,
+      });
       found.doneAt = clock.now() + startMs;
       makePod(found);
       settle();

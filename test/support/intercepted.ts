@@ -44,6 +44,16 @@ export const intercepted = (cluster: Cluster, { before, after }: Hooks): Cluster
 
 const nameOf = ({ kind, name }: { readonly kind: string; readonly name: string }) => ({ kind, name });
 
+/** The cluster, which refuses every write of this kind. */
+export const refusing = (cluster: Cluster, kind: string): Cluster => {
+  const refused = { outcome: 'refused', message: 'no' } as const;
+  return {
+    ...cluster,
+    apply: async (manifest, signal) => (manifest.kind === kind ? refused : cluster.apply(manifest, signal)),
+    patch: async (ref, patch, signal) => (ref.kind === kind ? refused : cluster.patch(ref, patch, signal)),
+  };
+};
+
 /** The cluster, and every call that went there. */
 export const recorded = (
   cluster: Cluster,

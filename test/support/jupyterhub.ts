@@ -233,7 +233,7 @@ export const startJupyterHub = async (major: 5 | 6): Promise<TestJupyterHub> => 
     token,
     scopes: settings.scopes,
     withTokens,
-    offered: { profile: 'python-3-13', revision: 7 },
+    offered: { profile: 'python-3-13', revision: 7, chosenAt: 7 },
     now: Date.now,
     letTimePass: (ms) => delay(ms),
     hold: async (user, what) => {

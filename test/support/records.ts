@@ -51,6 +51,7 @@ export const aRecord = (overrides: Partial<TeamRecord> = {}): TeamRecord => {
 export const aSpec = (overrides: Partial<NotebookSpec> = {}): NotebookSpec => ({
   resources: { cpu: { guarantee: 0.2, limit: 0.5 }, memory: { guarantee: '1Gi', limit: '2Gi' } },
   image: null,
+  standardEnvironments: true,
   culling: { timeoutSeconds: 3600, maxAgeSeconds: 604_800, keepBusyKernels: false },
   allowlist: { enabled: false, hosts: [] },
   storage: { home: '10Gi' },
@@ -62,6 +63,7 @@ export const aSpec = (overrides: Partial<NotebookSpec> = {}): NotebookSpec => ({
 export const aNotebook = (overrides: Partial<NotebookRecord> = {}): NotebookRecord => ({
   spec: aSpec(),
   image: null,
+  imageGeneration: 0,
   createdAt: aMoment,
   updatedAt: aMoment,
   updatedBy: 'kari.nordmann@nav.no',

@@ -7,6 +7,7 @@ import { type KubeObject, nameOf, uidOf } from '@knada/simulators/kubernetes/obj
 import { startKubernetes } from '@knada/simulators/kubernetes/server.ts';
 import { hubConventions } from '../../local/conventions.ts';
 import type { NotebookSpec } from '../../src/model/notebook.ts';
+import type { NotebookRecord } from '../../src/model/record.ts';
 import { hubSecretName, hubService } from '../../src/notebooks/keys.ts';
 import {
   type ProfileEnvironment,
@@ -84,11 +85,12 @@ export const startSimulatedHub = async (
     revision: number,
     spec: Partial<NotebookSpec> = {},
     environments: readonly ProfileEnvironment[] = [environment],
+    notebook: Partial<NotebookRecord> = {},
   ): Promise<void> => {
     const record = anOrderedRecord({
       ...team,
       generation: revision,
-      notebook: aNotebook({ spec: aSpec(spec) }),
+      notebook: aNotebook({ spec: aSpec(spec), ...notebook }),
     });
     const map = profilesConfigMap(record, environments, metaOf(record));
     await client.apply(json({ ...map, metadata: { ...map.metadata, namespace } }), { force: true });

@@ -21,7 +21,7 @@ export interface HubUnderTest {
   /** Another adapter on the same hub, with these tokens, newest first, and our clock that far ahead of the hub’s. */
   readonly withTokens: (tokens: readonly string[], clockAheadMs?: number) => Hubs;
   /** What this hub offers: what a start may name. */
-  readonly offered: { readonly profile: string; readonly revision: number };
+  readonly offered: { readonly profile: string; readonly revision: number; readonly chosenAt: number };
   /** The hub’s own clock, epoch milliseconds. */
   readonly now: () => number;
   /** Waits on a real hub; on another its clock is moved and what became due has happened. */

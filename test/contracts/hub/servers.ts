@@ -38,7 +38,8 @@ export const serversContract = (open: () => Promise<HubUnderTest>): void => {
     const server = await serverOf(hub, name);
     assert.ok(server !== null);
     const { startedAt, lastActivityAt, ...rest } = server;
-    assert.deepEqual(rest, { ready: true, stopped: false, pending: null, profile: offered.profile });
+    const { profile, chosenAt: profileChosenAt } = offered;
+    assert.deepEqual(rest, { ready: true, stopped: false, pending: null, profile, profileChosenAt });
     // The hub’s clock may round, and JupyterHub keeps no milliseconds in some databases.
     assert.ok(Date.parse(startedAt ?? '') >= before - 1000, `started ${startedAt}`);
     assert.ok(lastActivityAt === null || !Number.isNaN(Date.parse(lastActivityAt)));

@@ -5,7 +5,7 @@ import type { Change } from '../../../src/model/change.ts';
 import type { NotebookSpec } from '../../../src/model/notebook.ts';
 import { complete, fieldRows } from '../../../src/model/notebook-fields.ts';
 import type { TeamRecord } from '../../../src/model/record.ts';
-import { aNotebook, anEvent, anOrderedRecord, aRecord, aSpec } from '../../support/records.ts';
+import { aMoment, aNotebook, anEvent, anOrderedRecord, aRecord, aSpec } from '../../support/records.ts';
 import type { Opened } from '../store.ts';
 
 /** The object without what is at this path. */
@@ -78,6 +78,28 @@ export const olderSpecContract = (opened: Opened): void => {
     await here.create(anOrderedRecord(), anEvent({ changes: [stored, change] }));
     const [item] = (await there.history('team-a', { limit: 1 })).items;
     assert.deepEqual(item?.changes, [change, change]);
+  });
+
+  it('lets an image that an earlier version stored take precedence over every choice of profile from then', async (t) => {
+    const { here, there } = await opened(t);
+    const image = {
+      reference: 'ghcr.io/navikt/x:1',
+      digest: `sha256:${'a'.repeat(64)}`,
+      resolvedAt: aMoment,
+      newerDigest: null,
+    };
+    for (const [slug, own, expected] of [
+      ['team-own', image, 1],
+      ['team-standard', null, 0],
+    ] as const) {
+      const spec = aSpec({ image: own?.reference ?? null });
+      const record = anOrderedRecord({ slug, notebook: aNotebook({ spec, image: own }) });
+      // What is read back from a store is trusted to be a TeamRecord; this one is not.
+      await here.create(without(record, ['notebook', 'imageGeneration']) as TeamRecord, anEvent());
+      assert.equal((await there.team(slug))?.notebook?.imageGeneration, expected);
+      await here.change(slug, (current) => ({ next: { ...current, generation: 9 } }));
+      assert.equal((await there.team(slug))?.notebook?.imageGeneration, expected);
+    }
   });
 
   it('keeps a field that a later version stored', async (t) => {

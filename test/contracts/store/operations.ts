@@ -248,6 +248,140 @@ export const operationContract = (opened: Opened): void => {
     assert.deepEqual(await due(59, 10), ['team-a op-1', 'team-b op-4', 'team-b op-2']);
   });
 
+  const aDeletion = (overrides: Partial<OperationRecord> = {}) =>
+    anOperation({
+      id: 'op-d',
+      kind: 'delete_team',
+      user: null,
+      step: 'await_reconcile',
+      readers: ['kari.nordmann@nav.no'],
+      ...overrides,
+    });
+  const aRetry = (overrides: Partial<OperationRecord> = {}) =>
+    anOperation({ id: 'op-r', kind: 'retry_notebook', user: null, step: 'await_reconcile', ...overrides });
+
+  it('keeps the deletion of a team when the team is removed, also from its heir', async (t) => {
+    const { here, there } = await withTeams(t);
+    assert.deepEqual(await here.openOperation('team-a', aDeletion()), aDeletion());
+    assert.deepEqual(await there.operationsDue(at(0), 10), [{ slug: 'team-a', id: 'op-d' }]);
+    assert.deepEqual(await there.openOperations('team-a'), [], 'it is not among those of the team');
+    assert.deepEqual(await there.operations('team-a', { limit: 10 }), []);
+    assert.equal(await here.remove('team-a', { id: 'team-a-3f9c', generation: 1 }), 'removed');
+    assert.deepEqual(await there.operation('team-a', 'op-d'), aDeletion());
+    assert.equal(await there.operation('team-b', 'op-d'), undefined);
+    assert.deepEqual(await there.operationsDue(at(0), 10), [{ slug: 'team-a', id: 'op-d' }]);
+
+    await here.create(aRecord({ id: 'team-a-77aa' }), anEvent());
+    assert.deepEqual(await there.operation('team-a', 'op-d'), aDeletion());
+    assert.deepEqual(await there.openOperations('team-a'), []);
+    assert.deepEqual(await there.operations('team-a', { limit: 10 }), []);
+    assert.deepEqual(await there.changeOperation('team-a', 'op-d', finished), finished(aDeletion()));
+    assert.deepEqual(await here.operation('team-a', 'op-d'), finished(aDeletion()));
+    assert.deepEqual(await here.operationsDue(at(59), 10), []);
+    const again = here.changeOperation('team-a', 'op-d', (current) => ({ ...current, dueAt: at(1) }));
+    await assert.rejects(again, TypeError);
+    assert.deepEqual(await there.openOperation('team-a', aDeletion()), finished(aDeletion()));
+  });
+
+  it('opens the deletion of a team that is gone by now, and one for every team of a slug', async (t) => {
+    const { here, there } = await withTeams(t);
+    assert.deepEqual(await here.openOperation('team-c', aDeletion()), aDeletion());
+    assert.deepEqual(
+      await here.openOperation('team-c', aDeletion({ id: 'op-e' })),
+      aDeletion({ id: 'op-e' }),
+    );
+    assert.deepEqual(await there.operation('team-c', 'op-d'), aDeletion());
+    assert.deepEqual(await there.operation('team-c', 'op-e'), aDeletion({ id: 'op-e' }));
+  });
+
+  it('ends the deletion of a team once for concurrent attempts', async (t) => {
+    const { all, here, there } = await withTeams(t);
+    await here.openOperation('team-a', aDeletion());
+    await here.remove('team-a', { id: 'team-a-3f9c', generation: 1 });
+    const wins = Array.from({ length: 12 }, () => false);
+    await Promise.all(
+      wins.map((_, i) =>
+        (all[i % all.length] ?? here).changeOperation('team-a', 'op-d', (current) => {
+          wins[i] = current.dueAt !== null;
+          return wins[i] ? finished(current) : undefined;
+        }),
+      ),
+    );
+    assert.equal(wins.filter(Boolean).length, 1);
+    assert.deepEqual(await there.operationsDue(at(59), 10), []);
+  });
+
+  it('opens a retry beside the operation on the hub, and goes with its team', async (t) => {
+    const { here, there } = await withTeams(t);
+    const hub = anOperation({ id: 'op-1', user: null, kind: 'restart_hub' });
+    await here.openOperation('team-a', hub);
+    assert.deepEqual(
+      await here.openOperation('team-a', aRetry({ createdAt: at(1) })),
+      aRetry({ createdAt: at(1) }),
+    );
+    assert.deepEqual(
+      await here.openOperation('team-a', aRetry()),
+      aRetry({ createdAt: at(1) }),
+      'the same one',
+    );
+    const deletion = aRetry({ id: 'op-n', kind: 'delete_notebook', createdAt: at(2) });
+    assert.deepEqual(await here.openOperation('team-a', deletion), deletion);
+    assert.deepEqual(
+      (await there.openOperations('team-a')).map(({ id }) => id),
+      ['op-1', 'op-r', 'op-n'],
+    );
+    await here.changeOperation('team-a', 'op-r', finished);
+    const other = anOperation({ id: 'op-2', user: null, kind: 'restart_hub' });
+    assert.deepEqual(await there.openOperation('team-a', other), hub, 'the end of a retry frees no hub');
+    assert.equal(await here.openOperation('team-c', aRetry()), undefined);
+    await here.remove('team-a', { id: 'team-a-3f9c', generation: 1 });
+    assert.equal(await there.operation('team-a', 'op-r'), undefined);
+    assert.equal(await there.operation('team-a', 'op-n'), undefined);
+  });
+
+  it('adds an operation that has ended already, beside an open one', async (t) => {
+    const { here, there } = await withTeams(t);
+    const open = anOperation({ id: 'op-1' });
+    await here.openOperation('team-a', open);
+    const done = finished(anOperation({ id: 'op-2', createdAt: at(1) }));
+    assert.equal(await here.addOperation('team-a', done), true);
+    assert.deepEqual(await there.operation('team-a', 'op-2'), done);
+    assert.deepEqual(await there.openOperations('team-a'), [open]);
+    assert.equal(await here.addOperation('team-c', done), false);
+    await assert.rejects(here.addOperation('team-a', anOperation({ id: 'op-3' })), TypeError);
+  });
+
+  it('lists operations newest first, page by page, open or finished', async (t) => {
+    const { here, there } = await withTeams(t);
+    const all = Array.from({ length: 9 }, (_, i) =>
+      // Pairs that were opened at the same instant; their ids decide.
+      anOperation({ id: `op-${i}`, user: `user-${i}`, createdAt: at(i >> 1) }),
+    );
+    for (const operation of all) await here.openOperation('team-a', operation);
+    for (const id of ['op-1', 'op-4', 'op-8']) await here.changeOperation('team-a', id, finished);
+    await here.openOperation('team-b', anOperation({ id: 'op-x' }));
+    const walked = async (open: boolean | undefined, limit: number) => {
+      const ids: string[] = [];
+      let before: OperationRecord | undefined;
+      for (;;) {
+        const page = await there.operations('team-a', {
+          limit,
+          ...(open === undefined ? {} : { open }),
+          ...(before === undefined ? {} : { before }),
+        });
+        ids.push(...page.map(({ id }) => id));
+        before = page.at(-1);
+        if (page.length < limit) return ids;
+      }
+    };
+    const newestFirst = [8, 7, 6, 5, 4, 3, 2, 1, 0].map((i) => `op-${i}`);
+    for (const limit of [1, 2, 3, 4, 20]) {
+      assert.deepEqual(await walked(undefined, limit), newestFirst);
+      assert.deepEqual(await walked(false, limit), ['op-8', 'op-4', 'op-1']);
+      assert.deepEqual(await walked(true, limit), ['op-7', 'op-6', 'op-5', 'op-3', 'op-2', 'op-0']);
+    }
+  });
+
   it('removes the operations of a team with it, and shows its heir none', async (t) => {
     const { here, there } = await withTeams(t);
     const open = anOperation({ id: 'op-1' });
