@@ -261,7 +261,6 @@ const rights: Readonly<Record<string, readonly Case[]>> = {
   retryNotebook: only(byMembers),
   deleteNotebook: only(byOwners),
 
-  listProfiles: only(byMembers),
   listServers: only(byMembers),
   watchServers: only(byMembers),
   startServer: only(byMembers),
