@@ -243,7 +243,6 @@ const rights: Readonly<Record<string, readonly Case[]>> = {
   ],
 
   getNotebook: only(byMembers),
-  listProfiles: only(byMembers),
   watchNotebook: only(byMembers),
   putNotebook: optingOut({}),
   patchNotebook: optingOut({ allowlist: { enabled: false } }),
