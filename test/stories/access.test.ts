@@ -243,11 +243,12 @@ const rights: Readonly<Record<string, readonly Case[]>> = {
   ],
 
   getNotebook: only(byMembers),
-  listProfiles: only(byMembers),
   watchNotebook: only(byMembers),
   putNotebook: optingOut({}),
   patchNotebook: optingOut({ allowlist: { enabled: false } }),
   planNotebook: optingOut({ allowlist: null }),
+  addAllowlistHost: only(byMembers),
+  removeAllowlistHost: only(byMembers),
   getManifests: only(byMembers),
   restoreRevision: [
     { verdicts: byMembers, path: { revision: '1' } },
