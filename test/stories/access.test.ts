@@ -247,6 +247,8 @@ const rights: Readonly<Record<string, readonly Case[]>> = {
   putNotebook: optingOut({}),
   patchNotebook: optingOut({ allowlist: { enabled: false } }),
   planNotebook: optingOut({ allowlist: null }),
+  addAllowlistHost: only(byMembers),
+  removeAllowlistHost: only(byMembers),
   getManifests: only(byMembers),
   restoreRevision: [
     { verdicts: byMembers, path: { revision: '1' } },
