@@ -230,7 +230,6 @@ const rights: Readonly<Record<string, readonly Case[]>> = {
   ],
   deleteTeam: only(byOwners),
   listHistory: only(byMembers),
-  listProfiles: only(byMembers),
   listOperations: only(byMembers),
   listMembers: only(byMembers),
   addMember: [
@@ -262,7 +261,6 @@ const rights: Readonly<Record<string, readonly Case[]>> = {
   retryNotebook: only(byMembers),
   deleteNotebook: only(byOwners),
 
-  listProfiles: only(byMembers),
   listServers: only(byMembers),
   watchServers: only(byMembers),
   startServer: only(byMembers),
