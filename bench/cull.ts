@@ -7,6 +7,7 @@ import { cull } from '../src/culling/cull.ts';
 import { forEachConcurrently } from '../src/lib/concurrency.ts';
 import { defaultLimits } from '../src/model/limits.ts';
 import type { TeamRecord } from '../src/model/record.ts';
+import { aNaming } from '../test/support/records.ts';
 import { counting } from './counting.ts';
 import { interleaved, printRatios, printTable, ratiosTo } from './measure.ts';
 import { created, farAway, overdue, readyTeam, silent } from './product.ts';
@@ -76,7 +77,7 @@ const startHubs = async () => {
 
 /** A store with this many teams, each with its own hub. */
 const world = async (count: number, url: string) => {
-  const counted = counting(openSqliteStore({ file: ':memory:' }));
+  const counted = counting(openSqliteStore({ file: ':memory:', naming: aNaming }));
   const { port: store } = counted;
   const newRelease = () => ({ platformHash: 'p1', spec: {} });
   for (let n = 0; n < count; n++) {

@@ -8,6 +8,7 @@ import { explain, parseDestination } from '../src/egress/explain.ts';
 import { defaultEgressSettings } from '../src/egress/policy.ts';
 import type { HostRecord } from '../src/model/host.ts';
 import { defaultLimits } from '../src/model/limits.ts';
+import { aNaming } from '../test/support/records.ts';
 import { counting } from './counting.ts';
 import { each, interleaved, printRatios, printTable, ratiosTo } from './measure.ts';
 import { created, readyTeam, silent } from './product.ts';
@@ -85,7 +86,7 @@ const dueNow = (host: HostRecord): HostRecord => {
 
 /** Resolves the hosts that are due, which some teams list. */
 const refreshing = async (): Promise<void> => {
-  const counted = counting(openSqliteStore({ file: ':memory:' }));
+  const counted = counting(openSqliteStore({ file: ':memory:', naming: aNaming }));
   const dns = standInNames(addressesEach);
   const resolving = counting(dns);
   const store = counted.port;

@@ -14,6 +14,7 @@ import type { TeamRecord } from '../src/model/record.ts';
 import { notebookView, orderNotebook } from '../src/notebooks/rules.ts';
 import { openOutside } from '../src/open.ts';
 import { newTeam } from '../src/teams/rules.ts';
+import { aNaming } from '../test/support/records.ts';
 
 const kari = 'kari.nordmann@nav.no';
 export const silent = { info: () => {}, warn: () => {}, error: () => {} };
@@ -34,7 +35,7 @@ export const readyTeam = (
   { limits, newRelease }: Pick<RouteDeps, 'limits' | 'newRelease'>,
   hosts: readonly string[] = ['pypi.org', 'files.pythonhosted.org'],
 ): TeamRecord => {
-  const team = newTeam({ slug, members: [] }, `${slug}-3f9c`, act);
+  const team = newTeam({ slug, members: [] }, `${slug}-3f9c`, act, aNaming);
   const allowlist = { enabled: hosts.length > 0, hosts: [...hosts] };
   const spec = complete({ allowlist }, limits);
   const ordered = orderNotebook(
@@ -105,7 +106,7 @@ export const prepare = async () => {
     environment,
     path: '/v1/teams/team-a/notebook',
     headers: { authorization: `Bearer ${await issuer.token({ email: kari })}` },
-    body: JSON.stringify(notebookView(team, 'http://localhost:8082/team-a')),
+    body: JSON.stringify(notebookView(team)),
     async close() {
       await issuer.close();
       await rm(folder, { recursive: true, force: true });

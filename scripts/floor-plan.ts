@@ -229,6 +229,13 @@ const isPure = (file: string): boolean =>
 const reserved = [...web, ...clients];
 const belongsTo = (name: string, group: string): boolean => name === group || name.startsWith(`${group}/`);
 
+/** The files that may derive a team’s names: it is created, or was stored without any. All others read its record. */
+const naming = ['src/model/names.ts', 'src/teams/rules.ts', 'src/adapters/upgrade.ts'];
+const derivedName = /\bderiveNames\b|`(?:team|jupyterhub)-\$\{/;
+
+const derivesNames = (file: string, text: string): boolean =>
+  /^(?:src|functions)\//.test(file) && !naming.includes(file) && derivedName.test(text);
+
 /** Everything that one file does against the rules of its room. */
 export const breachesOf = (file: string, text: string): readonly Breach[] => {
   const room = roomOf(file);
@@ -247,6 +254,7 @@ export const breachesOf = (file: string, text: string): readonly Breach[] => {
         says.push(`${room.room} may not import ${wanted}`);
     }
   }
+  if (derivesNames(file, text)) says.push('names are read from the team’s record, not derived again');
   if (isPure(file)) says.push(...impurities(file, text).map((what) => `a pure file may not use ${what}`));
   return says.map((one) => ({ file, says: one }));
 };

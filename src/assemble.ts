@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import type { RouteDeps } from './api/app.ts';
 import { type Egress, wireEgress } from './assemble/egress.ts';
 import { type Images, wireImages } from './assemble/images.ts';
@@ -6,12 +6,13 @@ import { type Notebooks, wireNotebooks } from './assemble/notebooks.ts';
 import { type Secrets, wireSecrets } from './assemble/secrets.ts';
 import { wireServers } from './assemble/servers.ts';
 import { systemTimers, type Timers } from './assemble/timers.ts';
-import type { Config } from './config.ts';
+import { type Config, namingOf } from './config.ts';
 import type { CullDeps } from './culling/cull.ts';
 import type { AddressDeps } from './egress/addresses.ts';
 import { type AdmissionAnswer, type AdmissionRequest, admissionWith } from './egress/admission.ts';
 import type { RunDeps } from './egress/airflow-runs.ts';
 import { readCurrentEgress } from './egress/current-egress.ts';
+import { requestKey } from './notebooks/keys.ts';
 import { isPlatformContentOf } from './notebooks/platform-content.ts';
 import type { Outside } from './ports/outside.ts';
 import { boundedBy } from './reconcile/bounded.ts';
@@ -54,7 +55,13 @@ const routesOf = (config: Config, outside: Outside, parts: Parts): RouteDeps => 
     clock,
     limits: config.limits,
     googleProject: config.googleProject,
-    hubUrlTemplate: config.hub.urlTemplate,
+    naming: namingOf(config),
+    idempotency: {
+      store,
+      clock,
+      fingerprintKeys: config.hub.masterKeys.map(requestKey),
+      newAttempt: randomUUID,
+    },
     allowlist: egress.entries,
     catalogue: images.catalogue,
     registries,
@@ -75,7 +82,7 @@ const routesOf = (config: Config, outside: Outside, parts: Parts): RouteDeps => 
     },
     secretManager,
     hasSecret: secrets.exists,
-    hasHomes: ({ id }) => hasHomes(cluster, id, AbortSignal.timeout(homesDeadlineMs)),
+    hasHomes: (team) => hasHomes(cluster, team, AbortSignal.timeout(homesDeadlineMs)),
   };
 };
 
@@ -97,7 +104,7 @@ export const assemble = (config: Config, outside: Outside, timers: Timers = syst
     isPlatformContent: isPlatformContentOf(config.hub.values, config.platformObjects),
     settleOperations: (before) => servers.operations.settle(before),
   });
-  const servers: Servers = wireServers(config, outside, { notebooks, reconcile, timers });
+  const servers: Servers = wireServers(outside, { notebooks, reconcile, timers });
   return {
     deps: routesOf(config, outside, { egress, images, secrets, notebooks, reconcile, servers, timers }),
     tick: {

@@ -2,12 +2,19 @@ import { readFileSync } from 'node:fs';
 import { platformOf } from './assemble/notebooks.ts';
 import { chartFaults } from './config/chart-schema.ts';
 import type { ReadFile } from './config/hub.ts';
-import { type Config, ConfigError } from './config.ts';
+import { type Config, ConfigError, namingOf } from './config.ts';
 import { at, isObject } from './lib/json.ts';
 import { releaseSpec } from './notebooks/desired.ts';
+import { newTeam } from './teams/rules.ts';
 
 /** Any team: its values differ from another team’s in names only. */
-const sample = { slug: 'team', id: 'team-0000' };
+const sampleOf = (config: Config) =>
+  newTeam(
+    { slug: 'team' },
+    'team-0000',
+    { by: 'someone@example.org', now: new Date(0).toISOString() },
+    namingOf(config),
+  );
 
 const schemaIn = (text: string): unknown => {
   try {
@@ -25,7 +32,7 @@ const readingFault = (error: unknown): string => {
 
 const faultsOf = (config: Config, file: string, readFile: ReadFile): readonly string[] => {
   try {
-    const values = at(releaseSpec(sample, platformOf(config)), 'values');
+    const values = at(releaseSpec(sampleOf(config), platformOf(config)), 'values');
     const faults = chartFaults(isObject(values) ? values : {}, schemaIn(readFile(file)));
     return faults.map((fault) => `HUB_VALUES_FILE: ${fault}`);
   } catch (error) {

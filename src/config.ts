@@ -9,6 +9,7 @@ import { teamsOf } from './config/teams.ts';
 import { type ProcessEnv, Variables } from './config/variables.ts';
 import { knadaImages } from './environments/standard-images.ts';
 import { StandardImage } from './model/environment.ts';
+import type { Naming } from './model/names.ts';
 
 const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 
@@ -49,6 +50,12 @@ const configOf = (env: Variables, readFile: ReadFile) => ({
 });
 
 export type Config = Readonly<ReturnType<typeof configOf>>;
+
+/** What the names of a new team depend on. */
+export const namingOf = ({ hub, googleProject }: Config): Naming => ({
+  hubUrlTemplate: hub.urlTemplate,
+  googleProject,
+});
 
 /** The environment does not make a working configuration; the message names every fault. */
 export class ConfigError extends Error {

@@ -5,7 +5,7 @@ import { openCluster } from './adapters/kubernetes.ts';
 import { openRegistries } from './adapters/oci-registry.ts';
 import { openPythonReleases } from './adapters/python-releases.ts';
 import { openSecretManager } from './adapters/secret-manager.ts';
-import type { Config } from './config.ts';
+import { type Config, namingOf } from './config.ts';
 import { hubToken } from './notebooks/keys.ts';
 import type { Outside } from './ports/outside.ts';
 import type { Clock, Log } from './ports/runtime.ts';
@@ -14,15 +14,17 @@ import type { Store } from './ports/store.ts';
 const clock: Clock = { now: () => Date.now() };
 
 /** Loads only the store that is used: Firestore’s client is heavy. */
-const openStore = async ({ store, googleProject }: Config): Promise<Store> => {
+const openStore = async (config: Config): Promise<Store> => {
+  const { store, googleProject } = config;
+  const naming = namingOf(config);
   switch (store.kind) {
     case 'sqlite': {
       const { openSqliteStore } = await import('./adapters/sqlite.ts');
-      return openSqliteStore({ file: store.file });
+      return openSqliteStore({ file: store.file, naming });
     }
     case 'firestore': {
       const { openFirestoreStore } = await import('./adapters/firestore.ts');
-      return openFirestoreStore({ projectId: googleProject, databaseId: store.database });
+      return openFirestoreStore({ projectId: googleProject, databaseId: store.database, naming });
     }
   }
 };

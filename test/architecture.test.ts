@@ -41,6 +41,19 @@ const planted: readonly (readonly [title: string, file: string, text: string, sa
     /may not import fastify/,
   ],
   [
+    'a reconcile that derives a team’s names',
+    'src/reconcile/observe.ts',
+    "import { deriveNames } from '../model/names.ts';",
+    /names are read from the team’s record/,
+  ],
+  [
+    'a route that makes up the name of a namespace',
+    'src/api/egress.ts',
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: the planted text is a template.
+    'const namespace = `team-${team.id}`;',
+    /names are read from the team’s record/,
+  ],
+  [
     'a route that opens an adapter',
     'src/api/teams.ts',
     "import { openCluster } from '../adapters/kubernetes.ts';",
@@ -97,7 +110,7 @@ const planted: readonly (readonly [title: string, file: string, text: string, sa
   [
     'a simulator that knows the product',
     'simulators/hubs/hub.ts',
-    "import { hubUrl } from '../../src/model/names.ts';",
+    "import { serverSegment } from '../../src/model/names.ts';",
     /simulators may not import src/,
   ],
   [

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { type Config, ConfigError, loadConfig } from '../src/config.ts';
+import { defaultPresets } from '../src/egress/presets.ts';
 import { knadaImages } from '../src/environments/standard-images.ts';
 import { defaultLimits } from '../src/model/limits.ts';
 
@@ -81,6 +82,7 @@ describe('a configuration', () => {
         internalSuffixes: [],
         allowCidr: false,
         dnsServers: [],
+        presets: Object.fromEntries(defaultPresets),
       },
       platformObjects: [],
       rolloutPerTick: 5,
@@ -188,6 +190,10 @@ describe('a configuration', () => {
     ['EGRESS_PRIVATE_RANGES', '10.0.0.0/8,2001:db8::/32'],
     ['EGRESS_CLUSTER_RANGES', '10.0.0.300/8'],
     ['EGRESS_ALLOW_CIDR', 'true'],
+    ['EGRESS_PRESETS', '{"pypi": "pypi.org"}'],
+    ['EGRESS_PRESETS', '{"Own Hosts": ["nav.no"]}'],
+    ['EGRESS_PRESETS', '{"own": ["*.nav.no"]}'],
+    ['EGRESS_PRESETS', '{"own": ["preset:pypi"]}'],
     ['EGRESS_BACKEND', 'cilium'],
     ['EGRESS_DNS_SERVICE_RANGES', '10.96.0.10/33'],
     ['EGRESS_GOOGLE_API_HOSTS', 'bigquery'],

@@ -4,11 +4,11 @@ import { openHubs } from '../../src/adapters/jupyterhub.ts';
 import { openSqliteStore } from '../../src/adapters/sqlite.ts';
 import { at } from '../../src/lib/json.ts';
 import type { HistoryRecord } from '../../src/model/history.ts';
-import { googleServiceAccount, namespaceOf } from '../../src/model/names.ts';
 import type { TeamRecord } from '../../src/model/record.ts';
 import { hubToken } from '../../src/notebooks/keys.ts';
 import type { Store } from '../../src/ports/store.ts';
 import { principalOf } from '../../src/secrets/bindings.ts';
+import { aNaming } from '../../test/support/records.ts';
 import type { World } from './world.ts';
 import type { Writer } from './writers.ts';
 
@@ -52,7 +52,7 @@ const unsettled = async (store: Store, team: TeamRecord): Promise<string | undef
 
 /** Waits until every team is Ready at its generation, without open operations; the faults of those that are not. */
 export const settle = async (world: World, seconds: number): Promise<readonly string[]> => {
-  const store = openSqliteStore({ file: world.storeFile });
+  const store = openSqliteStore({ file: world.storeFile, naming: aNaming });
   const until = performance.now() + seconds * 1000;
   try {
     for (;;) {
@@ -144,7 +144,7 @@ const secretFaults = (
 
   const wanted = new Set([
     ...team.members.map(({ email }) => principalOf(email)),
-    principalOf(googleServiceAccount(team.id, project)),
+    principalOf(team.names.googleServiceAccount.email),
   ]);
   const bound = new Set(secret.policy.bindings.flatMap(({ members }) => members));
   for (const one of bound)
@@ -184,7 +184,7 @@ const policiesOf = (team: TeamRecord, hasPods: boolean): readonly string[] => {
 
 const clusterFaults = async (world: World, team: TeamRecord): Promise<readonly string[]> => {
   const { client } = world;
-  const namespace = namespaceOf(team.id);
+  const { namespace } = team.names;
   const faults: string[] = [];
   const ours = { namespace, labelSelector: `knada.io/team-id=${team.id}` };
   const [releases, policies, pods, profiles] = await Promise.all([
@@ -241,7 +241,7 @@ export const verify = async (
   world: World,
   writers: readonly Writer[],
 ): Promise<{ readonly faults: readonly string[]; readonly teams: number; readonly deleted: number }> => {
-  const store = openSqliteStore({ file: world.storeFile });
+  const store = openSqliteStore({ file: world.storeFile, naming: aNaming });
   const faults: string[] = [];
   try {
     const teams = await everyTeam(store);
@@ -275,7 +275,7 @@ export const verify = async (
     }
     for (const id of gone) {
       if (world.google.secret(id) !== undefined) faults.push(`left over: secret ${id}`);
-      if (world.google.account(googleServiceAccount(id, project)) !== undefined)
+      if (world.google.account(`${id}@${project}.iam.gserviceaccount.com`) !== undefined)
         faults.push(`left over: service account ${id}`);
     }
     return { faults, teams: teams.length, deleted: gone.length };

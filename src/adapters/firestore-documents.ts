@@ -1,6 +1,8 @@
 import type { DocumentSnapshot } from '@google-cloud/firestore';
+import type { Phase } from '../model/condition.ts';
 import type { HistoryEvent, HistoryRecord } from '../model/history.ts';
 import type { Membership } from '../model/me.ts';
+import type { Naming } from '../model/names.ts';
 import type { TeamRecord } from '../model/record.ts';
 import {
   membershipIn,
@@ -20,6 +22,8 @@ export interface TeamDocument {
   readonly record: Omit<StoredTeamRecord, 'release'>;
   readonly release: string | null;
   readonly memberEmails: readonly string[];
+  /** As clients see it. */
+  readonly phase: Phase;
   readonly dueAt: string;
   readonly egressHosts: readonly string[];
   /** Absent while nothing is due. */
@@ -75,6 +79,7 @@ export const teamDocument = (record: TeamRecord, entries: number, write: string)
     record: plain(rest),
     release: release && JSON.stringify(release),
     memberEmails: record.members.map(({ email }) => email),
+    phase: record.deletion === null ? record.status.phase : 'Deleting',
     dueAt: record.reconcile.dueAt,
     egressHosts: record.egressHosts,
     ...(record.culling.dueAt !== null && { cullingDueAt: record.culling.dueAt }),
@@ -101,13 +106,13 @@ export const entryDocument = (n: number, event: HistoryEvent, write: string): En
 export const parsed = (snapshot: DocumentSnapshot): TeamDocument | RemovalMarker | undefined =>
   snapshot.data() as TeamDocument | RemovalMarker | undefined;
 
-export const toRecord = ({ record, release }: TeamDocument): TeamRecord =>
-  upgraded({ ...record, release: release === null ? null : JSON.parse(release) });
+export const toRecord = ({ record, release }: TeamDocument, naming: Naming): TeamRecord =>
+  upgraded({ ...record, release: release === null ? null : JSON.parse(release) }, naming);
 
 /** The team as a list of one; empty if it no longer exists. */
-export const listed = (snapshot: DocumentSnapshot): TeamRecord[] => {
+export const listed = (snapshot: DocumentSnapshot, naming: Naming): TeamRecord[] => {
   const found = parsed(snapshot);
-  return found === undefined || 'removing' in found ? [] : [toRecord(found)];
+  return found === undefined || 'removing' in found ? [] : [toRecord(found, naming)];
 };
 
 /** What a person is in a team, from a query that selects only its members; empty if no member. */

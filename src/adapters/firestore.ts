@@ -10,6 +10,7 @@ import type {
 } from '@google-cloud/firestore';
 import type { Catalogue } from '../model/catalogue.ts';
 import type { Membership } from '../model/me.ts';
+import type { Naming } from '../model/names.ts';
 import { type CreationGuard, ownedBy, type Page, type Store } from '../ports/store.ts';
 import { Unavailable } from '../ports/unavailable.ts';
 import { lostRace, retryOnConflict } from './contention.ts';
@@ -27,10 +28,11 @@ import {
   toRecord,
 } from './firestore-documents.ts';
 import { firestoreHosts } from './firestore-hosts.ts';
+import { firestoreIdempotency } from './firestore-idempotency.ts';
 import { firestoreOperations } from './firestore-operations.ts';
 import { finishRemoval } from './firestore-removal.ts';
 import { assertSameTeam } from './invariants.ts';
-import { upgradedCatalogue } from './upgrade.ts';
+import { namesIn, upgradedCatalogue } from './upgrade.ts';
 
 /** Stored as one JSON text: no query reads it, and Firestore does not support its nested lists. */
 const toCatalogue = (snapshot: DocumentSnapshot | undefined): Catalogue | undefined => {
@@ -50,12 +52,17 @@ const page = <T>(
   return docs.length > limit && last !== undefined ? { items, next: last.id } : { items };
 };
 
+export interface FirestoreStoreOptions extends FirestoreOptions {
+  /** For teams that were stored before their names were. */
+  readonly naming: Naming;
+}
+
 /**
  * The store in Firestore. Writes are batches with the version that was read as precondition, not the client’s own
  * transactions, whose backoff starts at seconds. After the deadline the outcome of a call is unknown: the commit may
  * still succeed, but never overwrites a write that it has not read.
  */
-export const openFirestoreStore = (options: FirestoreOptions): Store => {
+export const openFirestoreStore = ({ naming, ...options }: FirestoreStoreOptions): Store => {
   const connection = openFirestore(options);
   const { random, connected, read, ask, count, commit } = connection;
 
@@ -101,6 +108,7 @@ export const openFirestoreStore = (options: FirestoreOptions): Store => {
   return {
     ...firestoreOperations(connection),
     ...firestoreHosts(connection),
+    ...firestoreIdempotency(connection),
 
     create: async (record, event, guard) => {
       const { db } = await connected();
@@ -129,7 +137,7 @@ export const openFirestoreStore = (options: FirestoreOptions): Store => {
     team: async (slug) => {
       const { db } = await connected();
       const [snapshot] = await read(db, teamReference(db, slug));
-      return snapshot && listed(snapshot)[0];
+      return snapshot && listed(snapshot, naming)[0];
     },
 
     change: async (slug, decide) => {
@@ -142,7 +150,7 @@ export const openFirestoreStore = (options: FirestoreOptions): Store => {
         const stored = snapshot && parsed(snapshot);
         if (snapshot?.updateTime === undefined || stored === undefined || 'removing' in stored)
           return undefined;
-        const current = toRecord(stored);
+        const current = toRecord(stored, naming);
         if (stored.write === write || entry?.get('write') === write) return current;
         const decision = decide(current);
         if (decision === undefined) return current;
@@ -196,15 +204,24 @@ export const openFirestoreStore = (options: FirestoreOptions): Store => {
       return snapshot?.get('gone') === true;
     },
 
-    teams: async ({ member, limit, after }) => {
+    teams: async ({ member, phase, slugPrefix = '', limit, after }) => {
       const { db, sdk } = await connected();
       const teams = db.collection('teams');
+      const ofMember = member === undefined ? teams : teams.where('memberEmails', 'array-contains', member);
+      const inPhase = phase === undefined ? ofMember : ofMember.where('phase', '==', phase);
+      // With equality alone, the indexes of single fields are merged in the order of the document ids.
       const ordered =
-        member === undefined
+        member === undefined && phase === undefined
           ? teams.orderBy('slug')
-          : teams.where('memberEmails', 'array-contains', member).orderBy(sdk.FieldPath.documentId());
-      const rest = after === undefined ? ordered : ordered.startAfter(after);
-      return page(await ask(rest.limit(limit + 1)), limit, listed);
+          : inPhase.orderBy(sdk.FieldPath.documentId());
+      const from =
+        after !== undefined && after >= slugPrefix
+          ? ordered.startAfter(after)
+          : slugPrefix === ''
+            ? ordered
+            : ordered.startAt(slugPrefix);
+      const rest = slugPrefix === '' ? from : from.endBefore(`${slugPrefix}~`);
+      return page(await ask(rest.limit(limit + 1)), limit, (snapshot) => listed(snapshot, naming));
     },
 
     memberships: membershipsOf,
@@ -244,12 +261,17 @@ export const openFirestoreStore = (options: FirestoreOptions): Store => {
       const { db } = await connected();
       // A team that has opted in names hosts, at least those of Google’s APIs.
       const optedIn = db.collection('teams').where('egressHosts', '!=', []);
-      const found = await ask(optedIn.select('slug', 'record.id', 'record.status.policies'));
-      return found.docs.map((snapshot) => ({
-        slug: snapshot.id,
-        id: String(snapshot.get('record.id')),
-        policies: snapshot.get('record.status.policies') ?? null,
-      }));
+      const found = await ask(
+        optedIn.select('slug', 'record.id', 'record.names.namespace', 'record.status.policies'),
+      );
+      return found.docs.map((snapshot) => {
+        const identity = { slug: snapshot.id, id: String(snapshot.get('record.id')) };
+        return {
+          ...identity,
+          namespace: snapshot.get('record.names.namespace') ?? namesIn(identity, naming).namespace,
+          policies: snapshot.get('record.status.policies') ?? null,
+        };
+      });
     },
 
     cullingDue: async (now, limit) => {

@@ -1,4 +1,6 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { HostRecord } from '../model/host.ts';
+import type { IdempotencyRecord } from '../model/idempotency.ts';
 import type { OperationRecord } from '../model/operation.ts';
 import type { TeamRecord } from '../model/record.ts';
 
@@ -6,6 +8,7 @@ import type { TeamRecord } from '../model/record.ts';
 export const assertSameTeam = (current: TeamRecord, next: TeamRecord): void => {
   if (next.slug !== current.slug || next.id !== current.id)
     throw new TypeError('A team keeps its slug and its id.');
+  if (!isDeepStrictEqual(next.names, current.names)) throw new TypeError('A team keeps its names.');
 };
 
 export const assertUnfinished = ({ dueAt }: OperationRecord): void => {
@@ -22,6 +25,10 @@ export const assertSameOperation = (current: OperationRecord, next: OperationRec
     throw new TypeError('An operation keeps its id and its subject.');
   if (current.dueAt === null && next.dueAt !== null)
     throw new TypeError('An operation that is finished stays finished.');
+};
+
+export const assertSameRequest = (id: string, next: IdempotencyRecord): void => {
+  if (next.id !== id) throw new TypeError('A request keeps its id.');
 };
 
 export const assertSameHost = (name: string, next: HostRecord): void => {

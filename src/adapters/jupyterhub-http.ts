@@ -1,7 +1,7 @@
 import { at } from '../lib/json.ts';
 import { Lru } from '../lib/lru.ts';
 import { UpstreamMessage } from '../lib/redaction.ts';
-import { hubUrl, type TeamName } from '../model/names.ts';
+import { addressFrom, type NamedTeam } from '../model/names.ts';
 import type { Clock } from '../ports/runtime.ts';
 import { Unavailable } from '../ports/unavailable.ts';
 
@@ -46,7 +46,7 @@ const knowsUs = /current scopes|no permissions/i;
 const visible = /^[\x21-\x7e]+$/;
 
 /** A failure that names the hub and reveals no secret. */
-export const unavailable = (team: TeamName, what: string, cause?: unknown): Unavailable =>
+export const unavailable = (team: NamedTeam, what: string, cause?: unknown): Unavailable =>
   new Unavailable('hub', `The hub of ${team.slug} ${what}.`, cause === undefined ? undefined : { cause });
 
 /** A user name as one segment of a path. */
@@ -85,12 +85,12 @@ export class HubHttp {
   }
 
   /** The hub’s base URL, without a trailing slash. */
-  baseOf(team: TeamName): string {
-    return hubUrl(this.#options.urlTemplate, team);
+  baseOf({ slug, id, names: { namespace } }: NamedTeam): string {
+    return addressFrom(this.#options.urlTemplate, { slug, id, namespace });
   }
 
   /** The version in the hub’s latest answer; undefined before the first one. */
-  versionOf(team: TeamName): string | undefined {
+  versionOf(team: NamedTeam): string | undefined {
     return this.#versions.get(team.id);
   }
 
@@ -98,24 +98,24 @@ export class HubHttp {
    * An answer from the hub itself. Throws Unavailable for everything else, including a hub that accepts none of our tokens
    * or denies our service the operation.
    */
-  async send(team: TeamName, request: HubRequest, signal: AbortSignal): Promise<HubAnswer> {
+  async send(team: NamedTeam, request: HubRequest, signal: AbortSignal): Promise<HubAnswer> {
     return this.#withEachToken(team, async (token) =>
       this.#readWhole(team, await this.#open(team, request, token, signal), signal),
     );
   }
 
   /** What the hub says about a failure. It may quote our tokens. */
-  upstreamMessage(team: TeamName, text: string): UpstreamMessage {
+  upstreamMessage(team: NamedTeam, text: string): UpstreamMessage {
     return new UpstreamMessage(text, this.#options.tokens(team.id));
   }
 
   /** How far the hub’s clock is ahead of ours, in milliseconds, by its latest answer; 0 when it is about right. */
-  skewMs(team: TeamName): number {
+  skewMs(team: NamedTeam): number {
     return this.#skews.get(team.id) ?? 0;
   }
 
   /** As `send`, but leaves the body of a 200 to the caller. */
-  async stream(team: TeamName, request: HubRequest, signal: AbortSignal): Promise<HubAnswer | Response> {
+  async stream(team: NamedTeam, request: HubRequest, signal: AbortSignal): Promise<HubAnswer | Response> {
     return this.#withEachToken(team, async (token) => {
       const response = await this.#open(team, request, token, signal);
       return response.status === 200 ? response : this.#readWhole(team, response, signal);
@@ -123,18 +123,18 @@ export class HubHttp {
   }
 
   /** Without a token: what the hub answers to anyone. */
-  async ask(team: TeamName, path: string, signal: AbortSignal): Promise<HubAnswer> {
+  async ask(team: NamedTeam, path: string, signal: AbortSignal): Promise<HubAnswer> {
     return this.#readWhole(team, await this.#open(team, { method: 'GET', path }, undefined, signal), signal);
   }
 
-  async #readWhole(team: TeamName, response: Response, signal: AbortSignal): Promise<HubAnswer> {
+  async #readWhole(team: NamedTeam, response: Response, signal: AbortSignal): Promise<HubAnswer> {
     const body = await readBody(team, response, signal);
     const message = this.upstreamMessage(team, messageIn(body));
     return { status: response.status, headers: response.headers, body, message };
   }
 
   async #withEachToken<T extends HubAnswer | Response>(
-    team: TeamName,
+    team: NamedTeam,
     attempt: (token: string) => Promise<T>,
   ): Promise<T> {
     const tokens = this.#tokensOf(team);
@@ -152,7 +152,7 @@ export class HubHttp {
   }
 
   /** The token accepted last, then the others, newest first. */
-  #tokensOf({ id }: TeamName): readonly string[] {
+  #tokensOf({ id }: NamedTeam): readonly string[] {
     const tokens = this.#options.tokens(id);
     if (!tokens.every((token) => visible.test(token)))
       throw new TypeError('A hub token contains invalid characters.');
@@ -163,7 +163,7 @@ export class HubHttp {
 
   /** One request to the REST API, answered by the hub itself: proxies in between do not send its version header. */
   async #open(
-    team: TeamName,
+    team: NamedTeam,
     { method, path, accept = 'application/json', body }: HubRequest,
     token: string | undefined,
     signal: AbortSignal,
@@ -204,7 +204,7 @@ const skewIn = (headers: Headers, now: number): number => {
 
 /** Sends a request and answers with the response’s headers; a redirect is an error. */
 export const send = async (
-  team: TeamName,
+  team: NamedTeam,
   url: string,
   init: RequestInit & { readonly headers: Readonly<Record<string, string>> },
   signal: AbortSignal,
@@ -232,7 +232,7 @@ const discard = async (response: Response): Promise<void> => {
 };
 
 /** The whole body as text, up to the limit. */
-export const readBody = async (team: TeamName, response: Response, signal: AbortSignal): Promise<string> => {
+export const readBody = async (team: NamedTeam, response: Response, signal: AbortSignal): Promise<string> => {
   if (response.body === null) return '';
   const chunks: Uint8Array[] = [];
   let length = 0;

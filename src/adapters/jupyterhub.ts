@@ -1,5 +1,5 @@
 import { isoOf } from '../lib/time.ts';
-import { serverSegment, type TeamName } from '../model/names.ts';
+import { type NamedTeam, serverSegment } from '../model/names.ts';
 import type { HubRefusal, Hubs, HubUser, SpawnProgress } from '../ports/hubs.ts';
 import type { Clock } from '../ports/runtime.ts';
 import { Unavailable } from '../ports/unavailable.ts';
@@ -144,7 +144,7 @@ class JupyterHubs implements Hubs {
 
   progress: Hubs['progress'] = (team, name, signal) => this.#progress(team, name, signal);
 
-  async *#progress(team: TeamName, name: string, signal: AbortSignal): AsyncGenerator<SpawnProgress> {
+  async *#progress(team: NamedTeam, name: string, signal: AbortSignal): AsyncGenerator<SpawnProgress> {
     const idle = new IdleTimeout(this.#callMs, this.#idleTimeoutMs);
     const either = AbortSignal.any([signal, idle.signal]);
     const path = `/users/${segment(name)}/server/progress`;
@@ -215,7 +215,7 @@ class JupyterHubs implements Hubs {
     }
   };
 
-  async #kernels(team: TeamName, name: string, token: string, signal: AbortSignal) {
+  async #kernels(team: NamedTeam, name: string, token: string, signal: AbortSignal) {
     const url = `${this.#wire.baseOf(team)}/user/${serverSegment(name)}/api/kernels`;
     const headers = { accept: 'application/json', authorization: `token ${token}` };
     const response = await send(team, url, { headers }, signal);
@@ -228,14 +228,14 @@ class JupyterHubs implements Hubs {
     return AbortSignal.any([signal, AbortSignal.timeout(ms)]);
   }
 
-  async #version(team: TeamName, signal: AbortSignal): Promise<string> {
+  async #version(team: NamedTeam, signal: AbortSignal): Promise<string> {
     const answer = await this.#wire.ask(team, '/', signal);
     const version = answer.status === 200 ? readVersion(answer.body) : undefined;
     if (version === undefined) throw unexpected(team, answer);
     return version;
   }
 
-  async #user(team: TeamName, name: string, signal: AbortSignal): Promise<HubUser | undefined> {
+  async #user(team: NamedTeam, name: string, signal: AbortSignal): Promise<HubUser | undefined> {
     const path = `/users/${segment(name)}?include_stopped_servers=1`;
     const answer = await this.#wire.send(team, { method: 'GET', path }, signal);
     if (answer.status === 404) return undefined;
@@ -247,7 +247,7 @@ class JupyterHubs implements Hubs {
 
   /** Undefined when a user was removed while the pages were read. */
   async #everyPage(
-    team: TeamName,
+    team: NamedTeam,
     filter: string,
     signal: AbortSignal,
   ): Promise<readonly HubUser[] | undefined> {
@@ -271,7 +271,7 @@ class JupyterHubs implements Hubs {
   }
 
   async #stop(
-    team: TeamName,
+    team: NamedTeam,
     name: string,
     signal: AbortSignal,
   ): Promise<'stopped' | 'stopping' | HubRefusal> {
@@ -351,7 +351,7 @@ async function* noChunks(): AsyncGenerator<Uint8Array> {}
 const majorOf = (version: string): number => Number.parseInt(version, 10);
 
 /** An unexpected answer, which is treated as no answer. */
-const unexpected = (team: TeamName, answer: HubAnswer): Unavailable => {
+const unexpected = (team: NamedTeam, answer: HubAnswer): Unavailable => {
   const message = messageOf(answer);
   return unavailable(team, `answered with ${answer.status}${message === '' ? '' : `: ${message}`}`);
 };

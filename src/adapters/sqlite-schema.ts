@@ -94,6 +94,21 @@ export const migrations = [
    ) STRICT;
    CREATE INDEX departures_due ON departures (due_at, slug, id) WHERE due_at IS NOT NULL;
    CREATE INDEX departures_finished ON departures (expires_at) WHERE due_at IS NULL;`,
+
+  // null for a team that was stored before its names were.
+  `ALTER TABLE teams ADD COLUMN namespace TEXT GENERATED ALWAYS AS (record ->> '$.names.namespace') VIRTUAL;
+   DROP INDEX teams_restricted;
+   CREATE INDEX teams_restricted ON teams (restricted_id, slug, namespace, policies) WHERE restricted_id IS NOT NULL;
+   CREATE TABLE requests (
+     id TEXT NOT NULL PRIMARY KEY,
+     request TEXT NOT NULL,
+     expires_at TEXT NOT NULL GENERATED ALWAYS AS (request ->> '$.expiresAt') STORED
+   ) STRICT;
+   CREATE INDEX requests_expired ON requests (expires_at);
+   ALTER TABLE teams ADD COLUMN phase TEXT GENERATED ALWAYS AS (
+     iif(record ->> '$.deletion' IS NULL, record ->> '$.status.phase', 'Deleting')
+   ) VIRTUAL;
+   CREATE INDEX teams_phase ON teams (phase, slug);`,
 ];
 
 /** Every statement of this adapter; the tests ask SQLite how it would answer each of them. */
@@ -115,9 +130,13 @@ export const statements = {
   id: 'SELECT gone FROM ids WHERE id = ?',
   insertId: 'INSERT INTO ids (id) VALUES (?)',
   buryId: 'UPDATE ids SET gone = 1 WHERE id = ?',
-  teams: 'SELECT slug, record FROM teams WHERE slug > ? ORDER BY slug LIMIT ?',
+  // Slugs from ?1, inclusive, after ?2 and before ?3.
+  teams: 'SELECT slug, record FROM teams WHERE slug >= ?1 AND slug > ?2 AND slug < ?3 ORDER BY slug LIMIT ?4',
+  teamsInPhase: `SELECT slug, record FROM teams
+    WHERE phase = ?5 AND slug >= ?1 AND slug > ?2 AND slug < ?3 ORDER BY slug LIMIT ?4`,
   teamsOfMember: `SELECT teams.slug, record FROM members JOIN teams USING (slug)
-    WHERE email = ? AND members.slug > ? ORDER BY members.slug LIMIT ?`,
+    WHERE email = ?5 AND members.slug >= ?1 AND members.slug > ?2 AND members.slug < ?3
+    AND (?6 IS NULL OR phase = ?6) ORDER BY members.slug LIMIT ?4`,
   memberships: `SELECT teams.slug, record -> '$.members' AS members FROM members JOIN teams USING (slug)
     WHERE email = ? ORDER BY members.slug`,
   // The range makes SQLite use the index of the primary key.
@@ -129,7 +148,7 @@ export const statements = {
     ORDER BY platform_hash, slug LIMIT ?2`,
   degraded: 'SELECT slug FROM teams WHERE degraded_on = ? ORDER BY slug LIMIT ?',
   restricted:
-    "SELECT slug, restricted_id, policies FROM teams WHERE restricted_id > '' ORDER BY restricted_id",
+    "SELECT slug, restricted_id, namespace, policies FROM teams WHERE restricted_id > '' ORDER BY restricted_id",
   cullingDue: 'SELECT slug FROM teams WHERE culling_due_at <= ? ORDER BY culling_due_at, slug LIMIT ?',
   operation: 'SELECT operation FROM operations WHERE slug = ? AND id = ?',
   operationOn: `SELECT operation FROM operations
@@ -160,6 +179,10 @@ export const statements = {
   setHost: 'INSERT INTO hosts (name, host) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET host = ?2',
   hostsDue: 'SELECT name FROM hosts WHERE due_at <= ? ORDER BY due_at, name LIMIT ?',
   listing: 'SELECT slug FROM listings WHERE host IN (SELECT value FROM json_each(?))',
+  request: 'SELECT request FROM requests WHERE id = ?',
+  setRequest: 'INSERT INTO requests (id, request) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET request = ?2',
+  deleteRequest: 'DELETE FROM requests WHERE id = ?',
+  forgetRequests: 'DELETE FROM requests WHERE expires_at <= ?',
   catalogue: "SELECT document FROM catalogue WHERE name = 'current'",
   setCatalogue:
     "INSERT INTO catalogue (name, document) VALUES ('current', ?1) ON CONFLICT DO UPDATE SET document = ?1",

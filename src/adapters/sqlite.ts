@@ -2,23 +2,24 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Catalogue } from '../model/catalogue.ts';
 import type { HistoryEvent, HistoryRecord } from '../model/history.ts';
 import type { Membership } from '../model/me.ts';
+import type { Naming } from '../model/names.ts';
 import type { TeamRecord } from '../model/record.ts';
 import { ownedBy, type Page, type Store } from '../ports/store.ts';
 import type { Random } from './contention.ts';
 import { assertSameTeam } from './invariants.ts';
 import { integer, openSqlite, type Row, text } from './sqlite-connection.ts';
 import { sqliteHosts } from './sqlite-hosts.ts';
+import { sqliteIdempotency } from './sqlite-idempotency.ts';
 import { sqliteOperations } from './sqlite-operations.ts';
 import {
   membershipIn,
+  namesIn,
   type StoredEvent,
   type StoredMember,
   upgraded,
   upgradedCatalogue,
   upgradedEvent,
 } from './upgrade.ts';
-
-const toRecord = (row: Row): TeamRecord => upgraded(JSON.parse(text(row, 'record')));
 
 const toItem = (row: Row): HistoryRecord => {
   const event: StoredEvent = JSON.parse(text(row, 'event'));
@@ -33,9 +34,14 @@ const page = <T>(rows: readonly Row[], limit: number, toItem: (row: Row) => T, c
   return rows.length > limit && last !== undefined ? { items, next: String(last[cursor]) } : { items };
 };
 
+/** Sorts after every character of a slug. */
+const afterSlugs = '~';
+
 export interface SqliteOptions {
   /** A path, or `:memory:`. The folder must exist. */
   readonly file: string;
+  /** For teams that were stored before their names were. */
+  readonly naming: Naming;
   readonly random?: Random;
 }
 
@@ -43,9 +49,10 @@ export interface SqliteOptions {
  * The store in one SQLite file, for laptops, tests and the sandbox; several processes may share it. Opens the file at
  * once (throws when it cannot); the first call migrates it to the newest schema.
  */
-export const openSqliteStore = ({ file, random = Math.random }: SqliteOptions): Store => {
+export const openSqliteStore = ({ file, naming, random = Math.random }: SqliteOptions): Store => {
   const connection = openSqlite(file, random);
   const { all, get, run, read, write } = connection;
+  const toRecord = (row: Row): TeamRecord => upgraded(JSON.parse(text(row, 'record')), naming);
 
   const insertMembers = ({ slug, members }: TeamRecord) => {
     for (const { email } of members) run('insertMember', email, slug);
@@ -76,6 +83,7 @@ export const openSqliteStore = ({ file, random = Math.random }: SqliteOptions): 
   return {
     ...sqliteOperations(connection),
     ...sqliteHosts(connection),
+    ...sqliteIdempotency(connection),
 
     create: (record, event, guard) =>
       write(() => {
@@ -132,12 +140,15 @@ export const openSqliteStore = ({ file, random = Math.random }: SqliteOptions): 
 
     isTombstone: (id) => read(() => get('id', id)?.gone === 1),
 
-    teams: ({ member, limit, after = '' }) =>
+    teams: ({ member, phase, slugPrefix = '', limit, after = '' }) =>
       read(() => {
+        const range = [slugPrefix, after, `${slugPrefix}${afterSlugs}`, limit + 1] as const;
         const rows =
-          member === undefined
-            ? all('teams', after, limit + 1)
-            : all('teamsOfMember', member, after, limit + 1);
+          member !== undefined
+            ? all('teamsOfMember', ...range, member, phase ?? null)
+            : phase !== undefined
+              ? all('teamsInPhase', ...range, phase)
+              : all('teams', ...range);
         return page(rows, limit, toRecord, 'slug');
       }),
 
@@ -155,11 +166,14 @@ export const openSqliteStore = ({ file, random = Math.random }: SqliteOptions): 
 
     restricted: () =>
       read(() =>
-        all('restricted').map((row) => ({
-          slug: text(row, 'slug'),
-          id: text(row, 'restricted_id'),
-          policies: row.policies === null ? null : text(row, 'policies'),
-        })),
+        all('restricted').map((row) => {
+          const identity = { slug: text(row, 'slug'), id: text(row, 'restricted_id') };
+          return {
+            ...identity,
+            namespace: row.namespace === null ? namesIn(identity, naming).namespace : text(row, 'namespace'),
+            policies: row.policies === null ? null : text(row, 'policies'),
+          };
+        }),
       ),
 
     cullingDue: (now, limit) => read(() => all('cullingDue', now, limit).map((row) => text(row, 'slug'))),

@@ -2,6 +2,7 @@ import type { Catalogue } from '../model/catalogue.ts';
 import type { Change } from '../model/change.ts';
 import type { HistoryEvent } from '../model/history.ts';
 import type { Membership } from '../model/me.ts';
+import { deriveNames, type Naming, type TeamIdentity, type TeamNames } from '../model/names.ts';
 import type { NotebookOrder } from '../model/notebook.ts';
 import { complete } from '../model/notebook-fields.ts';
 import type { NotebookRecord, TeamRecord } from '../model/record.ts';
@@ -15,8 +16,11 @@ export type StoredNotebookRecord = Omit<NotebookRecord, 'spec' | 'imageGeneratio
 export type StoredMember = Omit<Member, 'role'> & Partial<Pick<Member, 'role'>>;
 
 /** A team’s record as any version of this product may have stored it: what was added since the first may be absent. */
-export type StoredTeamRecord = Omit<TeamRecord, 'members' | 'notebook' | 'culling' | 'egressHosts'> &
-  Partial<Pick<TeamRecord, 'culling' | 'egressHosts'>> & {
+export type StoredTeamRecord = Omit<
+  TeamRecord,
+  'members' | 'notebook' | 'names' | 'culling' | 'egressHosts'
+> &
+  Partial<Pick<TeamRecord, 'names' | 'culling' | 'egressHosts'>> & {
     readonly members: readonly StoredMember[];
     readonly notebook: StoredNotebookRecord | null;
   };
@@ -29,6 +33,12 @@ export const membershipIn = (slug: string, members: readonly StoredMember[], ema
   members
     .filter((member) => member.email === email)
     .map((member) => ({ slug, role: upgradedMember(member).role }));
+
+/** The team’s names; for a team that was stored without any, those that it has had since it was created. */
+export const namesIn = (
+  { slug, id, names }: TeamIdentity & { readonly names?: TeamNames },
+  naming: Naming,
+): TeamNames => names ?? deriveNames({ slug, id }, naming);
 
 /**
  * Earlier versions neither recorded when the image was ordered nor dated a member’s choice of profile. An undated choice
@@ -45,8 +55,9 @@ const upgradedNotebook = (stored: StoredNotebookRecord): NotebookRecord => ({
  * it; until then the team is in no index over an added field. The hub of a notebook becomes due for culling when the
  * team is due, and every reconcile of a team writes the record.
  */
-export const upgraded = (stored: StoredTeamRecord): TeamRecord => ({
+export const upgraded = (stored: StoredTeamRecord, naming: Naming): TeamRecord => ({
   ...stored,
+  names: namesIn(stored, naming),
   members: stored.members.map(upgradedMember),
   notebook: stored.notebook && upgradedNotebook(stored.notebook),
   culling: stored.culling ?? { dueAt: stored.notebook && stored.reconcile.dueAt, servers: {} },

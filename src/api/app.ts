@@ -10,6 +10,7 @@ import { type App, createServer } from '../http/server.ts';
 import { ConditionReason } from '../model/condition-reasons.ts';
 import { eventSchemas } from '../model/events.ts';
 import { OperationReason } from '../model/operation-reasons.ts';
+import { registerAllowlistHosts } from './allowlist-hosts.ts';
 import { codeSchemas, registerCodes } from './codes.ts';
 import { type EgressRouteDeps, egressSchemas, registerEgress } from './egress.ts';
 import { type EnvironmentRouteDeps, environmentSchemas, registerEnvironments } from './environments.ts';
@@ -161,6 +162,7 @@ export const buildApp = async ({
   registerMembers(app, deps);
   registerMe(app, deps);
   registerNotebooks(app, deps);
+  registerAllowlistHosts(app, deps);
   registerNotebookPlan(app, deps);
   registerProfiles(app, deps);
   registerNotebookHistory(app, deps);

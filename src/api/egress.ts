@@ -11,7 +11,6 @@ import type { App } from '../http/server.ts';
 import { ref } from '../lib/schema.ts';
 import { AllowlistEntries, AllowlistEntry, AllowlistError, ParsedAllowlist } from '../model/allowlist.ts';
 import { Egress, EgressAnswer, EgressQuestion } from '../model/egress.ts';
-import { namespaceOf } from '../model/names.ts';
 import { Problem } from '../model/problems.ts';
 import type { NotebookRecord, TeamRecord } from '../model/record.ts';
 import { TeamPath } from '../model/team.ts';
@@ -78,7 +77,7 @@ export const registerEgress = (app: App, { allowlist, egress, store, clock }: Eg
     const { entries } = parseAllowlist(listed, allowlist);
     const names = [...new Set([...namesOf(team, { ...egress, entries: allowlist }), ...others])];
     const { hosts, policies, servesFqdn } = await egress.look(
-      namespaceOf(team.id),
+      team.names.namespace,
       enabled ? names : [],
       AbortSignal.timeout(deadlineMs),
     );

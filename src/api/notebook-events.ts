@@ -13,12 +13,12 @@ const tags = ['notebooks'];
 /** How often a stream reads the team; a team is reconciled at most once a second as well. */
 const pollEveryMs = 1_000;
 
-type EventDeps = Pick<NotebookRouteDeps, 'store' | 'hubUrlTemplate' | 'look'>;
+type EventDeps = Pick<NotebookRouteDeps, 'store' | 'look'>;
 
 async function* changesOf(
   first: TeamRecord,
   caller: Caller,
-  { store, hubUrlTemplate, look }: EventDeps,
+  { store, look }: EventDeps,
   signal: AbortSignal,
 ): AsyncGenerator<ServerEvent> {
   let sent: string | undefined;
@@ -29,7 +29,7 @@ async function* changesOf(
       return;
     }
     // Access is checked for every event: a member who was removed sees no more of the team.
-    const notebook = viewOf(authorize(team, caller), hubUrlTemplate);
+    const notebook = viewOf(authorize(team, caller));
     const { revision, statusVersion } = versionOf(team);
     const id = `${revision}.${statusVersion}`;
     if (id !== sent) {
@@ -61,7 +61,7 @@ export const registerNotebookEvents = (app: App, deps: EventDeps): void => {
     handler: async (request, reply) => {
       const { params, caller } = request;
       const first = await teamOf(store, params.team, caller);
-      viewOf(first, deps.hubUrlTemplate);
+      viewOf(first);
       return streamEvents(request, reply, (signal) => changesOf(first, caller, deps, signal));
     },
   });

@@ -94,9 +94,7 @@ export const registerNotebookHistory = (app: App, deps: NotebookRouteDeps): void
         deps,
       );
       const reconciled = await reconcileNow(team, deps);
-      return reply
-        .header('etag', etagOf(versionOf(reconciled)))
-        .send(viewOf(reconciled, deps.hubUrlTemplate));
+      return reply.header('etag', etagOf(versionOf(reconciled))).send(viewOf(reconciled));
     },
   });
 };

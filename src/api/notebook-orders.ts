@@ -2,7 +2,7 @@ import { type EntryOptions, parseAllowlist } from '../egress/entry.ts';
 import type { Caller } from '../http/auth.ts';
 import { checkPreconditions, preconditionsOf, type Version } from '../http/preconditions.ts';
 import type { Limits } from '../model/limits.ts';
-import { hubUrl } from '../model/names.ts';
+import type { NamedTeam } from '../model/names.ts';
 import type { Notebook, NotebookImage, NotebookSpec } from '../model/notebook.ts';
 import { Problem } from '../model/problems.ts';
 import type { Release, TeamRecord } from '../model/record.ts';
@@ -23,10 +23,9 @@ export interface NotebookRouteDeps {
   readonly clock: Clock;
   readonly limits: Limits;
   readonly teamLimits: TeamLimits;
-  readonly hubUrlTemplate: string;
   readonly allowlist: EntryOptions;
   /** The release for a team’s first order, rendered from the current platform. */
-  readonly newRelease: (team: Pick<TeamRecord, 'slug' | 'id'>) => Release;
+  readonly newRelease: (team: NamedTeam) => Release;
   /** What the image’s tag points to now, pinned. Throws the Problem that the image has. */
   readonly pinImage: (image: string, team: TeamRecord) => Promise<NotebookImage>;
   /** Every object of the team as it is to be applied. */
@@ -48,8 +47,8 @@ export const versionOf = (team: TeamRecord): Version => ({
 });
 
 /** The team’s notebook as its clients see it. Throws `not_found` when no notebook is ordered. */
-export const viewOf = (team: TeamRecord, hubUrlTemplate: string): Notebook => {
-  const notebook = notebookView(team, hubUrl(hubUrlTemplate, team));
+export const viewOf = (team: TeamRecord): Notebook => {
+  const notebook = notebookView(team);
   if (notebook === undefined) throw new Problem('notebook_not_ordered');
   return notebook;
 };

@@ -105,7 +105,7 @@ export const registerNotebookPlan = (app: App, deps: PlanRouteDeps): void => {
     },
     handler: async (request, reply) => {
       const team = await teamOf(store, request.params.team, request.caller);
-      viewOf(team, deps.hubUrlTemplate);
+      viewOf(team);
       const items = await manifestsOf(team);
       if (negotiate(request, ['application/json', 'application/yaml']) === 'application/json') {
         return reply.type('application/json').send({ items, nextCursor: null });

@@ -67,10 +67,10 @@ const tags = ['notebooks'];
 const ofNotebook = { type: 'notebook', team: 'team-a', user: null } as const;
 
 export const registerNotebooks = (app: App, deps: NotebookRouteDeps): void => {
-  const { store, clock, limits, operations, hubUrlTemplate } = deps;
+  const { store, clock, limits, operations } = deps;
   const accepted = (reply: FastifyReply, team: TeamRecord, operation: OperationRecord) =>
-    sendOperation(reply, operation, { slug: team.slug, team, hubUrlTemplate });
-  const view = (team: TeamRecord): Notebook => viewOf(team, deps.hubUrlTemplate);
+    sendOperation(reply, operation, { slug: team.slug, team });
+  const view = (team: TeamRecord): Notebook => viewOf(team);
   const answer = (reply: FastifyReply, team: TeamRecord) =>
     reply.header('etag', etagOf(versionOf(team))).send(view(team));
 

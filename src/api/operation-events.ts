@@ -73,8 +73,7 @@ async function* changesOf(
       // Taken before the view: what the hub reports while the event is sent is not missed.
       const news = progress.news();
       const { operation, team } = read;
-      const { hubUrlTemplate } = deps;
-      const view = operationView(operation, { slug, team, hubUrlTemplate, live: progress.latest() });
+      const view = operationView(operation, { slug, team, live: progress.latest() });
       const data = JSON.stringify(view);
       if (data !== sent) yield { event: 'operation', data: view };
       sent = data;

@@ -10,7 +10,6 @@ export interface OperationContext {
   readonly slug: string;
   /** The team, if it still exists. */
   readonly team: TeamRecord | undefined;
-  readonly hubUrlTemplate: string;
   /** What the hub reports about a start at this moment. */
   readonly live?: { readonly message: string } | undefined;
 }
@@ -26,11 +25,11 @@ const errorOf = ({ id, outcome, reason = 'start_failed', message }: OperationRec
 
 const resultOf = (
   { kind, user, outcome }: OperationRecord,
-  { team, hubUrlTemplate }: OperationContext,
+  { team }: OperationContext,
 ): Pick<Operation, 'result'> => {
   const isStart = kind === 'start' || kind === 'restart';
   if (outcome !== 'ready' || !isStart || user === null || team === undefined) return {};
-  return { result: { url: serverUrl(hubUrlTemplate, team, user) } };
+  return { result: { url: serverUrl(team, user) } };
 };
 
 /** The operation as clients see it. */

@@ -28,7 +28,6 @@ export const operationSchemas = [Operation, OperationPage, OperationResult, Oper
 /** What every route needs that starts or shows operations. */
 export interface OperationRouteDeps {
   readonly store: Store;
-  readonly hubUrlTemplate: string;
   readonly operations: Pick<Operations, 'poll' | 'page' | 'follow' | 'newId'>;
   /** One bounded reconcile for a reader: at most once a second per team, and only while a change is under way. */
   readonly look: BoundedReconcile['whileUnderWay'];
@@ -77,7 +76,7 @@ const positionOf = (text: string): OperationPosition => {
 };
 
 export const registerOperations = (app: App, deps: OperationRouteDeps): void => {
-  const { store, operations, hubUrlTemplate } = deps;
+  const { store, operations } = deps;
 
   app.route({
     method: 'GET',
@@ -106,7 +105,7 @@ export const registerOperations = (app: App, deps: OperationRouteDeps): void => 
       });
       const last = items.at(-1);
       const next = hasMore && last !== undefined ? { next: positionText(last) } : {};
-      const context = { slug: team.slug, team, hubUrlTemplate };
+      const context = { slug: team.slug, team };
       return pageAnswer({ items, ...next }, list, (operation) => operationView(operation, context));
     },
   });
@@ -126,7 +125,7 @@ export const registerOperations = (app: App, deps: OperationRouteDeps): void => 
     handler: async ({ params, caller }) => {
       const { team: slug, operation: id } = params;
       const { operation, team } = await readOperation(deps, { slug, id, caller });
-      return operationView(operation, { slug, team, hubUrlTemplate });
+      return operationView(operation, { slug, team });
     },
   });
 };

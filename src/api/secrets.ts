@@ -1,5 +1,6 @@
 import Type from 'typebox';
 import type { Caller } from '../http/auth.ts';
+import { type IdempotencyDeps, IdempotencyHeaders, idempotencyProblems, once } from '../http/idempotency.ts';
 import type { App } from '../http/server.ts';
 import { closed, ref } from '../lib/schema.ts';
 import type { HistoryEvent } from '../model/history.ts';
@@ -38,6 +39,7 @@ export interface SecretRouteDeps {
   readonly clock: Clock;
   readonly googleProject: string;
   readonly secretManager: SecretManager;
+  readonly idempotency: IdempotencyDeps;
   /** One bounded reconcile after a write; answers the team as it is then, undefined when it is gone. */
   readonly reconcile: BoundedReconcile['afterWrite'];
 }
@@ -80,7 +82,7 @@ export const registerSecrets = (app: App, deps: SecretRouteDeps): void => {
     handler: async ({ params, caller }) => {
       const team = await teamOf(store, params.team, caller);
       // Not created yet, or deleted by hand: it has no versions either way, and reconcile creates it.
-      const versions = (await secretManager.versions(team.id, signal())) ?? [];
+      const versions = (await secretManager.versions(team.names.secret.id, signal())) ?? [];
       return secretView(team, googleProject, versions);
     },
   });
@@ -95,19 +97,25 @@ export const registerSecrets = (app: App, deps: SecretRouteDeps): void => {
       description:
         'The payload is passed to Secret Manager and not stored elsewhere; the response has only the version. Notebooks that read `versions/latest` get it immediately.',
       tags,
-      problems: ['not_found', 'deleting', 'upstream_unavailable', 'busy'],
+      problems: ['not_found', 'deleting', 'upstream_unavailable', 'busy', ...idempotencyProblems],
       params: TeamPath,
+      headers: IdempotencyHeaders,
       body: ref(SecretVersionOrder),
       response: { 201: ref(SecretVersion) },
     },
-    handler: async ({ params, body, caller, log }, reply) => {
+    handler: async ({ params, body, caller, headers, log }, reply) => {
       const team = await teamOf(store, params.team, caller);
       assertStays(team);
       const payload = payloadOf(body);
+      let mayHaveHappened = false;
       const add = async () => {
         try {
-          return await secretManager.addVersion(team.id, payload, signal());
+          mayHaveHappened = true;
+          const version = await secretManager.addVersion(team.names.secret.id, payload, signal());
+          mayHaveHappened = version !== undefined;
+          return version;
         } catch (error) {
+          mayHaveHappened = !(error instanceof QuotaExceeded);
           if (!(error instanceof Unavailable) || error instanceof QuotaExceeded) throw error;
           throw new Problem('upstream_unavailable', {
             detail:
@@ -116,23 +124,37 @@ export const registerSecrets = (app: App, deps: SecretRouteDeps): void => {
           });
         }
       };
-      let added = await add();
-      if (added === undefined) {
-        // The request can arrive before the first reconcile has created the secret.
-        await deps.reconcile(team);
-        added = await add();
-      }
-      if (added === undefined) {
-        throw new Problem('upstream_unavailable', {
-          detail:
-            'The team’s secret does not exist yet; the condition SecretReady says why. Try again shortly.',
-          retryAfterSeconds: 30,
-        });
-      }
-      await recordChange(team, caller, 'secret_version_added', added, null);
-      log.info({ team: team.slug, version: added.version, bytes: payload.length }, 'secret version added');
-      // A version has no resource of its own; the secret lists it.
-      return reply.code(201).header('location', `/v1/teams/${team.slug}/secret`).send(added);
+      const run = async () => {
+        let added = await add();
+        if (added === undefined) {
+          // The request can arrive before the first reconcile has created the secret.
+          await deps.reconcile(team);
+          added = await add();
+        }
+        if (added === undefined) {
+          throw new Problem('upstream_unavailable', {
+            detail:
+              'The team’s secret does not exist yet; the condition SecretReady says why. Try again shortly.',
+            retryAfterSeconds: 30,
+          });
+        }
+        await recordChange(team, caller, 'secret_version_added', added, null);
+        log.info({ team: team.slug, version: added.version, bytes: payload.length }, 'secret version added');
+        // A version has no resource of its own; the secret lists it.
+        return { status: 201, headers: { location: `/v1/teams/${team.slug}/secret` }, body: added };
+      };
+      const request = {
+        key: headers['idempotency-key'],
+        caller: caller.email,
+        operation: `addSecretVersion ${team.id}`,
+        body,
+      };
+      const answer = await once(deps.idempotency, request, {
+        isRepeatable: false,
+        mayHaveHappened: () => mayHaveHappened,
+        run,
+      });
+      return reply.code(201).headers(answer.headers).send(answer.body);
     },
   });
 
@@ -166,10 +188,15 @@ export const registerSecrets = (app: App, deps: SecretRouteDeps): void => {
         const team = await teamOf(store, params.team, caller);
         assertStays(team);
         const state = enabled ? 'enabled' : 'disabled';
-        const before = await secretManager.versions(team.id, signal());
+        const before = await secretManager.versions(team.names.secret.id, signal());
         const already = before?.find((one) => one.version === params.version && one.state === state);
         if (already !== undefined) return already;
-        const outcome = await secretManager.setEnabled(team.id, params.version, enabled, signal());
+        const outcome = await secretManager.setEnabled(
+          team.names.secret.id,
+          params.version,
+          enabled,
+          signal(),
+        );
         if (outcome === undefined) {
           throw new Problem('not_found', { detail: `The team’s secret has no version ${params.version}.` });
         }

@@ -63,9 +63,9 @@ export const teamWithNotebook = async (store: Store, slug: string, caller: Calle
 };
 
 export const registerServers = (app: App, deps: ServerRouteDeps): void => {
-  const { store, clock, servers, hubUrlTemplate } = deps;
+  const { store, clock, servers } = deps;
   const accepted = (reply: FastifyReply, team: TeamRecord, operation: OperationRecord) =>
-    sendOperation(reply, operation, { slug: team.slug, team, hubUrlTemplate });
+    sendOperation(reply, operation, { slug: team.slug, team });
   const actor = (caller: Caller) => actorOf(caller, clock);
 
   const teamOfMember = async (slug: string, user: string, caller: Caller): Promise<TeamRecord> => {

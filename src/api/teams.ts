@@ -1,5 +1,6 @@
 import Type from 'typebox';
 import type { Caller } from '../http/auth.ts';
+import { type IdempotencyDeps, IdempotencyHeaders, idempotencyProblems, once } from '../http/idempotency.ts';
 import { pageAnswer, pageRequest } from '../http/pages.ts';
 import {
   checkPreconditions,
@@ -11,8 +12,11 @@ import {
   WriteHeaders,
 } from '../http/preconditions.ts';
 import type { App } from '../http/server.ts';
-import { closed, ref } from '../lib/schema.ts';
+import { lowerCaseAscii } from '../lib/ascii.ts';
+import { closed, oneOf, ref } from '../lib/schema.ts';
+import { phases } from '../model/condition.ts';
 import type { HistoryEvent } from '../model/history.ts';
+import type { Naming } from '../model/names.ts';
 import { PageQuery } from '../model/page.ts';
 import { Problem } from '../model/problems.ts';
 import type { TeamRecord } from '../model/record.ts';
@@ -30,6 +34,27 @@ import type { OperationRouteDeps } from './operations.ts';
 
 export const teamSchemas = [MemberOrder, Team, TeamOrder, TeamPatch, TeamPage];
 
+const TeamsQuery = closed({
+  ...PageQuery.properties,
+  phase: Type.Optional(oneOf(phases, { description: 'Only teams in this phase.' })),
+  member: Type.Optional(
+    Type.String({
+      format: 'email',
+      maxLength: 254,
+      description: 'Only teams of this person. Only a platform admin may name another person.',
+      examples: ['kari.nordmann@nav.no'],
+    }),
+  ),
+  slugPrefix: Type.Optional(
+    Type.String({
+      pattern: '^[a-z][a-z0-9-]*$',
+      maxLength: 25,
+      description: 'Only teams whose slug starts with this text.',
+      examples: ['team-'],
+    }),
+  ),
+});
+
 const tags = ['teams'];
 const slugForm = new RegExp(slugPattern);
 
@@ -39,8 +64,8 @@ const idTries = 10;
 export interface TeamRouteDeps {
   readonly store: Store;
   readonly clock: Clock;
-  readonly hubUrlTemplate: string;
-  readonly googleProject: string;
+  readonly naming: Naming;
+  readonly idempotency: IdempotencyDeps;
   readonly teamLimits: TeamLimits;
   /** Four hexadecimal digits, at random. */
   readonly newSuffix: () => string;
@@ -59,7 +84,6 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
   const { store, clock, teamLimits } = deps;
   const allowedDomains = teamLimits.memberEmailDomains;
   const actor = (caller: Caller) => actorOf(caller, clock);
-  const view = (team: TeamRecord) => teamView(team, deps.hubUrlTemplate, deps.googleProject);
 
   const assertMaySetGarTeam = (order: { garTeam?: string | null }, caller: Caller): void => {
     if (order.garTeam === undefined || order.garTeam === null || caller.isTeamCreator || caller.isAdmin)
@@ -76,16 +100,27 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
     schema: {
       operationId: 'listTeams',
       summary: 'List your teams; for a platform admin, all teams',
-      description: 'Ordered by slug.',
+      description: 'Ordered by slug, ascending.',
       tags,
-      problems: ['invalid_cursor'],
-      querystring: PageQuery,
+      problems: ['invalid_cursor', 'forbidden'],
+      querystring: TeamsQuery,
       response: { 200: ref(TeamPage) },
     },
     handler: async ({ query, caller }) => {
-      const list = { name: 'teams', view: caller.isAdmin ? 'all' : caller.email, position: slugForm };
-      const member = caller.isAdmin ? {} : { member: caller.email };
-      return pageAnswer(await store.teams({ ...member, ...pageRequest(query, list) }), list, view);
+      const { phase, slugPrefix } = query;
+      const asked = query.member === undefined ? undefined : lowerCaseAscii(query.member);
+      if (asked !== undefined && asked !== caller.email && !caller.isAdmin)
+        throw new Problem('forbidden', {
+          detail: 'Only a platform admin may list the teams of another person.',
+        });
+      const member = asked ?? (caller.isAdmin ? undefined : caller.email);
+      const filter = {
+        ...(member === undefined ? {} : { member }),
+        ...(phase === undefined ? {} : { phase }),
+        ...(slugPrefix === undefined ? {} : { slugPrefix }),
+      };
+      const list = { name: 'teams', view: JSON.stringify(filter), position: slugForm };
+      return pageAnswer(await store.teams({ ...filter, ...pageRequest(query, list) }), list, teamView);
     },
   });
 
@@ -105,28 +140,46 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
         'quota_exceeded',
         'email_domain_not_allowed',
         'busy',
+        ...idempotencyProblems,
       ],
+      headers: IdempotencyHeaders,
       body: ref(TeamOrder),
       response: { 201: ref(Team) },
     },
-    handler: async ({ body, caller, log }, reply) => {
+    handler: async ({ body, caller, headers, log }, reply) => {
       assertSlugNotReserved(body.slug, teamLimits);
       assertMaySetGarTeam(body, caller);
-      const created = await create(body, caller);
-      log.info({ team: created.slug, id: created.id }, 'team created');
-      const team = (await deps.reconcile(created)) ?? created;
-      return reply
-        .code(201)
-        .header('location', `/v1/teams/${team.slug}`)
-        .header('etag', etagOf(team))
-        .send(view(team));
+      const request = {
+        key: headers['idempotency-key'],
+        caller: caller.email,
+        operation: 'createTeam',
+        body,
+      };
+      const answer = await once(deps.idempotency, request, {
+        isRepeatable: true,
+        mayHaveHappened: () => false,
+        async run({ seed }) {
+          const created = await create(body, caller, seed);
+          log.info({ team: created.slug, id: created.id }, 'team created');
+          const team = (await deps.reconcile(created)) ?? created;
+          const location = `/v1/teams/${team.slug}`;
+          return { status: 201, headers: { location, etag: etagOf(team) }, body: teamView(team) };
+        },
+      });
+      return reply.code(201).headers(answer.headers).send(answer.body);
     },
   });
 
-  const create = async (order: TeamOrder, caller: Caller): Promise<TeamRecord> => {
+  /** `seed`: with the same one, a team that an interrupted attempt has created is found again by its id. */
+  const create = async (order: TeamOrder, caller: Caller, seed: string | undefined): Promise<TeamRecord> => {
     for (let attempt = 0; attempt < idTries; attempt++) {
       const author = actor(caller);
-      const team = newTeam(order, `${order.slug}-${deps.newSuffix()}`, author, allowedDomains);
+      const suffix = attempt === 0 && seed !== undefined ? seed.slice(0, 4) : deps.newSuffix();
+      const team = newTeam(order, `${order.slug}-${suffix}`, author, deps.naming, allowedDomains);
+      const present = seed === undefined ? undefined : await store.team(order.slug);
+      // Before the limits are checked: the team counts already.
+      if (present?.id === team.id && present.members.some(({ email }) => email === caller.email))
+        return present;
       const event: HistoryEvent = {
         ...authored(author),
         action: 'team_created',
@@ -165,7 +218,7 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
       const team = await teamOf(store, request.params.team, request.caller);
       const current = (await deps.look(team)) ?? team;
       if (unchanged(request, reply, current)) return reply.code(304).send();
-      return view(current);
+      return teamView(current);
     },
   });
 
@@ -203,7 +256,7 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
       });
       const team = authorize(changed, caller);
       const reconciled = (await deps.reconcile(team)) ?? team;
-      return reply.header('etag', etagOf(reconciled)).send(view(reconciled));
+      return reply.header('etag', etagOf(reconciled)).send(teamView(reconciled));
     },
   });
 
@@ -255,8 +308,7 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
       log.info(fields, 'team deletion requested');
       const readers = [...new Set([caller.email, ...members.map(({ email }) => email)])];
       const order = { id, kind: 'delete_team', ...authorOf(actorOf(caller, clock)), readers } as const;
-      const { hubUrlTemplate } = deps;
-      const context = { slug, team: undefined, hubUrlTemplate };
+      const context = { slug, team: undefined };
       return sendOperation(reply, await followOrder(team, order, deps), context);
     },
   });

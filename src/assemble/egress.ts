@@ -38,6 +38,7 @@ const entriesOf = ({ egress, limits }: Config): EntryOptions => ({
   allowCidr: egress.allowCidr,
   internalSuffixes: egress.internalSuffixes,
   maxEntries: limits.hostsMax,
+  presets: new Map(Object.entries(egress.presets)),
 });
 
 export const wireEgress = (config: Config, { store, cluster, dns, clock, log }: Outside): Egress => {

@@ -3,7 +3,7 @@ import { knownAddresses } from '../egress/addresses.ts';
 import { namesOf } from '../egress/hosts.ts';
 import type { LiveEgress } from '../egress/live-egress.ts';
 import type { Environment } from '../model/environment.ts';
-import type { TeamName } from '../model/names.ts';
+import type { NamedTeam } from '../model/names.ts';
 import type { TeamRecord } from '../model/record.ts';
 import { platformHash, releaseSpec } from '../notebooks/desired.ts';
 import type { ProfileEnvironment } from '../notebooks/profiles.ts';
@@ -17,7 +17,7 @@ import type { Images } from './images.ts';
 /** A team’s notebook as objects of the cluster. */
 export interface Notebooks {
   readonly platformHash: string;
-  readonly releaseSpec: (team: TeamName) => ReturnType<typeof releaseSpec>;
+  readonly releaseSpec: (team: NamedTeam) => ReturnType<typeof releaseSpec>;
   /** With what is known of the cluster. */
   readonly renderLive: (team: TeamRecord, live: LiveEgress) => Promise<readonly Manifest[]>;
   /** The standard environments that members can choose. */
@@ -27,11 +27,9 @@ export interface Notebooks {
 }
 
 /** What is the same for every team. */
-export const platformOf = ({ hub, googleProject, limits }: Config): Platform => ({
+export const platformOf = ({ hub, limits }: Config): Platform => ({
   chartVersion: hub.chartVersion,
   helmRepository: hub.helmRepository,
-  hubUrlTemplate: hub.urlTemplate,
-  googleProject,
   keyId: hub.masterKeys[0]?.id ?? '',
   values: hub.values,
   backstop: { timeoutSeconds: limits.timeoutMaxSeconds, maxAgeSeconds: limits.maxAgeMaxSeconds },
@@ -57,7 +55,6 @@ export const wireNotebooks = (
   const environments = async () => (await images.catalogue()).items.map(profileEnvironment);
   const renderLive = async (team: TeamRecord, live: LiveEgress) =>
     renderWith({
-      googleProject: config.googleProject,
       masterKeys: config.hub.masterKeys,
       environments: team.notebook === null ? [] : await environments(),
       egress: { settings: await egress.currentSettings(), entries: egress.entries },

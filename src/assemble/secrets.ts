@@ -15,12 +15,11 @@ export interface Secrets {
 
 export const wireSecrets = (config: Config, outside: Outside): Secrets => {
   const { secretManager, serviceAccounts, clock } = outside;
-  const { googleProject, workloadPool } = config;
+  const { workloadPool } = config;
   const deps = {
     secretManager,
     serviceAccounts,
     clock,
-    googleProject,
     workloadPool,
     wait,
     random: Math.random,

@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import type { Config } from '../config.ts';
 import type { Outside } from '../ports/outside.ts';
 import type { Reconcile } from '../reconcile/reconcile.ts';
 import type { EgressAccess } from '../servers/calls.ts';
@@ -21,7 +20,6 @@ const accessBy = (reconcile: Reconcile): EgressAccess => ({
 });
 
 export const wireServers = (
-  config: Config,
   { store, hubs, cluster, clock, log }: Outside,
   {
     notebooks,
@@ -36,7 +34,6 @@ export const wireServers = (
   serversWith(
     { store, hubs, cluster, clock, access: accessBy(reconcile), log },
     {
-      hubUrlTemplate: config.hub.urlTemplate,
       environments: notebooks.environments,
       newId: () => `op-${randomBytes(8).toString('hex')}`,
       ...timers,

@@ -1,6 +1,8 @@
 import { isIP } from 'node:net';
 import Type from 'typebox';
+import { defaultEntryOptions, type EntryOptions, parseEntry } from '../egress/entry.ts';
 import { parseName } from '../egress/name.ts';
+import { defaultPresets, presetNamePattern } from '../egress/presets.ts';
 import { type Cidr, parseCidr, parseIpv4 } from '../egress/ranges.ts';
 import type { Variables } from './variables.ts';
 
@@ -79,17 +81,46 @@ export const admissionSecretsOf = (env: Variables): readonly string[] => {
   return secrets;
 };
 
+const Presets = Type.Record(
+  Type.String({ pattern: presetNamePattern }),
+  Type.Array(Type.String(), { maxItems: 200 }),
+  { additionalProperties: false },
+);
+
+/** The presets of allowlists: the built-in ones, and those of the variable; an empty list takes a preset away. */
+const presetsOf = (
+  env: Variables,
+  ranges: Pick<EntryOptions, 'clusterRanges' | 'privateRanges' | 'internalSuffixes' | 'allowCidr'>,
+): Readonly<Record<string, readonly string[]>> => {
+  const name = 'EGRESS_PRESETS';
+  const given = env.json(name, Presets, {}) ?? {};
+  for (const [preset, hosts] of Object.entries(given)) {
+    for (const host of hosts) {
+      const parsed = parseEntry(host, { ...defaultEntryOptions, ...ranges });
+      if (!parsed.ok) env.fault(name, `${preset}: ${parsed.message}`);
+    }
+  }
+  const all = { ...Object.fromEntries(defaultPresets), ...given };
+  return Object.fromEntries(Object.entries(all).filter(([, hosts]) => hosts.length > 0));
+};
+
 /** What notebooks may reach. */
-export const egressOf = (env: Variables) => ({
-  backend: env.oneOf('EGRESS_BACKEND', backends, 'ip'),
-  hostMap: hostMapOf(env),
-  dnsServiceRanges: rangesOf(env, 'EGRESS_DNS_SERVICE_RANGES'),
-  airflowDestinations: destinationsOf(env, 'EGRESS_AIRFLOW_DESTINATIONS'),
-  googleApis: env.oneOf('EGRESS_GOOGLE_APIS', apiAlternatives, 'private'),
-  googleApiHosts: namesOf(env, 'EGRESS_GOOGLE_API_HOSTS'),
-  privateRanges: rangesOf(env, 'EGRESS_PRIVATE_RANGES'),
-  clusterRanges: rangesOf(env, 'EGRESS_CLUSTER_RANGES'),
-  internalSuffixes: env.list('EGRESS_INTERNAL_SUFFIXES'),
-  allowCidr: env.flag('EGRESS_ALLOW_CIDR'),
-  dnsServers: resolversOf(env, 'EGRESS_DNS_SERVERS'),
-});
+export const egressOf = (env: Variables) => {
+  const ranges = {
+    privateRanges: rangesOf(env, 'EGRESS_PRIVATE_RANGES'),
+    clusterRanges: rangesOf(env, 'EGRESS_CLUSTER_RANGES'),
+    internalSuffixes: env.list('EGRESS_INTERNAL_SUFFIXES'),
+    allowCidr: env.flag('EGRESS_ALLOW_CIDR'),
+  };
+  return {
+    ...ranges,
+    presets: presetsOf(env, ranges),
+    backend: env.oneOf('EGRESS_BACKEND', backends, 'ip'),
+    hostMap: hostMapOf(env),
+    dnsServiceRanges: rangesOf(env, 'EGRESS_DNS_SERVICE_RANGES'),
+    airflowDestinations: destinationsOf(env, 'EGRESS_AIRFLOW_DESTINATIONS'),
+    googleApis: env.oneOf('EGRESS_GOOGLE_APIS', apiAlternatives, 'private'),
+    googleApiHosts: namesOf(env, 'EGRESS_GOOGLE_API_HOSTS'),
+    dnsServers: resolversOf(env, 'EGRESS_DNS_SERVERS'),
+  };
+};

@@ -1,6 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { kinds } from '../model/kinds.ts';
-import { namespaceOf } from '../model/names.ts';
 import type { TeamRecord } from '../model/record.ts';
 import type { Cluster } from '../ports/cluster.ts';
 import type { Store } from '../ports/store.ts';
@@ -126,9 +125,10 @@ const openNotebook = async (
   const { cluster, store, announce } = deps;
   const found = await cluster.read({ ...kinds.namespace, name: namespace }, signal);
   const { [teamIdLabel]: id, [teamLabel]: slug } = found?.metadata.labels ?? {};
-  if (slug === undefined || id === undefined || namespaceOf(id) !== namespace) return [];
+  if (slug === undefined || id === undefined) return [];
   const team = await store.team(slug);
-  if (team?.id !== id || !hasNotebook(team) || !isRestricted(team)) return [];
+  if (team?.id !== id || team.names.namespace !== namespace || !hasNotebook(team) || !isRestricted(team))
+    return [];
   const now = await announce(slug, signal);
   return now === undefined ? [] : sentencesOf(deps, now, signal);
 };

@@ -2,6 +2,7 @@ import { type AllowlistEntry, EntryProblem, EntryWarning, type ParsedAllowlist }
 import { type Refusal, refuse, shown } from './entry-problem.ts';
 import { isInternalName, isNumericLabel, parseName } from './name.ts';
 import { type Parts, parsePort } from './port.ts';
+import { defaultPresets, hostsOfPreset, type Presets, presetIn } from './presets.ts';
 import {
   type Cidr,
   forbiddenWithin,
@@ -18,7 +19,9 @@ export interface EntryOptions extends RangeSettings {
   readonly allowCidr: boolean;
   /** EGRESS_INTERNAL_SUFFIXES, with or without a leading dot; added to the built-in ones. */
   readonly internalSuffixes: readonly string[];
+  /** Counts the hosts of presets. */
   readonly maxEntries: number;
+  readonly presets: Presets;
   /** The most ports one entry may have. */
   readonly maxPortRangeWidth: number;
   /** Also accepts what may never be opened (forbidden ranges, internal names): for explain, not for a list. */
@@ -31,6 +34,7 @@ export const defaultEntryOptions: EntryOptions = {
   allowCidr: false,
   internalSuffixes: [],
   maxEntries: 200,
+  presets: defaultPresets,
   maxPortRangeWidth: 100,
 };
 
@@ -85,34 +89,59 @@ export function parseEntry(text: string, options: EntryOptions): EntryResult {
   };
 }
 
+/** An item of the list: one destination, or the hosts of a preset. */
+type Item =
+  | { readonly ok: true; readonly canonical: string; readonly entries: readonly AllowlistEntry[] }
+  | Refusal;
+
+const parseItem = (text: string, options: EntryOptions): Item => {
+  const preset = presetIn(trimAscii(text));
+  if (preset === undefined) {
+    const parsed = parseEntry(text, options);
+    return parsed.ok ? { ok: true, canonical: parsed.entry.entry, entries: [parsed.entry] } : parsed;
+  }
+  const found = hostsOfPreset(preset, options.presets);
+  if (!found.ok) return found;
+  const parsed = found.hosts.map((host) => parseEntry(host, options));
+  const refused = parsed.find((one) => !one.ok);
+  if (refused !== undefined && !refused.ok) return refused;
+  const entries = parsed.flatMap((one) => (one.ok ? [{ ...one.entry, preset, warnings: [] }] : []));
+  return { ok: true, canonical: `preset:${preset}`, entries };
+};
+
+/** The form in which two items of a list are compared: `nav.no` and `https://NAV.no:443/` are the same. */
+export const canonicalItem = (
+  text: string,
+  options: EntryOptions,
+): { readonly ok: true; readonly canonical: string } | Refusal => parseItem(text, options);
+
 /**
- * Reads a whole list. An entry that repeats an earlier one is kept, with the warning `duplicate`. Of a list that is
- * too long, only the first `maxEntries` are read; the error is at the first one beyond them.
+ * Reads a whole list; a preset is replaced by its hosts. An entry that repeats an earlier one is kept, with the warning
+ * `duplicate`. Of a list that is too long, only the items up to `maxEntries` are read; the error is at the first one
+ * beyond them.
  */
 export function parseAllowlist(entries: readonly string[], options: EntryOptions): ParsedAllowlist {
   const seen = new Set<string>();
   const parsed: ParsedAllowlist = { entries: [], errors: [] };
-  for (const [index, entry] of entries.slice(0, options.maxEntries).entries()) {
-    const result = parseEntry(entry, options);
-    if (!result.ok) {
-      parsed.errors.push({ index, entry, code: result.code, message: result.message });
+  let count = 0;
+  for (const [index, entry] of entries.entries()) {
+    const item = count < options.maxEntries ? parseItem(entry, options) : undefined;
+    count += item?.ok ? item.entries.length : 1;
+    if (item === undefined || count > options.maxEntries) {
+      const limit = options.maxEntries;
+      const message = `The list has more than ${limit} entries, those of presets included. Remove what is no longer used; this entry and those after it were not read.`;
+      parsed.errors.push({ index, entry, code: EntryProblem.TooManyEntries, message });
+      break;
+    }
+    if (!item.ok) {
+      parsed.errors.push({ index, entry, code: item.code, message: item.message });
       continue;
     }
-    const key = result.entry.entry;
-    const warnings = seen.has(key)
-      ? [...result.entry.warnings, EntryWarning.Duplicate]
-      : result.entry.warnings;
-    seen.add(key);
-    parsed.entries.push({ ...result.entry, warnings });
-  }
-  const beyond = entries[options.maxEntries];
-  if (beyond !== undefined) {
-    parsed.errors.push({
-      index: options.maxEntries,
-      entry: beyond,
-      code: EntryProblem.TooManyEntries,
-      message: `The list has ${entries.length} entries; the limit is ${options.maxEntries}. Remove what is no longer used; the entries after the first ${options.maxEntries} were not read.`,
-    });
+    for (const one of item.entries) {
+      const warnings = seen.has(one.entry) ? [...one.warnings, EntryWarning.Duplicate] : one.warnings;
+      seen.add(one.entry);
+      parsed.entries.push({ ...one, warnings });
+    }
   }
   return parsed;
 }

@@ -62,7 +62,7 @@ const effective: Readonly<Record<EgressVerdict['reason'], boolean | null>> = {
 };
 
 function entryView(
-  { entry, host, kind, portStart, portEnd }: AllowlistEntry,
+  { entry, host, kind, portStart, portEnd, preset }: AllowlistEntry,
   report: HostReport | undefined,
   { enabled, hosts, settings, now }: EgressSight,
 ): EgressEntry {
@@ -72,6 +72,7 @@ function entryView(
     host,
     portStart,
     portEnd,
+    ...(preset === undefined ? {} : { preset }),
     addresses: [...addresses],
     filtered: filtered.map(({ address, range }) => ({ address, range })),
   };

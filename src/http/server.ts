@@ -42,7 +42,7 @@ export const createServer = (options: ServerOptions = {}): App => {
     // Requests that arrive while closing are finished; Fastify's own 503 would not be a problem document.
     return503OnClosing: false,
     forceCloseConnections: 'idle',
-    routerOptions: { ignoreTrailingSlash: false, ignoreDuplicateSlashes: false, maxParamLength: 256 },
+    routerOptions: { ignoreTrailingSlash: false, ignoreDuplicateSlashes: false, maxParamLength: 320 },
     frameworkErrors: answerRouterError,
     clientErrorHandler: answerBrokenHttp,
   });

@@ -31,6 +31,7 @@ export const EntryProblem = {
   PortRangeTooWide: 'port_range_too_wide',
   ProtocolNotSupported: 'protocol_not_supported',
   TooManyEntries: 'too_many_entries',
+  UnknownPreset: 'unknown_preset',
 } as const;
 export type EntryProblem = (typeof EntryProblem)[keyof typeof EntryProblem];
 
@@ -42,7 +43,10 @@ export const EntryWarning = {
 } as const;
 export type EntryWarning = (typeof EntryWarning)[keyof typeof EntryWarning];
 
-/** A parsed entry. Parsing `entry` again gives the same result without the warnings about its text. */
+/**
+ * A parsed entry, or one host of a preset. Parsing `entry` again gives the same result without the warnings about its
+ * text.
+ */
 export const AllowlistEntry = answer(
   {
     entry: Type.String({
@@ -57,6 +61,9 @@ export const AllowlistEntry = answer(
     portStart: Type.Integer({ minimum: 1, maximum: 65535, examples: [443] }),
     portEnd: Type.Integer({ minimum: 1, maximum: 65535, examples: [443] }),
     kind: known(['name', 'ipv4', 'cidr']),
+    preset: Type.Optional(
+      Type.String({ description: 'The preset that the host comes from.', examples: ['pypi'] }),
+    ),
     warnings: Type.Array(known(valuesOf(EntryWarning))),
   },
   { $id: 'AllowlistEntry' },
@@ -91,9 +98,12 @@ export type ParsedAllowlist = Static<typeof ParsedAllowlist>;
 
 export const AllowlistEntries = closed(
   {
-    entries: Type.Array(Type.String({ examples: ['pypi.org', 'informatica.nav.no:6005-6010'] }), {
-      maxItems: 1000,
-    }),
+    entries: Type.Array(
+      Type.String({ examples: ['pypi.org', 'informatica.nav.no:6005-6010', 'preset:pypi'] }),
+      {
+        maxItems: 1000,
+      },
+    ),
   },
   { $id: 'AllowlistEntries' },
 );

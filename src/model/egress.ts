@@ -24,6 +24,9 @@ export const EgressEntry = answer(
       description: 'The last port of a range; equal to portStart for one port.',
       examples: [443],
     }),
+    preset: Type.Optional(
+      Type.String({ description: 'The preset that the host comes from.', examples: ['pypi'] }),
+    ),
     status: known(
       ['resolved', 'unresolved', 'blocked_private_answer', 'too_many_addresses', 'ipv6_only', 'stale'],
       {

@@ -45,6 +45,7 @@ export const entryCodes = {
   port_range_too_wide: ['Port range too wide', 'Narrow the port range, or list the ports one by one.'],
   protocol_not_supported: ['Protocol not supported', 'Only TCP can be opened.'],
   too_many_entries: ['Too many entries', 'The list is longer than allowed. Remove entries.'],
+  unknown_preset: ['Unknown preset', 'There is no preset with this name. getLimits lists the presets.'],
   normalized: ['Normalized', 'The entry is stored in another spelling than the one that was sent.'],
   duplicate: ['Duplicate', 'Another entry of the list opens the same host and ports.'],
   mixed_or_non_latin_script: [

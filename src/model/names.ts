@@ -1,36 +1,69 @@
-/** The parts of a team that its names are derived from. */
-export interface TeamName {
+/** What identifies a team: its slug, and its id, which is never reused. */
+export interface TeamIdentity {
   readonly slug: string;
   readonly id: string;
 }
 
-/** The team’s namespace in the cluster. */
-export const namespaceOf = (id: string): string => `team-${id}`;
+/** The names under which a team exists elsewhere. Stored in its record: they stay when the rules of naming change. */
+export interface TeamNames {
+  /** The team’s namespace in the cluster. */
+  readonly namespace: string;
+  /** The Helm release of the hub. The chart names cluster-wide objects after it. */
+  readonly releaseName: string;
+  /** The Kubernetes service account that the team’s notebooks run as, in its own namespace. */
+  readonly serviceAccount: string;
+  /** The Google service account that the team’s notebooks act as. */
+  readonly googleServiceAccount: { readonly id: string; readonly email: string };
+  /** The team’s secret in Secret Manager: its id, and its resource name without a version. */
+  readonly secret: { readonly id: string; readonly name: string };
+  /** The hub’s address for people; never ends in a slash. */
+  readonly hubUrl: string;
+}
 
-/** The Kubernetes service account that the team’s notebooks run as, in its own namespace. */
-export const serviceAccountOf = (id: string): string => id;
+/** A team and its names, for what acts on it elsewhere. */
+export interface NamedTeam extends TeamIdentity {
+  readonly names: TeamNames;
+}
 
-/** The e-mail of the team’s Google service account. An id has 7 to 30 characters; Google accepts 6 to 30. */
-export const googleServiceAccount = (id: string, googleProject: string): string =>
-  `${id}@${googleProject}.iam.gserviceaccount.com`;
+/** The operator’s settings that a new team’s names depend on. */
+export interface Naming {
+  /** Where members log in; placeholders {slug} {id} {namespace}. */
+  readonly hubUrlTemplate: string;
+  readonly googleProject: string;
+}
 
-/** The team’s secret as Secret Manager names it, without a version. */
-export const secretName = (id: string, googleProject: string): string =>
-  `projects/${googleProject}/secrets/${id}`;
+/** An address from a template with the placeholders {slug}, {id} and {namespace}; never ends in a slash. */
+export const addressFrom = (
+  template: string,
+  { slug, id, namespace }: TeamIdentity & { readonly namespace: string },
+): string =>
+  template
+    .replaceAll('{slug}', slug)
+    .replaceAll('{id}', id)
+    .replaceAll('{namespace}', namespace)
+    .replace(/\/+$/, '');
+
+/**
+ * The names of a new team, and of one that was stored before names were. Everything else reads them from the record.
+ * An id has 7 to 30 characters: Google accepts 6 to 30 for an account, and Helm 53 for a release.
+ */
+export const deriveNames = (
+  { slug, id }: TeamIdentity,
+  { hubUrlTemplate, googleProject }: Naming,
+): TeamNames => {
+  const namespace = `team-${id}`;
+  return {
+    namespace,
+    releaseName: `jupyterhub-${id}`,
+    serviceAccount: id,
+    googleServiceAccount: { id, email: `${id}@${googleProject}.iam.gserviceaccount.com` },
+    secret: { id, name: `projects/${googleProject}/secrets/${id}` },
+    hubUrl: addressFrom(hubUrlTemplate, { slug, id, namespace }),
+  };
+};
 
 /** The environment variable that holds the name of the team’s secret in a notebook. */
 export const secretVariable = 'KNADA_TEAM_SECRET';
-
-/** Unique in the cluster, because the chart names cluster-wide objects after it; at most 41 characters, Helm allows 53. */
-export const releaseNameOf = (id: string): string => `jupyterhub-${id}`;
-
-/** An address from a template with the placeholders {slug}, {id} and {namespace}; never ends in a slash. */
-export const hubUrl = (template: string, team: TeamName): string =>
-  template
-    .replaceAll('{slug}', team.slug)
-    .replaceAll('{id}', team.id)
-    .replaceAll('{namespace}', namespaceOf(team.id))
-    .replace(/\/+$/, '');
 
 /**
  * A hub user’s name in the path of their server, as JupyterHub writes it (`url_escape_path`): a notebook server accepts

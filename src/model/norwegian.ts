@@ -140,6 +140,14 @@ export const norwegian = {
     ],
     cannot_shrink: ['Lagringsplassen kan ikke krympe', 'Et hjemmeområde kan bare bli større.'],
     deleting: ['Slettes', 'Ressursen er i ferd med å bli slettet. Vent til den er borte.'],
+    idempotency_key_in_use: [
+      'Nøkkelen er i bruk',
+      'Den første forespørselen med denne Idempotency-Key pågår fortsatt, eller ble avbrutt uten svar.',
+    ],
+    idempotency_key_reused: [
+      'Nøkkelen er brukt før',
+      'En annen forespørsel ble sendt med denne Idempotency-Key. Bruk en ny nøkkel for hver forespørsel.',
+    ],
     revision_mismatch: [
       'Endret av andre',
       'Ressursen er endret siden du leste den. Les den på nytt, og gjenta endringen.',
@@ -407,6 +415,10 @@ export const norwegian = {
     ],
     protocol_not_supported: ['Protokollen støttes ikke', 'Bare TCP kan åpnes.'],
     too_many_entries: ['For mange oppføringer', 'Listen er lengre enn tillatt. Fjern oppføringer.'],
+    unknown_preset: [
+      'Ukjent forvalg',
+      'Det finnes ikke noe forvalg med dette navnet. getLimits viser forvalgene.',
+    ],
     normalized: ['Skrevet om', 'Oppføringen er lagret med en annen skrivemåte enn den som ble sendt.'],
     duplicate: ['Duplikat', 'En annen oppføring i listen åpner samme vert og porter.'],
     mixed_or_non_latin_script: [

@@ -59,6 +59,14 @@ const requestProblems = {
   ],
   cannot_shrink: ['Storage cannot shrink', 'A home volume can only grow.'],
   deleting: ['Being deleted', 'The resource is being deleted; wait until it is gone.'],
+  idempotency_key_in_use: [
+    'Idempotency key in use',
+    'The first request with this Idempotency-Key is still running, or has ended without an answer.',
+  ],
+  idempotency_key_reused: [
+    'Idempotency key reused',
+    'Another request was sent with this Idempotency-Key; use a new key for each request.',
+  ],
   revision_mismatch: [
     'Revision mismatch',
     'The resource has changed since you read it; read it again and repeat your change.',

@@ -1,5 +1,6 @@
 import type { Absence } from './absence.ts';
 import type { Condition, Phase } from './condition.ts';
+import type { TeamNames } from './names.ts';
 import type { NotebookImage, NotebookSpec } from './notebook.ts';
 import type { Member } from './team.ts';
 
@@ -15,6 +16,8 @@ export const fieldManager = 'knada-notebooks';
 export interface TeamRecord {
   readonly slug: string;
   readonly id: string;
+  /** Given once, when the team is created. */
+  readonly names: TeamNames;
   readonly createdAt: string;
   readonly updatedAt: string;
   readonly members: readonly Member[];

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { canonicalJson } from '../lib/json.ts';
-import { releaseNameOf, type TeamName } from '../model/names.ts';
+import type { NamedTeam } from '../model/names.ts';
 import type { TeamRecord } from '../model/record.ts';
 import type { Manifest } from '../ports/cluster.ts';
 import type { Meta } from '../teams/desired.ts';
@@ -10,13 +10,13 @@ import { type Platform, type Values, valuesOf } from './values.ts';
 export const releaseObjectName = 'jupyterhub';
 
 /**
- * The spec of a team’s HelmRelease: a function of the team’s name and the platform, so no order can change it. A failed
+ * The spec of a team’s HelmRelease: a function of the team’s names and the platform, so no order can change it. A failed
  * installation is retried twice; a failed upgrade is rolled back, because the previous hub is better than none.
  */
-export const releaseSpec = (team: TeamName, platform: Platform): Values => ({
+export const releaseSpec = (team: NamedTeam, platform: Platform): Values => ({
   interval: '30m',
   timeout: '10m',
-  releaseName: releaseNameOf(team.id),
+  releaseName: team.names.releaseName,
   chart: {
     spec: {
       chart: 'jupyterhub',
@@ -32,11 +32,22 @@ export const releaseSpec = (team: TeamName, platform: Platform): Values => ({
   values: valuesOf(team, platform),
 });
 
-/** Two teams with nothing in common: a value that depends on a team’s name differs between them. */
-const samples: readonly TeamName[] = [
-  { slug: 'ab', id: 'ab-0000' },
-  { slug: 'cd', id: 'cd-1111' },
-];
+/** Names that no team has; each contains the text. */
+const sample = (text: string): NamedTeam => ({
+  slug: text,
+  id: `${text}-id`,
+  names: {
+    namespace: `${text}-namespace`,
+    releaseName: `${text}-release`,
+    serviceAccount: `${text}-account`,
+    googleServiceAccount: { id: `${text}-google`, email: `${text}@example.org` },
+    secret: { id: `${text}-secret`, name: `${text}-secret-name` },
+    hubUrl: `https://${text}.example.org/${text}`,
+  },
+});
+
+/** Two teams with nothing in common: a value that depends on a team’s names differs between them. */
+const samples: readonly NamedTeam[] = [sample('ab'), sample('cd')];
 
 /** Changes if and only if a rendered release changes: another chart, other values, another version of this product. */
 export const platformHash = (platform: Platform): string =>

@@ -29,6 +29,9 @@ const derived = (masterKey: MasterKey, id: string, purpose: string): string =>
 /** The API token of a team’s hub, derived from this master key; it is not stored. */
 export const hubToken = (id: string, masterKey: MasterKey): string => derived(masterKey, id, tokenKey);
 
+/** The key of the hashes of requests that carry an Idempotency-Key. */
+export const requestKey = (masterKey: MasterKey): string => derived(masterKey, '', 'request');
+
 /**
  * The three keys of a hub, derived from the newest master key. Authentication state in the hub’s database (CryptKeeper)
  * stays readable with the older ones: the chart splits that entry at semicolons and encrypts with the first.

@@ -236,7 +236,7 @@ export const retryNotebook = (
 };
 
 /** The notebook as its clients see it; undefined when none is ordered. */
-export const notebookView = (team: TeamRecord, url: string): Notebook | undefined => {
+export const notebookView = (team: TeamRecord): Notebook | undefined => {
   const { notebook } = team;
   if (notebook === null) return undefined;
   const leaving = notebook.deletion !== null || team.deletion !== null;
@@ -245,7 +245,7 @@ export const notebookView = (team: TeamRecord, url: string): Notebook | undefine
     status: {
       phase: leaving ? 'Deleting' : team.status.phase,
       conditions: [...team.status.conditions],
-      url,
+      url: team.names.hubUrl,
       ...(notebook.image === null ? {} : { image: notebook.image }),
       observedRevision: team.status.appliedRevision,
     },

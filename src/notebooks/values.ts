@@ -1,5 +1,5 @@
 import { at, isObject } from '../lib/json.ts';
-import { hubUrl, secretName, secretVariable, serviceAccountOf, type TeamName } from '../model/names.ts';
+import { type NamedTeam, secretVariable } from '../model/names.ts';
 import { authenticatorSection, isOAuth } from './authenticator.ts';
 import { hubConfig, profilesFolder } from './hub-config.ts';
 import { hubSecretName, hubService } from './keys.ts';
@@ -12,9 +12,6 @@ export type Values = Readonly<Record<string, unknown>>;
 export interface Platform {
   readonly chartVersion: string;
   readonly helmRepository: { readonly namespace: string; readonly name: string };
-  /** Where members log in; placeholders {slug} {id} {namespace}. */
-  readonly hubUrlTemplate: string;
-  readonly googleProject: string;
   /** Id of the newest master key: a new one restarts the hubs, which then read the new Secret. */
   readonly keyId: string;
   /** HUB_VALUES_FILE; this product’s own values take precedence. */
@@ -87,9 +84,9 @@ const entrance = (values: Values, url: string): Values => {
  * There is no name override: with the chart’s default names, its objects have the same names in every namespace, which
  * network policies rely on.
  */
-export const valuesOf = (team: TeamName, platform: Platform): Values => {
+export const valuesOf = (team: NamedTeam, platform: Platform): Values => {
   const { values } = platform;
-  const url = hubUrl(platform.hubUrlTemplate, team);
+  const { hubUrl: url, serviceAccount, secret } = team.names;
   const labels = { 'knada.io/team-id': team.id, 'knada.io/team': team.slug };
   const ours: Values = {
     hub: {
@@ -118,8 +115,8 @@ export const valuesOf = (team: TeamName, platform: Platform): Values => {
       }),
     },
     singleuser: {
-      serviceAccountName: serviceAccountOf(team.id),
-      extraEnv: { [secretVariable]: secretName(team.id, platform.googleProject) },
+      serviceAccountName: serviceAccount,
+      extraEnv: { [secretVariable]: secret.name },
       extraLabels: labels,
       storage: { extraLabels: labels },
       // A notebook gets the credentials of the team’s Google service account from the metadata server.

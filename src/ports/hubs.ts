@@ -1,4 +1,4 @@
-import type { TeamName } from '../model/names.ts';
+import type { NamedTeam } from '../model/names.ts';
 
 /** JupyterHub’s pending action; `check`: the hub has just started and does not know yet whether the server is running. */
 export type HubPending = 'spawn' | 'stop' | 'check';
@@ -53,36 +53,36 @@ export interface HubRefusal {
  */
 export interface Hubs {
   /** The hub’s version, such as 5.5.0. */
-  version(team: TeamName, signal: AbortSignal): Promise<string>;
+  version(team: NamedTeam, signal: AbortSignal): Promise<string>;
   /** Every user, all pages; `active`: only those with a server that is running or pending. */
   users(
-    team: TeamName,
+    team: NamedTeam,
     signal: AbortSignal,
     options?: { readonly active?: boolean },
   ): Promise<readonly HubUser[]>;
-  user(team: TeamName, name: string, signal: AbortSignal): Promise<HubUser | undefined>;
-  addUser(team: TeamName, name: string, signal: AbortSignal): Promise<'added' | 'exists'>;
+  user(team: NamedTeam, name: string, signal: AbortSignal): Promise<HubUser | undefined>;
+  addUser(team: NamedTeam, name: string, signal: AbortSignal): Promise<'added' | 'exists'>;
   /** Tokens and sessions go too; the home stays. `stopping`: the server stops first, call again. */
-  removeUser(team: TeamName, name: string, signal: AbortSignal): Promise<'removed' | 'absent' | 'stopping'>;
+  removeUser(team: NamedTeam, name: string, signal: AbortSignal): Promise<'removed' | 'absent' | 'stopping'>;
   /**
    * `revision`: the hub waits for these profiles. `chosenAt`: the revision when the profile was chosen; the hub starts the
    * team’s image instead when that was ordered later (src/notebooks/hub-config.ts).
    */
   start(
-    team: TeamName,
+    team: NamedTeam,
     name: string,
     options: { readonly profile: string; readonly revision: number; readonly chosenAt: number },
     signal: AbortSignal,
   ): Promise<'ready' | 'starting' | HubRefusal>;
   /** Also cancels a pending start. */
-  stop(team: TeamName, name: string, signal: AbortSignal): Promise<'stopped' | 'stopping' | HubRefusal>;
+  stop(team: NamedTeam, name: string, signal: AbortSignal): Promise<'stopped' | 'stopping' | HubRefusal>;
   /** The progress of a start until it ends or the signal aborts. Ends at once when nothing is starting. */
-  progress(team: TeamName, name: string, signal: AbortSignal): AsyncIterable<SpawnProgress>;
+  progress(team: NamedTeam, name: string, signal: AbortSignal): AsyncIterable<SpawnProgress>;
   /** Reports activity at this instant (ISO 8601, by our clock). The hub only moves its last activity forward. */
-  reportActivity(team: TeamName, name: string, at: string, signal: AbortSignal): Promise<void>;
+  reportActivity(team: NamedTeam, name: string, at: string, signal: AbortSignal): Promise<void>;
   /**
    * Whether a kernel of the running server is busy. The server itself is asked, with a token for this server that expires
    * within a minute and is deleted afterwards; our service’s token is never sent there.
    */
-  isBusy(team: TeamName, name: string, signal: AbortSignal): Promise<boolean>;
+  isBusy(team: NamedTeam, name: string, signal: AbortSignal): Promise<boolean>;
 }

@@ -1,6 +1,8 @@
 import type { Catalogue } from '../model/catalogue.ts';
+import type { Phase } from '../model/condition.ts';
 import type { HistoryEvent, HistoryRecord } from '../model/history.ts';
 import type { HostRecord } from '../model/host.ts';
+import type { IdempotencyRecord } from '../model/idempotency.ts';
 import type { Membership } from '../model/me.ts';
 import type { OperationRecord } from '../model/operation.ts';
 import type { TeamRecord } from '../model/record.ts';
@@ -25,6 +27,7 @@ export interface Page<T> {
 
 /** What a tick has to know of a team that has opted in to an allowlist. */
 export interface RestrictedTeam extends Pick<TeamRecord, 'slug' | 'id'> {
+  readonly namespace: string;
   /** `status.policies` of its record; null without. */
   readonly policies: string | null;
 }
@@ -51,7 +54,7 @@ export interface CreationGuard {
  * Where the truth is kept: teams and the catalogue, operations, hosts. Every write of a team is atomic with its
  * history entry; a lost race is decided again. What an earlier version stored is completed when it is read (upgrade.ts).
  */
-export interface Store extends OperationStore, HostStore, CullingStore {
+export interface Store extends OperationStore, HostStore, CullingStore, IdempotencyStore {
   /**
    * Creates the team with its first history entry and reserves its id permanently, unless the guard throws. `owned` is
    * exact: guarded creations of one person happen one after the other. `teams` may miss creations by others at the
@@ -76,9 +79,14 @@ export interface Store extends OperationStore, HostStore, CullingStore {
   remove(slug: string, team: Pick<TeamRecord, 'id' | 'generation'>): Promise<'removed' | 'moved' | 'absent'>;
   /** Whether this id belonged to a team that was deleted. */
   isTombstone(id: string): Promise<boolean>;
-  /** By slug, ascending. `member`: an e-mail in lower case; only teams of that person. `after`: exclusive slug. */
+  /**
+   * By slug, ascending. `member`: an e-mail in lower case; only teams of that person. `phase`: as clients see it.
+   * `after`: exclusive slug. Answered by an index.
+   */
   teams(query: {
     readonly member?: string;
+    readonly phase?: Phase;
+    readonly slugPrefix?: string;
     readonly limit: number;
     readonly after?: string;
   }): Promise<Page<TeamRecord>>;
@@ -169,6 +177,19 @@ export interface HostStore {
   hostsDue(now: string, limit: number): Promise<readonly string[]>;
   /** Slugs, ascending, of teams whose `egressHosts` name any of these. Answered by an index. */
   listing(hosts: readonly string[]): Promise<readonly string[]>;
+}
+
+/** Requests that were sent with an Idempotency-Key. */
+export interface IdempotencyStore {
+  /**
+   * Like `change`, for a request; `remove` deletes it. A record past its `expiresAt` is passed to the decision as
+   * undefined. Returns the record afterwards, undefined when there is none. `now` is ISO 8601.
+   */
+  changeRequest(
+    id: string,
+    now: string,
+    decide: (current: IdempotencyRecord | undefined) => IdempotencyRecord | 'remove' | undefined,
+  ): Promise<IdempotencyRecord | undefined>;
 }
 
 /** The query of the cull pass: hubs that are due. */

@@ -1,7 +1,6 @@
 import { forEachConcurrently } from '../lib/concurrency.ts';
 import { isoOf } from '../lib/time.ts';
 import { kinds } from '../model/kinds.ts';
-import { namespaceOf } from '../model/names.ts';
 import type { TeamRecord } from '../model/record.ts';
 import type { Cluster, Manifest } from '../ports/cluster.ts';
 import type { Clock, Log } from '../ports/runtime.ts';
@@ -57,8 +56,8 @@ export const raiseAboveCluster = async ({
     }
   }
   const raised: { slug: string; from: number; to: number }[] = [];
-  const raise = async ({ slug, id, generation }: TeamRecord): Promise<void> => {
-    const ref = { ...kinds.namespace, name: namespaceOf(id) };
+  const raise = async ({ slug, id, names, generation }: TeamRecord): Promise<void> => {
+    const ref = { ...kinds.namespace, name: names.namespace };
     // The namespace is applied first, so it may be newer than everything in it.
     const namespace = await cluster.read(ref, AbortSignal.timeout(listMs));
     const seen = Math.max(highest.get(id) ?? 0, namespace === undefined ? 0 : revisionOf(namespace));

@@ -1,5 +1,4 @@
 import type { Kind } from '../model/kinds.ts';
-import { namespaceOf } from '../model/names.ts';
 import type { Manifest, ObjectRef } from '../ports/cluster.ts';
 import { Blocked } from './blocked.ts';
 import type { ReconcileContext } from './context.ts';
@@ -12,7 +11,7 @@ export const listKind = (
   labels?: Readonly<Record<string, string>>,
 ): Promise<readonly Manifest[]> =>
   deps.cluster.list(
-    { ...kind, namespace: namespaceOf(team.id), ...(labels === undefined ? {} : { labels }) },
+    { ...kind, namespace: team.names.namespace, ...(labels === undefined ? {} : { labels }) },
     signal,
   );
 

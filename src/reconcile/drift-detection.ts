@@ -1,6 +1,5 @@
 import { allowlistLabel, isInSync, policiesFingerprint } from '../egress/fingerprint.ts';
 import { kinds } from '../model/kinds.ts';
-import { namespaceOf } from '../model/names.ts';
 import type { Cluster, Manifest } from '../ports/cluster.ts';
 import type { RestrictedTeam, Store } from '../ports/store.ts';
 import { notebookPods } from '../teams/labels.ts';
@@ -24,8 +23,7 @@ export const findDrifted = (
   const byNamespace = (objects: readonly Manifest[]) =>
     Map.groupBy(objects, ({ metadata }) => metadata.namespace ?? '');
   const [allPolicies, allPods] = [byNamespace(policies), byNamespace(pods)];
-  return teams.flatMap(({ slug, id, policies: expected }) => {
-    const namespace = namespaceOf(id);
+  return teams.flatMap(({ slug, namespace, policies: expected }) => {
     const own = allPolicies.get(namespace) ?? [];
     const following = own.filter(followsPods);
     const isFollowing = following.length === 0 || isInSync(following, allPods.get(namespace) ?? []);

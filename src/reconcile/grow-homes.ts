@@ -1,5 +1,4 @@
 import { kinds } from '../model/kinds.ts';
-import { namespaceOf } from '../model/names.ts';
 import { growth, homeLabels } from '../notebooks/home.ts';
 import { Blocked } from './blocked.ts';
 import type { ReconcileContext } from './context.ts';
@@ -7,7 +6,7 @@ import type { ReconcileContext } from './context.ts';
 /** Grows the home volumes that exist: KubeSpawner sets the size of a volume only when it creates it. */
 export const growHomes = async ({ deps, team, signal }: ReconcileContext): Promise<void> => {
   if (team.notebook === null) return;
-  const namespace = namespaceOf(team.id);
+  const { namespace } = team.names;
   const { home } = team.notebook.spec.storage;
   for (const claim of await deps.cluster.list(
     { ...kinds.volumeClaim, namespace, labels: homeLabels },

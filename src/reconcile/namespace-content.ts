@@ -1,5 +1,4 @@
 import { type Kind, kinds } from '../model/kinds.ts';
-import { releaseNameOf } from '../model/names.ts';
 import { homeLabels } from '../notebooks/home.ts';
 import type { Manifest } from '../ports/cluster.ts';
 import { isOwned } from '../teams/desired.ts';
@@ -31,7 +30,7 @@ export interface NamespaceContent {
 }
 
 export const namespaceContent = async (context: ReconcileContext): Promise<NamespaceContent> => {
-  const release = releaseNameOf(context.team.id);
+  const release = context.team.names.releaseName;
   const lists = await Promise.all(
     contentKinds.map(async (kind) =>
       (await listKind(context, kind)).map((object) => ({

@@ -1,5 +1,4 @@
 import { kinds } from '../model/kinds.ts';
-import { namespaceOf } from '../model/names.ts';
 import { hubPods } from '../teams/labels.ts';
 import type { ReconcileContext } from './context.ts';
 
@@ -10,7 +9,7 @@ const profilesVersionAnnotation = 'knada.io/profiles';
  * profiles, another one each time they change.
  */
 export const nudgeHub = async ({ deps, team, signal }: ReconcileContext, version: string): Promise<void> => {
-  const namespace = namespaceOf(team.id);
+  const { namespace } = team.names;
   const pods = await deps.cluster.list({ ...kinds.pod, namespace, labels: hubPods }, signal);
   for (const { metadata } of pods) {
     const { uid, resourceVersion, name } = metadata;

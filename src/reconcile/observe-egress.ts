@@ -3,7 +3,6 @@ import { namesOf } from '../egress/hosts.ts';
 import { type LiveEgress, noNotebooks } from '../egress/live-egress.ts';
 import { podOwners } from '../egress/pod-owner.ts';
 import { kinds } from '../model/kinds.ts';
-import { namespaceOf } from '../model/names.ts';
 import { Unavailable } from '../ports/unavailable.ts';
 import { livePods, notebookPods } from '../teams/labels.ts';
 import { isRestricted } from '../teams/lifecycle.ts';
@@ -28,7 +27,7 @@ export const observeEgress = async (context: ReconcileContext): Promise<LiveEgre
 
 /** While the pods cannot be listed, notebooks may be running: the addresses of their hosts are kept up to date. */
 const livePodsOf = async ({ deps, team, signal }: ReconcileContext, names: readonly string[]) => {
-  const pods = { ...kinds.pod, namespace: namespaceOf(team.id), labels: notebookPods };
+  const pods = { ...kinds.pod, namespace: team.names.namespace, labels: notebookPods };
   try {
     return livePods(await deps.cluster.list(pods, signal));
   } catch (error) {

@@ -1,6 +1,5 @@
 import { policiesIn } from '../egress/current-egress.ts';
 import type { LiveEgress } from '../egress/live-egress.ts';
-import { namespaceOf } from '../model/names.ts';
 import { type Manifest, refOf } from '../ports/cluster.ts';
 import type { ReconcileContext } from './context.ts';
 import { observeEgress } from './observe-egress.ts';
@@ -22,7 +21,7 @@ export const observe = async (context: ReconcileContext): Promise<Observed> => {
   const wanted = await deps.render(team, live);
   const [actual, { policies }] = await Promise.all([
     Promise.all(wanted.map((object) => deps.cluster.read(refOf(object), signal))),
-    policiesIn(deps.cluster, namespaceOf(team.id), signal),
+    policiesIn(deps.cluster, team.names.namespace, signal),
   ]);
   return { live, wanted, actual, policies };
 };

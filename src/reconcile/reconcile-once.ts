@@ -2,7 +2,6 @@ import { policiesIn } from '../egress/current-egress.ts';
 import { policiesFingerprint } from '../egress/fingerprint.ts';
 import { isEgressPolicy } from '../egress/policy.ts';
 import { transition } from '../egress/transition.ts';
-import { namespaceOf } from '../model/names.ts';
 import { type Manifest, nameOf } from '../ports/cluster.ts';
 import { isOwned } from '../teams/desired.ts';
 import { isRestricted } from '../teams/lifecycle.ts';
@@ -73,7 +72,7 @@ const reconcileObjects = async (context: ReconcileContext): Promise<ReconcileFac
     }
     const [error] = applied.errors;
     const policies = applied.hasWrittenPolicies
-      ? (await policiesIn(deps.cluster, namespaceOf(team.id), signal)).policies
+      ? (await policiesIn(deps.cluster, team.names.namespace, signal)).policies
       : observed.policies;
     const egress = egressFact(context, observed.live, policies);
     if (error !== undefined) return { applied: appliedFact(context, error), ...release, egress };

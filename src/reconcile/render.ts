@@ -11,7 +11,6 @@ import { hasNotebook } from '../teams/lifecycle.ts';
 
 /** What a team’s objects are made from besides the team. */
 export interface Rendering {
-  readonly googleProject: string;
   /** Newest first. */
   readonly masterKeys: readonly MasterKey[];
   readonly environments: readonly ProfileEnvironment[];
@@ -26,9 +25,9 @@ export type Render = (team: TeamRecord, live: LiveEgress) => readonly Manifest[]
  * namespace, and what the hub mounts before the hub.
  */
 export const renderWith =
-  ({ googleProject, masterKeys, environments, egress }: Rendering): Render =>
+  ({ masterKeys, environments, egress }: Rendering): Render =>
   (team, live) => {
-    const [home, account] = [namespace(team), serviceAccount(team, googleProject)];
+    const [home, account] = [namespace(team), serviceAccount(team)];
     if (!hasNotebook(team)) return [home, account];
     const meta = metaOf(team);
     return [

@@ -1,5 +1,5 @@
 import { kinds } from '../model/kinds.ts';
-import { namespaceOf } from '../model/names.ts';
+import type { NamedTeam } from '../model/names.ts';
 import type { NotebookDeletion } from '../model/record.ts';
 import { homeLabels } from '../notebooks/home.ts';
 import type { Cluster } from '../ports/cluster.ts';
@@ -8,9 +8,12 @@ import { clear } from './clear.ts';
 import type { ReconcileContext } from './context.ts';
 
 /** Whether the team has home volumes; throws Unavailable when the cluster does not answer. */
-export const hasHomes = async (cluster: Cluster, id: string, signal: AbortSignal): Promise<boolean> =>
-  (await cluster.list({ ...kinds.volumeClaim, namespace: namespaceOf(id), labels: homeLabels }, signal))
-    .length > 0;
+export const hasHomes = async (
+  cluster: Cluster,
+  { names: { namespace } }: NamedTeam,
+  signal: AbortSignal,
+): Promise<boolean> =>
+  (await cluster.list({ ...kinds.volumeClaim, namespace, labels: homeLabels }, signal)).length > 0;
 
 /**
  * Removes the notebook: servers, then the hub through Flux, then what was applied for it. Home volumes stay unless their

@@ -1,5 +1,4 @@
 import { kinds } from '../model/kinds.ts';
-import { namespaceOf } from '../model/names.ts';
 import type { Deletion } from '../model/record.ts';
 import { Unavailable } from '../ports/unavailable.ts';
 import { isOwned } from '../teams/desired.ts';
@@ -18,7 +17,7 @@ const emptying = 80;
  * something is being deleted or prevents it.
  */
 export const tearDownTeam = async (context: ReconcileContext, deletion: Deletion): Promise<void> => {
-  const name = namespaceOf(context.team.id);
+  const name = context.team.names.namespace;
   const ref = { ...kinds.namespace, name };
   const namespace = await context.deps.cluster.read(ref, context.signal);
   if (namespace === undefined) return tearDownGoogle(context, deletion);

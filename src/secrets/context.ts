@@ -6,7 +6,7 @@ import type { ServiceAccounts } from '../ports/service-accounts.ts';
 import { QuotaExceeded, Unavailable } from '../ports/unavailable.ts';
 
 /** The fields of a team that its secret and service account depend on. */
-export interface SecretTeam extends Pick<TeamRecord, 'id' | 'slug'> {
+export interface SecretTeam extends Pick<TeamRecord, 'id' | 'slug' | 'names'> {
   readonly members: readonly Pick<Member, 'email'>[];
 }
 
@@ -21,7 +21,6 @@ export interface ProvisioningDeps {
   readonly secretManager: SecretManager;
   readonly serviceAccounts: ServiceAccounts;
   readonly clock: Clock;
-  readonly googleProject: string;
   readonly workloadPool: string;
   /** Waits between two attempts; milliseconds. */
   readonly wait: (ms: number) => Promise<unknown>;

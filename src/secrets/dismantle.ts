@@ -19,13 +19,14 @@ export const dismantleWith =
     const context = { deps, team, signal };
     const { secretManager } = deps;
     try {
-      const secret = await secretManager.secret(team.id, signal);
+      const secret = await secretManager.secret(team.names.secret.id, signal);
       if (secret !== undefined && isOwnSecret(secret, team)) {
         // Deleting a secret deletes its policy.
         if (!deleteSecret) await applyGrants(context, new Map());
         // After the bindings: no member can add a version any more.
-        const isKept = !deleteSecret && holdsPayload((await secretManager.versions(team.id, signal)) ?? []);
-        if (!isKept) await secretManager.deleteSecret(team.id, signal);
+        const isKept =
+          !deleteSecret && holdsPayload((await secretManager.versions(team.names.secret.id, signal)) ?? []);
+        if (!isKept) await secretManager.deleteSecret(team.names.secret.id, signal);
       }
       await removeServiceAccount(context);
       return { state: 'gone' };

@@ -1,6 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
 import { lowerCaseAscii } from '../lib/ascii.ts';
-import { googleServiceAccount } from '../model/names.ts';
 import type { IamOutcome } from '../ports/iam.ts';
 import type { SecretMetadata } from '../ports/secret-manager.ts';
 import {
@@ -35,7 +34,11 @@ const writeLedger = async (
 ): Promise<SecretMetadata | undefined> => {
   const annotations = withLedger(secret.annotations, ledger);
   if (isDeepStrictEqual(annotations, secret.annotations)) return secret;
-  const written = await deps.secretManager.annotate(team.id, { annotations, etag: secret.etag }, signal);
+  const written = await deps.secretManager.annotate(
+    team.names.secret.id,
+    { annotations, etag: secret.etag },
+    signal,
+  );
   return written === 'conflict' ? undefined : written;
 };
 
@@ -59,8 +62,8 @@ export const applyGrants = async (
 ): Promise<Withheld | undefined> => {
   const { deps, team, signal } = context;
   const { secretManager, clock } = deps;
-  const own = principalOf(googleServiceAccount(team.id, deps.googleProject));
-  const backOff = conflictBackoff(context, `The policy of secret ${team.id}`);
+  const own = principalOf(team.names.googleServiceAccount.email);
+  const backOff = conflictBackoff(context, `The policy of secret ${team.names.secret.id}`);
   const refused = new Set<string>();
   let isAccountPending = false;
   /** Google did not name the principal that it refuses, so they are added one by one. */
@@ -73,7 +76,7 @@ export const applyGrants = async (
     if (ledger === 'unreadable') {
       throw new ProvisioningBlocked(
         'Conflict',
-        `The annotation ${ledgerAnnotation} of secret ${team.id} was changed by someone else. Remove it, and remove former members from the secret’s policy.`,
+        `The annotation ${ledgerAnnotation} of secret ${team.names.secret.id} was changed by someone else. Remove it, and remove former members from the secret’s policy.`,
       );
     }
     const now = clock.now();
@@ -83,7 +86,7 @@ export const applyGrants = async (
     const withheld = new Set([...wanted.keys()].filter((principal) => isRefused(principal)));
     const withheldNow = new Set(isAccountPending ? [...withheld, own] : withheld);
 
-    const policy = await secretManager.policy(team.id, signal);
+    const policy = await secretManager.policy(team.names.secret.id, signal);
     if (policy === undefined) return undefined;
     let next = nextPolicy(policy, wanted, ledger.bound, withheldNow);
     if (isOneByOne && next !== undefined && next.added.size > 1) {
@@ -107,7 +110,7 @@ export const applyGrants = async (
       recorded = { secret: written, ledger: intent };
     }
     if (next !== undefined) {
-      const result = await secretManager.setPolicy(team.id, next.policy, signal);
+      const result = await secretManager.setPolicy(team.names.secret.id, next.policy, signal);
       if (result.outcome === 'conflict') {
         await backOff();
         continue;
@@ -120,7 +123,7 @@ export const applyGrants = async (
         else
           throw new ProvisioningBlocked(
             'Unavailable',
-            `Google refuses the policy of secret ${team.id}: ${result.message}`,
+            `Google refuses the policy of secret ${team.names.secret.id}: ${result.message}`,
           );
         continue;
       }

@@ -1,4 +1,3 @@
-import { googleServiceAccount } from '../model/names.ts';
 import { addressOf, type Grants, grantsOn } from './bindings.ts';
 import {
   conflictBackoff,
@@ -24,7 +23,7 @@ export type ProvisionResult =
   | ProvisioningFailure;
 
 const ensureSecret = async (context: ProvisioningContext, wanted: Grants): Promise<Withheld> => {
-  const backOff = conflictBackoff(context, `The secret ${context.team.id}`);
+  const backOff = conflictBackoff(context, `The secret ${context.team.names.secret.id}`);
   for (;;) {
     const withheld = await applyGrants(context, wanted);
     if (withheld !== undefined) return withheld;
@@ -56,7 +55,7 @@ export const provisionWith =
     try {
       await ensureServiceAccount(context);
       const emails = team.members.map(({ email }) => email);
-      const wanted = grantsOn(emails, googleServiceAccount(team.id, deps.googleProject));
+      const wanted = grantsOn(emails, team.names.googleServiceAccount.email);
       const { refused, isAccountPending } = await ensureSecret(context, wanted);
       const isWorkloadBound = await bindWorkloadIdentity(context);
       const isPending = isAccountPending || !isWorkloadBound;

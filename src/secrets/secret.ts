@@ -1,5 +1,5 @@
 import type { FaultCode } from '../model/faults.ts';
-import { googleServiceAccount, secretName, secretVariable, type TeamName } from '../model/names.ts';
+import { type NamedTeam, secretVariable } from '../model/names.ts';
 import { type Fault, Problem } from '../model/problems.ts';
 import {
   payloadMaxBytes,
@@ -45,17 +45,18 @@ export const payloadOf = ({ data, dataBase64 }: SecretVersionOrder): Uint8Array 
 
 /** The team’s secret as the API returns it. */
 export const secretView = (
-  team: TeamName,
+  { names }: NamedTeam,
   googleProject: string,
   versions: readonly SecretVersion[],
 ): Secret => {
-  const serviceAccount = googleServiceAccount(team.id, googleProject);
+  const { secret } = names;
+  const serviceAccount = names.googleServiceAccount.email;
   return {
-    name: secretName(team.id, googleProject),
+    name: secret.name,
     env: secretVariable,
     serviceAccount,
     versions: versions.map(({ version, state, createdAt }) => ({ version, state, createdAt })),
-    consoleUrl: `https://console.cloud.google.com/security/secret-manager/secret/${team.id}/versions?project=${googleProject}`,
+    consoleUrl: `https://console.cloud.google.com/security/secret-manager/secret/${secret.id}/versions?project=${googleProject}`,
     grantCommand: `gcloud secrets add-iam-policy-binding SECRET --project=PROJECT --member=serviceAccount:${serviceAccount} --role=roles/secretmanager.secretAccessor`,
   };
 };

@@ -1,4 +1,3 @@
-import { namespaceOf, serviceAccountOf } from '../model/names.ts';
 import { type Grants, nextPolicy, workloadIdentityRole, workloadPrincipal } from './bindings.ts';
 import {
   conflictBackoff,
@@ -15,7 +14,7 @@ const markOf = ({ id }: SecretTeam): string => `[${managedBy} ${id}]`;
 export const ensureServiceAccount = async ({ deps, team, signal }: ProvisioningContext): Promise<void> => {
   const { serviceAccounts } = deps;
   const exists = async () => {
-    const account = await serviceAccounts.account(team.id, signal);
+    const account = await serviceAccounts.account(team.names.googleServiceAccount.id, signal);
     if (account !== undefined && !account.description.includes(markOf(team))) {
       throw new ProvisioningBlocked(
         'Conflict',
@@ -26,11 +25,15 @@ export const ensureServiceAccount = async ({ deps, team, signal }: ProvisioningC
   };
   if (await exists()) return;
   const description = `Notebooks of team ${team.slug}. ${markOf(team)}`;
-  const outcome = await serviceAccounts.createAccount(team.id, { name: team.slug, description }, signal);
+  const outcome = await serviceAccounts.createAccount(
+    team.names.googleServiceAccount.id,
+    { name: team.slug, description },
+    signal,
+  );
   if (outcome === 'exists' && !(await exists())) {
     throw new ProvisioningBlocked(
       'Unavailable',
-      `The service account ${team.id} is not visible at Google yet. It is retried.`,
+      `The service account ${team.names.googleServiceAccount.id} is not visible at Google yet. It is retried.`,
     );
   }
 };
@@ -41,20 +44,27 @@ export const ensureServiceAccount = async ({ deps, team, signal }: ProvisioningC
  */
 export const bindWorkloadIdentity = async (context: ProvisioningContext): Promise<boolean> => {
   const { deps, team, signal } = context;
-  const principal = workloadPrincipal(deps.workloadPool, namespaceOf(team.id), serviceAccountOf(team.id));
+  const principal = workloadPrincipal(deps.workloadPool, team.names.namespace, team.names.serviceAccount);
   const wanted: Grants = new Map([[principal, new Set([workloadIdentityRole])]]);
-  const backOff = conflictBackoff(context, `The policy of service account ${team.id}`);
+  const backOff = conflictBackoff(
+    context,
+    `The policy of service account ${team.names.googleServiceAccount.id}`,
+  );
   for (;;) {
-    const policy = await deps.serviceAccounts.policy(team.id, signal);
+    const policy = await deps.serviceAccounts.policy(team.names.googleServiceAccount.id, signal);
     if (policy === undefined) return false;
     const next = nextPolicy(policy, wanted, new Map());
     if (next === undefined) return true;
-    const result = await deps.serviceAccounts.setPolicy(team.id, next.policy, signal);
+    const result = await deps.serviceAccounts.setPolicy(
+      team.names.googleServiceAccount.id,
+      next.policy,
+      signal,
+    );
     if (result.outcome === 'written') return true;
     if (result.outcome === 'unknown_member') {
       throw new ProvisioningBlocked(
         'Unavailable',
-        `Google refuses the policy of service account ${team.id}: ${result.message}`,
+        `Google refuses the policy of service account ${team.names.googleServiceAccount.id}: ${result.message}`,
       );
     }
     await backOff();
@@ -63,6 +73,7 @@ export const bindWorkloadIdentity = async (context: ProvisioningContext): Promis
 
 /** Deletes the team’s Google service account, and with it its policy; one that is not the team’s stays. */
 export const removeServiceAccount = async ({ deps, team, signal }: ProvisioningContext): Promise<void> => {
-  const account = await deps.serviceAccounts.account(team.id, signal);
-  if (account?.description.includes(markOf(team))) await deps.serviceAccounts.deleteAccount(team.id, signal);
+  const account = await deps.serviceAccounts.account(team.names.googleServiceAccount.id, signal);
+  if (account?.description.includes(markOf(team)))
+    await deps.serviceAccounts.deleteAccount(team.names.googleServiceAccount.id, signal);
 };

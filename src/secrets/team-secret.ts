@@ -25,18 +25,18 @@ export const readOwnSecret = async ({
   team,
   signal,
 }: ProvisioningContext): Promise<SecretMetadata | undefined> => {
-  const secret = await deps.secretManager.secret(team.id, signal);
+  const secret = await deps.secretManager.secret(team.names.secret.id, signal);
   if (secret !== undefined && !isOwnSecret(secret, team)) {
     throw new ProvisioningBlocked(
       'Conflict',
-      `The secret ${team.id} exists and does not belong to this team. It was not changed.`,
+      `The secret ${team.names.secret.id} exists and does not belong to this team. It was not changed.`,
     );
   }
   return secret;
 };
 
 export const createOwnSecret = ({ deps, team, signal }: ProvisioningContext): Promise<'created' | 'exists'> =>
-  deps.secretManager.createSecret(team.id, labelsOf(team), signal);
+  deps.secretManager.createSecret(team.names.secret.id, labelsOf(team), signal);
 
 /** Whether a secret holds something that would be lost with it: Google keeps nothing of a destroyed version. */
 export const holdsPayload = (versions: readonly SecretVersion[]): boolean =>
@@ -48,8 +48,8 @@ export const holdsPayload = (versions: readonly SecretVersion[]): boolean =>
  */
 export const secretExistsWith =
   ({ secretManager }: Pick<ProvisioningDeps, 'secretManager'>) =>
-  async (team: Pick<TeamRecord, 'id'>, signal: AbortSignal): Promise<boolean> => {
-    const secret = await secretManager.secret(team.id, signal);
+  async (team: Pick<TeamRecord, 'id' | 'names'>, signal: AbortSignal): Promise<boolean> => {
+    const secret = await secretManager.secret(team.names.secret.id, signal);
     if (secret === undefined || !isOwnSecret(secret, team)) return false;
-    return holdsPayload((await secretManager.versions(team.id, signal)) ?? []);
+    return holdsPayload((await secretManager.versions(team.names.secret.id, signal)) ?? []);
   };

@@ -1,5 +1,4 @@
 import { kinds } from '../model/kinds.ts';
-import { namespaceOf } from '../model/names.ts';
 import type { OperationRecord } from '../model/operation.ts';
 import type { TeamRecord } from '../model/record.ts';
 import type { HubRefusal } from '../ports/hubs.ts';
@@ -122,7 +121,7 @@ const forceStop = async (
 ): Promise<Answer> => {
   if (pod !== undefined && !pod.isTerminating) {
     const { name, uid } = pod;
-    const namespace = namespaceOf(team.id);
+    const { namespace } = team.names;
     await deps.cluster.remove({ ...kinds.pod, namespace, name, uid }, signal);
   }
   // A courtesy: a hub that does not answer finds out by its own poll.

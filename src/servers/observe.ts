@@ -1,6 +1,5 @@
 import { at } from '../lib/json.ts';
 import { kinds } from '../model/kinds.ts';
-import { namespaceOf } from '../model/names.ts';
 import type { TeamRecord } from '../model/record.ts';
 import type { Cluster, Manifest } from '../ports/cluster.ts';
 import type { Hubs, HubUser } from '../ports/hubs.ts';
@@ -49,7 +48,7 @@ export const askHub = <T>(
 
 /** The team’s notebook pods, with the events that say why one is not ready. */
 const observePods = async ({ cluster }: ObserveDeps, team: TeamRecord, signal: AbortSignal) => {
-  const namespace = namespaceOf(team.id);
+  const { namespace } = team.names;
   const pods = await cluster.list({ ...kinds.pod, namespace, labels: notebookPods }, signal);
   const views = podsByUser(pods);
   const isSettled = ({ isReady, isTerminating }: PodView) => isReady || isTerminating;
@@ -101,7 +100,7 @@ export const observeQuotas = async (
   team: TeamRecord,
   signal: AbortSignal,
 ): Promise<readonly Manifest[]> => {
-  const listed = cluster.list({ ...kinds.resourceQuota, namespace: namespaceOf(team.id) }, signal);
+  const listed = cluster.list({ ...kinds.resourceQuota, namespace: team.names.namespace }, signal);
   const quotas = await replyOf(listed, signal);
   return quotas.answered ? quotas.value : [];
 };
@@ -116,7 +115,7 @@ export const restartedAtAnnotation = 'kubectl.kubernetes.io/restartedAt';
 
 /** The hub’s Deployment, as the chart names it. */
 export const hubDeployment = (team: TeamRecord) =>
-  ({ ...kinds.deployment, name: 'hub', namespace: namespaceOf(team.id) }) as const;
+  ({ ...kinds.deployment, name: 'hub', namespace: team.names.namespace }) as const;
 
 const deploymentViewOf = (object: Manifest): NonNullable<HubFacts['deployment']> => {
   const annotations = at(object, 'spec', 'template', 'metadata', 'annotations');

@@ -1,6 +1,6 @@
 import { factsOf, lastActivityOf, memoryOf } from '../culling/activity.ts';
 import { type Stop, stopOf } from '../culling/rules.ts';
-import { hubUrl, serverSegment } from '../model/names.ts';
+import { serverSegment } from '../model/names.ts';
 import type { OperationRecord } from '../model/operation.ts';
 import type { TeamRecord } from '../model/record.ts';
 import type { Server } from '../model/server.ts';
@@ -42,8 +42,8 @@ const stopFor = (team: TeamRecord, user: string, server: HubServer, observedAt: 
 };
 
 /** Where a member’s server is used. */
-export const serverUrl = (hubUrlTemplate: string, team: TeamRecord, user: string): string =>
-  `${hubUrl(hubUrlTemplate, team)}/user/${serverSegment(user)}/`;
+export const serverUrl = (team: TeamRecord, user: string): string =>
+  `${team.names.hubUrl}/user/${serverSegment(user)}/`;
 
 /** A member’s server as clients see it. */
 export const serverView = (
@@ -52,7 +52,6 @@ export const serverView = (
   view: ServerView,
   context: {
     readonly offered: readonly ProfileChoice[];
-    readonly hubUrlTemplate: string;
     readonly operation: Pick<OperationRecord, 'id'> | undefined;
     /** When hub and cluster were asked (ISO 8601). */
     readonly observedAt: string;
@@ -77,7 +76,7 @@ export const serverView = (
     image: pod?.image ?? null,
     pendingChanges: pending && [...pending],
     pendingRestart: pending && pending.length > 0,
-    url: serverUrl(context.hubUrlTemplate, team, user),
+    url: serverUrl(team, user),
     ...(failure === undefined ? {} : { reason: failure.reason, message: failure.message }),
     operation: context.operation?.id ?? null,
   };

@@ -57,7 +57,6 @@ export interface Servers {
 }
 
 interface Options extends OperationOptions {
-  readonly hubUrlTemplate: string;
   /** The standard environments that the platform offers. */
   readonly environments: () => Promise<readonly ProfileEnvironment[]>;
 }
@@ -93,10 +92,7 @@ const choiceOf = ({ slug }: ProfileChoice, { generation }: TeamRecord) => ({
   profileChosenAt: generation,
 });
 
-export const serversWith = (
-  deps: OperationDeps,
-  { hubUrlTemplate, environments, ...options }: Options,
-): Servers => {
+export const serversWith = (deps: OperationDeps, { environments, ...options }: Options): Servers => {
   const { store, clock, hubs } = deps;
   const operations = operationsWith(deps, options);
   const deadline = () => AbortSignal.timeout(observeTimeoutMs);
@@ -108,7 +104,6 @@ export const serversWith = (
     const open = await store.openOperations(team.slug);
     return serverView(team, user, view, {
       offered: await offeredTo(team),
-      hubUrlTemplate,
       operation: open.find((operation) => operation.user === user),
       observedAt: isoOf(clock.now()),
     });
@@ -136,7 +131,7 @@ export const serversWith = (
       // Without an answer from either, any state would be a guess.
       if (!view.hub.answered && !view.pods.answered) throw hubUnavailable(tryLater);
       const operation = open.find((one) => one.user === user);
-      return serverView(team, user, view, { offered, hubUrlTemplate, operation, observedAt });
+      return serverView(team, user, view, { offered, operation, observedAt });
     });
   };
 

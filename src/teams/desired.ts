@@ -1,5 +1,4 @@
 import { kinds } from '../model/kinds.ts';
-import { googleServiceAccount, namespaceOf } from '../model/names.ts';
 import type { TeamRecord } from '../model/record.ts';
 import type { Manifest } from '../ports/cluster.ts';
 import {
@@ -20,7 +19,7 @@ export interface Meta {
 }
 
 export const metaOf = (team: TeamRecord): Meta => ({
-  namespace: namespaceOf(team.id),
+  namespace: team.names.namespace,
   labels: {
     ...managedBy,
     [teamIdLabel]: team.id,
@@ -51,17 +50,17 @@ export const namespace = (team: TeamRecord): Manifest => {
 };
 
 /** The account that notebooks run as, tied to the team’s Google service account by Workload Identity. */
-export const serviceAccount = (team: TeamRecord, googleProject: string): Manifest => {
+export const serviceAccount = (team: TeamRecord): Manifest => {
   const { namespace, labels, annotations } = metaOf(team);
   return {
     ...kinds.serviceAccount,
     metadata: {
-      name: team.id,
+      name: team.names.serviceAccount,
       namespace,
       labels,
       annotations: {
         ...annotations,
-        'iam.gke.io/gcp-service-account': googleServiceAccount(team.id, googleProject),
+        'iam.gke.io/gcp-service-account': team.names.googleServiceAccount.email,
       },
     },
   };

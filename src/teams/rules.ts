@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Change } from '../model/change.ts';
 import type { HistoryEvent } from '../model/history.ts';
-import { googleServiceAccount, hubUrl, namespaceOf } from '../model/names.ts';
+import { deriveNames, type Naming } from '../model/names.ts';
 import { Problem } from '../model/problems.ts';
 import type { Deletion, TeamRecord } from '../model/record.ts';
 import type { Team, TeamOrder, TeamPatch } from '../model/team.ts';
@@ -37,11 +37,13 @@ export const newTeam = (
   order: TeamOrder,
   id: string,
   act: Actor,
+  naming: Naming,
   allowedDomains: readonly string[] = [],
 ): TeamRecord => {
   return {
     slug: order.slug,
     id,
+    names: deriveNames({ slug: order.slug, id }, naming),
     createdAt: act.now,
     updatedAt: act.now,
     members: membersOfNewTeam(order.members ?? [], act.by, allowedDomains),
@@ -182,12 +184,12 @@ export const deleteTeam = (
 };
 
 /** The team as its clients see it. */
-export const teamView = (team: TeamRecord, hubUrlTemplate: string, googleProject: string): Team => ({
+export const teamView = (team: TeamRecord): Team => ({
   slug: team.slug,
   id: team.id,
-  namespace: namespaceOf(team.id),
-  hubUrl: hubUrl(hubUrlTemplate, team),
-  serviceAccount: googleServiceAccount(team.id, googleProject),
+  namespace: team.names.namespace,
+  hubUrl: team.names.hubUrl,
+  serviceAccount: team.names.googleServiceAccount.email,
   members: [...team.members],
   ghcrRepositories: [...team.ghcrRepositories],
   garTeam: team.garTeam,

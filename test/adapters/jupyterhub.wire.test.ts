@@ -7,9 +7,10 @@ import { openHubs } from '../../src/adapters/jupyterhub.ts';
 import { eventData, readProgress } from '../../src/adapters/jupyterhub-progress.ts';
 import type { HubRefusal, SpawnProgress } from '../../src/ports/hubs.ts';
 import { Unavailable } from '../../src/ports/unavailable.ts';
+import { named } from '../support/records.ts';
 
-const team = { slug: 'team-a', id: 'team-a-1234' };
-const other = { slug: 'team-b', id: 'team-b-5678' };
+const team = named({ slug: 'team-a', id: 'team-a-1234' });
+const other = named({ slug: 'team-b', id: 'team-b-5678' });
 const name = 'kari+1@nav.no';
 const now = Date.parse('2026-11-24T09:00:00.000Z');
 const [newest, older, oldest] = ['n'.repeat(64), 'o'.repeat(64), 'z'.repeat(64)];

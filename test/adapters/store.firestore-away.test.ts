@@ -5,7 +5,7 @@ import { describe, it, type TestContext } from 'node:test';
 import { openFirestoreStore } from '../../src/adapters/firestore.ts';
 import type { Store } from '../../src/ports/store.ts';
 import { anOperation } from '../support/operations.ts';
-import { anEvent, aRecord } from '../support/records.ts';
+import { aNaming, anEvent, aRecord } from '../support/records.ts';
 
 // The client would prefer an emulator to the address that it is given here.
 delete process.env.FIRESTORE_EMULATOR_HOST;
@@ -41,6 +41,7 @@ const host = `127.0.0.1:${typeof address === 'object' && address !== null ? addr
 const storeWhen = (t: TestContext, behaviour: Behaviour): Store => {
   behave = behaviour;
   const store = openFirestoreStore({
+    naming: aNaming,
     projectId: 'test-away',
     deadlineMs: 150,
     connect: (sdk, settings) => new sdk.Firestore({ ...settings, host, ssl: false }),
@@ -119,6 +120,7 @@ describe('the Firestore store while Firestore is unavailable', () => {
 
   it('loads nothing before the first call', async () => {
     const store = openFirestoreStore({
+      naming: aNaming,
       projectId: 'test-away',
       connect: () => assert.fail('not asked for yet'),
     });

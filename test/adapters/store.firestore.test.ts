@@ -12,14 +12,15 @@ import type { Decide } from '../../src/ports/store.ts';
 import { storeContract } from '../contracts/store.ts';
 import { noEmulator, startFirestoreEmulator } from '../support/firestore-emulator.ts';
 import { anOperation } from '../support/operations.ts';
-import { aMoment, anEvent, anOrderedRecord, aRecord, aSpec } from '../support/records.ts';
+import { aMoment, aNaming, anEvent, anOrderedRecord, aRecord, aSpec } from '../support/records.ts';
+import { aRequest } from '../support/requests.ts';
 
 const emulator = await startFirestoreEmulator();
 const skip = emulator === undefined && noEmulator;
 const newProject = () => `test-${randomUUID()}`;
 /** Generous, because the emulator shares a small machine with the tests. */
 const deadlineMs = 20_000;
-const openOn = (projectId: string) => openFirestoreStore({ projectId, deadlineMs });
+const openOn = (projectId: string) => openFirestoreStore({ projectId, naming: aNaming, deadlineMs });
 
 describe('the Firestore store', { skip }, () => {
   storeContract(async () => [openOn(newProject())]);
@@ -57,7 +58,7 @@ const opened = (t: TestContext, onCommit: Commit = (commit) => commit()) => {
     };
     return db;
   };
-  const store = openFirestoreStore({ projectId, deadlineMs, random: () => 0, connect });
+  const store = openFirestoreStore({ projectId, naming: aNaming, deadlineMs, random: () => 0, connect });
   const sound = openOn(projectId);
   const raw = new Firestore({ projectId });
   t.after(() => Promise.all([store.close(), sound.close(), raw.terminate()]));
@@ -248,7 +249,7 @@ describe('records of an earlier version in Firestore', { skip }, () => {
       await store.create(wanted, anEvent());
       const document = raw.doc(`teams/${wanted.slug}`);
       const { record, egressHosts: _, cullingDueAt: __, ...older } = (await document.get()).data() ?? {};
-      const { culling: ___, egressHosts: ____, ...olderRecord } = record;
+      const { culling: ___, egressHosts: ____, names: _____, ...olderRecord } = record;
       await document.set({ ...older, record: olderRecord });
     }
 
@@ -396,6 +397,7 @@ describe('the indexes of Firestore', { skip }, () => {
     await store.create(anOrderedRecord({ culling, status }), anEvent({ revision: 1, spec: aSpec() }), guard);
     await store.changeCatalogue(() => shippedCatalogue([], 0));
     await store.changeHost('nav.no', () => aHost);
+    await store.changeRequest('request-1', aMoment, () => aRequest());
     await store.openOperation('team-a', anOperation({ id: 'op-1' }));
     await store.openOperation('team-a', anOperation({ id: 'op-2', user: null }));
     await store.changeOperation('team-a', 'op-2', finished);
@@ -410,6 +412,7 @@ describe('the indexes of Firestore', { skip }, () => {
       stored('operations', 'teams/team-a/operations/op-2'),
       stored('open', open?.path ?? ''),
       stored('hosts', 'hosts/nav.no'),
+      stored('requests', 'requests/request-1'),
       stored('ids', 'ids/team-a-3f9c'),
       stored('creators', creator?.path ?? ''),
       stored('catalogue', 'catalogue/current'),
@@ -419,6 +422,7 @@ describe('the indexes of Firestore', { skip }, () => {
     const asked = [
       'teams.slug',
       'teams.memberEmails',
+      'teams.phase',
       'teams.dueAt',
       'teams.cullingDueAt',
       'teams.egressHosts',
@@ -460,7 +464,10 @@ describe('the indexes of Firestore', { skip }, () => {
 
   it('let the database delete operations that are finished and expired, and no open one', async (t) => {
     const { fieldOverrides } = await read();
-    assert.deepEqual(fieldOverrides.filter(({ ttl }) => ttl === true).map(named), ['operations.expiresAt']);
+    assert.deepEqual(fieldOverrides.filter(({ ttl }) => ttl === true).map(named), [
+      'operations.expiresAt',
+      'requests.expiresAt',
+    ]);
     const { store, raw } = opened(t);
     await store.create(aRecord(), anEvent());
     await store.openOperation('team-a', anOperation({ id: 'op-1' }));

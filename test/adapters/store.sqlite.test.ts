@@ -12,7 +12,7 @@ import { migrations, statements } from '../../src/adapters/sqlite-schema.ts';
 import type { TeamRecord } from '../../src/model/record.ts';
 import { storeContract } from '../contracts/store.ts';
 import { anOperation } from '../support/operations.ts';
-import { aMoment, anEvent, anOrderedRecord, aRecord } from '../support/records.ts';
+import { aMoment, aNaming, anEvent, anOrderedRecord, aRecord } from '../support/records.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'knada-store-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -24,22 +24,22 @@ const newFile = () => {
 };
 
 describe('the SQLite store in memory', () => {
-  storeContract(async () => [openSqliteStore({ file: ':memory:' })]);
+  storeContract(async () => [openSqliteStore({ file: ':memory:', naming: aNaming })]);
 });
 
 describe('the SQLite store on a file', () => {
-  storeContract(async () => [openSqliteStore({ file: newFile() })]);
+  storeContract(async () => [openSqliteStore({ file: newFile(), naming: aNaming })]);
 });
 
 describe('the SQLite store shared by two connections', () => {
   storeContract(async () => {
     const file = newFile();
-    return [openSqliteStore({ file }), openSqliteStore({ file })];
+    return [openSqliteStore({ file, naming: aNaming }), openSqliteStore({ file, naming: aNaming })];
   });
 });
 
 const opened = (t: TestContext, file: string, random?: () => number) => {
-  const store = openSqliteStore({ file, ...(random && { random }) });
+  const store = openSqliteStore({ file, naming: aNaming, ...(random && { random }) });
   t.after(() => store.close());
   return store;
 };
@@ -55,7 +55,7 @@ const rawOn = (t: TestContext, file: string) => {
 const processOn = (file: string, body: string, wrap = 'exec "$@"') => {
   const module = `
     import { openSqliteStore } from ${JSON.stringify(import.meta.resolve('../../src/adapters/sqlite.ts'))};
-    const store = openSqliteStore({ file: ${JSON.stringify(file)} });
+    const store = openSqliteStore({ file: ${JSON.stringify(file)}, naming: ${JSON.stringify(aNaming)} });
     ${body}`;
   const command = [process.execPath, '--input-type=module', '--eval', module];
   return spawn('/bin/sh', ['-c', wrap, 'sh', ...command], { stdio: ['ignore', 'pipe', 'inherit'] });
@@ -109,7 +109,7 @@ describe('the SQLite store', () => {
 
   it('keeps its data when it is reopened', async (t) => {
     const file = newFile();
-    const first = openSqliteStore({ file });
+    const first = openSqliteStore({ file, naming: aNaming });
     await first.create(anOrderedRecord(), anEvent());
     await first.close();
     const again = opened(t, file);
@@ -125,7 +125,7 @@ describe('the SQLite store', () => {
     const expected = anOrderedRecord({ culling: { dueAt: aMoment, servers: {} } });
     const listing = aRecord({ slug: 'team-b', egressHosts: ['pypi.org', 'pypi.org', 'nav.no'] });
     const bare = aRecord({ slug: 'team-c' });
-    const older = ({ culling: _, egressHosts: __, ...record }: TeamRecord) => record;
+    const older = ({ culling: _, egressHosts: __, names: ___, ...record }: TeamRecord) => record;
     for (const record of [older(expected), listing, older(bare)]) {
       insert.run(record.slug, JSON.stringify(record));
     }

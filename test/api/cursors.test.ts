@@ -20,7 +20,7 @@ after(() => world.close());
 
 /** The lists, each with the identity that its cursors carry. A forger knows it: it is no secret. */
 const lists = {
-  '/v1/teams': () => ({ url: '/v1/teams?', name: 'teams', view: kari }),
+  '/v1/teams': () => ({ url: '/v1/teams?', name: 'teams', view: JSON.stringify({ member: kari }) }),
   '/v1/teams/{team}/history': () => ({ url: `${path}/history?`, name: 'history', view: teamId }),
   '/v1/teams/{team}/members': () => ({ url: `${path}/members?`, name: 'members', view: teamId }),
   '/v1/teams/{team}/images/tags': () => ({

@@ -8,10 +8,12 @@ import type { TeamRecord } from '../../src/model/record.ts';
 import type { Member } from '../../src/model/team.ts';
 import type { Decide, Page, Store } from '../../src/ports/store.ts';
 import { aNotebook, anEvent, anOrderedRecord, aRecord, aSpec } from '../support/records.ts';
+import { allowlistHostsContract } from './store/allowlist-hosts.ts';
 import { hostContract } from './store/hosts.ts';
 import { olderSpecContract } from './store/older-specs.ts';
 import { operationContract } from './store/operations.ts';
 import { peopleContract } from './store/people.ts';
+import { requestContract } from './store/requests.ts';
 
 /**
  * Opens an empty store: once, or through several connections that must behave as one. The suite writes through
@@ -187,7 +189,8 @@ export const storeContract = (open: OpenStores): void => {
   it('refuses a decision that gives a team another name', async (t) => {
     const { here, there } = await opened(t);
     await filled(here, [aRecord()]);
-    for (const other of [{ slug: 'team-b' }, { id: 'team-a-0000' }]) {
+    const { names } = aRecord({ slug: 'team-b' });
+    for (const other of [{ slug: 'team-b' }, { id: 'team-a-0000' }, { names }]) {
       await assert.rejects(
         here.change('team-a', (current) => ({ next: { ...current, ...other } })),
         TypeError,
@@ -355,6 +358,44 @@ export const storeContract = (open: OpenStores): void => {
     );
   });
 
+  it('lists the teams in a phase, of a person and with a prefix, page by page', async (t) => {
+    const { here, there } = await opened(t);
+    const [kari, ola] = [
+      { email: 'kari@nav.no', username: 'kari', role: 'owner' as const },
+      { email: 'ola@nav.no', username: 'ola', role: 'member' as const },
+    ];
+    const inPhase = (phase: 'Ready' | 'Degraded') => ({ status: { ...aRecord().status, phase } });
+    const deletion = { requestedAt: aRecord().createdAt, deleteHomes: false, deleteSecret: false };
+    await filled(here, [
+      aRecord({ slug: 'data', members: [kari], ...inPhase('Ready') }),
+      aRecord({ slug: 'data-a', members: [kari, ola], ...inPhase('Ready') }),
+      aRecord({ slug: 'data-b', members: [ola], ...inPhase('Degraded') }),
+      aRecord({ slug: 'data-c', members: [kari], ...inPhase('Ready'), deletion }),
+      aRecord({ slug: 'data2', members: [kari], ...inPhase('Ready') }),
+      aRecord({ slug: 'datb', members: [kari], ...inPhase('Ready') }),
+    ]);
+    const slugsOf = async (query: Omit<Parameters<Store['teams']>[0], 'limit'>, limit: number) =>
+      (await walk((next) => there.teams({ ...query, limit, ...(next !== undefined && { after: next }) })))
+        .map(({ slug }) => slug)
+        .join(' ');
+    for (const limit of [1, 2, 10]) {
+      assert.equal(await slugsOf({ phase: 'Ready' }, limit), 'data data-a data2 datb');
+      assert.equal(await slugsOf({ phase: 'Deleting' }, limit), 'data-c');
+      assert.equal(await slugsOf({ phase: 'Pending' }, limit), '');
+      assert.equal(await slugsOf({ slugPrefix: 'data-' }, limit), 'data-a data-b data-c');
+      assert.equal(await slugsOf({ slugPrefix: 'data' }, limit), 'data data-a data-b data-c data2');
+      assert.equal(await slugsOf({ slugPrefix: 'datb' }, limit), 'datb');
+      assert.equal(await slugsOf({ slugPrefix: 'e' }, limit), '');
+      assert.equal(await slugsOf({ phase: 'Ready', slugPrefix: 'data' }, limit), 'data data-a data2');
+      assert.equal(await slugsOf({ member: 'ola@nav.no', phase: 'Ready' }, limit), 'data-a');
+      assert.equal(await slugsOf({ member: 'kari@nav.no', slugPrefix: 'data-' }, limit), 'data-a data-c');
+      const all = { member: 'kari@nav.no', phase: 'Ready', slugPrefix: 'data' } as const;
+      assert.equal(await slugsOf(all, limit), 'data data-a data2');
+    }
+    await here.change('data-b', (current) => ({ next: { ...current, ...inPhase('Ready') } }));
+    assert.equal(await slugsOf({ phase: 'Ready', slugPrefix: 'data-' }, 10), 'data-a data-b');
+  });
+
   it('lists the teams of one person, as the members are now', async (t) => {
     const { here, there } = await opened(t);
     const kari: Member = { email: 'kari@nav.no', username: 'kari', role: 'owner' };
@@ -459,20 +500,25 @@ export const storeContract = (open: OpenStores): void => {
     assert.deepEqual(await there.degraded('unknown', 10), []);
   });
 
-  it('answers the teams that have opted in, with what their last reconcile left', async (t) => {
+  it('answers the teams that have opted in, with their namespaces and what their last reconcile left', async (t) => {
     const { here, there } = await opened(t);
     const listed = { egressHosts: ['secretmanager.googleapis.com'] };
     const left = (policies: string) => ({ status: { ...aRecord().status, policies } });
     await filled(here, [
       aRecord({ slug: 'team-a', ...listed, ...left('0123456789abcdef') }),
       aRecord({ slug: 'team-b' }),
-      aRecord({ slug: 'team-c', ...listed }),
+      aRecord({ slug: 'team-c', ...listed, names: { ...aRecord().names, namespace: 'nada-notebooks' } }),
       aRecord({ slug: 'team-d', ...left('left over') }),
     ]);
     const restricted = async () => (await there.restricted()).toSorted((a, b) => (a.slug < b.slug ? -1 : 1));
     assert.deepEqual(await restricted(), [
-      { slug: 'team-a', id: 'team-a-3f9c', policies: '0123456789abcdef' },
-      { slug: 'team-c', id: 'team-c-3f9c', policies: null },
+      {
+        slug: 'team-a',
+        id: 'team-a-3f9c',
+        namespace: 'team-team-a-3f9c',
+        policies: '0123456789abcdef',
+      },
+      { slug: 'team-c', id: 'team-c-3f9c', namespace: 'nada-notebooks', policies: null },
     ]);
     await here.change('team-a', (current) => ({ next: { ...current, egressHosts: [] } }));
     await here.change('team-d', (current) => ({ next: { ...current, ...listed } }));
@@ -597,6 +643,8 @@ export const storeContract = (open: OpenStores): void => {
 
   operationContract(opened);
   hostContract(opened);
+  allowlistHostsContract(opened);
+  requestContract(opened);
   olderSpecContract(opened);
   peopleContract(opened);
 

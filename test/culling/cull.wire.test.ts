@@ -5,7 +5,7 @@ import { describe, it, type TestContext } from 'node:test';
 import { openHubs } from '../../src/adapters/jupyterhub.ts';
 import { openSqliteStore } from '../../src/adapters/sqlite.ts';
 import { cull } from '../../src/culling/cull.ts';
-import { aMoment, aNotebook, anEvent, anOrderedRecord, aSpec } from '../support/records.ts';
+import { aMoment, aNaming, aNotebook, anEvent, anOrderedRecord, aSpec } from '../support/records.ts';
 
 const hour = 3_600_000;
 const now = Date.parse(aMoment);
@@ -78,7 +78,7 @@ const startHubs = async (t: TestContext) => {
 describe('a culling run, on the wire', () => {
   it('costs a list per due hub, three requests per idle server and one per stop', async (t) => {
     const { requests, urlTemplate } = await startHubs(t);
-    const store = openSqliteStore({ file: ':memory:' });
+    const store = openSqliteStore({ file: ':memory:', naming: aNaming });
     t.after(() => store.close());
     const culling = { timeoutSeconds: 3600, maxAgeSeconds: 604_800, keepBusyKernels: true };
     for (let n = 0; n < 1000; n += 1) {

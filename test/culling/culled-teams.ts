@@ -4,7 +4,7 @@ import { openSqliteStore } from '../../src/adapters/sqlite.ts';
 import type { CullingSpec } from '../../src/culling/activity.ts';
 import { type CullDeps, cull } from '../../src/culling/cull.ts';
 import type { TeamRecord } from '../../src/model/record.ts';
-import { aMoment, aNotebook, anEvent, anOrderedRecord, aSpec } from '../support/records.ts';
+import { aMoment, aNaming, aNotebook, anEvent, anOrderedRecord, aSpec } from '../support/records.ts';
 import { hubsUnderTest, type ServerUnderTest } from './hubs.ts';
 
 export const [second, minute, hour, day] = [1000, 60_000, 3_600_000, 86_400_000];
@@ -31,7 +31,7 @@ export const idle = (overrides: Partial<ServerUnderTest> = {}): ServerUnderTest 
 export const inUse = (): ServerUnderTest => idle({ lastActivityAt: ago(10 * minute) });
 
 export const aWorld = async (t: TestContext, teams: readonly TeamRecord[] = [aTeam()]) => {
-  const store = openSqliteStore({ file: ':memory:' });
+  const store = openSqliteStore({ file: ':memory:', naming: aNaming });
   t.after(() => store.close());
   for (const team of teams) await store.create(team, anEvent());
   const hubs = hubsUnderTest();

@@ -6,7 +6,7 @@ import { openSqliteStore } from '../../src/adapters/sqlite.ts';
 import { factsOf } from '../../src/culling/activity.ts';
 import { cull } from '../../src/culling/cull.ts';
 import { graceMs, stopOf } from '../../src/culling/rules.ts';
-import { aNotebook, anEvent, anOrderedRecord, aSpec } from '../support/records.ts';
+import { aNaming, aNotebook, anEvent, anOrderedRecord, aSpec } from '../support/records.ts';
 import { startSimulatedHub } from '../support/simulated-hub.ts';
 
 const [kari, hour] = ['kari.nordmann@nav.no', 3_600_000];
@@ -30,7 +30,7 @@ describe('culling: a hub whose clock is an hour off', () => {
         clock,
         callMs: 30_000,
       });
-      const store = openSqliteStore({ file: ':memory:' });
+      const store = openSqliteStore({ file: ':memory:', naming: aNaming });
       t.after(() => store.close());
       const dueAt = new Date(now()).toISOString();
       const record = {

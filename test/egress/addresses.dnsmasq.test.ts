@@ -9,7 +9,7 @@ import { allowPolicy } from '../../src/egress/allow.ts';
 import { defaultEntryOptions, parseAllowlist } from '../../src/egress/entry.ts';
 import { addressesOf, hostState } from '../../src/egress/freshness.ts';
 import { defaultEgressSettings } from '../../src/egress/policy.ts';
-import { aMoment } from '../support/records.ts';
+import { aMoment, aNaming } from '../support/records.ts';
 
 const minute = 60_000;
 const many = Array.from({ length: 300 }, (_, i) => `198.35.${i >> 8}.${i & 255}`);
@@ -38,7 +38,7 @@ describe('an allowlist and the real dnsmasq', { skip: absent() }, () => {
   });
 
   const aWorld = (t: TestContext, host: string) => {
-    const store = openSqliteStore({ file: ':memory:' });
+    const store = openSqliteStore({ file: ':memory:', naming: aNaming });
     t.after(() => store.close());
     let now = Date.parse(aMoment);
     const nothing = () => {};

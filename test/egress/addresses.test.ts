@@ -5,7 +5,7 @@ import { type AddressDeps, lookNow, refreshHosts, wantHosts } from '../../src/eg
 import { addressesOf } from '../../src/egress/freshness.ts';
 import type { DnsAnswer } from '../../src/ports/dns.ts';
 import type { Store } from '../../src/ports/store.ts';
-import { aMoment, anEvent, aRecord } from '../support/records.ts';
+import { aMoment, aNaming, anEvent, aRecord } from '../support/records.ts';
 
 const start = Date.parse(aMoment);
 const minute = 60_000;
@@ -19,7 +19,7 @@ const signal = () => AbortSignal.timeout(20_000);
 
 /** A store of its own, with what it was asked; DNS as the test says; an hour that the test sets. */
 const aWorld = (t: TestContext) => {
-  const store = openSqliteStore({ file: ':memory:' });
+  const store = openSqliteStore({ file: ':memory:', naming: aNaming });
   t.after(() => store.close());
   let now = start;
   const calls: string[] = [];

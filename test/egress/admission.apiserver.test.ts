@@ -20,7 +20,7 @@ import { startApiServer } from '../support/api-server.ts';
 import { aCertificate, hasOpenssl } from '../support/certificates.ts';
 import { applyAll, deployed, enforcePolicies, type Send } from '../support/cluster-files.ts';
 import { asDeployed, sender } from '../support/rbac.ts';
-import { aNotebook, anEvent, aRecord, aSpec } from '../support/records.ts';
+import { aNaming, aNotebook, anEvent, aRecord, aSpec } from '../support/records.ts';
 import { eventually } from '../support/world.ts';
 
 const Named = Type.Object({ metadata: Type.Object({ name: Type.String(), uid: Type.String() }) });
@@ -125,7 +125,7 @@ describe('the admission function, called by the real API server', { skip: await 
     await once(tls, 'listening');
     const url = `https://127.0.0.1:${(tls.address() as AddressInfo).port}/${secret}`;
 
-    store = openSqliteStore({ file: join(folder, 'store.sqlite') });
+    store = openSqliteStore({ file: join(folder, 'store.sqlite'), naming: aNaming });
     const record = aRecord({
       ...team,
       notebook: aNotebook({

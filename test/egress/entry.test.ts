@@ -524,6 +524,47 @@ describe('an allowlist', () => {
     );
   });
 
+  it('counts the hosts of a preset, and leaves out a preset that does not fit', () => {
+    const presets = new Map([['three', ['a.nav.no', 'b.nav.no', 'c.nav.no']]]);
+    const options = { ...defaultEntryOptions, presets, maxEntries: 4 };
+    assert.deepEqual(parseAllowlist(['nav.no', 'preset:three'], options).errors, []);
+    const { entries, errors } = parseAllowlist(['nav.no', 'ssb.no', 'preset:three', 'x.no'], options);
+    assert.deepEqual(
+      entries.map(({ entry }) => entry),
+      ['nav.no:443', 'ssb.no:443'],
+    );
+    assert.deepEqual(
+      errors.map(({ index, code }) => [index, code]),
+      [[2, 'too_many_entries']],
+    );
+  });
+
+  it('replaces a preset by its hosts, which name it', () => {
+    const presets = new Map([['own', ['nav.no', 'db.nav.no:1521']]]);
+    const { entries, errors } = parseAllowlist([' Preset:OWN ', 'nav.no'], {
+      ...defaultEntryOptions,
+      presets,
+    });
+    assert.deepEqual(errors, []);
+    assert.deepEqual(
+      entries.map(({ entry, preset, warnings }) => [entry, preset, warnings]),
+      [
+        ['nav.no:443', 'own', []],
+        ['db.nav.no:1521', 'own', []],
+        ['nav.no:443', undefined, ['duplicate']],
+      ],
+    );
+  });
+
+  it('names the presets that there are when one is unknown', () => {
+    const { errors } = parseAllowlist(['preset:pipy', 'preset:'], defaultEntryOptions);
+    assert.deepEqual(
+      errors.map(({ code }) => code),
+      ['unknown_preset', 'unknown_preset'],
+    );
+    assert.match(errors[0]?.message ?? '', /"pipy".*preset:pypi, preset:conda/);
+  });
+
   it('may be empty', () => {
     assert.deepEqual(parseAllowlist([], defaultEntryOptions), { entries: [], errors: [] });
   });
@@ -560,6 +601,7 @@ describe('an allowlist', () => {
       refused.add(answer(text));
     }
     refused.add(answer('8.8.8.8/24', withCidr));
+    for (const { code } of parseAllowlist(['preset:none'], defaultEntryOptions).errors) refused.add(code);
     for (const { code } of parseAllowlist(['a.no'], { ...defaultEntryOptions, maxEntries: 0 }).errors)
       refused.add(code);
     assert.deepEqual([...refused].sort(), Object.values(EntryProblem).toSorted());

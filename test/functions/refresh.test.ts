@@ -9,7 +9,7 @@ import { type Registries, registryEndpoints, startRegistries } from '@knada/simu
 import { registryContent } from '../../local/conventions.ts';
 import { environmentOf } from '../../local/environment.ts';
 import { openSqliteStore } from '../../src/adapters/sqlite.ts';
-import { aNotebook, anEvent, anOrderedRecord, aSpec } from '../support/records.ts';
+import { aNaming, aNotebook, anEvent, anOrderedRecord, aSpec } from '../support/records.ts';
 
 const repository = 'navikt/team-notebook';
 const reference = `ghcr.io/${repository}:main`;
@@ -28,7 +28,7 @@ describe('the function refresh', () => {
     assert.equal(response.status, 200);
     return response.json();
   };
-  const opened = () => openSqliteStore({ file: join(folder, 'store.sqlite') });
+  const opened = () => openSqliteStore({ file: join(folder, 'store.sqlite'), naming: aNaming });
 
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), 'knada-refresh-'));

@@ -11,7 +11,7 @@ import { type Kubernetes, startKubernetes } from '@knada/simulators/kubernetes/s
 import { environmentOf } from '../../local/environment.ts';
 import { openSqliteStore } from '../../src/adapters/sqlite.ts';
 import { heavyPackages, importing } from '../support/imports.ts';
-import { anEvent, aRecord } from '../support/records.ts';
+import { aNaming, anEvent, aRecord } from '../support/records.ts';
 import { aReview } from '../support/reviews.ts';
 
 describe('a function of the scheduler', () => {
@@ -106,7 +106,7 @@ describe('a function of the scheduler', () => {
   });
 
   it('for reconciling reconciles a team that is due, and reports what it did', async () => {
-    const store = openSqliteStore({ file: join(folder, 'store.sqlite') });
+    const store = openSqliteStore({ file: join(folder, 'store.sqlite'), naming: aNaming });
     try {
       await store.create(aRecord(), anEvent());
       const response = await call();

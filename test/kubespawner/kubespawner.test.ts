@@ -18,7 +18,7 @@ import { hubScopes, valuesOf } from '../../src/notebooks/values.ts';
 import type { Manifest } from '../../src/ports/cluster.ts';
 import { metaOf } from '../../src/teams/desired.ts';
 import { aPlatform, withChartDefaults } from '../notebooks/platform.ts';
-import { aMoment, aNotebook, anOrderedRecord, aSpec } from '../support/records.ts';
+import { aMoment, aNotebook, anOrderedRecord, aSpec, named } from '../support/records.ts';
 import { hubPython, mountConfigMap, startHub, type TestHub } from './hub.ts';
 
 const found = hubPython();
@@ -95,7 +95,7 @@ const Versions = Type.Object({ jupyterhub: Type.String(), kubespawner: Type.Stri
 const Refused = Type.Object({ refused: Type.String() });
 
 describe('the real KubeSpawner with our values and profiles', { skip }, () => {
-  const team = { slug: 'team-a', id: 'team-a-3f9c' };
+  const team = named({ slug: 'team-a', id: 'team-a-3f9c' });
   const scratch = mkdtempSync(join(tmpdir(), 'knada-hub-'));
   after(() => rmSync(scratch, { recursive: true, force: true }));
 

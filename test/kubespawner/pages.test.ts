@@ -10,11 +10,11 @@ import { profilesConfigMap } from '../../src/notebooks/profiles.ts';
 import { valuesOf } from '../../src/notebooks/values.ts';
 import { metaOf } from '../../src/teams/desired.ts';
 import { aPlatform, withChartDefaults } from '../notebooks/platform.ts';
-import { aMoment, aNotebook, anOrderedRecord, aSpec } from '../support/records.ts';
+import { aMoment, aNotebook, anOrderedRecord, aSpec, named } from '../support/records.ts';
 import { hubPython, mountConfigMap } from './hub.ts';
 import { startWebHub } from './web-hub.ts';
 
-const team = { slug: 'team-a', id: 'team-a-3f9c' };
+const team = named({ slug: 'team-a', id: 'team-a-3f9c' });
 const environments = ['3.12', '3.13'].map((python) => ({
   python,
   image: `ghcr.io/navikt/knada-images/jupyter:1-${python}`,

@@ -24,7 +24,7 @@ import { profilesConfigMap } from '../../src/notebooks/profiles.ts';
 import { valuesOf } from '../../src/notebooks/values.ts';
 import { metaOf } from '../../src/teams/desired.ts';
 import { aPlatform, withChartDefaults } from '../notebooks/platform.ts';
-import { aNotebook, anOrderedRecord, aSpec } from '../support/records.ts';
+import { aNotebook, anOrderedRecord, aSpec, named } from '../support/records.ts';
 import { environment } from '../support/simulated-hub.ts';
 import { hubPython, mountConfigMap, startHub } from './hub.ts';
 
@@ -32,7 +32,7 @@ const found = hubPython();
 const skip = 'absent' in found ? isAbsent('KubeSpawner', found.absent) : false;
 const python = 'python' in found ? found.python : '';
 
-const team = { slug: 'team-a', id: 'team-a-3f9c' };
+const team = named({ slug: 'team-a', id: 'team-a-3f9c' });
 const json = (value: unknown): JsonMap => asMap(parseJson(JSON.stringify(value)));
 
 const Started = Type.Object({ pod: Type.Unknown(), claim: Type.Unknown(), stored: Type.Unknown() });

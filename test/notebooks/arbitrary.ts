@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import type { NotebookImage, NotebookSpec } from '../../src/model/notebook.ts';
 import type { ProfileEnvironment } from '../../src/notebooks/profiles.ts';
 import type { Platform } from '../../src/notebooks/values.ts';
-import { aMoment } from '../support/records.ts';
+import { aMoment, aNaming, named } from '../support/records.ts';
 import { aPlatform, entraValues, helmMerge } from './platform.ts';
 
 const digest = fc.stringMatching(/^[0-9a-f]{64}$/).map((hex) => `sha256:${hex}`);
@@ -59,9 +59,19 @@ export const anyEnvironments: fc.Arbitrary<readonly ProfileEnvironment[]> = fc.u
 );
 
 export const anyTeam = fc
-  .tuple(fc.stringMatching(/^[a-z][a-z0-9]{0,9}(-[a-z0-9]{1,6}){0,2}$/), fc.stringMatching(/^[0-9a-f]{4}$/))
+  .tuple(
+    fc.stringMatching(/^[a-z][a-z0-9]{0,9}(-[a-z0-9]{1,6}){0,2}$/),
+    fc.stringMatching(/^[0-9a-f]{4}$/),
+    fc.constantFrom(
+      'https://{slug}.jupyter.knada.io',
+      'https://{id}.hub.example',
+      'http://localhost:8082/{namespace}/',
+    ),
+  )
   .filter(([slug]) => slug.length >= 2)
-  .map(([slug, hex]) => ({ slug, id: `${slug}-${hex}` }));
+  .map(([slug, hex, hubUrlTemplate]) =>
+    named({ slug, id: `${slug}-${hex}` }, { ...aNaming, hubUrlTemplate }),
+  );
 
 const string = fc.stringMatching(/^[a-z][a-z-]{0,8}$/);
 
@@ -122,11 +132,6 @@ const anyValues = fc
 export const anyPlatform: fc.Arbitrary<Platform> = fc
   .record({
     chartVersion: fc.constantFrom('4.4.0', '4.4.1'),
-    hubUrlTemplate: fc.constantFrom(
-      'https://{slug}.jupyter.knada.io',
-      'https://{id}.hub.example',
-      'http://localhost:8082/{namespace}/',
-    ),
     keyId: string,
     backstop: fc.record({
       timeoutSeconds: fc.integer({ min: 600, max: 604_800 }),

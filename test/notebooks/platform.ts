@@ -13,8 +13,6 @@ export const entraValues: Values = {
 export const aPlatform = (overrides: Partial<Platform> = {}): Platform => ({
   chartVersion: '4.4.0',
   helmRepository: { namespace: 'flux-system', name: 'jupyterhub' },
-  hubUrlTemplate: 'https://{slug}.jupyter.knada.io',
-  googleProject: 'knada-gcp',
   keyId: '2026-11',
   values: entraValues,
   backstop: { timeoutSeconds: 604_800, maxAgeSeconds: 2_592_000 },

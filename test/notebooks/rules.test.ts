@@ -720,10 +720,10 @@ describe('any sequence of requests for a notebook', () => {
 
 describe('a notebook as clients see it', () => {
   const url = 'https://team-a.jupyter.knada.io';
-  it('is undefined when none is ordered', () => assert.equal(notebookView(aRecord(), url), undefined));
+  it('is undefined when none is ordered', () => assert.equal(notebookView(aRecord()), undefined));
 
   it('the view shows the order, and the revision that the cluster has', () => {
-    assert.deepEqual(notebookView(ready, url), {
+    assert.deepEqual(notebookView(ready), {
       spec: aSpec(),
       status: { phase: 'Ready', conditions: [], url, observedRevision: 1 },
       revision: 1,
@@ -735,13 +735,13 @@ describe('a notebook as clients see it', () => {
 
   it('shows the pinned image where there is one', () => {
     const team = { ...ready, notebook: aNotebook({ image: image('a') }) };
-    assert.deepEqual(notebookView(team, url)?.status.image, image('a'));
+    assert.deepEqual(notebookView(team)?.status.image, image('a'));
   });
 
   it('the view is Deleting while the notebook or its team is being deleted, at any status', () => {
     const going = { ...ready, notebook: aNotebook({ deletion }) };
-    assert.equal(notebookView(going, url)?.status.phase, 'Deleting');
+    assert.equal(notebookView(going)?.status.phase, 'Deleting');
     const team = { ...ready, deletion: { ...deletion, deleteSecret: false } };
-    assert.equal(notebookView(team, url)?.status.phase, 'Deleting');
+    assert.equal(notebookView(team)?.status.phase, 'Deleting');
   });
 });

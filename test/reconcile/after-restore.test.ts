@@ -3,7 +3,7 @@ import { describe, it, type TestContext } from 'node:test';
 import { openSqliteStore } from '../../src/adapters/sqlite.ts';
 import type { Manifest } from '../../src/ports/cluster.ts';
 import { raiseAboveCluster } from '../../src/reconcile/after-restore.ts';
-import { aMoment, anEvent, aRecord } from '../support/records.ts';
+import { aMoment, aNaming, anEvent, aRecord } from '../support/records.ts';
 
 const object = (kind: string, id: string, revision: string | undefined): Manifest => ({
   apiVersion: 'v1',
@@ -17,7 +17,7 @@ const object = (kind: string, id: string, revision: string | undefined): Manifes
 });
 
 const restored = async (t: TestContext, objects: readonly Manifest[]) => {
-  const store = openSqliteStore({ file: ':memory:' });
+  const store = openSqliteStore({ file: ':memory:', naming: aNaming });
   t.after(() => store.close());
   const reconcile = { dueAt: '2027-01-01T00:00:00.000Z', failures: 3 };
   for (const slug of ['team-a', 'team-b', 'team-c'])

@@ -3,7 +3,6 @@ import { after, before, describe, it, type TestContext } from 'node:test';
 import { googleEndpoints, startGoogle } from '@knada/simulators/google/server.ts';
 import { openServiceAccounts } from '../../src/adapters/iam.ts';
 import { openSecretManager } from '../../src/adapters/secret-manager.ts';
-import { serviceAccountOf } from '../../src/model/names.ts';
 import type { ReconcileDeps } from '../../src/reconcile/context.ts';
 import { tick } from '../../src/reconcile/tick.ts';
 import { provisioningWith } from '../../src/secrets/provisioning.ts';
@@ -11,8 +10,9 @@ import { patchTeam } from '../../src/teams/rules.ts';
 import { reports } from '../contracts/reconcile/hub-status.ts';
 import { enforcePolicies } from '../support/cluster-files.ts';
 import { heldBack, type PortCall } from '../support/held-back.ts';
+import { aNaming } from '../support/records.ts';
 import { type OpenedSimulator, openSimulator } from '../support/simulated-kubernetes.ts';
-import { aWorld, conditionOf, eventually, platform, type World } from '../support/world.ts';
+import { aWorld, conditionOf, eventually, type World } from '../support/world.ts';
 
 const [kari, ola] = ['kari.nordmann@nav.no', 'ola.nordmann@nav.no'];
 
@@ -69,14 +69,14 @@ const members = (world: World, ...emails: readonly string[]) =>
 /** A world with a Google of its own: what the product knows of secrets and accounts goes there. */
 const aWorldWithGoogle = async (t: TestContext, kubernetes: OpenedSimulator) => {
   const world = await aWorld(t, kubernetes);
-  const google = await startGoogle({ project: platform.googleProject });
+  const google = await startGoogle({ project: aNaming.googleProject });
   t.after(() => google.close());
   const endpoints = JSON.parse(googleEndpoints(google.url));
   const ports = {
     cluster: world.cluster,
     hubs: world.hub.port,
-    secretManager: openSecretManager({ project: platform.googleProject, region: 'europe-north1', endpoints }),
-    serviceAccounts: openServiceAccounts({ project: platform.googleProject, endpoints }),
+    secretManager: openSecretManager({ project: aNaming.googleProject, region: 'europe-north1', endpoints }),
+    serviceAccounts: openServiceAccounts({ project: aNaming.googleProject, endpoints }),
   };
   const outside = ({ cluster, hubs, ...own }: typeof ports): Partial<ReconcileDeps> => ({
     cluster,
@@ -84,8 +84,7 @@ const aWorldWithGoogle = async (t: TestContext, kubernetes: OpenedSimulator) => 
     google: provisioningWith({
       ...own,
       clock: world.clock,
-      googleProject: platform.googleProject,
-      workloadPool: `${platform.googleProject}.svc.id.goog`,
+      workloadPool: `${aNaming.googleProject}.svc.id.goog`,
       wait: async () => undefined,
       random: () => 0,
     }),
@@ -145,7 +144,7 @@ const moves: readonly Move[] = [
     happens: (world) => world.deleteTeam(),
     leftOvers: async (of, { id }) => {
       const objects = await of.world.objects(`team-${id}`);
-      const account = await of.ports.serviceAccounts.account(serviceAccountOf(id), AbortSignal.timeout(5000));
+      const account = await of.ports.serviceAccounts.account(id, AbortSignal.timeout(5000));
       const secret = await of.ports.secretManager.secret(id, AbortSignal.timeout(5000));
       return [
         ...[...objects].flatMap(([name, { metadata }]) =>

@@ -3,7 +3,6 @@ import { after, before, describe, it } from 'node:test';
 import { type Kubernetes, startKubernetes } from '@knada/simulators/kubernetes/server.ts';
 import { buildImage } from '@knada/simulators/registries/image.ts';
 import { openCluster } from '../../src/adapters/kubernetes.ts';
-import { namespaceOf } from '../../src/model/names.ts';
 import type { Registries } from '../../src/ports/registries.ts';
 import { kari } from '../support/api.ts';
 import { openWithRegistries } from '../support/registries.ts';
@@ -47,7 +46,7 @@ const settle = async (): Promise<void> => {
 /** An object of the team as the cluster has it. */
 const objectOf = async (path: string, plural: string, name: string) => {
   const { id } = await world.record(path);
-  const object = await kubernetes.client('test').get(plural, namespaceOf(id), name);
+  const object = await kubernetes.client('test').get(plural, `team-${id}`, name);
   assert.ok(object, `${plural} ${name}`);
   return object;
 };

@@ -4,7 +4,6 @@ import fc from 'fast-check';
 import { defaultEntryOptions } from '../../src/egress/entry.ts';
 import { type LiveEgress, noNotebooks } from '../../src/egress/live-egress.ts';
 import { defaultEgressSettings } from '../../src/egress/policy.ts';
-import { namespaceOf } from '../../src/model/names.ts';
 import type { NotebookSpec } from '../../src/model/notebook.ts';
 import type { TeamRecord } from '../../src/model/record.ts';
 import { releaseSpec } from '../../src/notebooks/desired.ts';
@@ -17,7 +16,6 @@ import { aMoment, aNotebook, anOrderedRecord, aRecord, aSpec } from '../support/
 
 const key = 'ab'.repeat(32);
 const rendering: Rendering = {
-  googleProject: 'knada-gcp',
   masterKeys: [{ id: '2026-11', key }],
   environments: [],
   egress: { settings: defaultEgressSettings, entries: defaultEntryOptions },
@@ -105,7 +103,7 @@ describe('the desired objects of a team', () => {
         assert.deepEqual(JSON.parse(JSON.stringify(objects)), structuredClone(objects));
         assert.equal(new Set(named(objects)).size, objects.length);
         for (const { kind, metadata } of objects) {
-          assert.equal(metadata.namespace, kind === 'Namespace' ? undefined : namespaceOf(team.id));
+          assert.equal(metadata.namespace, kind === 'Namespace' ? undefined : team.names.namespace);
           assert.equal(metadata.labels?.['knada.io/team-id'], team.id);
           assert.equal(metadata.annotations?.['knada.io/revision'], String(team.generation));
           assert.equal(metadata.resourceVersion, undefined);

@@ -11,7 +11,7 @@ import type { Store } from '../../src/ports/store.ts';
 import { Unavailable } from '../../src/ports/unavailable.ts';
 import { type TickDeps, tick } from '../../src/reconcile/tick.ts';
 import { aPlatform } from '../notebooks/platform.ts';
-import { aMoment, anEvent, anOrderedRecord, aRecord } from '../support/records.ts';
+import { aMoment, aNaming, anEvent, anOrderedRecord, aRecord } from '../support/records.ts';
 
 const today = aPlatform();
 const tomorrow = aPlatform({ chartVersion: '4.4.1' });
@@ -21,7 +21,7 @@ const numbered = (n: number) => `team-${String(n).padStart(3, '0')}`;
 
 const release = (slug: string) => ({
   platformHash: hashToday,
-  spec: releaseSpec({ slug, id: `${slug}-3f9c` }, today),
+  spec: releaseSpec(aRecord({ slug }), today),
 });
 
 /** A team with a notebook where all is well and nothing is due. */
@@ -42,7 +42,7 @@ const optedIn = (policies: string) => ({
 });
 
 const aTick = async (t: TestContext, teams: readonly TeamRecord[], overrides: Partial<TickDeps> = {}) => {
-  const inner = openSqliteStore({ file: ':memory:' });
+  const inner = openSqliteStore({ file: ':memory:', naming: aNaming });
   t.after(() => inner.close());
   for (const team of teams) await inner.create(team, anEvent());
   const asked: string[] = [];
@@ -273,7 +273,7 @@ describe('a platform roll-out', () => {
       generation: 3,
       release: {
         platformHash: hashTomorrow,
-        spec: releaseSpec({ slug: 'team-a', id: 'team-a-3f9c' }, tomorrow),
+        spec: releaseSpec(aRecord(), tomorrow),
         wasReady: true,
       },
       reconcile: { dueAt: aMoment, failures: 0 },
@@ -400,7 +400,7 @@ describe('a platform roll-out', () => {
   });
 
   it('is not blocked, nor are due teams, by a team that cannot be written', async (t) => {
-    const inner = openSqliteStore({ file: ':memory:' });
+    const inner = openSqliteStore({ file: ':memory:', naming: aNaming });
     t.after(() => inner.close());
     await inner.create(settled('team-a'), anEvent());
     await inner.create(settled('team-b'), anEvent());

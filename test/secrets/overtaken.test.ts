@@ -8,6 +8,7 @@ import { intentValidMs } from '../../src/secrets/grant-ledger.ts';
 import { provisioningWith } from '../../src/secrets/provisioning.ts';
 import { secretExistsWith } from '../../src/secrets/team-secret.ts';
 import { heldBack } from '../support/held-back.ts';
+import { named } from '../support/records.ts';
 
 const project = 'knada-gcp';
 const id = 'team-a-3f9c';
@@ -15,8 +16,7 @@ const [kari, ola] = ['kari@nav.no', 'ola@nav.no'];
 const signal = () => AbortSignal.timeout(20_000);
 
 const teamOf = (...emails: readonly string[]): SecretTeam => ({
-  id,
-  slug: 'team-a',
+  ...named({ id, slug: 'team-a' }),
   members: emails.map((email) => ({ email, username: email })),
 });
 
@@ -35,7 +35,6 @@ const aGoogle = async (t: TestContext) => {
     provisioningWith({
       ...own,
       clock: { now: () => now },
-      googleProject: project,
       workloadPool: `${project}.svc.id.goog`,
       wait: async () => {},
       random: () => 0.5,
@@ -156,7 +155,7 @@ describe('provisioning, overtaken by a change of the team', () => {
     await late;
     await remove();
     assert.deepEqual(google.holders(), []);
-    assert.equal(await secretExistsWith(google.ports)({ id }, signal()), true);
+    assert.equal(await secretExistsWith(google.ports)(teamOf(), signal()), true);
     google.advance(intentValidMs);
     await remove();
     assert.deepEqual(google.holders(), []);

@@ -12,6 +12,7 @@ import { dismantleWith } from '../../src/secrets/dismantle.ts';
 import { intentValidMs, ledgerAnnotation } from '../../src/secrets/grant-ledger.ts';
 import { type ProvisionResult, provisionWith } from '../../src/secrets/provision.ts';
 import { secretExistsWith } from '../../src/secrets/team-secret.ts';
+import { named } from '../support/records.ts';
 
 const project = 'knada-gcp';
 const id = 'team-a-3f9c';
@@ -23,8 +24,7 @@ const workload = `serviceAccount:${project}.svc.id.goog[team-${id}/${id}]`;
 const later = intentValidMs + 60_000;
 
 const teamOf = (...emails: readonly string[]): SecretTeam => ({
-  id,
-  slug: 'team-a',
+  ...named({ id, slug: 'team-a' }),
   members: emails.map((email) => ({ email, username: email })),
 });
 
@@ -56,7 +56,7 @@ const open = async () => {
     deps,
     provision,
     dismantle: (deleteSecret: boolean) => dismantleWith(deps)(teamOf(kari), { deleteSecret }, signal()),
-    secretExists: () => secretExistsWith(deps)({ id }, signal()),
+    secretExists: () => secretExistsWith(deps)(teamOf(), signal()),
     addVersion: (text: string) => deps.secretManager.addVersion(id, Buffer.from(text), signal()),
     advance: (ms: number) => {
       now += ms;

@@ -6,9 +6,9 @@ import { promisify } from 'node:util';
 import { type Google, googleEndpoints, startGoogle } from '@knada/simulators/google/server.ts';
 import { openServiceAccounts } from '../../src/adapters/iam.ts';
 import { openSecretManager } from '../../src/adapters/secret-manager.ts';
-import { googleServiceAccount, namespaceOf, secretName, serviceAccountOf } from '../../src/model/names.ts';
 import type { SecretManager } from '../../src/ports/secret-manager.ts';
 import { provisionWith } from '../../src/secrets/provision.ts';
+import { named } from '../support/records.ts';
 
 const project = 'knada-gcp';
 const ours = 'team-a-3f9c';
@@ -29,14 +29,15 @@ describe('a notebook', () => {
       secretManager,
       serviceAccounts: openServiceAccounts({ project, endpoints }),
       clock: { now: () => Date.now() },
-      googleProject: project,
       workloadPool: `${project}.svc.id.goog`,
       wait: async () => {},
       random: () => 0.5,
     });
     for (const id of [ours, theirs]) {
       const members = [{ email: `kari-${id}@nav.no`, username: 'kari' }];
-      assert.deepEqual(await provision({ id, slug: id.slice(0, -5), members }, signal()), { state: 'ready' });
+      assert.deepEqual(await provision({ ...named({ id, slug: id.slice(0, -5) }), members }, signal()), {
+        state: 'ready',
+      });
     }
     await secretManager.addVersion(ours, Buffer.from('old'), signal());
     await secretManager.addVersion(ours, Buffer.from('pässord'), signal());
@@ -46,14 +47,14 @@ describe('a notebook', () => {
   /** Runs the code of the user documentation in a pod of a team, asking for the secret of another or the same one. */
   const read = async (team: string, secretOf: string, pod: { readonly namespace?: string } = {}) => {
     const metadata = await google.metadataFor({
-      namespace: pod.namespace ?? namespaceOf(team),
-      serviceAccount: serviceAccountOf(team),
-      googleServiceAccount: googleServiceAccount(team, project),
+      namespace: pod.namespace ?? `team-${team}`,
+      serviceAccount: team,
+      googleServiceAccount: `${team}@${project}.iam.gserviceaccount.com`,
     });
     const { stdout } = await run(process.execPath, [fixture], {
       env: {
         GCE_METADATA_HOST: metadata.host,
-        KNADA_TEAM_SECRET: secretName(secretOf, project),
+        KNADA_TEAM_SECRET: `projects/${project}/secrets/${secretOf}`,
         SIMULATOR: google.url,
       },
       timeout: 30_000,
@@ -64,7 +65,7 @@ describe('a notebook', () => {
   it('reads the newest version of its team’s secret as the team’s service account', async () => {
     assert.deepEqual(await read(ours, ours), { payload: 'pässord' });
     const { caller } = google.calls().at(-1) ?? {};
-    assert.equal(caller, `serviceAccount:${googleServiceAccount(ours, project)}`);
+    assert.equal(caller, `serviceAccount:${ours}@${project}.iam.gserviceaccount.com`);
   });
 
   it('is denied the secret of another team', async () => {
@@ -97,13 +98,13 @@ describe('a member', () => {
         secretManager: owner,
         serviceAccounts,
         clock,
-        googleProject: project,
         workloadPool,
         wait: async () => {},
         random: () => 0.5,
       });
       const email = 'kari@nav.no';
-      await provision({ id: ours, slug: 'team-a', members: [{ email }] }, signal());
+      const team = named({ id: ours, slug: 'team-a' });
+      await provision({ ...team, members: [{ email }] }, signal());
       const vaultOf = (who: string) => {
         const token = google.tokenFor(who);
         return openSecretManager({

@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { Problem } from '../../src/model/problems.ts';
 import { payloadMaxBytes } from '../../src/model/secret.ts';
 import { payloadOf, secretView } from '../../src/secrets/secret.ts';
+import { aRecord } from '../support/records.ts';
 
 const refused = (
   work: () => unknown,
@@ -76,7 +77,7 @@ describe('the payload of a secret version', () => {
 
 describe('the team’s secret', () => {
   it('shows the exact command that gives its service account access to a secret in another project', () => {
-    const secret = secretView({ slug: 'team-a', id: 'team-a-3f9c' }, 'knada-gcp', []);
+    const secret = secretView(aRecord(), 'knada-gcp', []);
     assert.deepEqual(secret, {
       name: 'projects/knada-gcp/secrets/team-a-3f9c',
       env: 'KNADA_TEAM_SECRET',

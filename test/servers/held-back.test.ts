@@ -6,7 +6,7 @@ import { makeCall } from '../../src/servers/calls.ts';
 import { newOperation } from '../../src/servers/operation-state.ts';
 import { heldBack } from '../support/held-back.ts';
 import { aHub } from '../support/hub-users.ts';
-import { aMoment, anEvent, anOrderedRecord } from '../support/records.ts';
+import { aMoment, aNaming, anEvent, anOrderedRecord } from '../support/records.ts';
 
 describe('a start that adds the hub user, held back at that call', () => {
   for (const [title, happens] of [
@@ -17,7 +17,7 @@ describe('a start that adds the hub user, held back at that call', () => {
     ],
   ] as const) {
     it(`leaves no hub user behind and starts nothing when ${title}`, async (t) => {
-      const store = openSqliteStore({ file: ':memory:' });
+      const store = openSqliteStore({ file: ':memory:', naming: aNaming });
       t.after(() => store.close());
       const team = anOrderedRecord();
       await store.create(team, anEvent());

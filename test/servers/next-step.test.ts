@@ -30,7 +30,7 @@ const operation = (kind: OperationKind, over: Partial<OperationRecord> = {}): Op
 });
 
 const view = (record: OperationRecord, message: string) =>
-  operationView(record, { slug: 'team-a', team: undefined, hubUrlTemplate: '', live: { message } });
+  operationView(record, { slug: 'team-a', team: undefined, live: { message } });
 
 const pod: PodView = {
   name: 'jupyter-kari',

@@ -8,7 +8,7 @@ import { advanceWith } from '../../src/servers/advance.ts';
 import type { OperationDeps } from '../../src/servers/calls.ts';
 import { serversWith } from '../../src/servers/servers.ts';
 import { scriptedHub } from '../support/hubs.ts';
-import { aMoment, anEvent, anOrderedRecord } from '../support/records.ts';
+import { aMoment, aNaming, anEvent, anOrderedRecord } from '../support/records.ts';
 
 interface After {
   after(cleanUp: () => Promise<unknown>): void;
@@ -31,7 +31,7 @@ export const aScene = async (
   overrides: Partial<TeamRecord> = {},
   speed: { readonly startMs?: number; readonly stopMs?: number } = {},
 ) => {
-  const store = openSqliteStore({ file: ':memory:' });
+  const store = openSqliteStore({ file: ':memory:', naming: aNaming });
   t.after(() => store.close());
   let now = Date.parse(aMoment);
   const clock = { now: () => now };
@@ -73,7 +73,6 @@ export const aScene = async (
     serversWith(
       { ...deps, ...over },
       {
-        hubUrlTemplate: 'https://{slug}.jupyter.knada.io',
         environments: async () => environments,
         newId: () => {
           ids += 1;

@@ -7,14 +7,14 @@ import { Unavailable } from '../../src/ports/unavailable.ts';
 import type { HubUnderTest } from '../contracts/hub/hub-under-test.ts';
 import { hubContract } from '../contracts/hub.ts';
 import { scriptedHub } from '../support/hubs.ts';
-import { aMoment } from '../support/records.ts';
+import { aMoment, named } from '../support/records.ts';
 
 /** Our service’s token at this hub; the adapters that a test makes with another one are not let in. */
 const token = 'a'.repeat(64);
 
 const opened = (): HubUnderTest => {
   let now = Date.parse(aMoment);
-  const team = { slug: 'team-a', id: 'team-a-3f9c' };
+  const team = named({ slug: 'team-a', id: 'team-a-3f9c' });
   const hub = scriptedHub({ clock: { now: () => now }, team });
   const requests = new Map<string, { path: string; headers: Readonly<Record<string, string>> }[]>();
   const letIn: Hubs = {

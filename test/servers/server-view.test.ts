@@ -132,7 +132,6 @@ describe('a server as clients see it', () => {
   const offered = choicesOf(aSpec(), null, [environment]);
   const context = {
     offered,
-    hubUrlTemplate: 'https://{slug}.jupyter.knada.io',
     operation: undefined,
     observedAt: aMoment,
   };

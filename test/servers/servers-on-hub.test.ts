@@ -12,7 +12,7 @@ import { orderNotebook } from '../../src/notebooks/rules.ts';
 import type { Cluster } from '../../src/ports/cluster.ts';
 import type { Store } from '../../src/ports/store.ts';
 import { type Servers, serversWith } from '../../src/servers/servers.ts';
-import { aMoment, anEvent, anOrderedRecord, aSpec } from '../support/records.ts';
+import { aMoment, aNaming, anEvent, anOrderedRecord, aSpec } from '../support/records.ts';
 import { environment, type SimulatedHub, startSimulatedHub } from '../support/simulated-hub.ts';
 
 const kari = 'kari.nordmann@nav.no';
@@ -48,7 +48,7 @@ describe('servers on a simulated hub', () => {
   before(async () => {
     simulated = await startSimulatedHub({ timings: { interruptMs: 1_000, pollMs: 50, profilesPollMs: 5 } });
     cluster = openCluster({ kind: 'url', url: simulated.kubernetes.url });
-    store = openSqliteStore({ file: ':memory:' });
+    store = openSqliteStore({ file: ':memory:', naming: aNaming });
     const record = anOrderedRecord({
       ...simulated.team,
       generation: 7,
@@ -75,7 +75,6 @@ describe('servers on a simulated hub', () => {
         access: { prepare: async () => {}, isEffective: async () => true },
       },
       {
-        hubUrlTemplate: simulated.url(),
         environments: async () => [environment],
         newId: () => {
           ids += 1;

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { namespaceOf } from '../../src/model/names.ts';
 import { kari } from '../support/api.ts';
 import { canaryFinder } from '../support/canaries.ts';
 import { canariesIn, lookIntoStore } from './canary/evidence.ts';
@@ -55,7 +54,7 @@ describe('secrets', { timeout: 120_000 }, () => {
     const shown = (system: keyof typeof world.mirrors): string =>
       [...world.mirrors[system].credentials].join('\n');
     for (const { id } of scene.records.values()) {
-      assert.deepEqual([...find(hubSecrets.get(namespaceOf(id)) ?? '')].toSorted(), [
+      assert.deepEqual([...find(hubSecrets.get(`team-${id}`) ?? '')].toSorted(), [
         `hub.config.CryptKeeper.keys of ${id} by ${newest}`,
         // Older keys stay, to decrypt what was encrypted with them.
         `hub.config.CryptKeeper.keys of ${id} by ${masterKeys[1]?.id}`,

@@ -21,7 +21,7 @@ import { Unavailable } from '../../src/ports/unavailable.ts';
 import { startIssuer } from '../http/issuer.ts';
 import { contractOf } from '../openapi/contract.ts';
 import { namesOf } from './names.ts';
-import { aMoment } from './records.ts';
+import { aMoment, aNaming } from './records.ts';
 
 export type Answer = LightMyRequestResponse;
 
@@ -60,6 +60,7 @@ export interface Decided
 export const admins = ['knada-admins'];
 export const creators = ['knada-creators'];
 export const kari = 'kari.nordmann@nav.no';
+export const ola = 'ola.nordmann@nav.no';
 
 /** No test of the API reaches a cluster without saying so. */
 const noCluster: Cluster = {
@@ -148,10 +149,15 @@ const noReleases: PythonReleases = {
  * The API as it is deployed, on an empty store in memory, with an issuer of its own. The clock stands still until
  * a test moves it.
  */
-export const openApi = async ({ environment = {} }: { readonly environment?: Headers } = {}) => {
+export const openApi = async ({
+  environment = {},
+  store = openSqliteStore({ file: ':memory:', naming: aNaming }),
+}: {
+  readonly environment?: Headers;
+  readonly store?: Store;
+} = {}) => {
   const issuer = await startIssuer();
   const config = configFor(issuer, environment);
-  const store = openSqliteStore({ file: ':memory:' });
   let now = Date.parse(aMoment);
   const clock = { now: () => now };
   const untouched: Decided = {

@@ -1,4 +1,4 @@
-import { namespaceOf, type TeamName } from '../../src/model/names.ts';
+import type { NamedTeam } from '../../src/model/names.ts';
 import type { Cluster, Manifest } from '../../src/ports/cluster.ts';
 import type { HubRefusal, HubServer, Hubs, HubUser, SpawnProgress } from '../../src/ports/hubs.ts';
 import { Unavailable } from '../../src/ports/unavailable.ts';
@@ -24,7 +24,7 @@ interface Person {
 
 interface Options {
   readonly clock: { now(): number };
-  readonly team: TeamName;
+  readonly team: NamedTeam;
   readonly startMs?: number;
   readonly stopMs?: number;
 }
@@ -43,7 +43,7 @@ export const scriptedHub = ({ clock, team, startMs = 2_000, stopMs = 1_000 }: Op
   const events: Manifest[] = [];
   const quotas: Manifest[] = [];
   const calls: string[] = [];
-  const namespace = namespaceOf(team.id);
+  const { namespace } = team.names;
   let presence: 'there' | 'away' | 'frozen' = 'there';
   let isClusterAway = false;
   let count = 0;

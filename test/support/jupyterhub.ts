@@ -24,6 +24,7 @@ import { WebSocket } from 'undici';
 import { openHubs } from '../../src/adapters/jupyterhub.ts';
 import { hubScopes } from '../../src/notebooks/values.ts';
 import type { HubUnderTest } from '../contracts/hub/hub-under-test.ts';
+import { named } from './records.ts';
 
 /**
  * A real JupyterHub without users on the loopback: the hub and configurable-http-proxy as processes, notebook
@@ -207,7 +208,7 @@ export const startJupyterHub = async (major: 5 | 6): Promise<TestJupyterHub> => 
   }
   tookPart(part(major), version);
 
-  const team = { slug: 'team-a', id: 'team-a-1234' };
+  const team = named({ slug: 'team-a', id: 'team-a-1234' });
   const clock = { now: Date.now };
   // Under load the hub is slow, not unavailable.
   const withTokens = (tokens: readonly string[], clockAheadMs = 0) =>

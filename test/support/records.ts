@@ -1,9 +1,22 @@
 import type { HistoryEvent } from '../../src/model/history.ts';
+import { deriveNames, type NamedTeam, type Naming, type TeamIdentity } from '../../src/model/names.ts';
 import type { NotebookSpec } from '../../src/model/notebook.ts';
 import type { NotebookRecord, TeamRecord } from '../../src/model/record.ts';
 
 /** The instant at which fixtures were made: a Monday morning. */
 export const aMoment = '2026-11-23T09:00:00.000Z';
+
+/** The operator’s settings that the names of new teams depend on. */
+export const aNaming: Naming = {
+  hubUrlTemplate: 'https://{slug}.jupyter.knada.io',
+  googleProject: 'knada-gcp',
+};
+
+/** The team with the names that it gets when it is created. */
+export const named = <T extends TeamIdentity>(team: T, naming: Naming = aNaming): T & NamedTeam => ({
+  ...team,
+  names: deriveNames(team, naming),
+});
 
 /**
  * A team as it stands right after it was created: one member, no notebook yet, due at once. A slug alone gives
@@ -11,9 +24,9 @@ export const aMoment = '2026-11-23T09:00:00.000Z';
  */
 export const aRecord = (overrides: Partial<TeamRecord> = {}): TeamRecord => {
   const slug = overrides.slug ?? 'team-a';
+  const id = overrides.id ?? `${slug}-3f9c`;
   return {
-    slug,
-    id: `${slug}-3f9c`,
+    ...named({ slug, id }),
     createdAt: aMoment,
     updatedAt: aMoment,
     members: [{ email: 'kari.nordmann@nav.no', username: 'kari.nordmann@nav.no', role: 'owner' }],

@@ -6,7 +6,6 @@ import { asMap, type JsonMap, parseJson } from '@knada/simulators/kubernetes/jso
 import { type KubeObject, nameOf, uidOf } from '@knada/simulators/kubernetes/object.ts';
 import { startKubernetes } from '@knada/simulators/kubernetes/server.ts';
 import { hubConventions } from '../../local/conventions.ts';
-import { namespaceOf, serviceAccountOf } from '../../src/model/names.ts';
 import type { NotebookSpec } from '../../src/model/notebook.ts';
 import type { NotebookRecord } from '../../src/model/record.ts';
 import { hubSecretName, hubService } from '../../src/notebooks/keys.ts';
@@ -18,7 +17,7 @@ import {
 import { valuesOf } from '../../src/notebooks/values.ts';
 import { metaOf } from '../../src/teams/desired.ts';
 import { aPlatform } from '../notebooks/platform.ts';
-import { aNotebook, anOrderedRecord, aSpec } from './records.ts';
+import { aNotebook, anOrderedRecord, aSpec, named } from './records.ts';
 
 /** One standard environment, the profile `python-3-13`. */
 export const environment: ProfileEnvironment = {
@@ -41,8 +40,8 @@ export const startSimulatedHub = async (
     readonly values?: JsonMap;
   } = {},
 ) => {
-  const team = { slug: 'team-a', id: 'team-a-1234' };
-  const namespace = namespaceOf(team.id);
+  const team = named({ slug: 'team-a', id: 'team-a-1234' });
+  const { namespace, serviceAccount } = team.names;
   const token = 'a'.repeat(64);
   const { kubelet, values = {}, ...hubOptions } = options;
   const failures: string[] = [];
@@ -105,7 +104,7 @@ export const startSimulatedHub = async (
   await client.create({
     apiVersion: 'v1',
     kind: 'ServiceAccount',
-    metadata: { name: serviceAccountOf(team.id), namespace },
+    metadata: { name: serviceAccount, namespace },
   });
   // The account of the hub’s own pods, which a new namespace gets in its own time.
   await until('serviceaccounts', () => client.get('serviceaccounts', namespace, 'default'));

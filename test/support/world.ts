@@ -8,7 +8,6 @@ import { defaultEntryOptions } from '../../src/egress/entry.ts';
 import { noNotebooks } from '../../src/egress/live-egress.ts';
 import { defaultEgressSettings } from '../../src/egress/policy.ts';
 import { defaultLimits } from '../../src/model/limits.ts';
-import { namespaceOf } from '../../src/model/names.ts';
 import type { NotebookImage, NotebookOrder, NotebookSpec } from '../../src/model/notebook.ts';
 import { complete } from '../../src/model/notebook-fields.ts';
 import type { TeamRecord } from '../../src/model/record.ts';
@@ -27,7 +26,7 @@ import { deleteTeam, newTeam } from '../../src/teams/rules.ts';
 import { aPlatform } from '../notebooks/platform.ts';
 import type { Send } from './cluster-files.ts';
 import { aHub } from './hub-users.ts';
-import { aMoment } from './records.ts';
+import { aMoment, aNaming } from './records.ts';
 
 /** A running API server: the adapter connected to it, and direct access for other users. */
 export interface Kubernetes {
@@ -74,7 +73,6 @@ const furniture = ['kube-root-ca.crt', 'default'];
 export const platform = aPlatform();
 const egress = { settings: defaultEgressSettings, entries: defaultEntryOptions };
 const renderLive = renderWith({
-  googleProject: platform.googleProject,
   masterKeys: [{ id: platform.keyId, key: 'c0ffee'.repeat(11) }],
   environments: [
     {
@@ -107,7 +105,7 @@ export const eventually = async <T>(look: () => Promise<T | undefined | false>):
 export type World = Awaited<ReturnType<typeof aWorld>>;
 
 export const aWorld = async (t: After, { cluster, send }: Kubernetes) => {
-  const store = openSqliteStore({ file: ':memory:' });
+  const store = openSqliteStore({ file: ':memory:', naming: aNaming });
   let now = Date.parse(aMoment);
   const clock = { now: () => now };
   const events: { readonly event: string; readonly fields: object }[] = [];
@@ -179,11 +177,12 @@ export const aWorld = async (t: After, { cluster, send }: Kubernetes) => {
   /** The same with other ports in place of the world’s. */
   const reconcile = (outside: Partial<ReconcileDeps>, deadline = signal()) =>
     reconcileThrough(outside)(slug, deadline);
-  const namespace = async () => namespaceOf((await record()).id);
+  const namespace = async () => (await record()).names.namespace;
 
-  const create = async (): Promise<TeamRecord> => {
-    const team = newTeam({ slug }, `${slug}-${randomBytes(2).toString('hex')}`, act());
-    namespaces.add(namespaceOf(team.id));
+  const create = async (overrides: Partial<TeamRecord> = {}): Promise<TeamRecord> => {
+    const id = `${slug}-${randomBytes(2).toString('hex')}`;
+    const team = { ...newTeam({ slug }, id, act(), aNaming), ...overrides };
+    namespaces.add(team.names.namespace);
     const at = act().now;
     const outcome = await store.create(team, {
       at,

@@ -74,7 +74,7 @@ describe('the namespace', () => {
 
 describe('the service account', () => {
   it('is bound to the team’s Google service account', () => {
-    assert.deepEqual(serviceAccount(aRecord(), 'knada-gcp'), {
+    assert.deepEqual(serviceAccount(aRecord()), {
       apiVersion: 'v1',
       kind: 'ServiceAccount',
       metadata: {

@@ -7,7 +7,7 @@ import type { Member, MemberOrder, TeamPatch } from '../../src/model/team.ts';
 import type { Decision } from '../../src/ports/store.ts';
 import { membersOf } from '../../src/teams/members.ts';
 import { assertStays, deleteTeam, newTeam, patchTeam, teamView } from '../../src/teams/rules.ts';
-import { aMoment, anOrderedRecord, aRecord } from '../support/records.ts';
+import { aMoment, aNaming, anOrderedRecord, aRecord } from '../support/records.ts';
 
 const later = '2026-11-23T10:00:00.000Z';
 const act = { by: 'Ola.Nordmann@nav.no', now: later };
@@ -36,7 +36,7 @@ describe('members', () => {
 
   it('include the caller of a new team only under the caller’s own e-mail', () => {
     const order = { slug: 'team-a', members: [{ email: '\u212Aari@nav.no', username: 'kelvin' }] };
-    const team = newTeam(order, 'team-a-3f9c', { by: 'kari@nav.no', now: later });
+    const team = newTeam(order, 'team-a-3f9c', { by: 'kari@nav.no', now: later }, aNaming);
     assert.deepEqual(
       team.members.map(({ email }) => email),
       ['kari@nav.no', '\u212Aari@nav.no'],
@@ -121,7 +121,7 @@ describe('members', () => {
 
 describe('a new team', () => {
   it('has its creator as its owner, is due at once, and has nothing applied', () => {
-    assert.deepEqual(newTeam({ slug: 'team-a' }, 'team-a-3f9c', act), {
+    assert.deepEqual(newTeam({ slug: 'team-a' }, 'team-a-3f9c', act, aNaming), {
       ...aRecord(),
       createdAt: later,
       updatedAt: later,
@@ -132,7 +132,7 @@ describe('a new team', () => {
 
   it('adds its creator to the listed members, unless already listed', () => {
     const members = (orders: MemberOrder[]) =>
-      newTeam({ slug: 'team-a', members: orders }, 'team-a-3f9c', act).members.map(
+      newTeam({ slug: 'team-a', members: orders }, 'team-a-3f9c', act, aNaming).members.map(
         ({ username }) => username,
       );
     assert.deepEqual(members([{ email: 'kari@nav.no' }]), ['kari@nav.no', 'ola.nordmann@nav.no']);
@@ -141,14 +141,14 @@ describe('a new team', () => {
 
   it('has its repositories sorted and deduplicated', () => {
     const order = { slug: 'team-a', ghcrRepositories: ['b', 'a', 'b'], garTeam: 'team-a' };
-    const team = newTeam(order, 'team-a-3f9c', act);
+    const team = newTeam(order, 'team-a-3f9c', act, aNaming);
     assert.deepEqual(team.ghcrRepositories, ['a', 'b']);
     assert.equal(team.garTeam, 'team-a');
   });
 
   it('refuses a member with the creator’s hub user', () => {
     const members = [{ email: 'kari@nav.no', username: 'ola.nordmann@nav.no' }];
-    assert.throws(() => newTeam({ slug: 'team-a', members }, 'team-a-3f9c', act), Problem);
+    assert.throws(() => newTeam({ slug: 'team-a', members }, 'team-a-3f9c', act, aNaming), Problem);
   });
 });
 
@@ -324,7 +324,7 @@ describe('any sequence of requests for a team', () => {
 
 describe('a team as clients see it', () => {
   it('has its names and addresses, and no internal fields', () => {
-    assert.deepEqual(teamView(aRecord(), 'https://{slug}.jupyter.knada.io', 'knada-gcp'), {
+    assert.deepEqual(teamView(aRecord()), {
       slug: 'team-a',
       id: 'team-a-3f9c',
       namespace: 'team-team-a-3f9c',
@@ -342,6 +342,6 @@ describe('a team as clients see it', () => {
 
   it('is Deleting from the request on', () => {
     const going = aRecord({ deletion: { requestedAt: aMoment, deleteHomes: false, deleteSecret: false } });
-    assert.equal(teamView(going, 'https://{slug}.x', 'p').phase, 'Deleting');
+    assert.equal(teamView(going).phase, 'Deleting');
   });
 });

@@ -5,7 +5,7 @@ import { cull } from '../../../src/culling/cull.ts';
 import { graceMs } from '../../../src/culling/rules.ts';
 import type { CullingState } from '../../../src/model/record.ts';
 import type { HubServer } from '../../../src/ports/hubs.ts';
-import { aNotebook, anEvent, anOrderedRecord, aSpec } from '../../support/records.ts';
+import { aNaming, aNotebook, anEvent, anOrderedRecord, aSpec } from '../../support/records.ts';
 import {
   added,
   becomes,
@@ -27,7 +27,7 @@ const idleMs = 8000;
  * left of it passes at the hub. Every run queries the hub, and keeps the memory that the rules return.
  */
 const culledTeam = async (hub: HubUnderTest, t: TestContext) => {
-  const store = openSqliteStore({ file: ':memory:' });
+  const store = openSqliteStore({ file: ':memory:', naming: aNaming });
   t.after(() => store.close());
   const clock = { now: () => hub.now() + graceMs };
   const timeoutMs = graceMs + idleMs;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import type { TeamName } from '../../../src/model/names.ts';
+import type { NamedTeam } from '../../../src/model/names.ts';
 import type { HubRefusal, HubServer, Hubs, SpawnProgress } from '../../../src/ports/hubs.ts';
 import { Unavailable } from '../../../src/ports/unavailable.ts';
 
@@ -9,7 +9,7 @@ import { Unavailable } from '../../../src/ports/unavailable.ts';
  * shared by all tests of a suite: each brings people of its own.
  */
 export interface HubUnderTest {
-  readonly team: TeamName;
+  readonly team: NamedTeam;
   /** JupyterHub’s major version, 5 or 6. */
   readonly major: number;
   /** The adapter on this hub, with `token`. */

@@ -5,7 +5,7 @@ import type { Change } from '../../../src/model/change.ts';
 import type { NotebookSpec } from '../../../src/model/notebook.ts';
 import { complete, fieldRows } from '../../../src/model/notebook-fields.ts';
 import type { TeamRecord } from '../../../src/model/record.ts';
-import { aMoment, aNotebook, anEvent, anOrderedRecord, aSpec } from '../../support/records.ts';
+import { aMoment, aNotebook, anEvent, anOrderedRecord, aRecord, aSpec } from '../../support/records.ts';
 import type { Opened } from '../store.ts';
 
 /** The object without what is at this path. */
@@ -42,6 +42,21 @@ export const olderSpecContract = (opened: Opened): void => {
       });
       assert.deepEqual(await there.team(slug), { ...expected, statusVersion: 1 }, missing);
     }
+  });
+
+  it('gives a team that was stored without names those that it has had since it was created', async (t) => {
+    const { here, there } = await opened(t);
+    const expected = aRecord({ egressHosts: ['pypi.org'] });
+    const { names: _, ...older } = expected;
+    // A version before this one has written it.
+    await here.create(older as TeamRecord, anEvent());
+    assert.deepEqual(await there.team('team-a'), expected);
+    assert.deepEqual((await there.teams({ limit: 1 })).items, [expected]);
+    const restricted = { slug: 'team-a', id: 'team-a-3f9c', namespace: 'team-team-a-3f9c', policies: null };
+    assert.deepEqual(await there.restricted(), [restricted]);
+    await there.change('team-a', (current) => ({ next: { ...current, statusVersion: 1 } }));
+    assert.deepEqual(await here.team('team-a'), { ...expected, statusVersion: 1 });
+    assert.deepEqual(await here.restricted(), [restricted]);
   });
 
   it('completes the configuration in a history entry that an earlier version stored', async (t) => {

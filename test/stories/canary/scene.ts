@@ -8,7 +8,6 @@ import { cull } from '../../../src/culling/cull.ts';
 import { refreshHosts } from '../../../src/egress/addresses.ts';
 import { reconcileRuns } from '../../../src/egress/airflow-runs.ts';
 import { forEachConcurrently } from '../../../src/lib/concurrency.ts';
-import { namespaceOf } from '../../../src/model/names.ts';
 import type { TeamRecord } from '../../../src/model/record.ts';
 import { hubSecretName } from '../../../src/notebooks/keys.ts';
 import { refresh } from '../../../src/reconcile/refresh.ts';
@@ -144,7 +143,7 @@ export const playScene = async (world: World) => {
     const reviews = left.flatMap((team) =>
       team === undefined
         ? []
-        : Buffer.from(JSON.stringify(aReview({ namespace: namespaceOf(team.id), labels }))),
+        : Buffer.from(JSON.stringify(aReview({ namespace: team.names.namespace, labels }))),
     );
     await Promise.allSettled([
       refreshHosts(parted.addresses),
@@ -163,7 +162,7 @@ export const playScene = async (world: World) => {
     const order = { slug, members, garTeam: slug };
     assert.equal((await send('createTeam', 'POST', '/v1/teams', post(order))).status, 201, slug);
     await use(operation('putNotebook'), slug);
-    const namespace = namespaceOf((await teamNow(slug)).id);
+    const { namespace } = (await teamNow(slug)).names;
     await until(`the hub of ${slug} was awaited`, async () => {
       const pods = await world.client.list('pods', { namespace, labelSelector: 'component=hub' });
       return pods.some(isReady);
@@ -250,7 +249,7 @@ export const playScene = async (world: World) => {
     }
     // Deleted by someone else; it is created again.
     const { slug: refused = '' } = teams.find(({ how }) => how === 'refuses the secret of the hub') ?? {};
-    await world.client.delete('secrets', namespaceOf((await teamNow(refused)).id), hubSecretName);
+    await world.client.delete('secrets', (await teamNow(refused)).names.namespace, hubSecretName);
     const harmless = operations.filter(isHarmless).filter(({ path }) => path.includes('{team}'));
     await Promise.all([
       functions(),

@@ -27,6 +27,7 @@ import type { Store } from '../../../src/ports/store.ts';
 import { startIssuer } from '../../http/issuer.ts';
 import { configFor } from '../../support/api.ts';
 import { startMirror } from '../../support/mirror.ts';
+import { aNaming } from '../../support/records.ts';
 import { admissionSecret, googleToken, kubernetesToken, logged, masterKeys, storeWords } from './planted.ts';
 
 /** The API and its functions on simulators, with a mirror before each that records credentials and can fail. */
@@ -94,7 +95,7 @@ export const startWorld = async () => {
   });
 
   const clock = { now: () => Date.now() };
-  const sqlite = openSqliteStore({ file });
+  const sqlite = openSqliteStore({ file, naming: aNaming });
   let isStoreBroken = false;
   const store = new Proxy<Store>(sqlite, {
     get(target, key) {
