@@ -230,7 +230,6 @@ const rights: Readonly<Record<string, readonly Case[]>> = {
   ],
   deleteTeam: only(byOwners),
   listHistory: only(byMembers),
-  listProfiles: only(byMembers),
   listOperations: only(byMembers),
   listMembers: only(byMembers),
   addMember: [
