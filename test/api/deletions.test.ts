@@ -95,7 +95,7 @@ describe('the deletion of a team', () => {
 
   it('answers the same operation again, also when its first request died before it was stored', async () => {
     const { team, operation } = await leaving();
-    assert.equal((await asOla.delete(team)).json().id, operation.id);
+    assert.equal((await asKari.delete(team)).json().id, operation.id);
     const other = await api.newTeam();
     const id = 'op-00000000000000aa';
     await api.store.change(other.replace('/v1/teams/', ''), (current) => ({

@@ -91,8 +91,8 @@ const seen = ({ statusCode, statusMessage, headers, body }: Answer) => {
 };
 
 /**
- * A team of an owner (Kari) and two members, with an image of its own, a notebook that is ready and a server that runs, with every operation finished, so
- * that streams end by themselves; its slug.
+ * A team of an owner (Kari) and two members, with an image of its own, a notebook that is ready and a server that runs,
+ * with every operation finished, so streams of the notebook and of operations end by themselves; its slug.
  */
 const readyTeam = async (): Promise<string> => {
   api.outside.pinImage = async (reference) => ({
@@ -230,6 +230,7 @@ const rights: Readonly<Record<string, readonly Case[]>> = {
   ],
   deleteTeam: only(byOwners),
   listHistory: only(byMembers),
+  listProfiles: only(byMembers),
   listOperations: only(byMembers),
   listMembers: only(byMembers),
   addMember: [
@@ -242,6 +243,7 @@ const rights: Readonly<Record<string, readonly Case[]>> = {
   ],
 
   getNotebook: only(byMembers),
+  listProfiles: only(byMembers),
   watchNotebook: only(byMembers),
   putNotebook: optingOut({}),
   patchNotebook: optingOut({ allowlist: { enabled: false } }),
