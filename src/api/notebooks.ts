@@ -14,7 +14,7 @@ import { assertFits } from '../http/validation.ts';
 import { imageProblems } from '../images/resolve.ts';
 import { closed, ref } from '../lib/schema.ts';
 import { Condition, Phase } from '../model/condition.ts';
-import { FieldLimits, NotebookLimits } from '../model/limits.ts';
+import { EgressPreset, FieldLimits, NotebookLimits } from '../model/limits.ts';
 import {
   Notebook,
   NotebookImage,
@@ -49,6 +49,7 @@ import { acceptedOperation, followOrder, sendOperation } from './operation-answe
 
 export const notebookSchemas = [
   Condition,
+  EgressPreset,
   FieldLimits,
   Notebook,
   NotebookImage,
@@ -288,12 +289,17 @@ export const registerNotebooks = (app: App, deps: NotebookRouteDeps): void => {
     url: '/v1/limits',
     schema: {
       operationId: 'getLimits',
-      summary: 'Get the default and the bounds of every field, and the limits on teams',
+      summary:
+        'Get the default and the bounds of every field, the limits on teams, and the presets of allowlists',
       description:
         'What a form needs: the type, the default, the bounds and the unit of each field, as the operator has set them.',
       tags,
       response: { 200: ref(NotebookLimits) },
     },
-    handler: async () => ({ ...limitsView(limits), teams: deps.teamLimits }),
+    handler: async () => ({
+      ...limitsView(limits),
+      teams: deps.teamLimits,
+      egressPresets: [...deps.allowlist.presets].map(([name, hosts]) => ({ name, hosts: [...hosts] })),
+    }),
   });
 };

@@ -26,8 +26,23 @@ export const FieldLimits = answer(
   { $id: 'FieldLimits' },
 );
 
+/** A list of hosts that an allowlist names as `preset:<name>`. */
+export const EgressPreset = answer(
+  {
+    name: Type.String({ examples: ['pypi'] }),
+    hosts: Type.Array(Type.String(), { examples: [['pypi.org', 'files.pythonhosted.org']] }),
+  },
+  { $id: 'EgressPreset' },
+);
+
 export const NotebookLimits = answer(
-  { fields: Type.Array(ref(FieldLimits)), teams: ref(TeamLimits) },
+  {
+    fields: Type.Array(ref(FieldLimits)),
+    teams: ref(TeamLimits),
+    egressPresets: Type.Array(ref(EgressPreset), {
+      description: 'The presets that an allowlist may contain, with the hosts that they open now.',
+    }),
+  },
   {
     $id: 'NotebookLimits',
     examples: [
@@ -42,6 +57,7 @@ export const NotebookLimits = answer(
             unit: 'cores',
           },
         ],
+        egressPresets: [{ name: 'pypi', hosts: ['pypi.org', 'files.pythonhosted.org'] }],
         teams: {
           maxPerPerson: 20,
           max: 5000,

@@ -178,6 +178,15 @@ describe('a preset', () => {
     );
   });
 
+  it('is listed with its hosts in getLimits', async () => {
+    const { egressPresets } = (await asKari.get('/v1/limits')).json();
+    assert.deepEqual(
+      egressPresets.map(({ name }: { name: string }) => name),
+      ['pypi', 'conda', 'github', 'cran'],
+    );
+    assert.deepEqual(egressPresets[0].hosts, ['pypi.org', 'files.pythonhosted.org']);
+  });
+
   it('is enforced as its hosts, and follows the operator', async () => {
     const record = (hosts: readonly string[]) =>
       aRecord({

@@ -445,7 +445,7 @@ describe('a malformed path', () => {
     ])
       for (const rest of ['', '/notebook', '/history'])
         assertProblem(await asKari.get(`/v1/teams/${slug}${rest}`), 'not_found');
-    assert.equal((await asKari.get(`/v1/teams/${'x'.repeat(300)}`)).statusCode, 414);
+    assert.equal((await asKari.get(`/v1/teams/${'x'.repeat(321)}`)).statusCode, 414);
     assertProblem(await asKari.get('/v1/teams/%E0%A4%A'), 'not_found');
   });
 });
