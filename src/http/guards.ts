@@ -36,6 +36,7 @@ export const registerGuards = async (app: App, options: GuardOptions = {}): Prom
         'accept',
         'if-match',
         'if-none-match',
+        'idempotency-key',
         'last-event-id',
       ],
       exposedHeaders: [...exposedHeaders],

@@ -197,7 +197,7 @@ describe('CORS', () => {
   it('exposes to a page the headers that it needs, for errors too', async () => {
     const app = await open({}, { corsOrigins: ['https://knorten.knada.io'] });
     const { headers } = await app.inject({ method: 'OPTIONS', url: '/teams/a/notebook', headers: preflight });
-    for (const name of ['authorization', 'content-type', 'if-match', 'if-none-match'])
+    for (const name of ['authorization', 'content-type', 'if-match', 'if-none-match', 'idempotency-key'])
       assert.match(String(headers['access-control-allow-headers']), new RegExp(name));
     assert.match(String(headers['access-control-allow-methods']), /PUT, PATCH, DELETE/);
     const failed = await app.inject({ url: '/nowhere', headers: { origin: preflight.origin } });
