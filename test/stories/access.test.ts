@@ -243,7 +243,8 @@ const rights: Readonly<Record<string, readonly Case[]>> = {
   ],
 
   getNotebook: only(byMembers),
-  listProfiles: only(byMembers),
+  addAllowlistHost: [{ verdicts: byMembers, path: { entry: 'nav.no' } }],
+  removeAllowlistHost: [{ verdicts: byMembers, path: { entry: 'pypi.org' } }],
   watchNotebook: only(byMembers),
   putNotebook: optingOut({}),
   patchNotebook: optingOut({ allowlist: { enabled: false } }),
