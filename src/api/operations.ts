@@ -41,7 +41,7 @@ export interface ReadOperation {
 
 /**
  * Members read the operations of their team. The deletion of a team is read by those who were members when it was
- * requested, whoever has the slug now. Throws the same Problem `not_found` for everyone else.
+ * requested, also when the slug belongs to another team now. Throws the same Problem `not_found` for everyone else.
  */
 const assertMayRead = (operation: OperationRecord, team: TeamRecord | undefined, caller: Caller): void => {
   if (operation.kind !== 'delete_team') {

@@ -14,7 +14,7 @@ const unavailable: Readonly<Record<string, UnknownReason>> = {
 };
 
 /**
- * What an error says about applying the team’s objects. What nobody expected goes to the log, not to people. Throws
+ * What an error says about applying the team’s objects. An unexpected error goes to the log, not to clients. Throws
  * StaleRead, which says nothing about them.
  */
 export const appliedFact = (

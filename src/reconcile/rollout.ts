@@ -50,7 +50,7 @@ export const isBrokenByRollOut = ({ release, status }: TeamRecord): boolean =>
 
 /**
  * Why the team’s hub must not be restarted now; undefined when it may. A server on its way up or down needs its hub. A
- * hub that does not answer serves nobody, and may need the new platform to recover.
+ * hub that does not answer serves no one, and may need the new platform to recover.
  */
 const reasonToWait = async ({ store, hubs }: RolloutDeps, team: TeamRecord): Promise<string | undefined> => {
   if ((await store.openOperations(team.slug)).length > 0) return 'an operation is in progress';

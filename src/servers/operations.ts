@@ -60,7 +60,7 @@ export interface Operations {
     actor: Actor,
     opening?: Opening,
   ) => Promise<OperationRecord>;
-  /** An operation on a server that is as ordered already: it has ended, and is stored for whoever follows it. */
+  /** An operation on a server that is as ordered already: it has ended, and is stored for clients that follow it. */
   readonly nothingToDo: (team: TeamRecord, order: OperationOrder, actor: Actor) => Promise<OperationRecord>;
   /** A new id of an operation. */
   readonly newId: () => string;

@@ -27,7 +27,7 @@ export interface Servers {
   readonly list: (team: TeamRecord) => Promise<readonly Server[]>;
   /** The same for those who watch: a team’s hub and cluster are asked once a second, however many watch it. */
   readonly watched: (team: TeamRecord) => Promise<readonly Server[]>;
-  /** The profiles of the team, with what this member starts with next; undefined: somebody who is no member. */
+  /** The profiles of the team, with what this member starts with next; undefined: not a member. */
   readonly profiles: (team: TeamRecord, user: string | undefined) => Promise<readonly NotebookProfile[]>;
   /**
    * The members’ running servers that would wait for a restart if the team were as it is planned. null when that is not

@@ -136,7 +136,7 @@ describe('watchServers', () => {
     stream.leave();
   });
 
-  it('is hub_unavailable when nobody answers at first', async () => {
+  it('answers hub_unavailable when neither the hub nor the cluster answers the first request', async () => {
     const scene = await aTeam();
     scene.hub.goAway();
     scene.hub.clusterGoesAway();

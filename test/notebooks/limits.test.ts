@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { Value } from 'typebox/value';
-import { defaultLimits, FieldLimits, NotebookLimits } from '../../src/model/limits.ts';
+import { defaultLimits, FieldLimits } from '../../src/model/limits.ts';
 import { complete } from '../../src/model/notebook-fields.ts';
 import { limitsView } from '../../src/notebooks/limits.ts';
 import { changesBetween } from '../../src/notebooks/plan.ts';
@@ -56,7 +56,7 @@ describe('limits of an order', () => {
 
   it('the limits match their schema, and include the length of an allowlist', () => {
     const view = limitsView({ ...defaultLimits, hostsMax: 7 });
-    assert.ok(Value.Check({ FieldLimits }, NotebookLimits, view));
+    for (const field of view.fields) assert.ok(Value.Check(FieldLimits, field), field.pointer);
     assert.equal(view.fields.find(({ pointer }) => pointer === '/allowlist/hosts')?.maximum, 7);
   });
 

@@ -26,7 +26,7 @@ interface Place {
 const foreign = ['Manifest'];
 
 /** Enum values that are Kubernetes’ own words; every other is in snake_case. */
-const camelCased = /\/(?:Phase|ConditionReason|phase|Condition\/(?:type|status|reason))$/;
+const camelCased = /(?:[/ ](?:Phase|ConditionReason|phase)|\/Condition\/(?:type|status|reason))$/;
 
 /** Instants that are called otherwise in Kubernetes, or that a person says. */
 const otherInstants = ['lastTransitionTime', 'asOf', 'until', 'since'];

@@ -112,7 +112,7 @@ const aScene = async (t: TestContext, kubernetes: OpenedSimulator) => {
   };
 };
 
-/** An object that waits for somebody before it goes. */
+/** An object that a finalizer keeps from being deleted. */
 const held = (world: World, kind: string, name: string, finalizers: readonly string[]) =>
   world.edit(kind, name, { metadata: { finalizers } });
 
@@ -163,7 +163,7 @@ describe('operations that follow the reconcile', () => {
     assert.deepEqual(scene.ends, ['ready']);
   });
 
-  it('the deletion of a notebook ends when the notebook is gone, not when the team is ordered anew', async (t) => {
+  it('the deletion of a notebook ends when the notebook is gone, not when the notebook is ordered again', async (t) => {
     const scene = await aScene(t, kubernetes);
     const { world } = scene;
     await world.ordered();
@@ -270,7 +270,7 @@ describe('operations that follow the reconcile', () => {
     }
   }
 
-  it('is ended by the tick when the team was removed and nobody could say so', async (t) => {
+  it('is ended by the tick when the team was removed before it could be recorded', async (t) => {
     const scene = await aScene(t, kubernetes);
     const { world } = scene;
     await world.ordered();

@@ -230,7 +230,6 @@ const rights: Readonly<Record<string, readonly Case[]>> = {
   ],
   deleteTeam: only(byOwners),
   listHistory: only(byMembers),
-  listProfiles: only(byMembers),
   listOperations: only(byMembers),
   listMembers: only(byMembers),
   addMember: [
@@ -243,12 +242,12 @@ const rights: Readonly<Record<string, readonly Case[]>> = {
   ],
 
   getNotebook: only(byMembers),
-  addAllowlistHost: [{ verdicts: byMembers, path: { entry: 'nav.no' } }],
-  removeAllowlistHost: [{ verdicts: byMembers, path: { entry: 'pypi.org' } }],
   watchNotebook: only(byMembers),
   putNotebook: optingOut({}),
   patchNotebook: optingOut({ allowlist: { enabled: false } }),
   planNotebook: optingOut({ allowlist: null }),
+  addAllowlistHost: only(byMembers),
+  removeAllowlistHost: only(byMembers),
   getManifests: only(byMembers),
   restoreRevision: [
     { verdicts: byMembers, path: { revision: '1' } },
