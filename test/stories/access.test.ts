@@ -230,6 +230,7 @@ const rights: Readonly<Record<string, readonly Case[]>> = {
   ],
   deleteTeam: only(byOwners),
   listHistory: only(byMembers),
+  listProfiles: only(byMembers),
   listOperations: only(byMembers),
   listMembers: only(byMembers),
   addMember: [
