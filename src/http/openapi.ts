@@ -1,4 +1,5 @@
 import { fastify, type RouteOptions } from 'fastify';
+import { isObject } from '../lib/json.ts';
 import { FaultCode } from '../model/faults.ts';
 import { catalogue, Problem, ProblemCode } from '../model/problems.ts';
 import { exampleOf } from './example.ts';
@@ -37,6 +38,11 @@ interface OpenapiOptions {
   readonly version: string;
   readonly description: string;
   readonly tags: readonly { readonly name: string; readonly description: string }[];
+  /**
+   * What a component says in the document beyond what is validated by its schema, by name: rules that handlers enforce,
+   * such as bounds that the operator sets. Merged into the component, field by field.
+   */
+  readonly refinements?: Readonly<Record<string, Json>>;
 }
 
 type Json = Record<string, unknown>;
@@ -225,8 +231,26 @@ const build = async (app: App, { options, routes }: Sources): Promise<OpenapiDoc
     const operation = document.paths[path]?.[route.method.toLowerCase()];
     if (operation !== undefined) complete(operation, route, document);
   }
-  return sorted(grown(document));
+  // Formats come first: a field has the same one in requests, where its bounds are known, and in answers.
+  const open = grown(document);
+  const { schemas } = open.components;
+  for (const [name, refinement] of Object.entries(options.refinements ?? {})) {
+    const schema = schemas[name];
+    if (schema === undefined) throw new TypeError(`There is no component ${name} to refine`);
+    schemas[name] = refined(schema, refinement);
+  }
+  return sorted(open);
 };
+
+const refined = (schema: Json, refinement: Json): Json => ({
+  ...schema,
+  ...Object.fromEntries(
+    Object.entries(refinement).map(([key, value]) => {
+      const before = schema[key];
+      return [key, isObject(before) && isObject(value) ? refined(before, value) : value];
+    }),
+  ),
+});
 
 /** What the routes do not have to repeat: problems, security, both types of a patch, ETags, examples. */
 const complete = (operation: Operation, route: Route, document: OpenapiDocument) => {
