@@ -157,17 +157,23 @@ export const registerOpenapi = (app: App, options: OpenapiOptions): void => {
   }
 };
 
+/** The name of the product, in place of the library’s logo. */
+const logoOf = (title: string): string =>
+  `<svg xmlns="http://www.w3.org/2000/svg" width="320" height="40"><text x="0" y="28" font-family="sans-serif" font-size="24" font-weight="bold" fill="#fff">${title.replace(/[<>&"']/g, '')}</text></svg>`;
+
 /** Swagger UI for a document, as a separate app that does not listen; its assets come with the package. */
 const swaggerUi = async (document: OpenapiDocument): Promise<App> => {
   const [{ fastifySwagger }, { default: fastifySwaggerUi }] = await Promise.all([
     import('@fastify/swagger'),
     import('@fastify/swagger-ui'),
   ]);
+  const title = String(Object(document.info).title);
   const ui: App = fastify();
   await ui.register(fastifySwagger, { mode: 'static', specification: { document: document as never } });
   await ui.register(fastifySwaggerUi, {
     routePrefix: '/docs',
-    theme: { title: String(Object(document.info).title) },
+    logo: { type: 'image/svg+xml', content: Buffer.from(logoOf(title)), href: '/docs', target: '_self' },
+    theme: { title },
     uiConfig: { persistAuthorization: true, displayRequestDuration: true, validatorUrl: null },
   });
   await ui.ready();
