@@ -2,7 +2,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import type { Caller } from '../http/auth.ts';
 import { eventStream, type ServerEvent, streamEvents } from '../http/events.ts';
 import type { App } from '../http/server.ts';
-import { DeletedEvent, NotebookEvent, ReconnectEvent } from '../model/events.ts';
+import { NotebookStream } from '../model/events.ts';
 import type { TeamRecord } from '../model/record.ts';
 import { TeamPath } from '../model/team.ts';
 import { authorize, teamOf } from './access.ts';
@@ -56,7 +56,7 @@ export const registerNotebookEvents = (app: App, deps: EventDeps): void => {
       tags,
       problems: ['notebook_not_ordered', 'not_acceptable'],
       params: TeamPath,
-      response: eventStream(NotebookEvent, DeletedEvent, ReconnectEvent),
+      response: eventStream(NotebookStream),
     },
     handler: async (request, reply) => {
       const { params, caller } = request;

@@ -2,7 +2,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import type { FastifyRequest } from 'fastify';
 import { eventStream, type ServerEvent, streamEvents } from '../http/events.ts';
 import type { App } from '../http/server.ts';
-import { OperationEvent, ReconnectEvent } from '../model/events.ts';
+import { OperationStream } from '../model/events.ts';
 import type { TeamRecord } from '../model/record.ts';
 import { OperationPath } from '../model/server.ts';
 import type { SpawnProgress } from '../ports/hubs.ts';
@@ -99,7 +99,7 @@ export const registerOperationEvents = (app: App, deps: ServerRouteDeps): void =
       tags: ['servers'],
       problems: ['not_acceptable'],
       params: OperationPath,
-      response: eventStream(OperationEvent, ReconnectEvent),
+      response: eventStream(OperationStream),
     },
     handler: async (request, reply) => {
       const { team: slug, operation: id } = request.params;

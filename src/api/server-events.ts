@@ -2,7 +2,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import type { Caller } from '../http/auth.ts';
 import { eventStream, type ServerEvent, streamEvents } from '../http/events.ts';
 import type { App } from '../http/server.ts';
-import { DeletedEvent, ReconnectEvent, ServersEvent } from '../model/events.ts';
+import { ServersStream } from '../model/events.ts';
 import { Problem } from '../model/problems.ts';
 import type { TeamRecord } from '../model/record.ts';
 import type { Server } from '../model/server.ts';
@@ -63,7 +63,7 @@ export const registerServerEvents = (app: App, deps: EventDeps): void => {
       tags: ['servers'],
       problems: ['notebook_not_ordered', 'not_acceptable', 'hub_unavailable'],
       params: TeamPath,
-      response: eventStream(ServersEvent, DeletedEvent, ReconnectEvent),
+      response: eventStream(ServersStream),
     },
     handler: async (request, reply) => {
       const { params, caller } = request;

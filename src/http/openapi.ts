@@ -298,7 +298,8 @@ const complete = (operation: Operation, route: Route, document: OpenapiDocument)
 
 /** One example per event of a stream, under its name. */
 const eventExamples = (schema: unknown, { components: { schemas } }: OpenapiDocument): Json => {
-  const { oneOf } = Object(schema);
+  const name = String(Object(schema).$ref).replace(/^.*\//, '');
+  const { oneOf } = Object(schemas[name] ?? schema);
   const events = Array.isArray(oneOf) ? oneOf.map((event) => exampleOf(event, schemas)) : [];
   return Object.fromEntries(
     events.map((value) => [

@@ -76,6 +76,18 @@ export const DeletedEvent = streamEvent(
   'The notebook is gone, and the stream ends.',
 );
 
+/** The events of one stream: whichever it is, `event` says so. */
+const streamOf = ($id: string, ...events: readonly (TSchema & { readonly $id?: string })[]) =>
+  Type.Unsafe<string>({
+    $id,
+    description: 'One event of the stream.',
+    oneOf: events.map((event) => ref(event)),
+  });
+
+export const NotebookStream = streamOf('NotebookStream', NotebookEvent, DeletedEvent, ReconnectEvent);
+export const OperationStream = streamOf('OperationStream', OperationEvent, ReconnectEvent);
+export const ServersStream = streamOf('ServersStream', ServersEvent, DeletedEvent, ReconnectEvent);
+
 export const eventSchemas = [
   Deleted,
   DeletedEvent,
@@ -84,4 +96,7 @@ export const eventSchemas = [
   Reconnect,
   ReconnectEvent,
   ServersEvent,
+  NotebookStream,
+  OperationStream,
+  ServersStream,
 ];

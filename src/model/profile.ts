@@ -65,14 +65,12 @@ export type NotebookProfile = Static<typeof NotebookProfile>;
 export const NotebookProfilePage = pageOf(ref(NotebookProfile), 'NotebookProfilePage');
 
 /** The profile that a server runs. */
-export const ServerProfile = nullable(
-  answer(
-    { slug, displayName },
-    {
-      $id: 'ServerProfile',
-      description:
-        'The profile that the server’s pod runs; null without a pod, and for one without a profile.',
-    },
-  ),
+export const ServerProfile = answer(
+  { slug, displayName },
+  {
+    $id: 'ServerProfile',
+    description:
+      'The profile that the server’s pod runs; absent without a pod, and for one without a profile.',
+  },
 );
 export type ServerProfile = Static<typeof ServerProfile>;

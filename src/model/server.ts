@@ -40,7 +40,7 @@ export const Server = answer(
         examples: ['idle'],
       }),
     ),
-    profile: ref(ServerProfile),
+    profile: Type.Optional(ref(ServerProfile)),
     image: nullable(
       Type.String({
         description: 'The running image with its digest; null without a pod.',

@@ -65,9 +65,9 @@ export const chosenProfile = (
   });
 };
 
-/** The profile that a pod runs; null when it was started without one. */
-export const serverProfile = (pod: Pick<PodView, 'profile'> | undefined): ServerProfile | null =>
-  pod?.profile ? { slug: pod.profile, displayName: displayNameOf(pod.profile) } : null;
+/** The profile that a pod runs; undefined when it was started without one. */
+export const serverProfile = (pod: Pick<PodView, 'profile'> | undefined): ServerProfile | undefined =>
+  pod?.profile ? { slug: pod.profile, displayName: displayNameOf(pod.profile) } : undefined;
 
 type Comparable = Pick<PodView, 'profile' | 'profileRevision' | 'image' | 'size' | 'userInstallByDefault'>;
 

@@ -64,6 +64,7 @@ export const serverView = (
   const stop = isRunning ? stopFor(team, user, server, context.observedAt) : null;
   const failure = state === 'starting' ? pod?.failure : undefined;
   const pending = pendingChanges(view, context.offered, team);
+  const profile = serverProfile(pod);
   const isUp = state !== 'stopped' && state !== 'unknown';
   return {
     user,
@@ -72,7 +73,7 @@ export const serverView = (
     lastActivityAt: lastActivityOf(team.culling, user, server),
     stopsAt: stop?.stopsAt ?? null,
     stopsBecause: stop?.stopsBecause ?? null,
-    profile: serverProfile(pod),
+    ...(profile === undefined ? {} : { profile }),
     image: pod?.image ?? null,
     pendingChanges: pending && [...pending],
     pendingRestart: pending && pending.length > 0,

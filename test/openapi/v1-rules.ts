@@ -110,6 +110,9 @@ const schemaFaults = (document: OpenapiDocument): readonly string[] => {
         fault('is a request that is not closed');
       if (side === 'answer' && schema.additionalProperties !== true)
         fault('is an answer that cannot gain a field');
+      // Most generators do not read null where the type is a reference to an object.
+      if (side === 'answer' && kinds.includes('null'))
+        fault('is an object of an answer that may be null: leave its field out instead');
       if (component !== undefined) {
         if (sides.has(component) && sides.get(component) !== side)
           fault('is used in requests and in answers: give each its own');
@@ -178,6 +181,8 @@ const operationFaults = (document: OpenapiDocument): readonly string[] =>
       if (/^[45]|default/.test(status) && problem !== '#/components/schemas/Problem')
         fault(`${status} is no problem`);
       const stream = nodeAt(response, 'content', 'text/event-stream');
+      if ('schema' in stream && componentOf(nodeAt(stream, 'schema')) === undefined)
+        fault('streams events whose type has no name');
       if ('schema' in stream && stream.examples === undefined && stream.example === undefined)
         fault('streams without an example');
     }
