@@ -3,7 +3,15 @@ import { it } from 'node:test';
 import { type TeamQuota, unlimited } from '../../../src/model/team-quota.ts';
 import { patchTeam } from '../../../src/teams/rules.ts';
 import { isWrite, recorded, spoken } from '../../support/intercepted.ts';
-import { aHome, aPod, aWorld, conditionOf, type Kubernetes, type World } from '../../support/world.ts';
+import {
+  aHome,
+  aPod,
+  aWorld,
+  conditionOf,
+  eventually,
+  type Kubernetes,
+  type World,
+} from '../../support/world.ts';
 
 const admin = { requester: { email: 'admin@nav.no', isAdmin: true } };
 const kind = 'ResourceQuota';
@@ -129,14 +137,11 @@ export const quotaOfTheTeam = (open: () => Kubernetes): void => {
     await world.look();
     assert.deepEqual(await hardOf(world), { 'requests.storage': '21Gi' }, 'with the hub’s database');
     await world.deleteNotebook();
-    for (let look = 0; look < 5 && (await world.record()).notebook !== null; look++) await world.look();
+    await eventually(async () => (await world.look())?.notebook === null);
     await world.look();
     assert.deepEqual(await hardOf(world), { 'requests.storage': '20Gi' });
     await world.deleteTeam();
-    for (let look = 0; look < 50 && (await world.store.team('team-a')) !== undefined; look++) {
-      await world.look();
-      world.pass(5);
-    }
+    await eventually(async () => (await world.look()) === undefined);
     assert.equal(await world.raw(kind, name, `team-${id}`), undefined);
     assert.equal(await world.raw('Namespace', `team-${id}`, `team-${id}`), undefined);
   });
