@@ -7,6 +7,7 @@ import type { NotebookOrder } from '../model/notebook.ts';
 import { complete } from '../model/notebook-fields.ts';
 import type { NotebookRecord, TeamRecord } from '../model/record.ts';
 import type { Member } from '../model/team.ts';
+import { unlimited } from '../model/team-quota.ts';
 
 /** A notebook as any version may have stored it: fields that were added since may be absent from its configuration. */
 export type StoredNotebookRecord = Omit<NotebookRecord, 'spec' | 'imageGeneration'> &
@@ -18,9 +19,9 @@ export type StoredMember = Omit<Member, 'role'> & Partial<Pick<Member, 'role'>>;
 /** A team’s record as any version of this product may have stored it: what was added since the first may be absent. */
 export type StoredTeamRecord = Omit<
   TeamRecord,
-  'members' | 'notebook' | 'names' | 'culling' | 'egressHosts'
+  'members' | 'notebook' | 'names' | 'quota' | 'culling' | 'egressHosts'
 > &
-  Partial<Pick<TeamRecord, 'names' | 'culling' | 'egressHosts'>> & {
+  Partial<Pick<TeamRecord, 'names' | 'quota' | 'culling' | 'egressHosts'>> & {
     readonly members: readonly StoredMember[];
     readonly notebook: StoredNotebookRecord | null;
   };
@@ -60,6 +61,7 @@ export const upgraded = (stored: StoredTeamRecord, naming: Naming): TeamRecord =
   names: namesIn(stored, naming),
   members: stored.members.map(upgradedMember),
   notebook: stored.notebook && upgradedNotebook(stored.notebook),
+  quota: stored.quota ?? unlimited,
   culling: stored.culling ?? { dueAt: stored.notebook && stored.reconcile.dueAt, servers: {} },
   egressHosts: stored.egressHosts ?? [],
 });

@@ -13,6 +13,7 @@ import type { Manifest as KubernetesObject } from '../ports/cluster.ts';
 import type { Clock } from '../ports/runtime.ts';
 import type { Decision, Store } from '../ports/store.ts';
 import type { BoundedReconcile } from '../reconcile/bounded.ts';
+import { assertOneServerFits } from '../teams/quota.ts';
 import { assertMayOptOut } from '../teams/roles.ts';
 import { actorOf, authorize, teamOf } from './access.ts';
 import type { OperationRouteDeps } from './operations.ts';
@@ -38,7 +39,14 @@ export interface NotebookRouteDeps {
 }
 
 /** The problems of every operation that orders a configuration, beside those of its image. */
-export const orderProblems = ['forbidden', 'deleting', 'cannot_shrink', 'invalid_allowlist', 'busy'] as const;
+export const orderProblems = [
+  'forbidden',
+  'deleting',
+  'cannot_shrink',
+  'quota_exceeded',
+  'invalid_allowlist',
+  'busy',
+] as const;
 
 export const versionOf = (team: TeamRecord): Version => ({
   id: team.id,
@@ -77,6 +85,7 @@ export const checkOrder = async (
   deps: Pick<NotebookRouteDeps, 'limits' | 'allowlist' | 'pinImage'>,
 ): Promise<NotebookImage | null> => {
   assertOrderable(spec, deps);
+  assertOneServerFits(team.quota, team.notebook?.spec, spec);
   if (spec.image === null) return null;
   return pinnedImage(team, spec) ?? deps.pinImage(spec.image, team);
 };

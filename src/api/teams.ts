@@ -22,17 +22,28 @@ import { Problem } from '../model/problems.ts';
 import type { TeamRecord } from '../model/record.ts';
 import { MemberOrder, slugPattern, Team, TeamOrder, TeamPage, TeamPatch, TeamPath } from '../model/team.ts';
 import type { TeamLimits } from '../model/team-limits.ts';
+import { TeamQuota, TeamQuotaOrder, TeamQuotaPatch, unlimited } from '../model/team-quota.ts';
 import type { Clock } from '../ports/runtime.ts';
 import type { Store } from '../ports/store.ts';
 import type { BoundedReconcile } from '../reconcile/bounded.ts';
 import { assertMayCreateTeam, assertSlugNotReserved } from '../teams/limits.ts';
+import { assertMaySetQuota, patchedQuota } from '../teams/quota.ts';
 import { assertOwner } from '../teams/roles.ts';
 import { authored, authorOf, deleteTeam, newTeam, patchTeam, teamView } from '../teams/rules.ts';
 import { actorOf, authorize, teamOf } from './access.ts';
 import { acceptedOperation, followOrder, sendOperation } from './operation-answer.ts';
 import type { OperationRouteDeps } from './operations.ts';
 
-export const teamSchemas = [MemberOrder, Team, TeamOrder, TeamPatch, TeamPage];
+export const teamSchemas = [
+  MemberOrder,
+  Team,
+  TeamOrder,
+  TeamPatch,
+  TeamPage,
+  TeamQuota,
+  TeamQuotaOrder,
+  TeamQuotaPatch,
+];
 
 const TeamsQuery = closed({
   ...PageQuery.properties,
@@ -149,6 +160,7 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
     handler: async ({ body, caller, headers, log }, reply) => {
       assertSlugNotReserved(body.slug, teamLimits);
       assertMaySetGarTeam(body, caller);
+      assertMaySetQuota(unlimited, patchedQuota(unlimited, body.quota), caller);
       const request = {
         key: headers['idempotency-key'],
         caller: caller.email,
@@ -185,7 +197,11 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
         action: 'team_created',
         revision: null,
         changes: [
-          { pointer: '', from: null, to: { slug: team.slug, members: team.members, garTeam: team.garTeam } },
+          {
+            pointer: '',
+            from: null,
+            to: { slug: team.slug, members: team.members, garTeam: team.garTeam, quota: team.quota },
+          },
         ],
       };
       const outcome = await store.create(team, event, {
@@ -227,14 +243,15 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
     url: '/v1/teams/:team',
     schema: {
       operationId: 'updateTeam',
-      summary: 'Change a team’s members, GHCR repositories or GAR team',
+      summary: 'Change a team’s members, GHCR repositories, GAR team or quota',
       description:
-        'A merge patch (RFC 7396): a list replaces the whole list, null resets a field to its default. Only owners can change members; a listed member keeps the role and hub user name that the list leaves out. To change one person without reading the list first, use addMember and removeMember.',
+        'A merge patch (RFC 7396): a list replaces the whole list, null resets a field to its default. Only owners can change members; a listed member keeps the role and hub user name that the list leaves out. To change one person without reading the list first, use addMember and removeMember. Only platform admins can change the quota. A quota below what is used is accepted: members and running servers stay, and what needs more is refused until enough is free.',
       tags,
       problems: [
         'forbidden',
         'removes_you',
         'last_owner',
+        'quota_exceeded',
         'email_domain_not_allowed',
         'revision_mismatch',
         'deleting',

@@ -28,3 +28,47 @@ export const printMebibytes = (mi: number): string => printBytes(Math.floor(mi *
  * keeps what binary fractions cannot say exactly, such as 0.29.
  */
 export const coresOf = (cpu: number): number => Math.floor(cpu * 1000 + 1e-6) / 1000;
+
+const suffixes: Readonly<Record<string, number>> = {
+  '': 1,
+  n: 1e-9,
+  u: 1e-6,
+  m: 1e-3,
+  k: 1e3,
+  M: 1e6,
+  G: 1e9,
+  T: 1e12,
+  P: 1e15,
+  E: 1e18,
+  Ki: 2 ** 10,
+  Mi: 2 ** 20,
+  Gi: 2 ** 30,
+  Ti: 2 ** 40,
+  Pi: 2 ** 50,
+  Ei: 2 ** 60,
+};
+
+/** The number that a Kubernetes quantity stands for; undefined for what is none. */
+export const quantityOf = (value: unknown): number | undefined => {
+  if (typeof value === 'number') return value;
+  if (typeof value !== 'string') return undefined;
+  const [, digits = '', suffix = ''] = /^([+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?)([a-zA-Z]*)$/.exec(value) ?? [];
+  const factor = suffixes[suffix];
+  return digits === '' || factor === undefined ? undefined : Number(digits) * factor;
+};
+
+/** The canonical Kubernetes quantity of whole bytes, as the API server returns it. */
+export const canonicalBytes = (bytes: number): string => {
+  let [amount, exponent] = [bytes, 0];
+  while (amount >= 1024 && amount % 1024 === 0 && exponent < 6) {
+    [amount, exponent] = [amount / 1024, exponent + 1];
+  }
+  return `${amount}${['', 'Ki', 'Mi', 'Gi', 'Ti', 'Pi', 'Ei'][exponent]}`;
+};
+
+/** The canonical Kubernetes quantity of so many thousandths of a core. */
+export const canonicalMillicores = (millicores: number): string => {
+  if (millicores % 1000 !== 0) return `${millicores}m`;
+  const cores = millicores / 1000;
+  return cores > 0 && cores % 1000 === 0 ? `${cores / 1000}k` : String(cores);
+};

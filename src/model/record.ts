@@ -3,6 +3,7 @@ import type { Condition, Phase } from './condition.ts';
 import type { TeamNames } from './names.ts';
 import type { NotebookImage, NotebookSpec } from './notebook.ts';
 import type { Member } from './team.ts';
+import type { TeamQuota } from './team-quota.ts';
 
 /** Field manager of every server-side apply. Changing it would orphan what is applied. */
 export const fieldManager = 'knada-notebooks';
@@ -23,6 +24,8 @@ export interface TeamRecord {
   readonly members: readonly Member[];
   readonly ghcrRepositories: readonly string[];
   readonly garTeam: string | null;
+  /** Set by platform admins. */
+  readonly quota: TeamQuota;
   readonly revision: number;
   /** Kept when the notebook is deleted: a notebook that is ordered again continues the count. 0 before the first order. */
   readonly notebookRevision: number;

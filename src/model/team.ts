@@ -2,6 +2,7 @@ import Type, { type Static } from 'typebox';
 import { answer, closed, Instant, known, nullable, oneOf, ref } from '../lib/schema.ts';
 import { Phase } from './condition.ts';
 import { pageOf } from './page.ts';
+import { TeamQuota, TeamQuotaOrder, TeamQuotaPatch } from './team-quota.ts';
 
 export const slugPattern = '^[a-z][a-z0-9]*(-[a-z0-9]+)*$';
 
@@ -130,6 +131,7 @@ export const TeamOrder = closed(
     members: Type.Optional(members),
     ghcrRepositories: Type.Optional(ghcrRepositories),
     garTeam: Type.Optional(garTeam),
+    quota: Type.Optional(ref(TeamQuotaOrder)),
   },
   {
     $id: 'TeamOrder',
@@ -144,6 +146,7 @@ export const TeamPatch = closed(
     members: Type.Optional(nullable(members)),
     ghcrRepositories: Type.Optional(nullable(ghcrRepositories)),
     garTeam: Type.Optional(garTeam),
+    quota: Type.Optional(ref(TeamQuotaPatch)),
   },
   {
     $id: 'TeamPatch',
@@ -171,6 +174,7 @@ export const Team = answer(
     members: Type.Array(ref(Member)),
     ghcrRepositories: Type.Array(Type.String({ examples: ['my-image-repo/notebook'] })),
     garTeam: nullable(Type.String({ examples: ['team-a'] })),
+    quota: ref(TeamQuota),
     phase: ref(Phase),
     revision: Type.Integer({ minimum: 1, description: 'Incremented with every change that was requested.' }),
     createdAt: Instant,

@@ -6,6 +6,7 @@ import type { Notebook, NotebookImage, NotebookSpec } from '../model/notebook.ts
 import { Problem } from '../model/problems.ts';
 import type { NotebookDeletion, NotebookRecord, Release, TeamRecord } from '../model/record.ts';
 import type { Decision } from '../ports/store.ts';
+import { assertOneServerFits } from '../teams/quota.ts';
 import { type Actor, assertStays, authored, bumpGeneration } from '../teams/rules.ts';
 import { changesBetween } from './plan.ts';
 import { canonicalImage, withCanonicalImage } from './spec.ts';
@@ -58,7 +59,7 @@ const bringsImage = (before: NotebookRecord | null, { image }: NotebookSpec): bo
 
 /**
  * The team with this configuration ordered. Undefined when nothing would change; then nothing is written.
- * Throws Problem `deleting` or `cannot_shrink`.
+ * Throws Problem `deleting`, `cannot_shrink` or `quota_exceeded`.
  */
 export const orderNotebook = (
   team: TeamRecord,
@@ -69,6 +70,7 @@ export const orderNotebook = (
   assertNotebookStays(team);
   const before = team.notebook;
   if (before !== null) assertGrows(before.spec, spec);
+  assertOneServerFits(team.quota, before?.spec, spec);
   const changes =
     before === null ? [{ pointer: '', from: null, to: spec }] : [...changesBetween(before.spec, spec)];
   if (before !== null && changes.length === 0 && before.image?.digest === image?.digest) return undefined;

@@ -11,6 +11,7 @@ import type { ReconcileContext } from './context.ts';
 import { growHomes } from './grow-homes.ts';
 import { nudgeHub } from './nudge-hub.ts';
 import type { Observed } from './observe.ts';
+import { isQuota, pruneQuota } from './quota.ts';
 import { undoUnwanted } from './undo-unwanted.ts';
 
 /** How far a team’s objects were brought in sync. */
@@ -69,7 +70,11 @@ export const applyObjects = async (
       hasWrittenPolicies = await applyPolicies(context, wanted.filter(isEgressPolicy), policies, apply);
     });
     const hasAccount = await part(inOrder(others.filter(isAccount)));
-    if (hasPolicies && hasAccount) await part(inOrder(others.filter((object) => !isAccount(object))));
+    // What is wrong with a quota is no reason to withhold the hub; a raised one comes before homes that grow.
+    await part(inOrder(others.filter(isQuota)));
+    await part(() => pruneQuota(context, others));
+    const ofTheHub = others.filter((object) => !isAccount(object) && !isQuota(object));
+    if (hasPolicies && hasAccount) await part(inOrder(ofTheHub));
     await part(() => growHomes(context));
   }
   if (created.length > 0) {

@@ -41,8 +41,10 @@ const removal = (actual: unknown, wanted: unknown): Record<string, unknown> | un
 };
 
 const foreignSpec = (actual: Manifest, wanted: Manifest): Record<string, unknown> | undefined => {
-  // Ours to the last key: with one more label in its selector a policy no longer selects the notebooks.
-  if (wanted.kind === kinds.networkPolicy.kind) return removal(actual.spec, wanted.spec);
+  // Ours to the last key: with one more label in its selector a policy no longer selects the notebooks, and one more
+  // resource in a quota can refuse the hub’s pod.
+  if (wanted.kind === kinds.networkPolicy.kind || wanted.kind === kinds.resourceQuota.kind)
+    return removal(actual.spec, wanted.spec);
   if (wanted.kind !== kinds.helmRelease.kind || !isObject(actual.spec) || !isObject(wanted.spec))
     return undefined;
   const values = removal(actual.spec.values, wanted.spec.values);

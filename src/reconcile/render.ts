@@ -5,6 +5,7 @@ import type { TeamRecord } from '../model/record.ts';
 import { helmRelease } from '../notebooks/desired.ts';
 import { hubSecret, type MasterKey } from '../notebooks/keys.ts';
 import { type ProfileEnvironment, profilesConfigMap } from '../notebooks/profiles.ts';
+import { resourceQuota } from '../notebooks/resource-quota.ts';
 import type { Manifest } from '../ports/cluster.ts';
 import { metaOf, namespace, serviceAccount } from '../teams/desired.ts';
 import { hasNotebook } from '../teams/lifecycle.ts';
@@ -27,13 +28,14 @@ export type Render = (team: TeamRecord, live: LiveEgress) => readonly Manifest[]
 export const renderWith =
   ({ masterKeys, environments, egress }: Rendering): Render =>
   (team, live) => {
-    const [home, account] = [namespace(team), serviceAccount(team)];
-    if (!hasNotebook(team)) return [home, account];
-    const meta = metaOf(team);
+    const [home, account, meta] = [namespace(team), serviceAccount(team), metaOf(team)];
+    const quotas = resourceQuota(team, meta);
+    if (!hasNotebook(team)) return [home, account, ...quotas];
     return [
       home,
       ...teamPolicies(team, egress, live),
       account,
+      ...quotas,
       profilesConfigMap(team, environments, meta),
       hubSecret(team.id, masterKeys, meta),
       helmRelease(team, meta),

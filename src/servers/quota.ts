@@ -1,4 +1,5 @@
 import { at, isObject, listAt } from '../lib/json.ts';
+import { quantityOf } from '../lib/quantity.ts';
 import type { Manifest } from '../ports/cluster.ts';
 
 /** What a pod takes of a quota: cores and bytes. */
@@ -8,34 +9,6 @@ export interface PodSize {
   readonly 'limits.cpu': number;
   readonly 'limits.memory': number;
 }
-
-const suffixes: Readonly<Record<string, number>> = {
-  '': 1,
-  n: 1e-9,
-  u: 1e-6,
-  m: 1e-3,
-  k: 1e3,
-  M: 1e6,
-  G: 1e9,
-  T: 1e12,
-  P: 1e15,
-  E: 1e18,
-  Ki: 2 ** 10,
-  Mi: 2 ** 20,
-  Gi: 2 ** 30,
-  Ti: 2 ** 40,
-  Pi: 2 ** 50,
-  Ei: 2 ** 60,
-};
-
-/** The number that a Kubernetes quantity stands for; undefined for what is none. */
-const quantityOf = (value: unknown): number | undefined => {
-  if (typeof value === 'number') return value;
-  if (typeof value !== 'string') return undefined;
-  const [, digits = '', suffix = ''] = /^([+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?)([a-zA-Z]*)$/.exec(value) ?? [];
-  const factor = suffixes[suffix];
-  return digits === '' || factor === undefined ? undefined : Number(digits) * factor;
-};
 
 /** What the containers of a pod take together. A container that requests nothing is charged its limit, as Kubernetes does. */
 export const podSizeOf = (pod: Manifest): PodSize => {

@@ -6,6 +6,7 @@ import type { TeamRecord } from '../model/record.ts';
 import { type Member, type MemberOrder, membersMax } from '../model/team.ts';
 import type { Decision, Page } from '../ports/store.ts';
 import { assertDomainAllowed, haveSameAccess, memberFaults, memberOf, sortedMembers } from './members.ts';
+import { assertMembersFit } from './quota.ts';
 import { assertOwner, assertOwnerStays, type Requester } from './roles.ts';
 import { type Actor, assertStays, authored, bumpGeneration } from './rules.ts';
 
@@ -86,6 +87,7 @@ export const addMember = (
         detail: `The team has ${others.length} of ${membersMax} members, so none are left. Remove a member first.`,
       });
     }
+    assertMembersFit(team.quota, team.members, [...team.members, after]);
   }
   return changeOf(team, before, after, act);
 };

@@ -5,8 +5,10 @@ import { deriveNames, type Naming } from '../model/names.ts';
 import { Problem } from '../model/problems.ts';
 import type { Deletion, TeamRecord } from '../model/record.ts';
 import type { Team, TeamOrder, TeamPatch } from '../model/team.ts';
+import { unlimited } from '../model/team-quota.ts';
 import type { Decision } from '../ports/store.ts';
 import { haveSameAccess, membersOf, membersOfNewTeam } from './members.ts';
+import { assertMaySetQuota, assertMembersFit, patchedQuota } from './quota.ts';
 import { assertOwner, assertOwnerStays, type Requester } from './roles.ts';
 
 /** Who makes a change, and when. `now` is ISO 8601. */
@@ -31,7 +33,7 @@ export const authored = (actor: Actor): Pick<HistoryEvent, 'at' | 'by' | 'bySubj
 
 /**
  * A new team, due for reconciliation at once; the actor is its owner. `id` is the slug and four hexadecimal digits,
- * chosen by the caller. Throws Problem `validation_failed` or `email_domain_not_allowed`.
+ * chosen by the caller. Throws Problem `validation_failed`, `email_domain_not_allowed` or `quota_exceeded`.
  */
 export const newTeam = (
   order: TeamOrder,
@@ -40,15 +42,19 @@ export const newTeam = (
   naming: Naming,
   allowedDomains: readonly string[] = [],
 ): TeamRecord => {
+  const quota = patchedQuota(unlimited, order.quota);
+  const members = membersOfNewTeam(order.members ?? [], act.by, allowedDomains);
+  assertMembersFit(quota, [], members);
   return {
     slug: order.slug,
     id,
     names: deriveNames({ slug: order.slug, id }, naming),
     createdAt: act.now,
     updatedAt: act.now,
-    members: membersOfNewTeam(order.members ?? [], act.by, allowedDomains),
+    members,
     ghcrRepositories: [...new Set(order.ghcrRepositories ?? [])].toSorted(),
     garTeam: order.garTeam ?? null,
+    quota,
     revision: 1,
     notebookRevision: 0,
     generation: 1,
@@ -72,16 +78,17 @@ export const assertStays = (team: TeamRecord): void => {
   }
 };
 
-const facets = ({ members, ghcrRepositories, garTeam }: TeamRecord) => ({
+const facets = ({ members, ghcrRepositories, garTeam, quota }: TeamRecord) => ({
   members,
   ghcrRepositories,
   garTeam,
+  quota,
 });
 
 const differences = (from: TeamRecord, to: TeamRecord): Change[] => {
   const before = facets(from);
   const after = facets(to);
-  return (['members', 'ghcrRepositories', 'garTeam'] as const)
+  return (['members', 'ghcrRepositories', 'garTeam', 'quota'] as const)
     .filter((facet) => !isDeepStrictEqual(before[facet], after[facet]))
     .map((facet) => ({ pointer: `/${facet}`, from: before[facet], to: after[facet] }));
 };
@@ -113,7 +120,7 @@ interface PatchContext {
 /**
  * Applies a merge patch to the team; null resets to the default. Undefined when nothing changes. A listed member keeps
  * what the order leaves out. Throws Problem `deleting`, `validation_failed`, `email_domain_not_allowed`, `forbidden`,
- * `removes_you` or `last_owner`.
+ * `removes_you`, `last_owner` or `quota_exceeded`.
  */
 export const patchTeam = (
   team: TeamRecord,
@@ -131,8 +138,11 @@ export const patchTeam = (
       ? {}
       : { ghcrRepositories: [...new Set(patch.ghcrRepositories ?? [])].toSorted() }),
     ...(patch.garTeam === undefined ? {} : { garTeam: patch.garTeam }),
+    quota: patchedQuota(team.quota, patch.quota),
   };
+  assertMaySetQuota(team.quota, next.quota, requester);
   assertMayReplaceMembers(team, next.members, requester);
+  assertMembersFit(next.quota, team.members, next.members);
   const changes = differences(team, next);
   if (changes.length === 0) return undefined;
   const isRoleOnly =
@@ -193,6 +203,7 @@ export const teamView = (team: TeamRecord): Team => ({
   members: [...team.members],
   ghcrRepositories: [...team.ghcrRepositories],
   garTeam: team.garTeam,
+  quota: team.quota,
   phase: team.deletion === null ? team.status.phase : 'Deleting',
   revision: team.revision,
   createdAt: team.createdAt,

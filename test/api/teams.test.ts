@@ -30,6 +30,7 @@ describe('createTeam', () => {
       members: [owner(kari)],
       ghcrRepositories: [],
       garTeam: null,
+      quota: { cpu: null, memory: null, members: null, home: null },
       phase: 'Pending',
       revision: 1,
       createdAt: aMoment,

@@ -8,6 +8,7 @@ import { fencing } from './reconcile/fencing.ts';
 import { hubStatus } from './reconcile/hub-status.ts';
 import { membersAtTheHub } from './reconcile/members.ts';
 import { independentParts } from './reconcile/parts.ts';
+import { quotaOfTheTeam } from './reconcile/quota.ts';
 import { restore } from './reconcile/restore.ts';
 import { secretOfTheTeam } from './reconcile/secret.ts';
 import { teardown } from './reconcile/teardown.ts';
@@ -31,6 +32,7 @@ export const reconcileContract = (open: () => Kubernetes, moments: Moments = eve
   liveEgress(open);
   independentParts(open);
   secretOfTheTeam(open);
+  quotaOfTheTeam(open);
   teardown(open);
   restore(open);
   failures(open, moments);

@@ -73,7 +73,8 @@ describe('the cluster objects of the deployment', { skip: await absent() }, () =
     assert.ok(await may('create', '', 'secrets'));
     assert.ok(await may('delete', '', 'pods'));
     assert.ok(await may('list', '', 'events'));
-    assert.ok(await may('list', '', 'resourcequotas'));
+    for (const verb of ['get', 'list', 'create', 'patch', 'delete'])
+      assert.ok(await may(verb, '', 'resourcequotas'), verb);
     assert.ok(await may('patch', 'apps', 'deployments', '', 'hub'));
     assert.ok(!(await may('patch', 'apps', 'deployments', '', 'proxy')));
     for (const [verb, group, resource, subresource] of [

@@ -2,6 +2,7 @@ import type { HistoryEvent } from '../../src/model/history.ts';
 import { deriveNames, type NamedTeam, type Naming, type TeamIdentity } from '../../src/model/names.ts';
 import type { NotebookSpec } from '../../src/model/notebook.ts';
 import type { NotebookRecord, TeamRecord } from '../../src/model/record.ts';
+import { unlimited } from '../../src/model/team-quota.ts';
 
 /** The instant at which fixtures were made: a Monday morning. */
 export const aMoment = '2026-11-23T09:00:00.000Z';
@@ -32,6 +33,7 @@ export const aRecord = (overrides: Partial<TeamRecord> = {}): TeamRecord => {
     members: [{ email: 'kari.nordmann@nav.no', username: 'kari.nordmann@nav.no', role: 'owner' }],
     ghcrRepositories: [],
     garTeam: null,
+    quota: unlimited,
     revision: 1,
     notebookRevision: 0,
     generation: 1,

@@ -54,6 +54,7 @@ const paths: Readonly<Record<string, string>> = {
   Secret: 'api/v1/secrets',
   Pod: 'api/v1/pods',
   PersistentVolumeClaim: 'api/v1/persistentvolumeclaims',
+  ResourceQuota: 'api/v1/resourcequotas',
   NetworkPolicy: 'apis/networking.k8s.io/v1/networkpolicies',
   HelmRelease: 'apis/helm.toolkit.fluxcd.io/v2/helmreleases',
 };

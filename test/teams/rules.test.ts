@@ -333,6 +333,7 @@ describe('a team as clients see it', () => {
       members: [{ email: 'kari.nordmann@nav.no', username: 'kari.nordmann@nav.no', role: 'owner' }],
       ghcrRepositories: [],
       garTeam: null,
+      quota: { cpu: null, memory: null, members: null, home: null },
       phase: 'Pending',
       revision: 1,
       createdAt: aMoment,

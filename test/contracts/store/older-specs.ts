@@ -5,6 +5,7 @@ import type { Change } from '../../../src/model/change.ts';
 import type { NotebookSpec } from '../../../src/model/notebook.ts';
 import { complete, fieldRows } from '../../../src/model/notebook-fields.ts';
 import type { TeamRecord } from '../../../src/model/record.ts';
+import { unlimited } from '../../../src/model/team-quota.ts';
 import { aMoment, aNotebook, anEvent, anOrderedRecord, aRecord, aSpec } from '../../support/records.ts';
 import type { Opened } from '../store.ts';
 
@@ -42,6 +43,18 @@ export const olderSpecContract = (opened: Opened): void => {
       });
       assert.deepEqual(await there.team(slug), { ...expected, statusVersion: 1 }, missing);
     }
+  });
+
+  it('gives a team that was stored without a quota an unlimited one, and keeps one that it has', async (t) => {
+    const { here, there } = await opened(t);
+    const expected = aRecord();
+    const { quota: _, ...older } = expected;
+    // A version before this one has written it.
+    await here.create(older as TeamRecord, anEvent());
+    assert.deepEqual((await there.team('team-a'))?.quota, unlimited);
+    const quota = { cpu: 1.5, memory: '4Gi', members: 3, home: null };
+    await there.change('team-a', (current) => ({ next: { ...current, quota } }));
+    assert.deepEqual(await here.team('team-a'), { ...expected, quota });
   });
 
   it('gives a team that was stored without names those that it has had since it was created', async (t) => {
