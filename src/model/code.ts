@@ -1,15 +1,7 @@
 import Type, { type Static } from 'typebox';
 import { answer, known, nullable, ref } from '../lib/schema.ts';
+import { LocalizedText } from './localized-text.ts';
 import { pageOf } from './page.ts';
-
-/** A text in the languages of the product. */
-export const CodeTexts = answer(
-  {
-    en: Type.String({ description: 'English.', examples: ['Quota exceeded'] }),
-    nb: Type.String({ description: 'Norwegian Bokmål.', examples: ['Kvoten er brukt opp'] }),
-  },
-  { $id: 'CodeTexts' },
-);
 
 /** A code or a reason with its texts, for a frontend to show. */
 export const Code = answer(
@@ -28,8 +20,8 @@ export const Code = answer(
         examples: [409],
       }),
     ),
-    title: ref(CodeTexts),
-    help: ref(CodeTexts),
+    title: ref(LocalizedText),
+    help: ref(LocalizedText),
   },
   {
     $id: 'Code',
