@@ -7,11 +7,22 @@ import { pageOf } from './page.ts';
 export const Code = answer(
   {
     code: Type.String({ description: 'Unique within its kind.', examples: ['quota_exceeded'] }),
-    kind: known(['problem', 'fault', 'allowlist', 'image_warning', 'condition_reason', 'operation_reason'], {
-      description:
-        'Where the code occurs. problem: `code` of a problem. fault: `code` of an item of its errors. allowlist: the same for an allowlist entry, and its warnings. image_warning: warnings about an image. condition_reason: `reason` of a condition. operation_reason: why an operation failed, or what keeps a server from starting.',
-      examples: ['problem'],
-    }),
+    kind: known(
+      [
+        'problem',
+        'fault',
+        'allowlist',
+        'image_warning',
+        'team_warning',
+        'condition_reason',
+        'operation_reason',
+      ],
+      {
+        description:
+          'Where the code occurs. problem: `code` of a problem. fault: `code` of an item of its errors. allowlist: the same for an allowlist entry, and its warnings. image_warning: warnings about an image. team_warning: warnings of a team. condition_reason: `reason` of a condition. operation_reason: why an operation failed, or what keeps a server from starting.',
+        examples: ['problem'],
+      },
+    ),
     status: nullable(
       Type.Integer({
         minimum: 400,

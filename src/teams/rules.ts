@@ -5,6 +5,7 @@ import { deriveNames, type Naming } from '../model/names.ts';
 import { Problem } from '../model/problems.ts';
 import type { Deletion, TeamRecord } from '../model/record.ts';
 import type { Team, TeamOrder, TeamPatch } from '../model/team.ts';
+import type { TeamWarning } from '../model/team-warnings.ts';
 import type { Decision } from '../ports/store.ts';
 import { haveSameAccess, membersOf, membersOfNewTeam } from './members.ts';
 import { assertOwner, assertOwnerStays, type Requester } from './roles.ts';
@@ -183,8 +184,8 @@ export const deleteTeam = (
   };
 };
 
-/** The team as its clients see it. */
-export const teamView = (team: TeamRecord): Team => ({
+/** The team as its clients see it; `warnings` are about the change that is answered. */
+export const teamView = (team: TeamRecord, warnings: readonly TeamWarning[] = []): Team => ({
   slug: team.slug,
   id: team.id,
   namespace: team.names.namespace,
@@ -197,4 +198,5 @@ export const teamView = (team: TeamRecord): Team => ({
   revision: team.revision,
   createdAt: team.createdAt,
   updatedAt: team.updatedAt,
+  warnings: [...warnings],
 });

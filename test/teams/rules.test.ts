@@ -337,6 +337,7 @@ describe('a team as clients see it', () => {
       revision: 1,
       createdAt: aMoment,
       updatedAt: aMoment,
+      warnings: [],
     });
   });
 
