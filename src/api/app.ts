@@ -20,7 +20,7 @@ import { memberSchemas, registerMembers } from './members.ts';
 import { registerNotebookEvents } from './notebook-events.ts';
 import { historySchemas, registerNotebookHistory } from './notebook-history.ts';
 import type { NotebookRouteDeps } from './notebook-orders.ts';
-import { planSchemas, registerNotebookPlan } from './notebook-plan.ts';
+import { type PlanRouteDeps, planSchemas, registerNotebookPlan } from './notebook-plan.ts';
 import { notebookSchemas, registerNotebooks } from './notebooks.ts';
 import { registerOperationEvents } from './operation-events.ts';
 import { operationSchemas, registerOperations } from './operations.ts';
@@ -83,6 +83,7 @@ const tags = [
 /** Everything that the routes depend on. */
 export type RouteDeps = TeamRouteDeps &
   NotebookRouteDeps &
+  PlanRouteDeps &
   ServerRouteDeps &
   SecretRouteDeps &
   EnvironmentRouteDeps &

@@ -344,7 +344,35 @@ describe('planNotebook', () => {
       restartsHub: false,
       runningServers: 'unaffected',
       serversPendingRestart: [],
+      unreachableEntries: [],
     });
+  });
+
+  it('names the entries of the planned allowlist that cannot be reached, and writes nothing for it', async () => {
+    api.dns
+      .set('open.example.com', ['198.35.26.96'])
+      .set('db.example.com', ['10.1.2.3'])
+      .set('six.example.com', ['2620:0:862:ed1a::1']);
+    const path = await ordered();
+    const hosts = ['open.example.com', 'gone.example.com', 'db.example.com:1521', 'six.example.com'];
+    const unreachable = async (allowlist: object) => {
+      const answer = await api.writesNothing(() => plan(path, { allowlist }));
+      assert.equal(answer.statusCode, 200, answer.body);
+      return answer.json().unreachableEntries;
+    };
+    assert.deepEqual(await unreachable({ enabled: true, hosts }), [
+      {
+        entry: 'db.example.com:1521',
+        status: 'blocked_private_answer',
+        message: 'resolves to a private address',
+      },
+      { entry: 'gone.example.com:443', status: 'unresolved', message: 'no address is known' },
+      { entry: 'six.example.com:443', status: 'ipv6_only', message: 'has only IPv6 addresses' },
+    ]);
+    const names = hosts.map((host) => host.replace(/:.*/, ''));
+    assert.equal((await api.store.hosts(names)).size, 0);
+    assert.deepEqual(await unreachable({ enabled: true, hosts: ['open.example.com'] }), []);
+    assert.deepEqual(await unreachable({ enabled: false, hosts }), []);
   });
 
   it('does not know which servers wait for a restart while hub and cluster do not answer', async () => {
