@@ -349,7 +349,10 @@ export const norwegian = {
       'En kvote i Google-prosjektet er brukt opp. Kontakt plattformteamet.',
     ],
     Unavailable: ['Google svarer ikke', 'Et av Googles API-er svarer ikke. Forsøket gjentas.'],
-    Effective: ['Gjelder', 'Notebooks når tillatelseslisten og ingenting annet.'],
+    Effective: [
+      'Gjelder',
+      'Notebooks når tillatelseslisten og ingenting annet. Meldingen nevner oppføringene som ikke kan nås nå.',
+    ],
     NotSeen: ['Ukjent', 'Clusteret svarer ikke, så det er ukjent om tillatelseslisten gjelder.'],
     NotApplied: [
       'Ikke i bruk ennå',
