@@ -10,6 +10,7 @@ import { type App, createServer } from '../http/server.ts';
 import { ConditionReason } from '../model/condition-reasons.ts';
 import { eventSchemas } from '../model/events.ts';
 import { OperationReason } from '../model/operation-reasons.ts';
+import { boundsInContract } from '../notebooks/contract-bounds.ts';
 import { registerAllowlistHosts } from './allowlist-hosts.ts';
 import { codeSchemas, registerCodes } from './codes.ts';
 import { type EgressRouteDeps, egressSchemas, registerEgress } from './egress.ts';
@@ -79,6 +80,9 @@ const tags = [
   { name: 'codes', description: 'Codes and reasons, and what they mean.' },
   { name: 'health', description: 'Liveness and readiness.' },
 ];
+
+/** Of several fields, one must be sent. */
+const exactlyOne = { minProperties: 1, maxProperties: 1 };
 
 /** Everything that the routes depend on. */
 export type RouteDeps = TeamRouteDeps &
@@ -150,7 +154,17 @@ export const buildApp = async ({
   });
   await registerRateLimit(app, config.rateLimitPerMinute);
   registerEvents(app, config.streams);
-  registerOpenapi(app, { title: 'KNADA Notebooks', version: packageJson.version, description, tags });
+  registerOpenapi(app, {
+    title: 'KNADA Notebooks',
+    version: packageJson.version,
+    description,
+    tags,
+    refinements: {
+      ...boundsInContract(deps.limits),
+      SecretVersionOrder: exactlyOne,
+      ExtendOrder: exactlyOne,
+    },
+  });
   registerHealth(app, {
     ping: () => deps.store.ping(),
     name: packageJson.name,

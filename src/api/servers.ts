@@ -170,7 +170,7 @@ export const registerServers = (app: App, deps: ServerRouteDeps): void => {
     url: '/v1/teams/:team/servers/:user/extend',
     schema: {
       operationId: 'extendServer',
-      summary: 'Keep a running server alive until an instant',
+      summary: 'Keep a running server alive',
       description:
         'At most 24 hours ahead. A later request replaces this one, also with an earlier instant. The extension ends when the server stops.',
       tags,
@@ -181,7 +181,7 @@ export const registerServers = (app: App, deps: ServerRouteDeps): void => {
     },
     handler: async ({ params, body, caller }) => {
       const team = await teamOfMember(params.team, params.user, caller);
-      return servers.extend(team, params.user, body.until, actor(caller));
+      return servers.extend(team, params.user, body, actor(caller));
     },
   });
 

@@ -1,4 +1,5 @@
 import { fastify, type RouteOptions } from 'fastify';
+import { isObject } from '../lib/json.ts';
 import { FaultCode } from '../model/faults.ts';
 import { catalogue, Problem, ProblemCode } from '../model/problems.ts';
 import { exampleOf } from './example.ts';
@@ -37,6 +38,11 @@ interface OpenapiOptions {
   readonly version: string;
   readonly description: string;
   readonly tags: readonly { readonly name: string; readonly description: string }[];
+  /**
+   * What a component says in the document beyond what is validated by its schema, by name: rules that handlers enforce,
+   * such as bounds that the operator sets. Merged into the component, field by field.
+   */
+  readonly refinements?: Readonly<Record<string, Json>>;
 }
 
 type Json = Record<string, unknown>;
@@ -151,17 +157,23 @@ export const registerOpenapi = (app: App, options: OpenapiOptions): void => {
   }
 };
 
+/** The name of the product, in place of the library’s logo. */
+const logoOf = (title: string): string =>
+  `<svg xmlns="http://www.w3.org/2000/svg" width="320" height="40"><text x="0" y="28" font-family="sans-serif" font-size="24" font-weight="bold" fill="#fff">${title.replace(/[<>&"']/g, '')}</text></svg>`;
+
 /** Swagger UI for a document, as a separate app that does not listen; its assets come with the package. */
 const swaggerUi = async (document: OpenapiDocument): Promise<App> => {
   const [{ fastifySwagger }, { default: fastifySwaggerUi }] = await Promise.all([
     import('@fastify/swagger'),
     import('@fastify/swagger-ui'),
   ]);
+  const title = String(Object(document.info).title);
   const ui: App = fastify();
   await ui.register(fastifySwagger, { mode: 'static', specification: { document: document as never } });
   await ui.register(fastifySwaggerUi, {
     routePrefix: '/docs',
-    theme: { title: String(Object(document.info).title) },
+    logo: { type: 'image/svg+xml', content: Buffer.from(logoOf(title)), href: '/docs', target: '_self' },
+    theme: { title },
     uiConfig: { persistAuthorization: true, displayRequestDuration: true, validatorUrl: null },
   });
   await ui.ready();
@@ -225,8 +237,26 @@ const build = async (app: App, { options, routes }: Sources): Promise<OpenapiDoc
     const operation = document.paths[path]?.[route.method.toLowerCase()];
     if (operation !== undefined) complete(operation, route, document);
   }
-  return sorted(grown(document));
+  // Formats come first: a field has the same one in requests, where its bounds are known, and in answers.
+  const open = grown(document);
+  const { schemas } = open.components;
+  for (const [name, refinement] of Object.entries(options.refinements ?? {})) {
+    const schema = schemas[name];
+    if (schema === undefined) throw new TypeError(`There is no component ${name} to refine`);
+    schemas[name] = refined(schema, refinement);
+  }
+  return sorted(open);
 };
+
+const refined = (schema: Json, refinement: Json): Json => ({
+  ...schema,
+  ...Object.fromEntries(
+    Object.entries(refinement).map(([key, value]) => {
+      const before = schema[key];
+      return [key, isObject(before) && isObject(value) ? refined(before, value) : value];
+    }),
+  ),
+});
 
 /** What the routes do not have to repeat: problems, security, both types of a patch, ETags, examples. */
 const complete = (operation: Operation, route: Route, document: OpenapiDocument) => {

@@ -33,6 +33,7 @@ export const faults = {
   ],
   slug_reserved: ['Slug reserved', 'The platform reserves this slug; choose another one.'],
   payload_missing: ['No payload', 'Send either data or dataBase64.'],
+  given_twice: ['Given twice', 'Two fields say the same thing; send one of them.'],
   payload_twice: ['Two payloads', 'Send data or dataBase64, not both.'],
   payload_too_large: ['Payload too large', 'The decoded payload is larger than Secret Manager allows.'],
   not_base64: ['Not base64', 'It is not base64 with padding (RFC 4648, section 4).'],

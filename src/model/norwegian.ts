@@ -226,6 +226,7 @@ export const norwegian = {
     ],
     slug_reserved: ['Navnet er reservert', 'Plattformen har reservert dette navnet. Velg et annet.'],
     payload_missing: ['Innhold mangler', 'Send enten data eller dataBase64.'],
+    given_twice: ['Oppgitt to ganger', 'To felt sier det samme. Send bare ett av dem.'],
     payload_twice: ['Dobbelt innhold', 'Send data eller dataBase64, ikke begge.'],
     payload_too_large: ['For stort innhold', 'Det dekodede innholdet er større enn Secret Manager tillater.'],
     not_base64: ['Ikke base64', 'Teksten er ikke base64 med utfylling (RFC 4648, avsnitt 4).'],

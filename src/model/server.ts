@@ -136,15 +136,32 @@ export const StopOrder = closed(
 );
 export type StopOrder = Static<typeof StopOrder>;
 
+/** The longest extension of a server, in seconds. */
+export const longestExtensionSeconds = 24 * 3_600;
+
 export const ExtendOrder = closed(
   {
-    until: Type.String({
-      format: 'date-time',
-      description: 'At most 24 hours ahead. An earlier instant than before shortens the extension.',
-      examples: ['2026-11-23T17:00:00.000Z'],
-    }),
+    until: Type.Optional(
+      Type.String({
+        format: 'date-time',
+        description: 'An instant at most 24 hours ahead.',
+        examples: ['2026-11-23T17:00:00.000Z'],
+      }),
+    ),
+    forSeconds: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: longestExtensionSeconds,
+        description: 'The same, counted from now.',
+        examples: [14_400],
+      }),
+    ),
   },
-  { $id: 'ExtendOrder' },
+  {
+    $id: 'ExtendOrder',
+    description: 'Either until or forSeconds. An earlier end than before shortens the extension.',
+    examples: [{ forSeconds: 14_400 }],
+  },
 );
 export type ExtendOrder = Static<typeof ExtendOrder>;
 

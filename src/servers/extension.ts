@@ -3,19 +3,26 @@ import { pointerToken } from '../lib/json.ts';
 import { isoOf } from '../lib/time.ts';
 import { Problem } from '../model/problems.ts';
 import type { TeamRecord } from '../model/record.ts';
+import { type ExtendOrder, longestExtensionSeconds } from '../model/server.ts';
 import type { Decision } from '../ports/store.ts';
 import { type Actor, authored } from '../teams/rules.ts';
 import { earlier } from './history.ts';
 
-const longestExtensionMs = 24 * 3_600_000;
-
-/** The instant until which a server is kept running. Throws Problem `validation_failed` unless it is within the next 24 hours. */
-export const extensionOf = (until: string, now: number): string => {
+/**
+ * The instant until which a server is kept running. Throws Problem `validation_failed` unless the order names one, once,
+ * within the next 24 hours.
+ */
+export const extensionOf = ({ until, forSeconds }: ExtendOrder, now: number): string => {
+  const fault = (code: 'required' | 'given_twice' | 'out_of_range', message: string) =>
+    new Problem('validation_failed', { errors: [{ pointer: '/until', code, message }] });
+  if (until !== undefined && forSeconds !== undefined)
+    throw fault('given_twice', 'Send either until or forSeconds.');
+  if (forSeconds !== undefined) return isoOf(now + forSeconds * 1_000);
+  if (until === undefined) throw fault('required', 'Send either until or forSeconds.');
   const at = Date.parse(until);
-  const fault = (message: string) =>
-    new Problem('validation_failed', { errors: [{ pointer: '/until', code: 'out_of_range', message }] });
-  if (!(at > now)) throw fault('Must lie in the future.');
-  if (at > now + longestExtensionMs) throw fault('Must be at most 24 hours ahead.');
+  if (!(at > now)) throw fault('out_of_range', 'Must lie in the future.');
+  if (at > now + longestExtensionSeconds * 1_000)
+    throw fault('out_of_range', 'Must be at most 24 hours ahead.');
   return isoOf(at);
 };
 

@@ -5,7 +5,7 @@ import type { ServerPendingRestart } from '../model/plan.ts';
 import { Problem } from '../model/problems.ts';
 import type { NotebookProfile } from '../model/profile.ts';
 import type { TeamRecord } from '../model/record.ts';
-import type { RestartOrder, Server } from '../model/server.ts';
+import type { ExtendOrder, RestartOrder, Server } from '../model/server.ts';
 import { choicesOf, type ProfileChoice, type ProfileEnvironment } from '../notebooks/profiles.ts';
 import { assertNotebookStays } from '../notebooks/rules.ts';
 import type { HubServer, SpawnProgress } from '../ports/hubs.ts';
@@ -50,7 +50,7 @@ export interface Servers {
     order: RestartOrder,
     actor: Actor,
   ) => Promise<OperationRecord>;
-  readonly extend: (team: TeamRecord, user: string, until: string, actor: Actor) => Promise<Server>;
+  readonly extend: (team: TeamRecord, user: string, order: ExtendOrder, actor: Actor) => Promise<Server>;
   readonly restartHub: (team: TeamRecord, actor: Actor) => Promise<OperationRecord>;
   /** The hub’s progress reports of a start, until it ends. */
   readonly progress: (team: TeamRecord, user: string, signal: AbortSignal) => AsyncIterable<SpawnProgress>;
@@ -221,9 +221,9 @@ export const serversWith = (deps: OperationDeps, { environments, ...options }: O
       return withProfile(operation, requested);
     },
 
-    async extend(team, user, until, actor) {
+    async extend(team, user, order, actor) {
       assertNotebookStays(team);
-      const instant = extensionOf(until, clock.now());
+      const instant = extensionOf(order, clock.now());
       const view = await observeServer(deps, team, user, deadline());
       const server = await known(team, view, tryLater);
       if (isStopped(server) || stateOf(view) !== 'running') throw new Problem('server_not_running');

@@ -294,7 +294,7 @@ describe('the SQLite store', () => {
         `const event = ${JSON.stringify(anEvent({ action: 'team_updated' }))};
          await store.change('team-a', (current) => ({
            next: ${next},
-           event: { ...event, changes: [{ path: '/revision', from: 1, to: ${to} }] },
+           event: { ...event, changes: [{ pointer: '/revision', from: 1, to: ${to} }] },
          }));`,
       );
       assert.deepEqual(await once(child, 'exit'), [null, 'SIGKILL']);

@@ -333,6 +333,9 @@ describe('extendServer', () => {
     assert.equal(answer.statusCode, 200, answer.body);
     assert.partialDeepStrictEqual(answer.json(), { stopsAt: until, stopsBecause: 'extended' });
     assert.equal((await list(scene))[0]?.stopsAt, until);
+    const seconds = await asKari.post(`${scene.server()}/extend`, { forSeconds: 86_400 });
+    const tomorrow = new Date(Date.parse(api.now()) + 86_400_000).toISOString();
+    assert.partialDeepStrictEqual(seconds.json(), { stopsAt: tomorrow, stopsBecause: 'extended' });
     const { items } = (await asKari.get(`${scene.team}/history?limit=1`)).json();
     assert.partialDeepStrictEqual(items[0], { action: 'server_extended', by: kari });
   });
@@ -349,6 +352,10 @@ describe('extendServer', () => {
       assertProblem(await extend(inHours(hours)), 'validation_failed', ['/until out_of_range']);
     assertProblem(await extend({ until: 'tomorrow' }), 'validation_failed', ['/until bad_format']);
     assertProblem(await extend({}), 'validation_failed', ['/until required']);
+    const both = { ...inHours(1), forSeconds: 3_600 };
+    assertProblem(await extend(both), 'validation_failed', ['/until given_twice']);
+    for (const forSeconds of [0, -1, 86_401])
+      assertProblem(await extend({ forSeconds }), 'validation_failed', ['/forSeconds out_of_range']);
     scene.hub.goAway();
     assertProblem(await extend(inHours(1)), 'hub_unavailable');
   });

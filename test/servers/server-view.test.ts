@@ -94,14 +94,14 @@ describe('an extension', () => {
   it('must be within the next 24 hours, in any UTC offset', () => {
     const refused = (until: string) =>
       assert.throws(
-        () => extensionOf(until, now),
+        () => extensionOf({ until }, now),
         (error) => error instanceof Problem && error.errors?.[0]?.pointer === '/until',
       );
     refused(iso(now));
     refused(iso(now - 1));
     refused(iso(now + 86_400_001));
-    assert.equal(extensionOf(iso(now + 86_400_000), now), iso(now + 86_400_000));
-    assert.equal(extensionOf('2026-11-23T12:00:00+01:00', now), '2026-11-23T11:00:00.000Z');
+    assert.equal(extensionOf({ until: iso(now + 86_400_000) }, now), iso(now + 86_400_000));
+    assert.equal(extensionOf({ until: '2026-11-23T12:00:00+01:00' }, now), '2026-11-23T11:00:00.000Z');
   });
 
   const [soon, late] = [iso(now + 3_600_000), iso(now + 7_200_000)];

@@ -11,6 +11,7 @@ import { at, parseJson } from '@knada/simulators/kubernetes/json.ts';
 import { apiAt } from '../../local/demo/api.ts';
 import { freeBase, portOf, takenPorts, urlOf } from '../../local/ports.ts';
 import { firstSteps } from '../../local/welcome.ts';
+import { sendEveryExample } from './examples.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -164,6 +165,11 @@ describe('npm run local', { timeout: 120_000 }, () => {
     token = await (await fetch(`${urlOf('issuer', port)}/token?email=kari.nordmann@nav.no`)).text();
     assert.deepEqual((await kari().call('GET', '/teams')).body, { items: [], nextCursor: null });
     assert.doesNotMatch(run?.text ?? '', /The clock is/);
+  });
+
+  it('accepts every request body that the contract shows as an example', async () => {
+    const document = parseJson(await (await fetch(`${urlOf('api', port)}/openapi.json`)).text());
+    await sendEveryExample(kari(), document);
     assert.equal(await stop('SIGTERM'), 0);
   });
 });

@@ -53,7 +53,7 @@ export const membersAtTheHub = (open: () => Kubernetes): void => {
     const { items } = await world.store.history(world.slug, { limit: 1 });
     assert.partialDeepStrictEqual(items[0], {
       action: 'hub_user_removed',
-      changes: [{ path: `/hubUsers/${ola}`, from: ola, to: null }],
+      changes: [{ pointer: `/hubUsers/${ola}`, from: ola, to: null }],
     });
     const after = await world.raw('HelmRelease', 'jupyterhub');
     assert.equal(after?.metadata.generation, before?.metadata.generation);
