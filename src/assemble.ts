@@ -8,7 +8,7 @@ import { wireServers } from './assemble/servers.ts';
 import { systemTimers, type Timers } from './assemble/timers.ts';
 import { type Config, namingOf } from './config.ts';
 import type { CullDeps } from './culling/cull.ts';
-import type { AddressDeps } from './egress/addresses.ts';
+import { type AddressDeps, previewAddresses } from './egress/addresses.ts';
 import { type AdmissionAnswer, type AdmissionRequest, admissionWith } from './egress/admission.ts';
 import type { RunDeps } from './egress/airflow-runs.ts';
 import { readCurrentEgress } from './egress/current-egress.ts';
@@ -80,6 +80,7 @@ const routesOf = (config: Config, outside: Outside, parts: Parts): RouteDeps => 
       settings: egress.settings,
       look: (namespace, hosts, signal) => readCurrentEgress({ cluster, store }, namespace, hosts, signal),
     },
+    previewAddresses: (names) => previewAddresses(egress.addresses, names),
     secretManager,
     hasSecret: secrets.exists,
     hasHomes: (team) => hasHomes(cluster, team, AbortSignal.timeout(homesDeadlineMs)),

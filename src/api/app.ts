@@ -21,7 +21,7 @@ import { memberSchemas, registerMembers } from './members.ts';
 import { registerNotebookEvents } from './notebook-events.ts';
 import { historySchemas, registerNotebookHistory } from './notebook-history.ts';
 import type { NotebookRouteDeps } from './notebook-orders.ts';
-import { planSchemas, registerNotebookPlan } from './notebook-plan.ts';
+import { type PlanRouteDeps, planSchemas, registerNotebookPlan } from './notebook-plan.ts';
 import { notebookSchemas, registerNotebooks } from './notebooks.ts';
 import { registerOperationEvents } from './operation-events.ts';
 import { operationSchemas, registerOperations } from './operations.ts';
@@ -87,6 +87,7 @@ const exactlyOne = { minProperties: 1, maxProperties: 1 };
 /** Everything that the routes depend on. */
 export type RouteDeps = TeamRouteDeps &
   NotebookRouteDeps &
+  PlanRouteDeps &
   ServerRouteDeps &
   SecretRouteDeps &
   EnvironmentRouteDeps &

@@ -3,9 +3,10 @@ import { codes } from '../http/codes.ts';
 import { NotModified, preconditionsOf, ReadHeaders } from '../http/preconditions.ts';
 import type { App } from '../http/server.ts';
 import { ref } from '../lib/schema.ts';
-import { Code, CodePage, CodeTexts } from '../model/code.ts';
+import { Code, CodePage } from '../model/code.ts';
+import { LocalizedText } from '../model/localized-text.ts';
 
-export const codeSchemas = [CodeTexts, Code, CodePage];
+export const codeSchemas = [LocalizedText, Code, CodePage];
 
 const page = { items: [...codes], nextCursor: null };
 const version = hash('sha256', JSON.stringify(page), 'base64url').slice(0, 22);

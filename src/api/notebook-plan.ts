@@ -1,5 +1,10 @@
 import Type from 'typebox';
 import { stringify } from 'yaml';
+import type { Addresses } from '../egress/destinations.ts';
+import { parseAllowlist } from '../egress/entry.ts';
+import { namesIn } from '../egress/hosts.ts';
+import type { EgressSettings } from '../egress/policy.ts';
+import { unreachableEntries } from '../egress/unreachable.ts';
 import { negotiate } from '../http/accept.ts';
 import type { App } from '../http/server.ts';
 import { assertFits } from '../http/validation.ts';
@@ -7,11 +12,12 @@ import { imageProblems } from '../images/resolve.ts';
 import { closed, ref } from '../lib/schema.ts';
 import { Change } from '../model/change.ts';
 import { Manifest, ManifestPage } from '../model/manifest.ts';
-import { NotebookPatch } from '../model/notebook.ts';
+import { NotebookPatch, type NotebookSpec } from '../model/notebook.ts';
 import { complete } from '../model/notebook-fields.ts';
 import { Plan, PlannedChange, ServerPendingRestart } from '../model/plan.ts';
 import type { TeamRecord } from '../model/record.ts';
 import { TeamPath } from '../model/team.ts';
+import { UnreachableEntry } from '../model/unreachable-entry.ts';
 import { planChange } from '../notebooks/plan.ts';
 import { orderNotebook } from '../notebooks/rules.ts';
 import { applyPatch, boundsFaults, withCanonicalImage } from '../notebooks/spec.ts';
@@ -21,7 +27,15 @@ import { assertMayOptOut } from '../teams/roles.ts';
 import { actorOf, teamOf } from './access.ts';
 import { checkOrder, type NotebookRouteDeps, orderProblems, viewOf } from './notebook-orders.ts';
 
-export const planSchemas = [Change, Manifest, ManifestPage, Plan, PlannedChange, ServerPendingRestart];
+export const planSchemas = [
+  Change,
+  Manifest,
+  ManifestPage,
+  Plan,
+  PlannedChange,
+  ServerPendingRestart,
+  UnreachableEntry,
+];
 
 const tags = ['notebooks'];
 
@@ -34,11 +48,22 @@ const redacted = (object: KubernetesObject): KubernetesObject =>
 /** What the routes of plans need. */
 export interface PlanRouteDeps extends NotebookRouteDeps {
   readonly servers: Pick<Servers, 'pendingRestarts'>;
+  readonly egress: { readonly settings: EgressSettings };
+  /** The addresses of these names, as far as they are known or DNS answers in time; writes nothing. */
+  readonly previewAddresses: (names: readonly string[]) => Promise<Addresses>;
 }
 
 /** What a change of the notebook would do, and the Kubernetes objects behind it. */
 export const registerNotebookPlan = (app: App, deps: PlanRouteDeps): void => {
   const { store, clock, limits } = deps;
+
+  const unreachableIn = async ({ allowlist }: NotebookSpec) => {
+    if (!allowlist.enabled) return [];
+    const { settings } = deps.egress;
+    const { entries } = parseAllowlist(allowlist.hosts, deps.allowlist);
+    const addresses = await deps.previewAddresses(namesIn(entries, settings));
+    return [...unreachableEntries(entries, addresses, settings)];
+  };
 
   const manifestsOf = async (team: TeamRecord) =>
     (await deps.render(team)).map(redacted).map((object) => ({ ...object }));
@@ -51,7 +76,8 @@ export const registerNotebookPlan = (app: App, deps: PlanRouteDeps): void => {
     schema: {
       operationId: 'planNotebook',
       summary: 'Preview a change; writes nothing',
-      description: 'Takes the body of patchNotebook. Without a notebook, it plans the first order.',
+      description:
+        'Takes the body of patchNotebook. Without a notebook, it plans the first order. Names the running servers that would wait for a restart, and the entries of the allowlist that notebooks could not reach now.',
       tags,
       problems: [...orderProblems, ...imageProblems],
       params: TeamPath,
@@ -76,8 +102,15 @@ export const registerNotebookPlan = (app: App, deps: PlanRouteDeps): void => {
         before === null ? 'notebook_ordered' : 'notebook_changed',
       );
       const planned = decision?.next ?? team;
-      const waiting = before === null ? [] : await deps.servers.pendingRestarts(team, planned);
-      const plan = { ...planChange(before, spec), serversPendingRestart: waiting && [...waiting] };
+      const [waiting, unreachable] = await Promise.all([
+        before === null ? [] : deps.servers.pendingRestarts(team, planned),
+        unreachableIn(spec),
+      ]);
+      const plan = {
+        ...planChange(before, spec),
+        serversPendingRestart: waiting && [...waiting],
+        unreachableEntries: unreachable,
+      };
       if (query.manifests !== true) return plan;
       return { ...plan, manifests: await manifestsOf(planned) };
     },

@@ -14,7 +14,7 @@ import { assertFits } from '../http/validation.ts';
 import { imageProblems } from '../images/resolve.ts';
 import { closed, ref } from '../lib/schema.ts';
 import { Condition, Phase } from '../model/condition.ts';
-import { EgressPreset, FieldLimits, NotebookLimits } from '../model/limits.ts';
+import { EgressPreset, FieldLimits, FieldRule, NotebookLimits } from '../model/limits.ts';
 import {
   Notebook,
   NotebookImage,
@@ -51,6 +51,7 @@ export const notebookSchemas = [
   Condition,
   EgressPreset,
   FieldLimits,
+  FieldRule,
   Notebook,
   NotebookImage,
   NotebookLimits,
@@ -290,9 +291,9 @@ export const registerNotebooks = (app: App, deps: NotebookRouteDeps): void => {
     schema: {
       operationId: 'getLimits',
       summary:
-        'Get the default and the bounds of every field, the limits on teams, and the presets of allowlists',
+        'Get the default and the bounds of every field, the rules between fields, the limits on teams, and the presets of allowlists',
       description:
-        'What a form needs: the type, the default, the bounds and the unit of each field, as the operator has set them.',
+        'What a form needs: the label, the type, the default, the bounds, the unit and the pattern of each field, as the operator has set them, and the rules between fields. Labels and messages are in English and Norwegian.',
       tags,
       response: { 200: ref(NotebookLimits) },
     },

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import Type from 'typebox';
 import type { Caller } from '../http/auth.ts';
 import { type IdempotencyDeps, IdempotencyHeaders, idempotencyProblems, once } from '../http/idempotency.ts';
@@ -12,6 +13,9 @@ import {
   WriteHeaders,
 } from '../http/preconditions.ts';
 import type { App } from '../http/server.ts';
+import { assertFits } from '../http/validation.ts';
+import { asCaller } from '../images/as-caller.ts';
+import { repositoryWarnings } from '../images/repository-warnings.ts';
 import { lowerCaseAscii } from '../lib/ascii.ts';
 import { closed, oneOf, ref } from '../lib/schema.ts';
 import { phases } from '../model/condition.ts';
@@ -23,9 +27,12 @@ import type { TeamRecord } from '../model/record.ts';
 import { MemberOrder, slugPattern, Team, TeamOrder, TeamPage, TeamPatch, TeamPath } from '../model/team.ts';
 import type { TeamLimits } from '../model/team-limits.ts';
 import { TeamQuota, TeamQuotaOrder, TeamQuotaPatch, unlimited } from '../model/team-quota.ts';
+import { TeamWarning } from '../model/team-warnings.ts';
+import type { Registries } from '../ports/registries.ts';
 import type { Clock } from '../ports/runtime.ts';
 import type { Store } from '../ports/store.ts';
 import type { BoundedReconcile } from '../reconcile/bounded.ts';
+import { repositoryFaults, withRepositoryNames } from '../teams/ghcr.ts';
 import { assertMayCreateTeam, assertSlugNotReserved } from '../teams/limits.ts';
 import { assertMaySetQuota, patchedQuota } from '../teams/quota.ts';
 import { assertOwner } from '../teams/roles.ts';
@@ -43,6 +50,7 @@ export const teamSchemas = [
   TeamQuota,
   TeamQuotaOrder,
   TeamQuotaPatch,
+  TeamWarning,
 ];
 
 const TeamsQuery = closed({
@@ -72,12 +80,17 @@ const slugForm = new RegExp(slugPattern);
 /** How many ids are tried for a new team; a slug has 65,536. */
 const idTries = 10;
 
+/** How long GHCR may take in all to say whether the team’s repositories exist. */
+const repositoriesDeadlineMs = 2_000;
+
 export interface TeamRouteDeps {
   readonly store: Store;
   readonly clock: Clock;
   readonly naming: Naming;
   readonly idempotency: IdempotencyDeps;
   readonly teamLimits: TeamLimits;
+  readonly registries: Registries;
+  readonly ghcrOwner: string;
   /** Four hexadecimal digits, at random. */
   readonly newSuffix: () => string;
   /** One bounded reconcile after a write; answers the team as it is then, undefined when it is gone. */
@@ -92,7 +105,7 @@ export interface TeamRouteDeps {
 }
 
 export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
-  const { store, clock, teamLimits } = deps;
+  const { store, clock, teamLimits, ghcrOwner } = deps;
   const allowedDomains = teamLimits.memberEmailDomains;
   const actor = (caller: Caller) => actorOf(caller, clock);
 
@@ -103,6 +116,23 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
       detail:
         'garTeam grants access to a team’s images, so only a platform admin or team creator can set it. Leave it out and ask a platform admin.',
     });
+  };
+
+  /** The team after a bounded reconcile, with what GHCR says meanwhile about its repositories. */
+  const answerTo = async (written: TeamRecord, ordersRepositories: boolean) => {
+    const registries = asCaller(deps.registries, { name: written.id, purpose: 'lookup' });
+    const asked = ordersRepositories ? written.ghcrRepositories : [];
+    const [reconciled = written, warnings] = await Promise.all([
+      deps.reconcile(written),
+      repositoryWarnings(
+        { registries, owner: ghcrOwner },
+        asked,
+        AbortSignal.timeout(repositoriesDeadlineMs),
+      ),
+    ]);
+    // Warnings point into the list that was checked; a concurrent change can have replaced it.
+    const isSame = isDeepStrictEqual(reconciled.ghcrRepositories, written.ghcrRepositories);
+    return { team: reconciled, body: teamView(reconciled, isSame ? warnings : []) };
   };
 
   app.route({
@@ -131,18 +161,21 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
         ...(slugPrefix === undefined ? {} : { slugPrefix }),
       };
       const list = { name: 'teams', view: JSON.stringify(filter), position: slugForm };
-      return pageAnswer(await store.teams({ ...filter, ...pageRequest(query, list) }), list, teamView);
+      return pageAnswer(await store.teams({ ...filter, ...pageRequest(query, list) }), list, (team) =>
+        teamView(team),
+      );
     },
   });
 
   app.route({
     method: 'POST',
     url: '/v1/teams',
+    attachValidation: true,
     schema: {
       operationId: 'createTeam',
       summary: 'Create a team',
       description:
-        'You become an owner; a listed member without a role becomes a member. The namespace and the service account are created before the first notebook is ordered. The limits are in getLimits; concurrent requests of one person cannot exceed the limit per person.',
+        'You become an owner; a listed member without a role becomes a member. The namespace and the service account are created before the first notebook is ordered. The limits are in getLimits; concurrent requests of one person cannot exceed the limit per person. warnings names the GHCR repositories that were not found, or could not be checked within two seconds.',
       tags,
       problems: [
         'team_exists',
@@ -157,25 +190,27 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
       body: ref(TeamOrder),
       response: { 201: ref(Team) },
     },
-    handler: async ({ body, caller, headers, log }, reply) => {
+    handler: async (request, reply) => {
+      const { body, caller, headers, log } = request;
+      assertFits(request, repositoryFaults(body, ghcrOwner));
       assertSlugNotReserved(body.slug, teamLimits);
       assertMaySetGarTeam(body, caller);
       assertMaySetQuota(unlimited, patchedQuota(unlimited, body.quota), caller);
-      const request = {
+      const keyed = {
         key: headers['idempotency-key'],
         caller: caller.email,
         operation: 'createTeam',
         body,
       };
-      const answer = await once(deps.idempotency, request, {
+      const answer = await once(deps.idempotency, keyed, {
         isRepeatable: true,
         mayHaveHappened: () => false,
         async run({ seed }) {
-          const created = await create(body, caller, seed);
+          const created = await create(withRepositoryNames(body, ghcrOwner), caller, seed);
           log.info({ team: created.slug, id: created.id }, 'team created');
-          const team = (await deps.reconcile(created)) ?? created;
+          const { team, body: view } = await answerTo(created, true);
           const location = `/v1/teams/${team.slug}`;
-          return { status: 201, headers: { location, etag: etagOf(team) }, body: teamView(team) };
+          return { status: 201, headers: { location, etag: etagOf(team) }, body: view };
         },
       });
       return reply.code(201).headers(answer.headers).send(answer.body);
@@ -241,11 +276,12 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
   app.route({
     method: 'PATCH',
     url: '/v1/teams/:team',
+    attachValidation: true,
     schema: {
       operationId: 'updateTeam',
       summary: 'Change a team’s members, GHCR repositories, GAR team or quota',
       description:
-        'A merge patch (RFC 7396): a list replaces the whole list, null resets a field to its default. Only owners can change members; a listed member keeps the role and hub user name that the list leaves out. To change one person without reading the list first, use addMember and removeMember. Only platform admins can change the quota. A quota below what is used is accepted: members and running servers stay, and what needs more is refused until enough is free.',
+        'A merge patch (RFC 7396): a list replaces the whole list, null resets a field to its default. Only owners can change members; a listed member keeps the role and hub user name that the list leaves out. To change one person without reading the list first, use addMember and removeMember. Only platform admins can change the quota. A quota below what is used is accepted: members and running servers stay, and what needs more is refused until enough is free. If ghcrRepositories is set, warnings names the repositories that were not found, or could not be checked within two seconds.',
       tags,
       problems: [
         'forbidden',
@@ -262,18 +298,21 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
       body: ref(TeamPatch),
       response: { 200: ref(Team) },
     },
-    handler: async ({ params, body, caller, headers }, reply) => {
+    handler: async (request, reply) => {
+      const { params, body, caller, headers } = request;
+      assertFits(request, repositoryFaults(body, ghcrOwner));
+      const patch = withRepositoryNames(body, ghcrOwner);
       const preconditions = preconditionsOf(headers);
       await teamOf(store, params.team, caller);
-      assertMaySetGarTeam(body, caller);
+      assertMaySetGarTeam(patch, caller);
       const changed = await store.change(params.team, (current) => {
         const team = authorize(current, caller);
         checkPreconditions(preconditions, team);
-        return patchTeam(team, body, actor(caller), { requester: caller, allowedDomains });
+        return patchTeam(team, patch, actor(caller), { requester: caller, allowedDomains });
       });
       const team = authorize(changed, caller);
-      const reconciled = (await deps.reconcile(team)) ?? team;
-      return reply.header('etag', etagOf(reconciled)).send(teamView(reconciled));
+      const answer = await answerTo(team, patch.ghcrRepositories !== undefined);
+      return reply.header('etag', etagOf(answer.team)).send(answer.body);
     },
   });
 

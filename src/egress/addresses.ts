@@ -137,6 +137,32 @@ export const addressesFor = async (
   return addressesIn(new Map([...known, ...(await lookNow(deps, asked, how))]));
 };
 
+/**
+ * The addresses of these names for a preview, which writes nothing: those that are known, and what DNS answers within 3
+ * seconds for names that were never looked up. A name without an answer has no addresses.
+ */
+export const previewAddresses = async (
+  { store, dns }: Pick<AddressDeps, 'store' | 'dns'>,
+  names: readonly string[],
+): Promise<Addresses> => {
+  if (names.length === 0) return new Map();
+  const known = await store.hosts(names);
+  const addresses = new Map(addressesIn(known));
+  const never = new AbortController().signal;
+  const deadline = AbortSignal.timeout(nowDeadlineMs);
+  const news = names.filter((name) => (known.get(name)?.lastLookAt ?? null) === null);
+  await forEachConcurrently(news, nowAtOnce, async (name) => {
+    if (deadline.aborted) return;
+    const found = await ask(dns, name, never, deadline);
+    if (found.answer !== 'addresses') return;
+    addresses.set(
+      name,
+      found.addresses.map(({ address }) => address),
+    );
+  });
+  return addresses;
+};
+
 /** What is known of these names, without a lookup. */
 export const knownAddresses = async (
   store: Pick<HostStore, 'hosts'>,

@@ -8,6 +8,7 @@ import { imageWarnings } from '../model/image-warnings.ts';
 import { norwegian } from '../model/norwegian.ts';
 import { operationReasons } from '../model/operation-reasons.ts';
 import { catalogue } from '../model/problems.ts';
+import { teamWarnings } from '../model/team-warnings.ts';
 import { statusOf, typeOf } from './problem.ts';
 
 type Texts<C extends string> = Readonly<Record<C, CodeText>>;
@@ -34,6 +35,7 @@ export const codes: readonly Code[] = [
   ...familyOf('fault', faults, norwegian.fault),
   ...familyOf('allowlist', entryCodes, norwegian.allowlist),
   ...familyOf('image_warning', imageWarnings, norwegian.image_warning),
+  ...familyOf('team_warning', teamWarnings, norwegian.team_warning),
   ...familyOf('condition_reason', conditionReasons, norwegian.condition_reason),
   ...familyOf('operation_reason', operationReasons, norwegian.operation_reason),
 ];
@@ -49,6 +51,7 @@ const sections = {
     '`code` of an item of `errors` for an allowlist entry, and of the errors and warnings of validateAllowlist.',
   ],
   image_warning: ['Image warnings', '`code` of a warning about an image that can be used.'],
+  team_warning: ['Team warnings', '`code` of a warning in the answer to a change of a team.'],
   condition_reason: ['Reasons of conditions', '`reason` of a condition of a notebook.'],
   operation_reason: [
     'Reasons of operations',

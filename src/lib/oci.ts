@@ -7,6 +7,11 @@ export const repositoryName =
 export const tagName = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/;
 export const digestForm = /^sha256:[a-f0-9]{64}$/;
 
+const inside = ({ source }: RegExp): string => source.slice(1, -1);
+
+/** A reference with its registry, and with a tag, a digest or both, as a JSON Schema pattern. */
+export const referencePattern = `^[A-Za-z0-9-]+(\\.[A-Za-z0-9-]+)+(:[0-9]+)?/${inside(repositoryName)}(:${inside(tagName)}(@${inside(digestForm)})?|@${inside(digestForm)})$`;
+
 /** GHCR’s host name. */
 export const ghcrHost = 'ghcr.io';
 

@@ -1,3 +1,6 @@
+/** `<n>Mi` or `<n>Gi` as a JSON Schema pattern; n may have decimals. */
+export const quantityPattern = '^[0-9]+(\\.[0-9]+)?(Mi|Gi)$';
+
 const unitBytes = { Mi: 1024n ** 2n, Gi: 1024n ** 3n } as const;
 
 /**

@@ -1,25 +1,28 @@
 import Type, { type Static } from 'typebox';
 import { answer, known, nullable, ref } from '../lib/schema.ts';
+import { LocalizedText } from './localized-text.ts';
 import { pageOf } from './page.ts';
-
-/** A text in the languages of the product. */
-export const CodeTexts = answer(
-  {
-    en: Type.String({ description: 'English.', examples: ['Quota exceeded'] }),
-    nb: Type.String({ description: 'Norwegian Bokmål.', examples: ['Kvoten er brukt opp'] }),
-  },
-  { $id: 'CodeTexts' },
-);
 
 /** A code or a reason with its texts, for a frontend to show. */
 export const Code = answer(
   {
     code: Type.String({ description: 'Unique within its kind.', examples: ['quota_exceeded'] }),
-    kind: known(['problem', 'fault', 'allowlist', 'image_warning', 'condition_reason', 'operation_reason'], {
-      description:
-        'Where the code occurs. problem: `code` of a problem. fault: `code` of an item of its errors. allowlist: the same for an allowlist entry, and its warnings. image_warning: warnings about an image. condition_reason: `reason` of a condition. operation_reason: why an operation failed, or what keeps a server from starting.',
-      examples: ['problem'],
-    }),
+    kind: known(
+      [
+        'problem',
+        'fault',
+        'allowlist',
+        'image_warning',
+        'team_warning',
+        'condition_reason',
+        'operation_reason',
+      ],
+      {
+        description:
+          'Where the code occurs. problem: `code` of a problem. fault: `code` of an item of its errors. allowlist: the same for an allowlist entry, and its warnings. image_warning: warnings about an image. team_warning: warnings of a team. condition_reason: `reason` of a condition. operation_reason: why an operation failed, or what keeps a server from starting.',
+        examples: ['problem'],
+      },
+    ),
     status: nullable(
       Type.Integer({
         minimum: 400,
@@ -28,8 +31,8 @@ export const Code = answer(
         examples: [409],
       }),
     ),
-    title: ref(CodeTexts),
-    help: ref(CodeTexts),
+    title: ref(LocalizedText),
+    help: ref(LocalizedText),
   },
   {
     $id: 'Code',

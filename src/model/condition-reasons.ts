@@ -76,7 +76,10 @@ export const conditionReasons = {
     'A quota of the Google project is exhausted. Contact the platform team.',
   ],
   Unavailable: ['Google unavailable', 'A Google API does not answer. The attempt is repeated.'],
-  Effective: ['Effective', 'Notebooks can reach the allowlist and nothing else.'],
+  Effective: [
+    'Effective',
+    'Notebooks can reach the allowlist and nothing else. The message names the entries that cannot be reached now.',
+  ],
   NotSeen: ['Unknown', 'The cluster does not answer, so it is not known whether the allowlist is enforced.'],
   NotApplied: ['Not applied', 'The restriction is not in the cluster yet, or a policy is being restored.'],
   Widened: [

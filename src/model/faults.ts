@@ -42,6 +42,10 @@ export const faults = {
   image_invalid: ['Invalid image', 'This is not an image reference.'],
   tag_required: ['Tag required', 'Name a tag.'],
   registry_not_allowed: ['Registry not allowed', 'Images come from GHCR or Google Artifact Registry.'],
+  owner_not_allowed: [
+    'Owner not allowed',
+    'A GHCR repository must belong to the platform’s organisation on GitHub.',
+  ],
   image_not_allowed: ['Image not allowed', 'This team is not allowed to use that image.'],
   invalid_requirement: ['Invalid requirement', 'The line does not name a package.'],
   invalid_extras: ['Invalid extras', 'The extras of a package are names in brackets.'],

@@ -1,5 +1,8 @@
 import Type, { type Static } from 'typebox';
-import { answer, closed, known, ref } from '../lib/schema.ts';
+import { quantityPattern } from '../lib/quantity.ts';
+import { answer, closed, known, nullable, ref } from '../lib/schema.ts';
+import { FaultCode } from './faults.ts';
+import { LocalizedText } from './localized-text.ts';
 import { TeamLimits } from './team-limits.ts';
 
 const bound = (description: string) =>
@@ -14,6 +17,7 @@ export const FieldLimits = answer(
       description: 'JSON pointer (RFC 6901) into the order.',
       examples: ['/resources/cpu/limit'],
     }),
+    label: ref(LocalizedText),
     type: known(['number', 'integer', 'quantity', 'boolean', 'text', 'list']),
     default: Type.Unknown({
       description: 'The value when the order leaves it and its related fields out.',
@@ -22,9 +26,41 @@ export const FieldLimits = answer(
     minimum: bound('The smallest accepted value.'),
     maximum: bound('The largest accepted value; for a list, the most entries.'),
     unit: Type.Optional(known(['cores', 'seconds'])),
+    pattern: Type.Optional(
+      Type.String({
+        description:
+          'A regular expression (ECMA-262) that every accepted text matches, once white space around it is removed. Other rules can still refuse a text that matches.',
+        examples: [quantityPattern],
+      }),
+    ),
   },
   { $id: 'FieldLimits' },
 );
+
+/** A rule that involves another field, or the configuration before a change. */
+export const FieldRule = answer(
+  {
+    kind: known(['at_most', 'at_least', 'cannot_shrink', 'false_needs'], {
+      description:
+        'at_most: the field is not above the other. at_least: it is not below the other. cannot_shrink: it is not below its value before the change. false_needs: while it is false, the other is not null.',
+      examples: ['at_most'],
+    }),
+    pointer: Type.String({
+      description: 'JSON pointer (RFC 6901) to the field that a fault is reported on.',
+      examples: ['/resources/cpu/guarantee'],
+    }),
+    other: nullable(
+      Type.String({
+        description: 'JSON pointer to the other field; null for a rule about one field.',
+        examples: ['/resources/cpu/limit'],
+      }),
+    ),
+    code: ref(FaultCode),
+    message: ref(LocalizedText),
+  },
+  { $id: 'FieldRule' },
+);
+export type FieldRule = Static<typeof FieldRule>;
 
 /** A list of hosts that an allowlist names as `preset:<name>`. */
 export const EgressPreset = answer(
@@ -38,6 +74,10 @@ export const EgressPreset = answer(
 export const NotebookLimits = answer(
   {
     fields: Type.Array(ref(FieldLimits)),
+    rules: Type.Array(ref(FieldRule), {
+      description:
+        'The rules between fields. `code` is the code of the fault in the answer to an order that breaks the rule.',
+    }),
     teams: ref(TeamLimits),
     egressPresets: Type.Array(ref(EgressPreset), {
       description: 'The presets that an allowlist may contain, with the hosts that they open now.',
@@ -50,11 +90,24 @@ export const NotebookLimits = answer(
         fields: [
           {
             pointer: '/resources/cpu/limit',
+            label: { en: 'CPU limit', nb: 'CPU-grense' },
             type: 'number',
             default: 0.5,
             minimum: 0.1,
             maximum: 16,
             unit: 'cores',
+          },
+        ],
+        rules: [
+          {
+            kind: 'at_most',
+            pointer: '/resources/cpu/guarantee',
+            other: '/resources/cpu/limit',
+            code: 'above_limit',
+            message: {
+              en: 'The guarantee must not be above the limit.',
+              nb: 'Garantien kan ikke være høyere enn grensen.',
+            },
           },
         ],
         egressPresets: [{ name: 'pypi', hosts: ['pypi.org', 'files.pythonhosted.org'] }],

@@ -5,6 +5,7 @@ import type { faults } from './faults.ts';
 import type { ImageWarningCode } from './image-warnings.ts';
 import type { OperationReason } from './operation-reasons.ts';
 import type { ProblemCode } from './problems.ts';
+import type { TeamWarningCode } from './team-warnings.ts';
 
 const operation_reason = {
   image_pull_failed: [
@@ -237,6 +238,10 @@ export const norwegian = {
       'Registeret er ikke tillatt',
       'Image må ligge i GHCR eller Google Artifact Registry.',
     ],
+    owner_not_allowed: [
+      'Eieren er ikke tillatt',
+      'Et GHCR-repo må tilhøre plattformens organisasjon på GitHub.',
+    ],
     image_not_allowed: ['Imaget er ikke tillatt', 'Teamet har ikke lov til å bruke dette imaget.'],
     invalid_requirement: ['Ugyldig krav', 'Linjen navngir ikke en pakke.'],
     invalid_extras: ['Ugyldige tillegg', 'Tilleggene til en pakke er navn i hakeparenteser.'],
@@ -345,7 +350,10 @@ export const norwegian = {
       'En kvote i Google-prosjektet er brukt opp. Kontakt plattformteamet.',
     ],
     Unavailable: ['Google svarer ikke', 'Et av Googles API-er svarer ikke. Forsøket gjentas.'],
-    Effective: ['Gjelder', 'Notebooks når tillatelseslisten og ingenting annet.'],
+    Effective: [
+      'Gjelder',
+      'Notebooks når tillatelseslisten og ingenting annet. Meldingen nevner oppføringene som ikke kan nås nå.',
+    ],
     NotSeen: ['Ukjent', 'Clusteret svarer ikke, så det er ukjent om tillatelseslisten gjelder.'],
     NotApplied: [
       'Ikke i bruk ennå',
@@ -437,4 +445,15 @@ export const norwegian = {
     created_unknown: ['Ukjent byggetid', 'Imaget sier ikke når det ble bygd.'],
     old: ['Gammelt bygg', 'Imaget ble bygd for lenge siden, så pakkene er utdaterte. Bygg det på nytt.'],
   } satisfies Record<ImageWarningCode, CodeText>,
+
+  team_warning: {
+    repository_not_found_or_private: [
+      'Repoet finnes ikke eller er privat',
+      'Repoet finnes ikke i GHCR, eller plattformen har ikke tilgang til å lese det. Sjekk navnet og synligheten.',
+    ],
+    repository_not_checked: [
+      'Repoet er ikke sjekket',
+      'GHCR svarte ikke i tide, så det er ikke kjent om repoet finnes.',
+    ],
+  } satisfies Record<TeamWarningCode, CodeText>,
 } as const;

@@ -1,7 +1,9 @@
 import { at, isObject, type JsonObject } from '../lib/json.ts';
-import { mebibytes, printMebibytes } from '../lib/quantity.ts';
+import { referencePattern } from '../lib/oci.ts';
+import { mebibytes, printMebibytes, quantityPattern } from '../lib/quantity.ts';
 import type { FaultCode } from './faults.ts';
-import { defaultLimits, type Limits, type NotebookLimits } from './limits.ts';
+import { defaultLimits, type FieldRule, type Limits, type NotebookLimits } from './limits.ts';
+import type { LocalizedText } from './localized-text.ts';
 import type { NotebookOrder, NotebookSpec } from './notebook.ts';
 import type { PlannedChange } from './plan.ts';
 
@@ -24,15 +26,20 @@ type ValueAt<T, Pointer> = Pointer extends `/${infer Section}/${infer Rest}`
 /** JSON pointer (RFC 6901) to a field of NotebookSpec. */
 type NotebookPointer = PointerOf<NotebookSpec>;
 
-/** Another field that this one must not exceed, or must not fall below, and the fault if it does. */
-interface Relation {
-  readonly field: NotebookPointer;
+/** The fault of a broken rule. */
+interface RuleFault {
   readonly code: FaultCode;
-  readonly message: string;
+  readonly message: LocalizedText;
+}
+
+/** A rule that involves another field. */
+interface Relation extends RuleFault {
+  readonly field: NotebookPointer;
 }
 
 /** Everything that the product needs to know about one field. */
 export interface NotebookField<T = unknown> {
+  readonly label: LocalizedText;
   readonly type: NotebookLimits['fields'][number]['type'];
   /** What an order gets that leaves the field out, moved into the bounds and behind the fields it is related to. */
   readonly default: T;
@@ -41,8 +48,16 @@ export interface NotebookField<T = unknown> {
   /** For a list: how many entries it takes. The allowlist’s parser enforces it. */
   readonly maxEntries?: (limits: Limits) => number;
   readonly unit?: 'cores' | 'seconds';
+  /** A regular expression that every accepted text matches. */
+  readonly pattern?: string;
+  /** The field must not be above the other. */
   readonly atMost?: Relation;
+  /** The field must not be below the other. */
   readonly atLeast?: Relation;
+  /** A change must not make the value smaller. */
+  readonly cannotShrink?: RuleFault;
+  /** While the field is false, the other must not be null. */
+  readonly falseNeeds?: Relation;
   /** When a change reaches servers, as a plan reports it. */
   readonly takesEffect: PlannedChange['takesEffect'];
 }
@@ -51,7 +66,10 @@ const cores = ({ cpuMin, cpuMax }: Limits) => [cpuMin, cpuMax] as const;
 const memory = ({ memoryMinMi, memoryMaxMi }: Limits) => [memoryMinMi, memoryMaxMi] as const;
 const aboveLimit = {
   code: 'above_limit',
-  message: 'The guarantee must not be above the limit.',
+  message: {
+    en: 'The guarantee must not be above the limit.',
+    nb: 'Garantien kan ikke være høyere enn grensen.',
+  },
 } as const;
 
 /**
@@ -60,6 +78,7 @@ const aboveLimit = {
  */
 export const notebookFields: { readonly [P in NotebookPointer]: NotebookField<ValueAt<NotebookSpec, P>> } = {
   '/resources/cpu/guarantee': {
+    label: { en: 'Guaranteed CPU', nb: 'Garantert CPU' },
     type: 'number',
     default: 0.2,
     bounds: cores,
@@ -68,6 +87,7 @@ export const notebookFields: { readonly [P in NotebookPointer]: NotebookField<Va
     takesEffect: 'next_start',
   },
   '/resources/cpu/limit': {
+    label: { en: 'CPU limit', nb: 'CPU-grense' },
     type: 'number',
     default: 0.5,
     bounds: cores,
@@ -75,21 +95,45 @@ export const notebookFields: { readonly [P in NotebookPointer]: NotebookField<Va
     takesEffect: 'next_start',
   },
   '/resources/memory/guarantee': {
+    label: { en: 'Guaranteed memory', nb: 'Garantert minne' },
     type: 'quantity',
+    pattern: quantityPattern,
     default: '1Gi',
     bounds: memory,
     atMost: { field: '/resources/memory/limit', ...aboveLimit },
     takesEffect: 'next_start',
   },
   '/resources/memory/limit': {
+    label: { en: 'Memory limit', nb: 'Minnegrense' },
     type: 'quantity',
+    pattern: quantityPattern,
     default: '2Gi',
     bounds: memory,
     takesEffect: 'next_start',
   },
-  '/image': { type: 'text', default: null, takesEffect: 'next_start' },
-  '/standardEnvironments': { type: 'boolean', default: true, takesEffect: 'next_start' },
+  '/image': {
+    label: { en: 'Own image', nb: 'Eget image' },
+    type: 'text',
+    default: null,
+    pattern: referencePattern,
+    takesEffect: 'next_start',
+  },
+  '/standardEnvironments': {
+    label: { en: 'Offer the standard environments', nb: 'Tilby standardmiljøene' },
+    type: 'boolean',
+    default: true,
+    falseNeeds: {
+      field: '/image',
+      code: 'image_needed',
+      message: {
+        en: 'Without the standard environments and without an image of its own, the team could start nothing. Order an image, or keep the standard environments.',
+        nb: 'Uten standardmiljøene og uten et eget image har teamet ingenting å starte. Bestill et image, eller behold standardmiljøene.',
+      },
+    },
+    takesEffect: 'next_start',
+  },
   '/culling/timeoutSeconds': {
+    label: { en: 'Idle timeout', nb: 'Tid uten aktivitet før stopp' },
     type: 'integer',
     default: 3600,
     bounds: ({ timeoutMinSeconds, timeoutMaxSeconds }) => [timeoutMinSeconds, timeoutMaxSeconds],
@@ -97,6 +141,7 @@ export const notebookFields: { readonly [P in NotebookPointer]: NotebookField<Va
     takesEffect: 'immediately',
   },
   '/culling/maxAgeSeconds': {
+    label: { en: 'Maximum age', nb: 'Maksimal levetid' },
     type: 'integer',
     default: 604_800,
     bounds: ({ timeoutMinSeconds, maxAgeMaxSeconds }) => [timeoutMinSeconds, maxAgeMaxSeconds],
@@ -104,25 +149,53 @@ export const notebookFields: { readonly [P in NotebookPointer]: NotebookField<Va
     atLeast: {
       field: '/culling/timeoutSeconds',
       code: 'below_timeout',
-      message: 'The maximum age must not be below the idle timeout.',
+      message: {
+        en: 'The maximum age must not be below the idle timeout.',
+        nb: 'Maksimal levetid kan ikke være kortere enn tiden uten aktivitet.',
+      },
     },
     takesEffect: 'immediately',
   },
-  '/culling/keepBusyKernels': { type: 'boolean', default: true, takesEffect: 'immediately' },
-  '/allowlist/enabled': { type: 'boolean', default: false, takesEffect: 'immediately' },
+  '/culling/keepBusyKernels': {
+    label: { en: 'Count a busy kernel as activity', nb: 'Regn en opptatt kjerne som aktivitet' },
+    type: 'boolean',
+    default: true,
+    takesEffect: 'immediately',
+  },
+  '/allowlist/enabled': {
+    label: {
+      en: 'Restrict network access to the allowlist',
+      nb: 'Begrens nettverkstilgangen til tillatelseslisten',
+    },
+    type: 'boolean',
+    default: false,
+    takesEffect: 'immediately',
+  },
   '/allowlist/hosts': {
+    label: { en: 'Allowed hosts', nb: 'Tillatte verter' },
     type: 'list',
     default: [],
     maxEntries: ({ hostsMax }) => hostsMax,
     takesEffect: 'immediately',
   },
   '/storage/home': {
+    label: { en: 'Size of each home volume', nb: 'Størrelse på hvert hjemmeområde' },
     type: 'quantity',
+    pattern: quantityPattern,
     default: '10Gi',
     bounds: ({ homeMinMi, homeMaxMi }) => [homeMinMi, homeMaxMi],
+    cannotShrink: {
+      code: 'cannot_shrink',
+      message: { en: 'A home volume can only grow.', nb: 'Et hjemmeområde kan bare bli større.' },
+    },
     takesEffect: 'new_homes',
   },
-  '/pip/userInstallByDefault': { type: 'boolean', default: false, takesEffect: 'next_start' },
+  '/pip/userInstallByDefault': {
+    label: { en: 'Install packages in the home volume', nb: 'Installer pakker i hjemmeområdet' },
+    type: 'boolean',
+    default: false,
+    takesEffect: 'next_start',
+  },
 };
 
 /** A row of the table with the pointer that names it. */
@@ -145,24 +218,45 @@ interface FieldPair {
 const faultOf = (pointer: string, { code, message }: Relation): FieldPair['fault'] => ({
   pointer,
   code,
-  message,
+  message: message.en,
 });
+
+const ruleOf = (
+  kind: FieldRule['kind'],
+  pointer: string,
+  rule: RuleFault | Relation | undefined,
+): readonly FieldRule[] => {
+  if (rule === undefined) return [];
+  const { code, message } = rule;
+  return [{ kind, pointer, other: 'field' in rule ? rule.field : null, code, message: { ...message } }];
+};
 
 export const fieldPairs: readonly FieldPair[] = fieldRows.flatMap(({ pointer, atMost, atLeast }) => [
   ...(atMost ? [{ low: pointer, high: atMost.field, fault: faultOf(pointer, atMost) }] : []),
   ...(atLeast ? [{ low: atLeast.field, high: pointer, fault: faultOf(pointer, atLeast) }] : []),
 ]);
 
+/** Every rule of the table, as getLimits shows it. */
+export const fieldRules: readonly FieldRule[] = fieldRows.flatMap(
+  ({ pointer, atMost, atLeast, cannotShrink, falseNeeds }) => [
+    ...ruleOf('at_most', pointer, atMost),
+    ...ruleOf('at_least', pointer, atLeast),
+    ...ruleOf('cannot_shrink', pointer, cannotShrink),
+    ...ruleOf('false_needs', pointer, falseNeeds),
+  ],
+);
+
 const namesIn = (pointer: string): readonly string[] => pointer.slice(1).split('/');
 
 /** The value of a field in an order, a patch or a complete configuration. */
 export const valueAt = (order: unknown, pointer: string): unknown => at(order, ...namesIn(pointer));
 
+const quantityForm = new RegExp(quantityPattern);
+
 /** A value as the number that its bounds are given in; undefined for one without, or of the wrong type. */
 export const measureOf = ({ type }: NotebookField, value: unknown): number | undefined => {
   if (type !== 'quantity') return typeof value === 'number' ? value : undefined;
-  const isQuantity =
-    typeof value === 'string' && value.length <= 16 && /^[0-9]+(\.[0-9]+)?(Mi|Gi)$/.test(value);
+  const isQuantity = typeof value === 'string' && value.length <= 16 && quantityForm.test(value);
   return isQuantity ? mebibytes(value) : undefined;
 };
 

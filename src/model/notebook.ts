@@ -1,10 +1,11 @@
 import Type, { type Static } from 'typebox';
+import { quantityPattern } from '../lib/quantity.ts';
 import { answer, closed, Instant, nullable, ref } from '../lib/schema.ts';
 import { Condition, Phase } from './condition.ts';
 
 /** Kubernetes quantities, binary suffixes only; decimals allowed. */
 const quantity = (description: string, example: string) =>
-  Type.String({ pattern: '^[0-9]+(\\.[0-9]+)?(Mi|Gi)$', maxLength: 16, description, examples: [example] });
+  Type.String({ pattern: quantityPattern, maxLength: 16, description, examples: [example] });
 
 /** A complete configuration; each object in it is a component of its own. notebook-fields.ts has a row for every field. */
 const spec = answer(

@@ -2,6 +2,7 @@ import Type, { type Static } from 'typebox';
 import { answer, known, nullable, ref } from '../lib/schema.ts';
 import { Change } from './change.ts';
 import { Manifest } from './manifest.ts';
+import { UnreachableEntry } from './unreachable-entry.ts';
 
 /** One difference that a plan would make, and when it reaches servers. */
 export const PlannedChange = answer(
@@ -44,6 +45,10 @@ export const Plan = answer(
           'The running servers that wait for a restart once the plan is carried out, including those that wait already; null when hub or cluster do not answer.',
       }),
     ),
+    unreachableEntries: Type.Array(ref(UnreachableEntry), {
+      description:
+        'Entries of the planned allowlist that notebooks could not reach now, as far as their addresses are known or DNS answers within three seconds. Empty if the allowlist is not enabled.',
+    }),
     manifests: Type.Optional(Type.Array(ref(Manifest))),
   },
   { $id: 'Plan' },

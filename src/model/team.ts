@@ -3,6 +3,7 @@ import { answer, closed, Instant, known, nullable, oneOf, ref } from '../lib/sch
 import { Phase } from './condition.ts';
 import { pageOf } from './page.ts';
 import { TeamQuota, TeamQuotaOrder, TeamQuotaPatch } from './team-quota.ts';
+import { TeamWarning } from './team-warnings.ts';
 
 export const slugPattern = '^[a-z][a-z0-9]*(-[a-z0-9]+)*$';
 
@@ -104,15 +105,19 @@ export const LeaverPath = closed({
 
 const members = Type.Array(ref(MemberOrder), { maxItems: membersMax });
 
+/** The longest name of a GHCR repository below its owner, and the longest spelling of one in a request. */
+export const ghcrRepositoryMax = 200;
+export const ghcrSpellingMax = 512;
+
 const ghcrRepositories = Type.Array(
   Type.String({
-    pattern: '^[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*)*$',
-    maxLength: 200,
-    examples: ['my-image-repo/notebook'],
+    maxLength: ghcrSpellingMax,
+    examples: ['my-image-repo/notebook', 'https://github.com/navikt/my-image-repo'],
   }),
   {
     maxItems: 100,
-    description: 'The GHCR repositories of the team’s images, below the configured owner.',
+    description:
+      'The GHCR repositories of the team’s images, below the configured owner, in any usual spelling: the name, owner/name, ghcr.io/owner/name with or without a tag, or the address of the repository or the package on github.com. The name is stored, and duplicates are merged.',
   },
 );
 
@@ -172,13 +177,19 @@ export const Team = answer(
       examples: ['team-a-3f9c@knada-gcp.iam.gserviceaccount.com'],
     }),
     members: Type.Array(ref(Member)),
-    ghcrRepositories: Type.Array(Type.String({ examples: ['my-image-repo/notebook'] })),
+    ghcrRepositories: Type.Array(Type.String({ examples: ['my-image-repo/notebook'] }), {
+      description: 'The names of the team’s GHCR repositories below the configured owner, sorted.',
+    }),
     garTeam: nullable(Type.String({ examples: ['team-a'] })),
     quota: ref(TeamQuota),
     phase: ref(Phase),
     revision: Type.Integer({ minimum: 1, description: 'Incremented with every change that was requested.' }),
     createdAt: Instant,
     updatedAt: Instant,
+    warnings: Type.Array(ref(TeamWarning), {
+      description:
+        'What createTeam, or an updateTeam that sets ghcrRepositories, found out about the repositories; it never refuses them for it. Empty in every other answer: nothing is stored.',
+    }),
   },
   { $id: 'Team' },
 );

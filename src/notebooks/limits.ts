@@ -1,8 +1,8 @@
 import type { Limits, NotebookLimits } from '../model/limits.ts';
-import { complete, fieldRows, printBound, valueAt } from '../model/notebook-fields.ts';
+import { complete, fieldRows, fieldRules, printBound, valueAt } from '../model/notebook-fields.ts';
 
-/** The default and bounds of every field, for forms. */
-export const limitsView = (limits: Limits): Pick<NotebookLimits, 'fields'> => {
+/** The default and bounds of every field and the rules between fields, for forms. */
+export const limitsView = (limits: Limits): Pick<NotebookLimits, 'fields' | 'rules'> => {
   const defaults = complete({}, limits);
   return {
     fields: fieldRows.map((row) => {
@@ -12,12 +12,15 @@ export const limitsView = (limits: Limits): Pick<NotebookLimits, 'fields'> => {
       ];
       return {
         pointer: row.pointer,
+        label: { ...row.label },
         type: row.type,
         default: valueAt(defaults, row.pointer),
         ...(minimum === undefined ? {} : { minimum }),
         ...(maximum === undefined ? {} : { maximum }),
         ...(row.unit === undefined ? {} : { unit: row.unit }),
+        ...(row.pattern === undefined ? {} : { pattern: row.pattern }),
       };
     }),
+    rules: [...fieldRules],
   };
 };

@@ -29,7 +29,7 @@ const summaryOf = (changes: readonly PlannedChange[]): Plan['runningServers'] =>
 export const planChange = (
   from: NotebookSpec | null,
   to: NotebookSpec,
-): Omit<Plan, 'manifests' | 'serversPendingRestart'> => {
+): Omit<Plan, 'manifests' | 'serversPendingRestart' | 'unreachableEntries'> => {
   if (from === null) {
     const changes = [planned({ pointer: '', from: null, to })];
     return { changes, restartsHub: false, runningServers: 'unaffected' };

@@ -1,8 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import { present } from '../images/absence.ts';
-import { mebibytes } from '../lib/quantity.ts';
 import type { Absence } from '../model/absence.ts';
 import type { Notebook, NotebookImage, NotebookSpec } from '../model/notebook.ts';
+import { fieldRows, measureOf, valueAt } from '../model/notebook-fields.ts';
 import { Problem } from '../model/problems.ts';
 import type { NotebookDeletion, NotebookRecord, Release, TeamRecord } from '../model/record.ts';
 import type { Decision } from '../ports/store.ts';
@@ -21,12 +21,15 @@ export interface Ordering {
 }
 
 const assertGrows = (from: NotebookSpec, to: NotebookSpec): void => {
-  if (mebibytes(to.storage.home) < mebibytes(from.storage.home)) {
+  for (const row of fieldRows) {
+    const { pointer, cannotShrink } = row;
+    const [former, next] = [valueAt(from, pointer), valueAt(to, pointer)];
+    const [before, after] = [measureOf(row, former), measureOf(row, next)];
+    if (cannotShrink === undefined || before === undefined || after === undefined || after >= before)
+      continue;
     throw new Problem('cannot_shrink', {
-      detail: `The home volumes have ${from.storage.home}; they can grow but not shrink, and ${to.storage.home} is less.`,
-      errors: [
-        { pointer: '/storage/home', code: 'cannot_shrink', message: `Must be ${from.storage.home} or more.` },
-      ],
+      detail: `${cannotShrink.message.en} It has ${former}, and ${next} is less.`,
+      errors: [{ pointer, code: cannotShrink.code, message: `Must be ${former} or more.` }],
     });
   }
 };

@@ -75,16 +75,16 @@ export const boundsFaults = (order: unknown, limits: Limits): readonly Fault[] =
   return [...outOfRange, ...outOfOrder];
 };
 
-const nothingToStart: Fault = {
-  pointer: '/standardEnvironments',
-  code: 'image_needed',
-  message:
-    'Without the standard environments and without an image of its own, the team could start nothing. Order an image, or keep the standard environments.',
-};
+/** The fields that are false although they need another one, which is null. */
+const unmetNeeds = (spec: NotebookSpec): readonly Fault[] =>
+  fieldRows.flatMap(({ pointer, falseNeeds }): Fault[] => {
+    if (falseNeeds === undefined || valueAt(spec, pointer) !== false) return [];
+    if (valueAt(spec, falseNeeds.field) !== null) return [];
+    return [{ pointer, code: falseNeeds.code, message: falseNeeds.message.en }];
+  });
 
 /** Throws Problem `validation_failed` unless the complete configuration is within the bounds and offers something. */
 export const assertWithinBounds = (spec: NotebookSpec, limits: Limits): void => {
-  const offersNothing = !spec.standardEnvironments && spec.image === null;
-  const errors = [...boundsFaults(spec, limits), ...(offersNothing ? [nothingToStart] : [])];
+  const errors = [...boundsFaults(spec, limits), ...unmetNeeds(spec)];
   if (errors.length > 0) throw new Problem('validation_failed', { errors });
 };

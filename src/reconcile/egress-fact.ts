@@ -1,5 +1,7 @@
+import { parseAllowlist } from '../egress/entry.ts';
 import type { LiveEgress } from '../egress/live-egress.ts';
 import { notebookPolicies } from '../egress/team-policies.ts';
+import { unreachableEntries, unreachableSentence } from '../egress/unreachable.ts';
 import { type EgressVerdict, egressVerdict } from '../egress/verdict.ts';
 import type { TeamRecord } from '../model/record.ts';
 import type { Manifest } from '../ports/cluster.ts';
@@ -23,7 +25,7 @@ export const egressFact = (
   policies: readonly Manifest[],
 ): EgressFact => {
   if (!hasNotebook(team) || !isRestricted(team)) return { outcome: 'not_restricted' };
-  const { hosts, problem } = notebookPolicies(team, deps.egress, { ...live, podsAlive: true });
+  const { problem } = notebookPolicies(team, deps.egress, { ...live, podsAlive: true });
   const { reason, because } = egressVerdict({
     enabled: true,
     policies,
@@ -35,10 +37,10 @@ export const egressFact = (
   if (reason === 'NotRestricted') return { outcome: 'not_restricted' };
   if (reason === 'NotSeen') return { outcome: 'unknown', message: because };
   if (reason !== 'Effective') return { outcome: 'ineffective', reason, message: because };
-  const closed = hosts.filter(({ status }) => status !== 'resolved' && status !== 'too_many_addresses');
-  const named = closed.map(({ host, status }) => `${host} (${status})`).join(', ');
-  const message = named === '' ? because : `${because} Without an address to open now: ${named}.`;
-  return { outcome: 'effective', message };
+  const { settings, entries: options } = deps.egress;
+  const { entries } = parseAllowlist(team.notebook.spec.allowlist.hosts, options);
+  const sentence = unreachableSentence(unreachableEntries(entries, live.addresses, settings));
+  return { outcome: 'effective', message: sentence === undefined ? because : `${because} ${sentence}` };
 };
 
 /** The fact while the cluster does not answer. */

@@ -6,6 +6,7 @@ import { Problem } from '../model/problems.ts';
 import type { Deletion, TeamRecord } from '../model/record.ts';
 import type { Team, TeamOrder, TeamPatch } from '../model/team.ts';
 import { unlimited } from '../model/team-quota.ts';
+import type { TeamWarning } from '../model/team-warnings.ts';
 import type { Decision } from '../ports/store.ts';
 import { haveSameAccess, membersOf, membersOfNewTeam } from './members.ts';
 import { assertMaySetQuota, assertMembersFit, patchedQuota } from './quota.ts';
@@ -193,8 +194,8 @@ export const deleteTeam = (
   };
 };
 
-/** The team as its clients see it. */
-export const teamView = (team: TeamRecord): Team => ({
+/** The team as its clients see it; `warnings` are about the change that is answered. */
+export const teamView = (team: TeamRecord, warnings: readonly TeamWarning[] = []): Team => ({
   slug: team.slug,
   id: team.id,
   namespace: team.names.namespace,
@@ -208,4 +209,5 @@ export const teamView = (team: TeamRecord): Team => ({
   revision: team.revision,
   createdAt: team.createdAt,
   updatedAt: team.updatedAt,
+  warnings: [...warnings],
 });

@@ -344,7 +344,35 @@ describe('planNotebook', () => {
       restartsHub: false,
       runningServers: 'unaffected',
       serversPendingRestart: [],
+      unreachableEntries: [],
     });
+  });
+
+  it('names the entries of the planned allowlist that cannot be reached, and writes nothing for it', async () => {
+    api.dns
+      .set('open.example.com', ['198.35.26.96'])
+      .set('db.example.com', ['10.1.2.3'])
+      .set('six.example.com', ['2620:0:862:ed1a::1']);
+    const path = await ordered();
+    const hosts = ['open.example.com', 'gone.example.com', 'db.example.com:1521', 'six.example.com'];
+    const unreachable = async (allowlist: object) => {
+      const answer = await api.writesNothing(() => plan(path, { allowlist }));
+      assert.equal(answer.statusCode, 200, answer.body);
+      return answer.json().unreachableEntries;
+    };
+    assert.deepEqual(await unreachable({ enabled: true, hosts }), [
+      {
+        entry: 'db.example.com:1521',
+        status: 'blocked_private_answer',
+        message: 'resolves to a private address',
+      },
+      { entry: 'gone.example.com:443', status: 'unresolved', message: 'no address is known' },
+      { entry: 'six.example.com:443', status: 'ipv6_only', message: 'has only IPv6 addresses' },
+    ]);
+    const names = hosts.map((host) => host.replace(/:.*/, ''));
+    assert.equal((await api.store.hosts(names)).size, 0);
+    assert.deepEqual(await unreachable({ enabled: true, hosts: ['open.example.com'] }), []);
+    assert.deepEqual(await unreachable({ enabled: false, hosts }), []);
   });
 
   it('does not know which servers wait for a restart while hub and cluster do not answer', async () => {
@@ -745,9 +773,22 @@ describe('watchNotebook', () => {
 });
 
 describe('getLimits', async () => {
-  const { fields }: { fields: { pointer: string; default: unknown; maximum?: unknown }[] } = (
-    await asKari.get('/v1/limits')
-  ).json();
+  interface Field {
+    readonly pointer: string;
+    readonly label: { readonly en: string; readonly nb: string };
+    readonly default: unknown;
+    readonly minimum?: unknown;
+    readonly maximum?: unknown;
+    readonly pattern?: string;
+  }
+  interface Rule {
+    readonly kind: string;
+    readonly pointer: string;
+    readonly other: string | null;
+    readonly code: string;
+    readonly message: { readonly en: string; readonly nb: string };
+  }
+  const { fields, rules }: { fields: Field[]; rules: Rule[] } = (await asKari.get('/v1/limits')).json();
 
   const resolved = (schema: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> =>
     typeof schema.$ref === 'string'
@@ -773,7 +814,7 @@ describe('getLimits', async () => {
   });
 
   it('has the documented bounds', () => {
-    const bounds = fields.flatMap(({ pointer, default: _, ...rest }) =>
+    const bounds = fields.flatMap(({ pointer, default: _, label: __, pattern: ___, ...rest }) =>
       'minimum' in rest || 'maximum' in rest ? [[pointer, rest]] : [],
     );
     const cpu = { type: 'number', minimum: 0.1, maximum: 16, unit: 'cores' };
@@ -788,6 +829,84 @@ describe('getLimits', async () => {
       '/allowlist/hosts': { type: 'list', maximum: 200 },
       '/storage/home': { type: 'quantity', minimum: '1Gi', maximum: '1024Gi' },
     });
+  });
+
+  it('has a label in two languages on every field, and a pattern on every text with a grammar', () => {
+    for (const { pointer, label } of fields) assert.ok(label.en !== '' && label.nb !== '', pointer);
+    const texts = fields.filter(({ pattern }) => pattern !== undefined).map(({ pointer }) => pointer);
+    assert.deepEqual(texts.toSorted(), [
+      '/image',
+      '/resources/memory/guarantee',
+      '/resources/memory/limit',
+      '/storage/home',
+    ]);
+  });
+
+  it('has the rules between fields', () => {
+    assert.deepEqual(
+      rules.map(({ kind, pointer, other, code }) => [kind, pointer, other, code]),
+      [
+        ['at_most', '/resources/cpu/guarantee', '/resources/cpu/limit', 'above_limit'],
+        ['at_most', '/resources/memory/guarantee', '/resources/memory/limit', 'above_limit'],
+        ['false_needs', '/standardEnvironments', '/image', 'image_needed'],
+        ['at_least', '/culling/maxAgeSeconds', '/culling/timeoutSeconds', 'below_timeout'],
+        ['cannot_shrink', '/storage/home', null, 'cannot_shrink'],
+      ],
+    );
+    const { en, nb } = rules[0]?.message ?? { en: '', nb: '' };
+    assert.equal(en, 'The guarantee must not be above the limit.');
+    assert.equal(nb, 'Garantien kan ikke være høyere enn grensen.');
+  });
+
+  it('has with each rule the code that an order gets when it breaks the rule, and only then', async () => {
+    const fieldAt = (pointer: string | null) => fields.find((field) => field.pointer === pointer);
+    const within = (whole: unknown, [name = '', ...rest]: readonly string[], value: unknown): object => ({
+      ...Object(whole),
+      [name]: rest.length === 0 ? value : within(Object(whole)[name], rest, value),
+    });
+    const order = (values: object) =>
+      Object.entries(values).reduce(
+        (whole, [pointer, value]) => within(whole, pointer.slice(1).split('/'), value),
+        {},
+      );
+    for (const { kind, pointer, other, code } of rules) {
+      const [own, related] = [fieldAt(pointer), fieldAt(other)];
+      assert.ok(own && (other === null || related), pointer);
+      const low = own.minimum ?? null;
+      const high = own.maximum ?? null;
+      const cases: Readonly<Record<string, readonly [kept: object, broken: object]>> = {
+        at_most: [
+          { [pointer]: related?.minimum, [String(other)]: related?.maximum },
+          { [pointer]: high, [String(other)]: related?.minimum },
+        ],
+        at_least: [
+          { [pointer]: high, [String(other)]: related?.minimum },
+          { [pointer]: low, [String(other)]: related?.maximum },
+        ],
+        cannot_shrink: [{ [pointer]: own.default }, { [pointer]: low }],
+        false_needs: [
+          { [pointer]: false, [String(other)]: image },
+          { [pointer]: false, [String(other)]: null },
+        ],
+      };
+      const [kept, broken] = cases[kind] ?? assert.fail(`no case for ${kind}`);
+      const path = await ordered();
+      api.outside.pinImage = async (reference) => ({
+        reference,
+        digest,
+        resolvedAt: api.now(),
+        newerDigest: null,
+      });
+      const accepted = await asKari.patch(path, order(kept));
+      assert.equal(accepted.statusCode, 200, accepted.body);
+      const refused = await asKari.patch(path, order(broken));
+      assert.ok(refused.statusCode === 400 || refused.statusCode === 409, refused.body);
+      const { errors } = refused.json();
+      assert.deepEqual(
+        errors.map((fault: { pointer: string; code: string }) => `${fault.pointer} ${fault.code}`),
+        [`${pointer} ${code}`],
+      );
+    }
   });
 
   it('agrees with the validation: each bound is accepted, and the value beyond it refused', async () => {

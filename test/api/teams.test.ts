@@ -35,6 +35,7 @@ describe('createTeam', () => {
       revision: 1,
       createdAt: aMoment,
       updatedAt: aMoment,
+      warnings: [],
     });
     assert.equal(answer.headers.location, '/v1/teams/dagpenger');
     assert.equal(versionIn(answer), '1.0');

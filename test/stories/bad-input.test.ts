@@ -387,7 +387,7 @@ describe('invalid teams', () => {
         { email: 'a@nav.no', username: '-', role: 1 },
         'a@nav.no',
       ],
-      ghcrRepositories: ['UPPER', 'a'.repeat(201)],
+      ghcrRepositories: ['-', 'a'.repeat(513)],
       garTeam: '-',
     };
     const answer = await create(order);

@@ -338,6 +338,7 @@ describe('a team as clients see it', () => {
       revision: 1,
       createdAt: aMoment,
       updatedAt: aMoment,
+      warnings: [],
     });
   });
 

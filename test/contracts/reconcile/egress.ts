@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
+import { refreshHosts } from '../../../src/egress/addresses.ts';
 import type { Manifest } from '../../../src/ports/cluster.ts';
 import { findDrifted } from '../../../src/reconcile/drift-detection.ts';
 import { isWrite, recorded, spoken } from '../../support/intercepted.ts';
@@ -241,16 +242,54 @@ export const liveEgress = (open: () => Kubernetes): void => {
     assert.equal(conditionOf(await world.record(), 'EgressEffective'), undefined);
   });
 
-  it('reports that the restriction is enforced, and which host has no address', async (t) => {
+  it('reports that the restriction is enforced, and which entries cannot be reached', async (t) => {
     const world = await aWorld(t, open());
     world.dns.set('pypi.org', ['151.101.0.223']).set('private.example.com', ['10.1.2.3']);
-    await world.ordered(list('pypi.org', 'private.example.com', 'missing.example.com'));
+    await world.ordered(list('pypi.org', 'private.example.com:1521', 'missing.example.com'));
     const condition = conditionOf(await world.record(), 'EgressEffective');
     assert.equal(condition?.status, 'True');
-    assert.match(
-      condition?.message ?? '',
-      /missing\.example\.com \(unresolved\), private\.example\.com \(blocked_private_answer\)/,
+    assert.equal(
+      condition?.message,
+      'Notebooks can reach the allowlist and nothing else. Not reachable now: missing.example.com:443 (no address is known), private.example.com:1521 (resolves to a private address).',
     );
+  });
+
+  it('records unreachable entries once, and again only when they change, whatever the order of DNS answers', async (t) => {
+    const world = await aWorld(t, open());
+    const { store, names, clock } = world;
+    const quiet = { info() {}, warn() {}, error() {} };
+    const answers = ['10.1.2.3', '10.1.2.4'];
+    world.dns.set('pypi.org', ['151.101.0.223', '151.101.64.223']).set('private.example.com', answers);
+    await world.ordered(list('private.example.com', 'missing.example.com', 'pypi.org'));
+    await world.put('Pod', aPod('jupyter-kari', notebook));
+    await world.look();
+    await world.look();
+    const before = await world.record();
+    for (const order of [answers.toReversed(), answers, answers.toReversed()]) {
+      world.dns.set('private.example.com', order);
+      world.dns.set('pypi.org', ['151.101.64.223', '151.101.0.223']);
+      world.pass(600);
+      const { looked } = await refreshHosts({ store, dns: names, clock, log: quiet, random: () => 0 });
+      assert.ok(looked >= 2, `${looked} lookups`);
+      await world.look();
+      const now = await world.record();
+      assert.deepEqual(now.status.conditions, before.status.conditions);
+      assert.equal(now.statusVersion, before.statusVersion);
+      await world.look();
+      assert.deepEqual(await world.record(), now, 'the second reconcile writes nothing');
+    }
+    world.dns.set('missing.example.com', ['151.101.128.223']);
+    world.pass(3600);
+    await refreshHosts({ store, dns: names, clock, log: quiet, random: () => 0 });
+    await world.look();
+    const after = await world.record();
+    const [then, now] = [before, after].map((team) => conditionOf(team, 'EgressEffective'));
+    assert.match(
+      now?.message ?? '',
+      /Not reachable now: private\.example\.com:443 \(resolves to [a-z ]+\)\.$/,
+    );
+    assert.equal(now?.lastTransitionTime, then?.lastTransitionTime);
+    assert.equal(after.statusVersion, before.statusVersion + 1);
   });
 
   it('reports a foreign policy that opens more, and Google APIs at addresses outside the configured ranges', async (t) => {
