@@ -22,7 +22,7 @@ export const ServiceVersion = answer(
   },
   {
     $id: 'ServiceVersion',
-    examples: [{ name: 'knada-notebooks', version: '0.1.0', revision: 'knada-notebooks-00042-abc' }],
+    examples: [{ name: 'knada-notebooks', version: '1.0.0', revision: 'knada-notebooks-00042-abc' }],
   },
 );
 

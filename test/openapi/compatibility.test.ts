@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import type { OpenapiDocument } from '../../src/http/openapi.ts';
 import { breakingChanges } from './compatibility.ts';
@@ -9,12 +9,12 @@ const read = (name: string): OpenapiDocument => JSON.parse(readFileSync(new URL(
 const current = read('openapi.json');
 
 describe('clients of a released contract', () => {
-  const released = existsSync(new URL('released/', folder))
-    ? readdirSync(new URL('released/', folder)).filter((name) => name.endsWith('.json'))
-    : [];
-  if (released.length === 0) it('are none yet', { skip: 'nothing is in openapi/released' });
+  const released = readdirSync(new URL('released/', folder)).filter((name) => name.endsWith('.json'));
+  it('exist: v1 is released', () => {
+    assert.ok(released.includes('v1.json'));
+  });
   for (const name of released) {
-    it(`of ${name} still work with the current contract`, () => {
+    it(`of ${name} still understand this API, and it understands them`, () => {
       assert.deepEqual(breakingChanges(read(`released/${name}`), current), []);
     });
   }

@@ -65,7 +65,11 @@ export const sendEveryExample = async (api: Api, document: Json): Promise<void> 
       await sleep(100);
     }
   };
+  const isReady = async (): Promise<boolean> =>
+    at((await api.call('GET', '/teams/team-a/notebook')).body, 'status', 'phase') === 'Ready';
   for (const id of order) {
+    // There is a hub to start servers on once the order is rolled out.
+    while (id === 'startServer' && !(await isReady())) await sleep(100);
     const example = examples.find((one) => one.id === id);
     assert.ok(example, id);
     for (const body of example.bodies) {
