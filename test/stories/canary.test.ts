@@ -19,7 +19,7 @@ import {
 import { playScene } from './canary/scene.ts';
 import { startWorld, type World } from './canary/world.ts';
 
-describe('secrets', { timeout: 120_000 }, () => {
+describe('secrets', { timeout: 400_000 }, () => {
   let world: World;
   let scene: Awaited<ReturnType<typeof playScene>>;
   let find: ReturnType<typeof canaryFinder>;

@@ -47,7 +47,7 @@ class Run {
   }
 }
 
-describe('npm run local', { timeout: 120_000 }, () => {
+describe('npm run local', { timeout: 300_000 }, () => {
   let folder: string;
   let port: number;
   let token: string;
