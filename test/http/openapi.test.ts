@@ -14,6 +14,7 @@ import { closed, ref } from '../../src/lib/schema.ts';
 import { NotebookPatch, notebookParts } from '../../src/model/notebook.ts';
 import { PageQuery, pageOf } from '../../src/model/page.ts';
 import { MemberOrder, Slug, TeamOrder } from '../../src/model/team.ts';
+import { TeamQuotaOrder } from '../../src/model/team-quota.ts';
 import { exampleFaults, openapiFaults } from '../openapi/openapi-rules.ts';
 import { shell } from './shell.ts';
 
@@ -22,7 +23,14 @@ const TeamOrderPage = pageOf(ref(TeamOrder), 'TeamOrderPage');
 
 const declare = async (reversed = false) => {
   const app = await shell();
-  for (const schema of [MemberOrder, TeamOrder, NotebookPatch, ...notebookParts, TeamOrderPage])
+  for (const schema of [
+    MemberOrder,
+    TeamOrder,
+    TeamQuotaOrder,
+    NotebookPatch,
+    ...notebookParts,
+    TeamOrderPage,
+  ])
     app.addSchema(schema);
   registerAuth(app, { issuers: [], adminGroups: [], auditorGroups: [], teamCreators: [] });
   registerOpenapi(app, {
@@ -107,6 +115,7 @@ describe('the OpenAPI document', () => {
       'ProblemCode',
       'ServiceVersion',
       'TeamOrder',
+      'TeamQuotaOrder',
     ];
     assert.deepEqual(
       Object.keys(document.components.schemas),

@@ -10,6 +10,7 @@ import { compileSchemas } from '../../src/http/validation.ts';
 import { closed, nullable, oneOf, ref } from '../../src/lib/schema.ts';
 import { NotebookOrder, NotebookPatch, notebookParts } from '../../src/model/notebook.ts';
 import { MemberOrder, Slug, TeamOrder } from '../../src/model/team.ts';
+import { TeamQuotaOrder } from '../../src/model/team-quota.ts';
 import { shell } from './shell.ts';
 
 const params = closed({ team: Slug });
@@ -21,7 +22,14 @@ const querystring = closed({
 /** Echoes what its handlers receive, which shows what validation did to it. */
 const echo = async () => {
   const app = await shell();
-  for (const schema of [MemberOrder, TeamOrder, NotebookOrder, NotebookPatch, ...notebookParts])
+  for (const schema of [
+    MemberOrder,
+    TeamOrder,
+    TeamQuotaOrder,
+    NotebookOrder,
+    NotebookPatch,
+    ...notebookParts,
+  ])
     app.addSchema(schema);
   app.post('/teams', { schema: { body: ref(TeamOrder) } }, async (request) => ({ body: request.body }));
   app.put('/teams/:team', { schema: { params, querystring, body: ref(NotebookOrder) } }, async (request) => ({
