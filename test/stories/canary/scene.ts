@@ -251,11 +251,12 @@ export const playScene = async (world: World) => {
     const { slug: refused = '' } = teams.find(({ how }) => how === 'refuses the secret of the hub') ?? {};
     await world.client.delete('secrets', (await teamNow(refused)).names.namespace, hubSecretName);
     const harmless = operations.filter(isHarmless).filter(({ path }) => path.includes('{team}'));
-    await Promise.all([
-      functions(),
-      // Few at a time: all requests share one process, and each has a deadline.
-      forEachConcurrently(teams, 6, ({ slug }) => forEachConcurrently(harmless, 6, (one) => use(one, slug))),
-    ]);
+    // Before the requests, which change when a server is due for culling.
+    await functions();
+    // Few at a time: all requests share one process, and each has a deadline.
+    await forEachConcurrently(teams, 6, ({ slug }) =>
+      forEachConcurrently(harmless, 6, (one) => use(one, slug)),
+    );
     await followStart();
     await Promise.all(teams.map(({ slug }) => Promise.all(ofServers.map((id) => use(operation(id), slug)))));
     for (const { id } of records.values()) lookAtGoogle(world, id);
