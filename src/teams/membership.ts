@@ -8,7 +8,7 @@ import type { Decision, Page } from '../ports/store.ts';
 import { assertDomainAllowed, haveSameAccess, memberFaults, memberOf, sortedMembers } from './members.ts';
 import { assertMembersFit } from './quota.ts';
 import { assertOwner, assertOwnerStays, type Requester } from './roles.ts';
-import { type Actor, assertStays, authored, bumpGeneration } from './rules.ts';
+import { type Actor, assertStays, authored, bumpGeneration, type MembersContext } from './rules.ts';
 
 /** The member with this e-mail, in whatever case. */
 export const memberWith = ({ members }: Pick<TeamRecord, 'members'>, email: string): Member | undefined =>
@@ -56,12 +56,6 @@ const changeOf = (
   };
 };
 
-interface AddContext {
-  readonly requester: Requester;
-  /** Domains of e-mails that may become members; none for any. */
-  readonly allowedDomains?: readonly string[];
-}
-
 /**
  * Adds a person, or changes their role or hub user name; what the order leaves out stays as it is. Undefined when nothing
  * changes. Throws Problem `deleting`, `forbidden`, `validation_failed`, `email_domain_not_allowed`, `quota_exceeded` or
@@ -71,7 +65,7 @@ export const addMember = (
   team: TeamRecord,
   order: MemberOrder,
   act: Actor,
-  { requester, allowedDomains = [] }: AddContext,
+  { requester, allowedDomains = [] }: MembersContext,
 ): Decision | undefined => {
   assertOwner(team, requester, 'add members or change their roles');
   assertStays(team);

@@ -112,8 +112,8 @@ const assertMayReplaceMembers = (team: TeamRecord, members: TeamRecord['members'
   assertOwnerStays(team.members, members);
 };
 
-/** Who patches a team, and the domains of e-mails that may become members; none for any. */
-interface PatchContext {
+/** Who changes members, and the domains of e-mails that may become members; none for any. */
+export interface MembersContext {
   readonly requester: Requester;
   readonly allowedDomains?: readonly string[];
 }
@@ -127,7 +127,7 @@ export const patchTeam = (
   team: TeamRecord,
   patch: TeamPatch,
   act: Actor,
-  { requester, allowedDomains = [] }: PatchContext,
+  { requester, allowedDomains = [] }: MembersContext,
 ): Decision | undefined => {
   assertStays(team);
   const next: TeamRecord = {
