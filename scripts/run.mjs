@@ -48,7 +48,11 @@ const tasks = {
     folder: 'docs',
     steps: [
       [join(root, 'docs/node_modules/.bin/vitepress'), 'build', 'docs'],
-      [join(root, 'docs/node_modules/.bin/vitepress'), 'preview', 'docs'],
+      // VitePress’s own server would listen on every interface.
+      [
+        join(root, 'docs/node_modules/.bin/vite'),
+        ...['preview', 'docs/.vitepress', '--outDir', 'dist', '--host', '127.0.0.1'],
+      ],
     ],
   },
   graph: { about: 'draws the floor plan into docs/floor-plan.md from the imports', steps: [graph()] },
