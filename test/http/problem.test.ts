@@ -139,8 +139,9 @@ describe('problems', () => {
     );
   });
 
-  it('a method that no route has is 405 whatever body and content type come with it', async () => {
+  it('a method that no route has is 405 whatever body and content type come with it', async (t) => {
     const app = await shell();
+    t.after(() => app.close());
     app.get('/teams', async () => ({}));
     await app.listen({ host: '127.0.0.1', port: 0 });
     const address = app.server.address();
