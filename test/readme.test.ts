@@ -11,8 +11,10 @@ const documents = [
   'CHANGELOG.md',
   'bench/README.md',
   'deploy/README.md',
+  'docs/brukerveiledning.md',
   'docs/design.md',
   'docs/floor-plan.md',
+  'examples/README.md',
   'simulators/README.md',
 ];
 const read = (path: string): string => readFileSync(new URL(`../${path}`, import.meta.url), 'utf8');
