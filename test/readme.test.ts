@@ -14,6 +14,7 @@ const documents = [
   'docs/brukerveiledning.md',
   'docs/design.md',
   'docs/floor-plan.md',
+  'docs/operations.md',
   'examples/README.md',
   'simulators/README.md',
 ];
