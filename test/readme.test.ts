@@ -13,6 +13,7 @@ const documents = [
   'deploy/README.md',
   'docs/design.md',
   'docs/floor-plan.md',
+  'docs/sdks.md',
   'simulators/README.md',
 ];
 const read = (path: string): string => readFileSync(new URL(`../${path}`, import.meta.url), 'utf8');
