@@ -76,10 +76,7 @@ export const renderChart = (release: Release): KubeObject[] => {
     data: { ...release.kept, 'values.yaml': base64(stringify(values)) },
   });
   const configMap = object('v1', 'ConfigMap', 'hub', 'hub', {
-    data: {
-      'jupyterhub_config.py': '# The simulated hub reads values.yaml from Secret hub.\n',
-      'z2jh.py': '# The chart’s helper functions.\n',
-    },
+    data: { 'jupyterhub_config.py': '# The simulated hub reads values.yaml from Secret hub.\n' },
   });
   const hub = asMap(values.hub);
   const ingress = asMap(values.ingress);
@@ -158,11 +155,6 @@ export const renderChart = (release: Release): KubeObject[] => {
             image: imageOf(asMap(hub.image), 'quay.io/jupyterhub/k8s-hub', release.chartVersion),
             ports: [{ name: 'http', containerPort: 8081, protocol: 'TCP' }],
             volumeMounts: [
-              ...['jupyterhub_config.py', 'z2jh.py'].map((file) => ({
-                name: 'config',
-                mountPath: `/usr/local/etc/jupyterhub/${file}`,
-                subPath: file,
-              })),
               { name: 'config', mountPath: '/usr/local/etc/jupyterhub/config/' },
               { name: 'secret', mountPath: '/usr/local/etc/jupyterhub/secret/' },
               ...existingSecret.map(() => ({
@@ -207,9 +199,6 @@ export const renderChart = (release: Release): KubeObject[] => {
       ? [
           object('networking.k8s.io/v1', 'Ingress', 'jupyterhub', 'ingress', {
             spec: {
-              ...(ingress.ingressClassName === undefined
-                ? {}
-                : { ingressClassName: ingress.ingressClassName }),
               ...(asList(ingress.tls).length === 0 ? {} : { tls: asList(ingress.tls) }),
               rules: asList(ingress.hosts).map((host) => ({
                 host: asText(host),
@@ -322,11 +311,7 @@ const networkPolicies = (
       'proxy',
       'proxy',
       proxySettings,
-      [
-        { ports: tcp('http', 'https') },
-        { ports: tcp('http'), from: [bearing('proxy-http')] },
-        { ports: tcp('api'), from: [bearing('proxy-api')] },
-      ],
+      [{ ports: tcp('http') }, { ports: tcp('api'), from: [bearing('proxy-api')] }],
       [
         { to: [pods('hub')], ports: tcp(8081) },
         { to: [pods('singleuser-server')], ports: tcp(8888) },
@@ -340,7 +325,6 @@ const networkPolicies = (
       [
         { to: [pods('hub')], ports: tcp(8081) },
         { to: [pods('proxy')], ports: tcp(8000) },
-        { to: [pods('autohttps')], ports: tcp(8080, 8443) },
       ],
     ),
   ];
