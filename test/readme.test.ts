@@ -15,6 +15,7 @@ const documents = [
   'docs/design.md',
   'docs/floor-plan.md',
   'docs/operations.md',
+  'docs/sdks.md',
   'examples/README.md',
   'simulators/README.md',
 ];
@@ -35,7 +36,8 @@ describe('the README', () => {
 describe('the documents', () => {
   for (const path of documents) {
     it(`${path} has no broken links`, () => {
-      const targets = [...read(path).matchAll(/\]\(([^)#]+)(#[^)]*)?\)/g)].map(([, target = '']) => target);
+      const prose = read(path).replaceAll(/^```.*?^```/gms, '');
+      const targets = [...prose.matchAll(/\]\(([^)#]+)(#[^)]*)?\)/g)].map(([, target = '']) => target);
       const folder = new URL(`../${path}`, import.meta.url);
       const broken = targets.filter(
         (target) => !/^https?:/.test(target) && !existsSync(new URL(target, folder)),
