@@ -67,6 +67,7 @@ const realParts = [
   'dnsmasq',
   'JupyterHub 5.x',
   'JupyterHub 6.x',
+  'Chromium',
 ];
 
 const say = (text) => process.stderr.write(`${text}\n`);
