@@ -11,6 +11,7 @@ const documents = [
   'CHANGELOG.md',
   'bench/README.md',
   'deploy/README.md',
+  'docs/brukerveiledning.md',
   'docs/design.md',
   'docs/floor-plan.md',
   'docs/tutorial.md',

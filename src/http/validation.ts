@@ -95,7 +95,6 @@ export const registerValidation = (app: App): void => {
   });
 
   app.addHook('preValidation', (request, _reply, done) => {
-    if (request.is404) return done();
     const { schema, config } = request.routeOptions;
     if (schema?.body === undefined) return done(bodyRefused(request.body));
     const isLeftOut = request.body === undefined || (request.body === null && config.optionalBody);
