@@ -2,9 +2,9 @@ import { hooks, Problem, read, send, watch } from './api.js';
 import { at, el, entered, explain, faultsIn, fill, inputFor, lang, orderOf, showFaults } from './form.js';
 
 const $ = (id) => document.getElementById(id);
-const word = (id) => $(id)?.cloneNode(true).childNodes ?? [id];
+const word = (id) => [...($(id)?.cloneNode(true).childNodes ?? [id])];
 const show = (id, isShown = true) => $(id).toggleAttribute('hidden', !isShown);
-const fillList = (id, items) => $(id).replaceChildren(...items.map((item) => el('li', {}, ...item)));
+const fillList = (id, items) => $(id).replaceChildren(...items.map((item) => el('li', {}, ...[item].flat())));
 let me, limits, path, notebook, server;
 let visit = new AbortController();
 
@@ -63,8 +63,8 @@ const load = async () => {
 const showStatus = ({ status: { phase = 'not-ordered', url, conditions = [] } = {} }) => {
   $('phase').replaceChildren(...word(phase));
   const wrong = conditions.filter(({ status }) => status !== 'True');
-  const reasons = wrong.map(({ reason, message }) => [explain(reason, message)]);
-  fillList('conditions', reasons);
+  const reasons = new Set(wrong.map(({ reason, message }) => explain(reason, message)));
+  fillList('conditions', [...reasons]);
   show('hub', phase === 'Ready');
   $('hub').href = url;
 };
@@ -122,7 +122,7 @@ const showPlan = async () => {
     const field = limits.fields.find((one) => one.pointer === pointer);
     return field ? [`${field.label[lang]}: ${from ?? '–'} → ${to ?? '–'}, `, ...word(takesEffect)] : word('first');
   });
-  const unreachable = unreachableEntries.map(({ entry, message }) => [`${entry}: ${message}`]);
+  const unreachable = unreachableEntries.map(({ entry, message }) => `${entry}: ${message}`);
   fillList('changes', changes.length > 0 ? [...items, ...unreachable] : [word('nothing')]);
   $('waiting').textContent = serversPendingRestart?.map(({ user }) => user).join(', ') || '–';
   show('save', changes.length > 0);
@@ -156,14 +156,16 @@ $('save').onclick = command(async () => {
 
 const showTeams = async () => {
   me = await read('/me');
-  const links = me.teams.map(({ slug }) => [el('a', { href: `#${slug}` }, slug)]);
+  const links = me.teams.map(({ slug }) => el('a', { href: `#${slug}` }, slug));
   fillList('teams', links);
   show('create', me.mayCreateTeams);
 };
 $('create').onsubmit = command(async () => {
-  await send('POST', '/teams', { body: { slug: $('slug').value } });
+  const slug = $('slug').value;
+  await send('POST', '/teams', { body: { slug } });
   await showTeams();
-  location.hash = $('slug').value;
+  $('create').reset();
+  location.hash = slug;
 });
 
 await showTeams();

@@ -343,14 +343,18 @@ describe('the page of the tutorial', { skip: withoutBrowser(), timeout: 900_000 
 
   step('speaks Norwegian, also about a notebook that has problems', async () => {
     const namespace = asText(at(await must(kari, 'GET', '/teams/team-old'), 'namespace'));
-    await sandbox.kubernetes
-      ?.client('somebody')
-      .patch('helmreleases', namespace, 'jupyterhub', { spec: { suspend: true } });
     await visit('kari.nordmann', 'team-old', 'nb');
+    await says('phase', 'Klar');
+    await sandbox.kubernetes?.client('somebody').create({
+      apiVersion: 'networking.k8s.io/v1',
+      kind: 'NetworkPolicy',
+      metadata: { name: 'wide-open', namespace },
+      spec: { podSelector: {}, policyTypes: ['Egress'], egress: [{}] },
+    });
     await says('phase', 'Har problemer');
     const codes = asList(at(await must(kari, 'GET', '/codes'), 'items'));
-    const suspended = codes.find((one) => at(one, 'code') === 'Suspended');
-    await says('conditions', asText(at(suspended, 'help', 'nb')));
+    const widened = codes.find((one) => at(one, 'code') === 'Widened');
+    await says('conditions', asText(at(widened, 'help', 'nb')));
     for (const field of asList(at(limits, 'fields')))
       await page.getByLabel(asText(at(field, 'label', 'nb')), { exact: true }).waitFor();
     await keys.fill('storage-home', '1Gi');
@@ -393,11 +397,11 @@ describe('the page of the tutorial', { skip: withoutBrowser(), timeout: 900_000 
     await start(port);
     await gone('outage');
     assert.equal(await element('resources-memory-limit').inputValue(), '7Gi');
-    const namespace = asText(at(await must(kari, 'GET', '/teams/team-a'), 'namespace'));
-    await sandbox.kubernetes
-      ?.client('somebody')
-      .patch('helmreleases', namespace, 'jupyterhub', { spec: { suspend: true } });
-    await says('phase', 'Degraded');
+    sandbox.kubernetes?.faults.set(() => ({ drop: true }));
+    await must(kari, 'PATCH', '/teams/team-a/notebook', { pip: { userInstallByDefault: true } });
+    await says('conditions', 'Kubernetes');
+    sandbox.kubernetes?.faults.set(undefined);
+    await says('phase', 'Ready');
   });
 
   step('asks for a new token when the old one has expired, and keeps what was entered', async () => {
