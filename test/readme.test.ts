@@ -15,6 +15,7 @@ const documents = [
   'docs/design.md',
   'docs/floor-plan.md',
   'docs/tutorial.md',
+  'docs/operations.md',
   'examples/README.md',
   'simulators/README.md',
 ];

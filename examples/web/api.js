@@ -7,9 +7,12 @@ let signingIn;
 export class Problem extends Error {}
 
 /** What the page does when a token is needed, and when the API stops or starts answering. */
-export const hooks = { signIn: async () => '', outage: () => {} };
+export const hooks = { signIn: async () => '', outage: (_isAway) => {} };
 
-/** A request with the caller’s token. A read is repeated until the API answers; a write never is. */
+/**
+ * A request with the caller’s token. A read is repeated until the API answers; a write never is.
+ * @type {(method: string, path: string, options?: any) => Promise<Response>}
+ */
 export const send = async (method, path, { body, headers, signal } = {}) => {
   const isRead = method === 'GET';
   for (;;) {

@@ -22,6 +22,7 @@ const namesIn = (pointer) => pointer.split('/').slice(1);
 
 const norwegian = { cores: 'kjerner', seconds: 'sekunder', lines: 'linjer' };
 const idOf = (pointer) => pointer.slice(1).replaceAll('/', '-');
+/** @type {(pointer: string) => any} */
 const inputOf = (pointer) => document.getElementById(idOf(pointer));
 
 /** An input for a field of getLimits, with its label, its bounds and room for a fault. */
@@ -64,7 +65,7 @@ export const orderOf = (spec, fields) => {
 
 const amount = (value) => {
   const [, size, unit] = /^([\d.]+)(Mi|Gi)$/.exec(value) ?? [];
-  if (size !== undefined) return size * (unit === 'Gi' ? 1024 : 1);
+  if (size !== undefined) return Number(size) * (unit === 'Gi' ? 1024 : 1);
   return Array.isArray(value) ? value.length : value;
 };
 

@@ -1,6 +1,7 @@
 import { hooks, Problem, read, send, watch } from './api.js';
 import { at, el, entered, explain, faultsIn, fill, inputFor, lang, orderOf, showFaults } from './form.js';
 
+/** @type {(id: string) => any} */
 const $ = (id) => document.getElementById(id);
 const word = (id) => [...($(id)?.cloneNode(true).childNodes ?? [id])];
 const show = (id, isShown = true) => $(id).toggleAttribute('hidden', !isShown);
@@ -25,7 +26,7 @@ hooks.signIn = () => {
 /** Shows why a request was refused, and moves the focus there. Any other error is a bug. */
 const refuse = (error) => {
   if (!(error instanceof Problem)) throw error;
-  const { code, detail, errors = [] } = error.cause;
+  const { code, detail, errors = [] } = /** @type {any} */ (error.cause);
   const why = code ? [explain(code, detail)] : word('no-answer');
   $('why').replaceChildren(...(errors.length > 0 ? word('correct') : why));
   showFaults($('faults'), errors);
@@ -60,6 +61,7 @@ const load = async () => {
   }
 };
 
+/** @param {any} notebook */
 const showStatus = ({ status: { phase = 'not-ordered', url, conditions = [] } = {} }) => {
   $('phase').replaceChildren(...word(phase));
   const wrong = conditions.filter(({ status }) => status !== 'True');
