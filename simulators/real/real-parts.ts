@@ -10,7 +10,8 @@ export type RealPart =
   | 'kubectl'
   | 'docker-registry'
   | 'dnsmasq'
-  | 'SDK generators';
+  | 'SDK generators'
+  | 'Chromium';
 
 const report = (line: Record<string, string>): void => {
   const file = process.env.REAL_PARTS_FILE;
