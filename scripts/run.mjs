@@ -16,6 +16,7 @@ const tool = (name, ...args) => [join(bin, name), ...args];
 const script = (...args) => tool('node', ...args);
 
 const types = tool('tsc', '--noEmit');
+const pageTypes = tool('tsc', '--project', 'examples/web/jsconfig.json');
 const lint = tool('biome', 'ci', '.');
 /** Writes generated files; with --check, fails when one is stale. */
 const contract = (...args) => script('scripts/openapi.ts', ...args);
@@ -35,7 +36,7 @@ const tasks = {
   },
   check: {
     about: 'types, lint, unused code, stale generated files, and every test',
-    steps: [types, lint, unused, contract('--check'), graph('--check')],
+    steps: [types, pageTypes, lint, unused, contract('--check'), graph('--check')],
     run: test,
   },
   start: { about: 'the API alone, configured by the environment', steps: [script('src/main.ts')] },
@@ -57,7 +58,7 @@ const tasks = {
   },
   graph: { about: 'draws the floor plan into docs/floor-plan.md from the imports', steps: [graph()] },
   lint: { about: 'format and lint rules; --write fixes what it can', steps: [tool('biome', 'check', '.')] },
-  types: { about: 'the type checker', steps: [types] },
+  types: { about: 'the type checker', steps: [types, pageTypes] },
   bench: {
     about:
       'compares within one run and prints ratios; accepts names: cold-start, throughput, tick, cull, egress, render',
@@ -79,6 +80,8 @@ const realParts = [
   'dnsmasq',
   'JupyterHub 5.x',
   'JupyterHub 6.x',
+  'SDK generators',
+  'Chromium',
 ];
 
 const say = (text) => process.stderr.write(`${text}\n`);
