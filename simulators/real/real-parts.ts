@@ -8,6 +8,9 @@ export type RealPart =
   | 'JupyterHub 5.x'
   | 'JupyterHub 6.x'
   | 'kubectl'
+  | 'helm-controller'
+  | 'source-controller'
+  | 'kwok'
   | 'docker-registry'
   | 'dnsmasq';
 
