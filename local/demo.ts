@@ -9,6 +9,9 @@ import type { Story } from './demo/story.ts';
 import { freeBase } from './ports.ts';
 import { type Sandbox, startSandbox } from './sandbox.ts';
 
+/** How much of the log a failed step shows. */
+const shownLines = 60;
+
 const { promise: interrupted, reject } = Promise.withResolvers<never>();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.once(signal, () => reject(new Error(`interrupted by ${signal}`)));
@@ -48,13 +51,16 @@ let verified = false;
 try {
   // Not Date: the story moves the clock.
   const started = performance.now();
-  const print = process.argv.includes('--verbose') ? console.log : () => {};
+  const lines: string[] = [];
+  const print = process.argv.includes('--verbose') ? console.log : (line: string) => lines.push(line);
   const sandbox = await startSandbox({ port: await freeBase(), folder, verbose: true, print });
   try {
     verified = await tell(sandbox);
   } finally {
     await sandbox.close();
   }
+  if (!verified && lines.length > 0)
+    console.error(`\nThe sandbox’s last lines:\n${lines.slice(-shownLines).join('\n')}`);
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
   if (verified) console.log(`\nAll ${steps.length} steps verified in ${seconds} seconds.`);
 } finally {

@@ -30,6 +30,16 @@ const shown = async ({ kari: api }: Story): Promise<Json> => {
   return found;
 };
 
+const untilState = async (story: Story, wanted: string): Promise<void> => {
+  const end = performance.now() + 60_000;
+  for (;;) {
+    const state = at(await shown(story), 'state');
+    if (state === wanted) return;
+    assert.ok(performance.now() < end, `the server is ${JSON.stringify(state)}, not ${wanted}`);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+};
+
 const notebookPods = async ({ cluster, namespace }: Story) =>
   cluster.list('pods', { namespace, labelSelector: 'component=singleuser-server' });
 
@@ -158,6 +168,8 @@ export const servers: readonly Step[] = [
       await followed(story, operation);
       assert.notDeepEqual(await hubPods(story), before.hub);
       assert.deepEqual((await notebookPods(story)).map(uidOf), before.pods);
+      // A hub that has started checks its servers first. Until then culling keeps them, and asks again a minute later.
+      await untilState(story, 'running');
     },
   },
   {

@@ -12,7 +12,9 @@ export type RealPart =
   | 'source-controller'
   | 'kwok'
   | 'docker-registry'
-  | 'dnsmasq';
+  | 'dnsmasq'
+  | 'SDK generators'
+  | 'Chromium';
 
 const report = (line: Record<string, string>): void => {
   const file = process.env.REAL_PARTS_FILE;

@@ -200,11 +200,12 @@ const acceptedBy = (method: string) =>
 
 /** A path without an operation is 404, and 405 when another method would have found one. */
 const notFound =
-  (methods: ReturnType<typeof methodsByPath>) => (request: FastifyRequest, reply: FastifyReply) => {
+  (methods: ReturnType<typeof methodsByPath>) =>
+  (request: FastifyRequest, reply: FastifyReply): Problem => {
     const allowed = methods.of(request.url);
-    if (allowed.length === 0) return send(new Problem('not_found'), request, reply);
+    if (allowed.length === 0) return new Problem('not_found');
     reply.header('allow', allowed.join(', '));
-    return send(new Problem('method_not_allowed'), request, reply);
+    return new Problem('method_not_allowed');
   };
 
 /** The methods that a path supports, collected from the routes as they are declared. */
@@ -234,6 +235,7 @@ const methodsByPath = () => {
  */
 export const registerProblems = (app: App): void => {
   const methods = methodsByPath();
+  const missing = notFound(methods);
   app.addHook('onRoute', (route) => methods.add(route.url, route.method));
   app.addHook('onRequest', (request, reply, done) => {
     reply.header('x-request-id', request.id);
@@ -242,7 +244,12 @@ export const registerProblems = (app: App): void => {
   app.setErrorHandler((error, request, reply) =>
     send(withAllFaults(toProblem(error), error, request), request, reply),
   );
-  app.setNotFoundHandler(notFound(methods));
+  // Before the body is read: what an unknown operation sends is neither parsed nor refused for its form.
+  app.addHook('preParsing', (request, reply, payload, done) =>
+    request.is404 ? done(missing(request, reply)) : done(null, payload),
+  );
+  // A plugin’s route that takes any path may answer as if it were none.
+  app.setNotFoundHandler((request, reply) => send(missing(request, reply), request, reply));
 };
 
 /** Fastify stops at the first invalid part of a request; this reports the faults of all parts. */

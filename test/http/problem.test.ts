@@ -139,6 +139,31 @@ describe('problems', () => {
     );
   });
 
+  it('a method that no route has is 405 whatever body and content type come with it', async (t) => {
+    const app = await shell();
+    t.after(() => app.close());
+    app.get('/teams', async () => ({}));
+    await app.listen({ host: '127.0.0.1', port: 0 });
+    const address = app.server.address();
+    const port = typeof address === 'object' ? address?.port : undefined;
+    const requests = [
+      { method: 'QUERY' },
+      { method: 'QUERY', headers: { 'content-type': 'text/plain' }, body: 'teams' },
+      { method: 'PATCH', headers: { 'content-type': 'application/json' }, body: '{' },
+      { method: 'PUT', headers: { 'content-type': 'image/png' }, body: 'x'.repeat(100_000) },
+      { method: 'PROPFIND' },
+    ];
+    for (const request of requests) {
+      const answer = await fetch(`http://127.0.0.1:${port}/teams`, request);
+      const { code }: { code?: unknown } = Object(await answer.json());
+      assert.deepEqual(
+        [answer.status, code, answer.headers.get('allow')],
+        [405, 'method_not_allowed', 'GET, HEAD'],
+        JSON.stringify(request).slice(0, 80),
+      );
+    }
+  });
+
   for (const [what, url, status, code] of [
     ['a percent sign without its digits', '/teams/%zz', 404, 'not_found'],
     ['a parameter of 400 characters', `/teams/${'a'.repeat(400)}`, 414, 'uri_too_long'],
