@@ -48,10 +48,14 @@ const folderOf = (): string | undefined => {
 };
 
 /** Why Flux cannot be started here, for `skip`; false when it can. In CI that is an error. */
-export const absent = (): string | false =>
-  folderOf() === undefined
-    ? isAbsent('helm-controller', 'not built; FLUX_ASSETS=$(.ci/flux-assets) builds it once')
-    : false;
+export const absent = (): string | false => {
+  if (folderOf() !== undefined) return false;
+  const parts: readonly RealPart[] = ['helm-controller', 'source-controller', 'kwok'];
+  const [why = ''] = parts.map((part) =>
+    isAbsent(part, 'not built; FLUX_ASSETS=$(.ci/flux-assets) builds it once'),
+  );
+  return why;
+};
 
 const assets = (): string => {
   const folder = folderOf();
