@@ -62,6 +62,8 @@ const realParts = [
   'Firestore emulator',
   'kube-apiserver',
   'KubeSpawner',
+  'spawning hub 5.x',
+  'spawning hub 6.x',
   'kubectl',
   'docker-registry',
   'dnsmasq',

@@ -72,8 +72,12 @@ const noCluster: Cluster = {
   serves: () => assert.fail('the cluster was asked what it serves'),
 };
 
-/** The product’s configuration with one issuer. */
-export const configFor = (issuer: { readonly url: string; readonly audience: string }, more: Headers = {}) =>
+/** The product’s configuration with one issuer, and with the text of its file of hub values. */
+export const configFor = (
+  issuer: { readonly url: string; readonly audience: string },
+  more: Headers = {},
+  hubValues = '{}',
+) =>
   loadConfig(
     {
       STORE: 'sqlite::memory:',
@@ -100,12 +104,17 @@ export const configFor = (issuer: { readonly url: string; readonly audience: str
       MAX_TEAMS_PER_PERSON: '100000',
       ...more,
     },
-    () => '{}',
+    () => hubValues,
   );
 
 /** An address without a listener. */
 const unknown = async () => ({ answer: 'unknown', message: 'The registry does not answer.' }) as const;
-const noRegistries: Registries = { digest: unknown, inspect: unknown, tags: unknown, garImages: unknown };
+export const noRegistries: Registries = {
+  digest: unknown,
+  inspect: unknown,
+  tags: unknown,
+  garImages: unknown,
+};
 const noHub = () => Promise.reject(new Unavailable('hub', 'The hub does not answer.'));
 export const noHubs: Hubs = {
   version: noHub,
@@ -140,7 +149,7 @@ export const noIdentities: ServiceAccounts = {
   policy: noIdentity,
   setPolicy: noIdentity,
 };
-const noReleases: PythonReleases = {
+export const noReleases: PythonReleases = {
   releaseCycle: () => assert.fail('Python was asked for its releases'),
   jupyterTags: () => assert.fail('Jupyter was asked for its images'),
 };
