@@ -28,7 +28,7 @@ for (const major of [5, 6] as const) {
 
     it('spawning: the hub’s log has no traceback, and the backstop culler finds nothing to do', () => {
       const log = hub.log();
-      tookPart(part, /JupyterHub (?:server )?version (\S+)/.exec(log)?.[1] ?? String(major));
+      tookPart(part, /Running JupyterHub version (\S+)/.exec(log)?.[1] ?? String(major));
       assert.doesNotMatch(log, /Traceback/);
       assert.match(log, /200 GET \/hub\/api\/users\S* \(jupyterhub-idle-culler@/);
       assert.doesNotMatch(log, /Culling server/);
