@@ -14,6 +14,9 @@ const documents = [
   'docs/brukerveiledning.md',
   'docs/design.md',
   'docs/floor-plan.md',
+  'docs/tutorial.md',
+  'docs/operations.md',
+  'docs/sdks.md',
   'examples/README.md',
   'simulators/README.md',
 ];
@@ -22,6 +25,11 @@ const read = (path: string): string => readFileSync(new URL(`../${path}`, import
 describe('the README', () => {
   it('shows the commands that the sandbox prints', () => {
     assert.ok(read('README.md').includes(firstSteps({ url: (part) => urlOf(part, 8080) })));
+  });
+
+  it('names the address of the page', () => {
+    assert.ok(read('README.md').includes(`<${urlOf('page', 8080)}>`));
+    assert.ok(read('docs/tutorial.md').includes(urlOf('page', 8080)));
   });
 
   it('names commands that exist', () => {
@@ -34,7 +42,8 @@ describe('the README', () => {
 describe('the documents', () => {
   for (const path of documents) {
     it(`${path} has no broken links`, () => {
-      const targets = [...read(path).matchAll(/\]\(([^)#]+)(#[^)]*)?\)/g)].map(([, target = '']) => target);
+      const prose = read(path).replaceAll(/^```.*?^```/gms, '');
+      const targets = [...prose.matchAll(/\]\(([^)#]+)(#[^)]*)?\)/g)].map(([, target = '']) => target);
       const folder = new URL(`../${path}`, import.meta.url);
       const broken = targets.filter(
         (target) => !/^https?:/.test(target) && !existsSync(new URL(target, folder)),

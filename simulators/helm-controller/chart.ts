@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { stringify } from 'yaml';
-import { asList, asMap, asText, at, isMap, type Json, type JsonMap } from '../kubernetes/json.ts';
+import { asList, asMap, asText, asTexts, at, isMap, type Json, type JsonMap } from '../kubernetes/json.ts';
 import type { KubeObject } from '../kubernetes/object.ts';
 
 export interface Release {
@@ -10,6 +10,11 @@ export interface Release {
   readonly values: JsonMap;
   /** Tokens that the chart generates once and then keeps, by key of Secret `hub`; base64. */
   readonly kept: JsonMap;
+  /**
+   * The proxy’s token as its checksum is computed from. The chart looks the token up where it needs it, so each place of
+   * the first install, where there is none yet, gets another random one.
+   */
+  readonly proxyToken: string;
 }
 
 /** JupyterHub’s version in this version of the chart. */
@@ -24,16 +29,20 @@ const base64 = (text: string): string => Buffer.from(text).toString('base64');
  */
 export const renderChart = (release: Release): KubeObject[] => {
   const { values } = release;
-  const labelsOf = (component: string): JsonMap => ({
+  /** On pods too: nothing that changes with the chart’s version. */
+  const podLabelsOf = (component: string): JsonMap => ({
     app: 'jupyterhub',
-    chart: `jupyterhub-${release.chartVersion}`,
     component,
-    heritage: 'Helm',
     release: release.name,
     'app.kubernetes.io/component': component,
     'app.kubernetes.io/instance': release.name,
-    'app.kubernetes.io/managed-by': 'Helm',
     'app.kubernetes.io/name': 'jupyterhub',
+  });
+  const labelsOf = (component: string): JsonMap => ({
+    ...podLabelsOf(component),
+    chart: `jupyterhub-${release.chartVersion}`,
+    heritage: 'Helm',
+    'app.kubernetes.io/managed-by': 'Helm',
     'helm.sh/chart': `jupyterhub-${release.chartVersion}`,
   });
   const selectorOf = (component: string): JsonMap => ({
@@ -67,10 +76,14 @@ export const renderChart = (release: Release): KubeObject[] => {
     data: { ...release.kept, 'values.yaml': base64(stringify(values)) },
   });
   const configMap = object('v1', 'ConfigMap', 'hub', 'hub', {
-    data: { 'jupyterhub_config.py': '# The simulated hub reads values.yaml from Secret hub.\n' },
+    data: {
+      'jupyterhub_config.py': '# The simulated hub reads values.yaml from Secret hub.\n',
+      'z2jh.py': '# The chart’s helper functions.\n',
+    },
   });
   const hub = asMap(values.hub);
   const ingress = asMap(values.ingress);
+  const existingSecret = asTexts([hub.existingSecret ?? null]);
 
   const deployment = (component: 'hub' | 'proxy', annotations: JsonMap, labels: JsonMap, pod: JsonMap) =>
     object('apps/v1', 'Deployment', component, component, {
@@ -78,7 +91,7 @@ export const renderChart = (release: Release): KubeObject[] => {
         replicas: 1,
         selector: { matchLabels: selectorOf(component) },
         strategy: { type: 'Recreate' },
-        template: { metadata: { labels: { ...labelsOf(component), ...labels }, annotations }, spec: pod },
+        template: { metadata: { labels: { ...podLabelsOf(component), ...labels }, annotations }, spec: pod },
       },
     });
 
@@ -142,11 +155,20 @@ export const renderChart = (release: Release): KubeObject[] => {
         containers: [
           {
             name: 'hub',
-            image: `quay.io/jupyterhub/k8s-hub:${release.chartVersion}`,
+            image: imageOf(asMap(hub.image), 'quay.io/jupyterhub/k8s-hub', release.chartVersion),
             ports: [{ name: 'http', containerPort: 8081, protocol: 'TCP' }],
             volumeMounts: [
+              ...['jupyterhub_config.py', 'z2jh.py'].map((file) => ({
+                name: 'config',
+                mountPath: `/usr/local/etc/jupyterhub/${file}`,
+                subPath: file,
+              })),
               { name: 'config', mountPath: '/usr/local/etc/jupyterhub/config/' },
               { name: 'secret', mountPath: '/usr/local/etc/jupyterhub/secret/' },
+              ...existingSecret.map(() => ({
+                name: 'existing-secret',
+                mountPath: '/usr/local/etc/jupyterhub/existing-secret/',
+              })),
               { name: 'pvc', mountPath: '/srv/jupyterhub' },
               ...asList(hub.extraVolumeMounts).filter(isMap),
             ],
@@ -155,6 +177,7 @@ export const renderChart = (release: Release): KubeObject[] => {
         volumes: [
           { name: 'config', configMap: { name: 'hub' } },
           { name: 'secret', secret: { secretName: 'hub' } },
+          ...existingSecret.map((secretName) => ({ name: 'existing-secret', secret: { secretName } })),
           { name: 'pvc', persistentVolumeClaim: { claimName: 'hub-db-dir' } },
           ...asList(hub.extraVolumes).filter(isMap),
         ],
@@ -162,14 +185,14 @@ export const renderChart = (release: Release): KubeObject[] => {
     ),
     deployment(
       'proxy',
-      // The proxy, and with it every open notebook, restarts on a change of its token only.
-      { 'checksum/proxy-secret': digest(release.kept['hub.config.ConfigurableHTTPProxy.auth_token'] ?? '') },
+      // The proxy, and with it every open notebook, restarts on a change of its token, and once at the first upgrade.
+      { 'checksum/auth-token': digest(release.proxyToken), 'checksum/proxy-secret': digest('') },
       { 'hub.jupyter.org/network-access-hub': 'true', 'hub.jupyter.org/network-access-singleuser': 'true' },
       {
         containers: [
           {
             name: 'chp',
-            image: 'quay.io/jupyterhub/configurable-http-proxy:5.1.0',
+            image: 'quay.io/jupyterhub/configurable-http-proxy:5.2.0',
             ports: [
               { name: 'http', containerPort: 8000, protocol: 'TCP' },
               { name: 'api', containerPort: 8001, protocol: 'TCP' },
@@ -179,10 +202,15 @@ export const renderChart = (release: Release): KubeObject[] => {
       },
     ),
     ...networkPolicies(values, object, selectorOf),
+    ...placeholders(object, selectorOf('user-placeholder'), podLabelsOf('user-placeholder')),
     ...(ingress.enabled === true
       ? [
           object('networking.k8s.io/v1', 'Ingress', 'jupyterhub', 'ingress', {
             spec: {
+              ...(ingress.ingressClassName === undefined
+                ? {}
+                : { ingressClassName: ingress.ingressClassName }),
+              ...(asList(ingress.tls).length === 0 ? {} : { tls: asList(ingress.tls) }),
               rules: asList(ingress.hosts).map((host) => ({
                 host: asText(host),
                 http: {
@@ -199,6 +227,35 @@ export const renderChart = (release: Release): KubeObject[] => {
           }),
         ]
       : []),
+  ];
+};
+
+const imageOf = (image: JsonMap, name: string, tag: string): string =>
+  `${asText(image.name) || name}:${asText(image.tag) || tag}`;
+
+/** Pods that keep room for servers; the chart makes their set and its budget even where there are none. */
+const placeholders = (object: MakeObject, matchLabels: JsonMap, labels: JsonMap): KubeObject[] => {
+  const name = 'user-placeholder';
+  return [
+    object('policy/v1', 'PodDisruptionBudget', name, name, {
+      spec: { minAvailable: 0, selector: { matchLabels } },
+    }),
+    object('apps/v1', 'StatefulSet', name, name, {
+      spec: {
+        podManagementPolicy: 'Parallel',
+        replicas: 0,
+        selector: { matchLabels },
+        serviceName: name,
+        template: {
+          metadata: { labels },
+          spec: {
+            automountServiceAccountToken: false,
+            containers: [{ name: 'pause', image: 'registry.k8s.io/pause:3.10.1' }],
+            terminationGracePeriodSeconds: 0,
+          },
+        },
+      },
+    }),
   ];
 };
 
@@ -265,7 +322,11 @@ const networkPolicies = (
       'proxy',
       'proxy',
       proxySettings,
-      [{ ports: tcp('http') }, { ports: tcp('api'), from: [bearing('proxy-api')] }],
+      [
+        { ports: tcp('http', 'https') },
+        { ports: tcp('http'), from: [bearing('proxy-http')] },
+        { ports: tcp('api'), from: [bearing('proxy-api')] },
+      ],
       [
         { to: [pods('hub')], ports: tcp(8081) },
         { to: [pods('singleuser-server')], ports: tcp(8888) },
@@ -279,6 +340,7 @@ const networkPolicies = (
       [
         { to: [pods('hub')], ports: tcp(8081) },
         { to: [pods('proxy')], ports: tcp(8000) },
+        { to: [pods('autohttps')], ports: tcp(8080, 8443) },
       ],
     ),
   ];

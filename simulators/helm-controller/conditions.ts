@@ -54,14 +54,16 @@ export class Conditions {
     this.set('Stalled', { status: 'True', reason, message });
   }
 
-  /** Ready follows Remediated, else Released; a remediated release is never ready. */
+  /**
+   * Ready follows Remediated, else Released; a remediated release is never ready. An install that was taken back is
+   * reported by its own failure, because there is no release to which Flux has returned.
+   */
   summarize(): void {
-    if (this.get('Released')?.status === 'True') this.delete('Remediated');
-    const remediated = this.get('Remediated');
     const released = this.get('Released');
-    if (remediated !== undefined) this.set('Ready', { ...remediated, status: 'False' });
-    else if (released !== undefined) {
+    const remediated = this.get('Remediated');
+    if (remediated !== undefined && remediated.reason !== 'UninstallSucceeded')
+      this.set('Ready', { ...remediated, status: 'False' });
+    else if (released !== undefined)
       this.set('Ready', { ...released, status: released.status === 'True' ? 'True' : 'False' });
-    }
   }
 }

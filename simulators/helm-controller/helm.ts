@@ -1,8 +1,17 @@
 import { randomBytes } from 'node:crypto';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import type { Client } from '../kubernetes/client.ts';
-import { asList, asMap, asText, at, type JsonMap, parseJson } from '../kubernetes/json.ts';
-import { isBeingDeleted, type KubeObject, nameOf, withMetadata } from '../kubernetes/object.ts';
+import {
+  asList,
+  asMap,
+  asText,
+  at,
+  type Json,
+  type JsonMap,
+  parseJson,
+  sameJson,
+} from '../kubernetes/json.ts';
+import { asObject, isBeingDeleted, type KubeObject, nameOf, withMetadata } from '../kubernetes/object.ts';
 import { renderChart } from './chart.ts';
 import type { Wish } from './release.ts';
 
@@ -15,6 +24,7 @@ export interface Owner {
 /** The chart’s kinds, in the order in which Helm deletes them. */
 const chartKinds = [
   'ingresses',
+  'statefulsets',
   'deployments',
   'services',
   'rolebindings',
@@ -23,6 +33,7 @@ const chartKinds = [
   'configmaps',
   'secrets',
   'serviceaccounts',
+  'poddisruptionbudgets',
   'networkpolicies',
 ] as const;
 
@@ -31,10 +42,12 @@ interface Part {
   readonly object: KubeObject;
 }
 
-/** The content of a release version: enough to roll back to it. */
+/** The content of a release version. */
 export interface StoredRelease {
   readonly chartVersion: string;
   readonly values: JsonMap;
+  /** As rendered: a rollback applies them again, and drift is what differs from them. */
+  readonly objects: readonly KubeObject[];
 }
 
 const storageName = (release: string, version: number): string => `sh.helm.release.v1.${release}.v${version}`;
@@ -54,6 +67,7 @@ export const store = async (
     info: { status },
     chart: { metadata: { name: wish.chart, version: stored.chartVersion } },
     config: stored.values,
+    manifest: stored.objects.map((object) => JSON.stringify(object)).join('\n---\n'),
   };
   const packed = gzipSync(JSON.stringify(body)).toString('base64');
   await client.apply(
@@ -82,9 +96,14 @@ export const stored = async (
   if (secret === undefined) return undefined;
   const packed = Buffer.from(asText(at(secret, 'data', 'release')), 'base64').toString();
   const body = parseJson(gunzipSync(Buffer.from(packed, 'base64')).toString());
+  // Written by an earlier version of this simulator.
+  if (asText(at(body, 'manifest')) === '') return undefined;
   return {
     chartVersion: asText(at(body, 'chart', 'metadata', 'version')),
     values: asMap(at(body, 'config')),
+    objects: asText(at(body, 'manifest'))
+      .split('\n---\n')
+      .map((text) => asObject(asMap(parseJson(text)))),
   };
 };
 
@@ -110,13 +129,14 @@ const installed = async (client: Client, owner: Owner, namespace: string): Promi
 
 const hex64 = (): string => Buffer.from(randomBytes(32).toString('hex')).toString('base64');
 
+const proxyTokenKey = 'hub.config.ConfigurableHTTPProxy.auth_token';
+
 /** Tokens that the chart generates at the first install and looks up afterwards. */
-const keptTokens = async (client: Client, namespace: string, values: JsonMap): Promise<JsonMap> => {
-  const secret = await client.get('secrets', namespace, 'hub');
+const keptTokens = (secret: KubeObject | undefined, values: JsonMap): JsonMap => {
   const before = asMap(at(secret, 'data'));
   const services = Object.keys(asMap(at(values, 'hub', 'services')));
   const keys = [
-    'hub.config.ConfigurableHTTPProxy.auth_token',
+    proxyTokenKey,
     'hub.config.CryptKeeper.keys',
     'hub.config.JupyterHub.cookie_secret',
     ...services.map((service) => `hub.services.${service}.apiToken`),
@@ -124,32 +144,109 @@ const keptTokens = async (client: Client, namespace: string, values: JsonMap): P
   return Object.fromEntries(keys.map((key) => [key, before[key] ?? hex64()]));
 };
 
+/** The chart with these values, as Flux has Helm render it now. */
+export const renderRelease = async (
+  client: Client,
+  owner: Owner,
+  {
+    release,
+    namespace,
+    chartVersion,
+    values,
+  }: Pick<Wish, 'release' | 'namespace' | 'chartVersion' | 'values'>,
+  podAnnotations: JsonMap = {},
+): Promise<StoredRelease> => {
+  const before = await client.get('secrets', namespace, 'hub');
+  const kept = keptTokens(before, values);
+  const rendered = renderChart({
+    name: release,
+    namespace,
+    chartVersion,
+    values: withPodAnnotations(values, podAnnotations),
+    kept,
+    proxyToken: before === undefined ? hex64() : asText(kept[proxyTokenKey]),
+  });
+  const objects = rendered.map((object) =>
+    withMetadata(object, { labels: { ...asMap(object.metadata.labels), ...ownerLabels(owner) } }),
+  );
+  return { chartVersion, values, objects };
+};
+
 /** Applies the release’s objects, and deletes those of an earlier version that this one lacks. */
 export const applyRelease = async (
   client: Client,
   owner: Owner,
-  wish: Pick<Wish, 'release' | 'namespace'>,
-  { chartVersion, values }: StoredRelease,
-  podAnnotations: JsonMap = {},
+  namespace: string,
+  { objects }: StoredRelease,
 ): Promise<void> => {
-  const kept = await keptTokens(client, wish.namespace, values);
-  const objects = renderChart({
-    name: wish.release,
-    namespace: wish.namespace,
-    chartVersion,
-    values: withPodAnnotations(values, podAnnotations),
-    kept,
-  });
-  const before = await installed(client, owner, wish.namespace);
+  const before = await installed(client, owner, namespace);
   for (const object of objects) {
-    const labels = { ...asMap(object.metadata.labels), ...ownerLabels(owner) };
-    await client.apply(withMetadata(object, { labels }), { force: true });
+    await client.apply(object, { force: true }).catch((error: unknown) => {
+      const { apiVersion, kind } = object;
+      const group = apiVersion.includes('/') ? apiVersion : `/${apiVersion}`;
+      const why = error instanceof Error ? error.message : String(error);
+      throw new Error(
+        `server-side apply failed for object ${namespace}/${nameOf(object)} ${group}, Kind=${kind}: ${why}`,
+      );
+    });
   }
   const wanted = new Set(objects.map((object) => `${object.kind}/${nameOf(object)}`));
   for (const { plural, object } of before) {
     if (!wanted.has(`${object.kind}/${nameOf(object)}`))
-      await client.delete(plural, wish.namespace, nameOf(object));
+      await client.delete(plural, namespace, nameOf(object));
   }
+};
+
+/** Installs or upgrades a release by hand, without a HelmRelease’s record of it. @testonly */
+export const installRelease = async (
+  client: Client,
+  owner: Owner,
+  wish: Pick<Wish, 'release' | 'namespace' | 'chartVersion' | 'values'>,
+): Promise<void> => applyRelease(client, owner, wish.namespace, await renderRelease(client, owner, wish));
+
+/** An object of the deployed release that is not as it was applied. */
+export interface Change {
+  readonly object: KubeObject;
+  /** As Flux words it. */
+  readonly summary: string;
+}
+
+/** The fields that a chart sets. */
+const contentOf = ({ spec, data, rules, subjects, metadata }: KubeObject): Json => ({
+  spec: spec ?? null,
+  data: data ?? null,
+  rules: rules ?? null,
+  subjects: subjects ?? null,
+  labels: metadata.labels ?? null,
+});
+
+/** What of the release was deleted or changed since it was applied, as a dry run of applying it shows. */
+export const driftOf = async (
+  client: Client,
+  owner: Owner,
+  namespace: string,
+  { objects }: StoredRelease,
+): Promise<readonly Change[]> => {
+  const keyOf = (object: KubeObject): string => `${object.kind}/${namespace}/${nameOf(object)}`;
+  const parts = await installed(client, owner, namespace);
+  const live = new Map(parts.map(({ object }) => [keyOf(object), object]));
+  const changes: Change[] = [];
+  for (const object of objects) {
+    const found = live.get(keyOf(object));
+    if (found === undefined) {
+      changes.push({ object, summary: `${keyOf(object)} removed` });
+      continue;
+    }
+    const after = await client.apply(object, { force: true, dryRun: true });
+    if (!sameJson(contentOf(after), contentOf(found)))
+      changes.push({ object, summary: `${keyOf(object)} changed (0 additions, 1 changes, 0 removals)` });
+  }
+  return changes;
+};
+
+/** Applies the objects that have drifted as they were. */
+export const correctDrift = async (client: Client, changes: readonly Change[]): Promise<void> => {
+  for (const { object } of changes) await client.apply(object, { force: true });
 };
 
 const withPodAnnotations = (values: JsonMap, annotations: JsonMap): JsonMap => {
@@ -180,6 +277,12 @@ export interface Wait {
   /** One of them has failed. */
   readonly hopeless: boolean;
 }
+
+/** Whether Helm still has a record of the release: without one it was uninstalled. */
+export const isStored = async (client: Client, release: string, namespace: string): Promise<boolean> => {
+  const labelSelector = selector({ owner: 'helm', name: release });
+  return (await client.list('secrets', { namespace, labelSelector })).length > 0;
+};
 
 /** The state of the release's deployments. */
 export const lookAtPods = async (client: Client, owner: Owner, namespace: string): Promise<Wait> => {

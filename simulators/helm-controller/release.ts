@@ -20,13 +20,13 @@ export interface Snapshot extends JsonMap {
   chartName: string;
   chartVersion: string;
   configDigest: string;
-  /** deployed | superseded | failed | uninstalled. */
+  /** deployed | superseded | failed | uninstalling. */
   status: string;
 }
 
 /** What Flux does next about a HelmRelease. */
 export type Step =
-  | { readonly run: 'install' | 'upgrade' | 'uninstall' }
+  | { readonly run: 'install' | 'upgrade' | 'uninstall' | 'correct' }
   | { readonly run: 'rollback'; readonly to: Snapshot }
   | { readonly run: 'nothing' }
   | { readonly run: 'give up'; readonly reason: string; readonly message: string };
@@ -103,16 +103,27 @@ const givenUp = (status: JsonMap, failures: number): Step => ({
   message: `Failed to ${asText(status.lastAttemptedReleaseAction)} after ${failures} attempt(s)`,
 });
 
-/**
- * Decides the next action as helm-controller’s atomic release: from what is installed and what was attempted.
- * `forced`: a force request that has not been handled.
- */
-export const nextStep = (object: KubeObject, status: JsonMap, forced: boolean): Step => {
+/** What a HelmRelease’s status does not tell. */
+export interface Observed {
+  /** A force request that has not been handled. */
+  readonly forced: boolean;
+  /** Helm has a record of the release. */
+  readonly stored: boolean;
+  /** An object of the release was deleted or changed, and drift is to be corrected. */
+  readonly drifted: boolean;
+}
+
+/** Decides the next action as helm-controller’s atomic release: from what is installed and what was attempted. */
+export const nextStep = (
+  object: KubeObject,
+  status: JsonMap,
+  { forced, stored, drifted }: Observed,
+): Step => {
   const wish = wishOf(object);
   const history = historyOf(status);
   const [latest, ...earlier] = history;
 
-  if (latest === undefined || latest.status === 'uninstalled') {
+  if (latest === undefined || latest.status === 'uninstalling' || !stored) {
     const remediation = remediationOf(object, status, 'install');
     if (isExhausted(remediation) && !forced) return givenUp(status, remediation.failures);
     return { run: 'install' };
@@ -122,10 +133,8 @@ export const nextStep = (object: KubeObject, status: JsonMap, forced: boolean): 
     const action = status.lastAttemptedReleaseAction === 'install' ? 'install' : 'upgrade';
     const remediation = remediationOf(object, status, action);
     // No failure is counted: the desired state has changed since.
-    if (remediation.failures === 0) return { run: 'upgrade' };
-    if (isExhausted(remediation) && !remediation.remediateLast) {
-      return forced ? { run: 'upgrade' } : givenUp(status, remediation.failures);
-    }
+    if (remediation.failures === 0 || forced) return { run: 'upgrade' };
+    if (isExhausted(remediation) && !remediation.remediateLast) return givenUp(status, remediation.failures);
     if (remediation.strategy === 'uninstall') return { run: 'uninstall' };
     const target = earlier.find((snapshot) => ['deployed', 'superseded'].includes(snapshot.status));
     if (target !== undefined) return { run: 'rollback', to: target };
@@ -138,6 +147,7 @@ export const nextStep = (object: KubeObject, status: JsonMap, forced: boolean): 
   }
 
   const inSync = latest.configDigest === wish.configDigest && latest.chartVersion === wish.chartVersion;
+  if (inSync && drifted) return { run: 'correct' };
   if (inSync) return forced ? { run: 'upgrade' } : { run: 'nothing' };
   const remediation = remediationOf(object, status, 'upgrade');
   if (isExhausted(remediation) && !forced) return givenUp(status, remediation.failures);
@@ -174,4 +184,22 @@ export const mustForgetFailures = (object: KubeObject, status: JsonMap, reset: b
     status.lastAttemptedRevision !== wish.chartVersion ||
     status.lastAttemptedConfigDigest !== wish.configDigest
   );
+};
+
+/** Milliseconds of a duration as Go writes it, such as `1h30m` or `15s`; undefined when it is none. */
+export const millisecondsOf = (duration: string): number | undefined => {
+  const units: Readonly<Record<string, number>> = { h: 3_600_000, m: 60_000, s: 1_000, ms: 1 };
+  if (!/^(\d+(\.\d+)?(h|ms|m|s))+$/.test(duration)) return undefined;
+  const parts = [...duration.matchAll(/(\d+(?:\.\d+)?)(h|ms|m|s)/g)];
+  return parts.reduce((sum, [, count = '0', unit = '']) => sum + Number(count) * (units[unit] ?? 0), 0);
+};
+
+/** A duration as Go prints it: `10m` as `10m0s`. */
+export const goDuration = (ms: number): string => {
+  const [hours, minutes, seconds] = [
+    Math.floor(ms / 3_600_000),
+    Math.floor(ms / 60_000) % 60,
+    (ms % 60_000) / 1_000,
+  ];
+  return `${hours > 0 ? `${hours}h` : ''}${hours > 0 || minutes > 0 ? `${minutes}m` : ''}${seconds}s`;
 };

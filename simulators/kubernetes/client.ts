@@ -32,10 +32,10 @@ export interface Client {
   create(object: JsonMap): Promise<KubeObject>;
   update(object: JsonMap): Promise<KubeObject>;
   updateStatus(object: JsonMap): Promise<KubeObject>;
-  /** Server-side apply under this client's name. */
+  /** Server-side apply under this client's name; with `dryRun`, only what it would make of the object. */
   apply(
     object: JsonMap,
-    options?: { readonly force?: boolean; readonly subresource?: string },
+    options?: { readonly force?: boolean; readonly subresource?: string; readonly dryRun?: boolean },
   ): Promise<KubeObject>;
   patch(
     plural: string,
@@ -140,6 +140,7 @@ export function createClient(
           'application/apply-patch+yaml',
           {
             force: String(options.force === true),
+            ...(options.dryRun === true ? { dryRun: 'All' } : {}),
           },
         ),
       ),

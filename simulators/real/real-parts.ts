@@ -11,7 +11,9 @@ export type RealPart =
   | 'JupyterHub 6.x'
   | 'kubectl'
   | 'docker-registry'
-  | 'dnsmasq';
+  | 'dnsmasq'
+  | 'SDK generators'
+  | 'Chromium';
 
 const report = (line: Record<string, string>): void => {
   const file = process.env.REAL_PARTS_FILE;

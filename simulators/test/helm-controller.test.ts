@@ -36,7 +36,8 @@ const condition = (object: KubeObject | undefined, type: string): JsonMap =>
   asMap(asList(at(object, 'status', 'conditions')).find((one) => at(one, 'type') === type));
 const isReady = (object: KubeObject): boolean =>
   condition(object, 'Ready').status === 'True' &&
-  condition(object, 'Ready').observedGeneration === object.metadata.generation;
+  condition(object, 'Ready').observedGeneration === object.metadata.generation &&
+  condition(object, 'Reconciling').status === undefined;
 const isStalled = (object: KubeObject): boolean => condition(object, 'Stalled').status === 'True';
 const history = (object: KubeObject): Json[] =>
   asList(at(object, 'status', 'history')).map((item) => `${at(item, 'version')} ${at(item, 'status')}`);
@@ -89,6 +90,8 @@ describe('the simulated helm-controller', () => {
         ...options,
         client: kubernetes.client('helm-controller'),
         actionMs: 5,
+        sourceMs: 5,
+        retryMs: 20,
       }),
     ];
   });
@@ -114,10 +117,17 @@ describe('the simulated helm-controller', () => {
     );
     assert.deepEqual(
       [...new Set(seen)],
-      ['undefined undefined', 'Unknown Progressing', 'True InstallSucceeded'],
+      ['undefined undefined', 'False SourceNotReady', 'Unknown Progressing', 'True InstallSucceeded'],
+    );
+    assert.equal(at(states[0], 'status', 'observedGeneration') ?? -1, -1);
+    const fetching = states.find((object) => condition(object, 'Ready').reason === 'SourceNotReady');
+    assert.equal(condition(fetching, 'Reconciling').message, 'Fulfilling prerequisites');
+    assert.equal(
+      condition(fetching, 'Ready').message,
+      "HelmChart 'flux-system/team-a-0001-jupyterhub' is not ready: latest generation of object has not been reconciled",
     );
     const running = states.find((object) => condition(object, 'Ready').status === 'Unknown');
-    assert.equal(condition(running, 'Reconciling').message, "Running 'install' action with timeout of 10m");
+    assert.equal(condition(running, 'Reconciling').message, "Running 'install' action with timeout of 10m0s");
 
     const last = states.at(-1);
     assert.ok(last);
@@ -197,22 +207,30 @@ describe('the simulated helm-controller', () => {
     await client.delete('helmreleases', namespace, 'later');
   });
 
-  it('helm-controller: replaces the hub’s pod, not the proxy’s, when a value changes', async () => {
+  it('helm-controller: replaces the hub’s pod when a value changes, and the proxy’s at the first upgrade only', async () => {
     await client.create(release({ cull: { timeout: 3600 } }));
     await until(isReady);
     const uids = async (component: string) =>
       (await client.list('pods', { namespace, labelSelector: `component=${component}` })).map(uidOf);
-    const before = { hub: await uids('hub'), proxy: await uids('proxy') };
-    await client.patch('helmreleases', namespace, 'jupyterhub', {
-      spec: { values: { cull: { timeout: 7200 } } },
-    });
-    const ready = await until((object) => object.metadata.generation === 2 && isReady(object));
+    const pods = async () => ({ hub: await uids('hub'), proxy: await uids('proxy') });
+    const upgrade = async (generation: number) => {
+      await client.patch('helmreleases', namespace, 'jupyterhub', {
+        spec: { values: { cull: { timeout: 3600 * generation } } },
+      });
+      return until((object) => object.metadata.generation === generation && isReady(object));
+    };
+    const before = await pods();
+    const ready = await upgrade(2);
     assert.equal(condition(ready, 'Released').reason, 'UpgradeSucceeded');
     assert.deepEqual(history(ready), ['2 deployed', '1 superseded']);
-    const after = { hub: await uids('hub'), proxy: await uids('proxy') };
-    assert.equal(after.hub.length, 1);
-    assert.notDeepEqual(after.hub, before.hub);
-    assert.deepEqual(after.proxy, before.proxy);
+    const once = await pods();
+    assert.equal(once.hub.length, 1);
+    assert.notDeepEqual(once.hub, before.hub);
+    assert.notDeepEqual(once.proxy, before.proxy);
+    await upgrade(3);
+    const twice = await pods();
+    assert.notDeepEqual(twice.hub, once.hub);
+    assert.deepEqual(twice.proxy, once.proxy);
   });
 
   it('helm-controller: rolls back a failed upgrade, and stalls when its retries are exhausted', async () => {
@@ -235,7 +253,7 @@ describe('the simulated helm-controller', () => {
     });
     assert.match(
       asText(condition(failed, 'Released').message),
-      /^Helm upgrade failed .* resources not ready: \[Deployment\/team-a-0001\/hub/,
+      /^Helm upgrade failed .* failed early due to stalled resources: \[Deployment\/team-a-0001\/hub status: 'Failed'/,
     );
     assert.equal(at(failed, 'status', 'upgradeFailures'), 3);
     const [pod] = await hubPods();
@@ -279,6 +297,9 @@ describe('the simulated helm-controller', () => {
     const states = await statesUntil(isStalled);
     const remediated = states.map((object) => condition(object, 'Remediated').reason);
     assert.ok(remediated.includes('UninstallSucceeded'));
+    const between = states.find((object) => condition(object, 'Remediated').status === 'True');
+    assert.partialDeepStrictEqual(condition(between, 'Ready'), { status: 'False', reason: 'InstallFailed' });
+    assert.deepEqual(between && history(between), ['1 uninstalling']);
     assert.equal(at(states.at(-1), 'status', 'installFailures'), 2);
   });
 
@@ -308,6 +329,7 @@ describe('the simulated helm-controller', () => {
     const other = await until((object) => nameOf(object) === 'other' && isReady(object));
     const suspended = await client.get('helmreleases', namespaceOf(other), 'jupyterhub');
     assert.equal(at(suspended, 'status', 'history'), undefined);
+    assert.equal(at(suspended, 'status', 'observedGeneration'), 1);
     await client.delete('helmreleases', namespace, 'other');
   });
 });

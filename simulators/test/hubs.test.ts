@@ -6,7 +6,7 @@ import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startDeployments } from '../cluster/deployments.ts';
 import { isReady, startKubelet } from '../cluster/kubelet.ts';
-import { applyRelease, uninstallRelease } from '../helm-controller/helm.ts';
+import { installRelease, uninstallRelease } from '../helm-controller/helm.ts';
 import { type Hubs, startHubs } from '../hubs/server.ts';
 import type { Client } from '../kubernetes/client.ts';
 import type { JsonMap } from '../kubernetes/json.ts';
@@ -112,7 +112,7 @@ describe('the simulated hubs', () => {
 
   it('hub: answers 503 until its pod is ready', async () => {
     assert.equal((await api('/')).status, 503);
-    await applyRelease(client, owner, wish, { chartVersion: '4.4.0', values });
+    await installRelease(client, owner, { ...wish, chartVersion: '4.4.0', values });
     await untilHub('ready');
     assert.deepEqual(await api('/', { token: '' }), { status: 200, body: { version: '5.5.0' } });
     assert.equal((await call('/team-a/hub/health')).status, 200);
@@ -258,7 +258,7 @@ describe('the simulated hubs', () => {
     await untilHub('gone');
     assert.equal((await api('/')).status, 503);
     await kubernetes.settled();
-    await applyRelease(client, owner, wish, { chartVersion: '4.4.0', values });
+    await installRelease(client, owner, { ...wish, chartVersion: '4.4.0', values });
     await untilHub('ready');
     assert.deepEqual(await api('/users', { token: 'c'.repeat(64) }), { status: 200, body: [] });
   });

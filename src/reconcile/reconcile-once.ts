@@ -11,6 +11,7 @@ import type { ReconcileFacts } from './conditions.ts';
 import type { ReconcileContext } from './context.ts';
 import { egressFact, egressUnknown } from './egress-fact.ts';
 import { appliedFact } from './failure-facts.ts';
+import { withInstalledHub } from './installed-hub.ts';
 import { objectState } from './object-state.ts';
 import { observe } from './observe.ts';
 import { provision } from './provision.ts';
@@ -68,7 +69,10 @@ const reconcileObjects = async (context: ReconcileContext): Promise<ReconcileFac
     const observed = await observe(context);
     const applied = await applyObjects(context, observed);
     if (applied.release !== undefined) {
-      release = { release: releaseState(applied.release), handledRequest: handledRequest(applied.release) };
+      release = {
+        release: await withInstalledHub(context, releaseState(applied.release)),
+        handledRequest: handledRequest(applied.release),
+      };
     }
     const [error] = applied.errors;
     const policies = applied.hasWrittenPolicies

@@ -47,7 +47,7 @@ def call(method, path, body=None, token="admin"):
 
 def new_team(kind):
     """team-a has all that a team can have, team-b a notebook with the defaults, team-c only itself."""
-    slug = f"{ROLE}-{kind[-1]}{next(serial)}"
+    slug = f"{RUN['prefix']}-{kind[-1]}{next(serial)}"
     people = [{"email": "kari.nordmann@nav.no", "username": "kari"}, {"email": "ola.nordmann@nav.no", "username": "ola"}]
     if ROLE in ("owner", "member"):
         people.append({"email": RUN["email"], "username": ROLE, "role": ROLE})
@@ -103,9 +103,9 @@ def before_call(context, case, kwargs):
         if headers.get("if-match") == ETAG and n % 4:
             headers["if-match"] = "*"
         if headers.get("idempotency-key") == KEY:
-            headers["idempotency-key"] = f"{ROLE}-{n}"
+            headers["idempotency-key"] = f"{RUN['prefix']}-{n}"
     if isinstance(case.body, dict) and case.body.get("slug") == "team-a":
-        case.body = {**case.body, "slug": f"{ROLE}-n{n}"}
+        case.body = {**case.body, "slug": f"{RUN['prefix']}-n{n}"}
 
 
 counts = {

@@ -1,10 +1,8 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { Manifest } from '../../src/ports/cluster.ts';
 import { type ReleaseState, releaseState } from '../../src/reconcile/release-state.ts';
-import { sharedFile } from '../support/shared.ts';
 
 type Status = 'True' | 'False' | 'Unknown';
 const condition = (type: string, status: Status, reason: string, message = '', observedGeneration = 2) => ({
@@ -216,71 +214,6 @@ const rows: readonly (readonly [string, Manifest, ReleaseState['state'], string?
   ],
 ];
 
-/**
- * What helm-controller 1.6.2 wrote for five teams: generation and the states that it went through, in order. Team a:
- * install, bump, failed upgrade with rollback, recovery. Team b: the same, then values that break the schema, recovery,
- * key rotation, a chart object deleted, a second life. Team c: suspended twice, schema failure. Team d: schema failure on
- * the first install. Team e: an install that hangs, and a deletion meanwhile.
- */
-const recorded: Readonly<Record<string, readonly string[]>> = {
-  'team-a': [
-    '1 pending',
-    '1 applying',
-    '1 applied',
-    '2 applying',
-    '2 applied',
-    '3 applying',
-    '3 retrying',
-  ].concat(['3 failed', '3 rolled_back', '4 pending', '4 applied']),
-  'team-b': ['1 pending', '1 applying', '1 applied', '2 applying', '2 applied', '3 applying', '3 retrying']
-    .concat(['3 failed', '3 rolled_back', '4 applying', '4 applied', '5 retrying', '5 failed', '5 retrying'])
-    .concat([
-      '6 applying',
-      '6 applied',
-      '7 applying',
-      '7 applied',
-      '7 drifted',
-      '1 pending',
-      '1 applying',
-      '1 applied',
-    ]),
-  'team-c': ['1 pending', '1 applying', '1 applied', '2 applying', '2 applied', '3 applying', '3 retrying']
-    .concat([
-      '3 failed',
-      '3 rolled_back',
-      '4 applying',
-      '4 applied',
-      '5 suspended',
-      '6 suspended',
-      '7 retrying',
-    ])
-    .concat(['8 applying', '8 applied', '9 applying', '9 applied']),
-  'team-d': [
-    '1 pending',
-    '1 applying',
-    '1 retrying',
-    '1 failed',
-    '2 applying',
-    '2 applied',
-    '3 applying',
-    '3 applied',
-  ],
-  'team-e': ['1 pending', '1 applying', '2 pending', '2 retrying', '3 pending', '3 applied'],
-};
-
-const transitions = (): readonly { readonly team: string; readonly release: Manifest }[] => {
-  const found: readonly { team: string; helmRelease: Pick<Manifest, 'metadata' | 'status'> }[] = JSON.parse(
-    readFileSync(sharedFile('data/flux-1.6.2/transitions.json'), 'utf8'),
-  );
-  return found.map(({ team, helmRelease: { metadata, status } }) => {
-    const generation = metadata.generation ?? 0;
-    // The specs were not recorded; suspended was team c alone, from its fifth generation to its sixth.
-    const suspend = team === 'team-c' && (generation === 5 || generation === 6);
-    const { spec, ...rest } = release(status, { suspend });
-    return { team, release: { ...rest, spec, metadata: { ...rest.metadata, ...metadata } } };
-  });
-};
-
 const states = {
   pending: 1,
   applying: 1,
@@ -300,27 +233,6 @@ describe('the state of a HelmRelease', () => {
       if (message !== undefined) assert.equal(found.message, message);
     });
   }
-
-  for (const [team, expected] of Object.entries(recorded)) {
-    it(`is the recorded one for each recorded status of ${team}`, () => {
-      const states = transitions()
-        .filter((one) => one.team === team)
-        .map(({ release: one }) => `${one.metadata.generation} ${releaseState(one).state}`);
-      assert.deepEqual(
-        states.filter((state, index) => state !== states[index - 1]),
-        expected,
-      );
-    });
-  }
-
-  it('gives the reason of a rollback, and the version it returned to', () => {
-    const last = transitions().findLast(({ release: one }) => releaseState(one).state === 'rolled_back');
-    assert.ok(last);
-    assert.match(
-      releaseState(last.release).message,
-      /Helm rollback to previous release .* Helm upgrade failed/s,
-    );
-  });
 
   it('has a message for any object', () => {
     const any = fc.oneof(

@@ -3,6 +3,7 @@ import type {
   V1LabelSelector,
   V1NetworkPolicy,
   V1NetworkPolicyEgressRule,
+  V1NetworkPolicyIngressRule,
   V1NetworkPolicyPeer,
   V1NetworkPolicyPort,
 } from '@kubernetes/client-node';
@@ -39,6 +40,46 @@ export function egressAllowed(policies: readonly V1NetworkPolicy[], pod: Pod, to
   return selecting.some((policy) => policy.spec?.egress?.some((rule) => ruleAllows(rule, pod.namespace, to)));
 }
 
+/** Who connects to a pod; `pod` when the address is a pod’s. */
+export interface Peer {
+  readonly ip: string;
+  readonly pod?: Pod;
+}
+
+/** A pod that accepts connections; `ports` are the container’s ports by name. */
+export interface ServingPod extends Pod {
+  readonly ports: Readonly<Record<string, number>>;
+}
+
+/**
+ * The ingress semantics of NetworkPolicy v1 for TCP. A pod that no ingress policy selects accepts every connection; else
+ * the union of all rules holds. A rule without `from` means everybody. A named port is that of the selected pod.
+ */
+export function ingressAllowed(
+  policies: readonly V1NetworkPolicy[],
+  pod: ServingPod,
+  from: Peer,
+  port: number,
+): boolean {
+  const selecting = policies.filter(
+    (policy) =>
+      policy.metadata?.namespace === pod.namespace &&
+      (policy.spec?.policyTypes ?? ['Ingress']).includes('Ingress') &&
+      matches(policy.spec?.podSelector, pod.labels),
+  );
+  const accepts = ({ ports = [], _from: peers = [] }: V1NetworkPolicyIngressRule): boolean =>
+    (ports.length === 0 || ports.some((one) => acceptsPort(one, pod, port))) &&
+    (peers.length === 0 || peers.some((peer) => peerMatches(peer, pod.namespace, from)));
+  return selecting.length === 0 || selecting.some((policy) => policy.spec?.ingress?.some(accepts));
+}
+
+function acceptsPort({ protocol = 'TCP', port, endPort }: V1NetworkPolicyPort, pod: ServingPod, to: number) {
+  if (protocol !== 'TCP') return false;
+  if (port === undefined) return true;
+  const first = typeof port === 'string' && !/^\d+$/.test(port) ? pod.ports[port] : Number(port);
+  return first !== undefined && to >= first && to <= (endPort ?? first);
+}
+
 function isEgress({ spec }: V1NetworkPolicy): boolean {
   return spec?.policyTypes === undefined ? spec?.egress !== undefined : spec.policyTypes.includes('Egress');
 }
@@ -57,7 +98,7 @@ function portMatches(port: V1NetworkPolicyPort, to: Connection): boolean {
   return to.port >= Number(port.port) && to.port <= (port.endPort ?? Number(port.port));
 }
 
-function peerMatches(peer: V1NetworkPolicyPeer, namespace: string, to: Connection): boolean {
+function peerMatches(peer: V1NetworkPolicyPeer, namespace: string, to: Peer): boolean {
   if (peer.ipBlock !== undefined) {
     const { cidr, except = [] } = peer.ipBlock;
     return inSubnet(cidr, to.ip) && !except.some((inner) => inSubnet(inner, to.ip));

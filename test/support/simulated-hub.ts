@@ -1,6 +1,6 @@
 import { startDeployments } from '@knada/simulators/cluster/deployments.ts';
 import { isReady, type KubeletOptions, startKubelet } from '@knada/simulators/cluster/kubelet.ts';
-import { applyRelease } from '@knada/simulators/helm-controller/helm.ts';
+import { installRelease } from '@knada/simulators/helm-controller/helm.ts';
 import { type HubsOptions, startHubs } from '@knada/simulators/hubs/server.ts';
 import { asMap, type JsonMap, parseJson } from '@knada/simulators/kubernetes/json.ts';
 import { type KubeObject, nameOf, uidOf } from '@knada/simulators/kubernetes/object.ts';
@@ -116,11 +116,10 @@ export const startSimulatedHub = async (
     data: { [`hub.services.${hubService}.apiToken`]: Buffer.from(token).toString('base64') },
   });
   const chart = { ...json(valuesOf(team, aPlatform())), ...values };
-  await applyRelease(
+  await installRelease(
     client,
     { name: 'jupyterhub', namespace },
-    { release: `jupyterhub-${team.id}`, namespace },
-    { chartVersion: '4.4.0', values: chart },
+    { release: `jupyterhub-${team.id}`, namespace, chartVersion: '4.4.0', values: chart },
   );
   await hubIsUp();
 

@@ -7,6 +7,7 @@ import { openSqliteStore } from '../../src/adapters/sqlite.ts';
 import { defaultEntryOptions } from '../../src/egress/entry.ts';
 import { noNotebooks } from '../../src/egress/live-egress.ts';
 import { defaultEgressSettings } from '../../src/egress/policy.ts';
+import { kinds } from '../../src/model/kinds.ts';
 import { defaultLimits } from '../../src/model/limits.ts';
 import type { NotebookImage, NotebookOrder, NotebookSpec } from '../../src/model/notebook.ts';
 import { complete } from '../../src/model/notebook-fields.ts';
@@ -33,6 +34,11 @@ export interface Kubernetes {
   readonly cluster: Cluster;
   readonly send: Send;
 }
+
+/** Flux’s status of a hub that Helm has deployed. */
+const DeployedStatus = Type.Object({
+  history: Type.Array(Type.Object({ status: Type.Literal('deployed') }), { minItems: 1 }),
+});
 
 interface After {
   after(cleanUp: () => Promise<unknown>): void;
@@ -225,6 +231,28 @@ export const aWorld = async (t: After, { cluster, send }: Kubernetes) => {
     return body as unknown as Raw;
   };
 
+  /** The hub’s Deployment, which goes with the HelmRelease. */
+  const installHub = async (): Promise<void> => {
+    const where = await namespace();
+    const release = await raw('HelmRelease', 'jupyterhub', where);
+    assert.ok(release);
+    const labels = { component: 'hub', release: (await record()).names.releaseName };
+    const { apiVersion, kind } = kinds.helmRelease;
+    const owner = { apiVersion, kind, name: 'jupyterhub', uid: release.metadata.uid };
+    const path = `/apis/apps/v1/namespaces/${where}/deployments/hub?fieldManager=helm&force=true`;
+    const deployment = {
+      apiVersion: 'apps/v1',
+      kind: 'Deployment',
+      metadata: { name: 'hub', labels, ownerReferences: [owner] },
+      spec: {
+        selector: { matchLabels: labels },
+        template: { metadata: { labels }, spec: { containers: [{ name: 'hub', image: 'hub:1' }] } },
+      },
+    };
+    const { code, body } = await send('PATCH', path, deployment, 'application/apply-patch+yaml');
+    assert.ok(code === 200 || code === 201, JSON.stringify(body));
+  };
+
   return {
     slug,
     store,
@@ -302,8 +330,9 @@ export const aWorld = async (t: After, { cluster, send }: Kubernetes) => {
       assert.ok(code === 200 || code === 202, `${code}`);
     },
 
-    /** What Flux says of the hub. */
+    /** What Flux says of the hub. Of a deployed one it has made the Deployment. */
     async report(status: object): Promise<void> {
+      if (Value.Check(DeployedStatus, status)) await installHub();
       const path = `${pathOf(await namespace(), 'HelmRelease', 'jupyterhub')}/status`;
       const { code, body } = await send('PATCH', path, { status }, 'application/merge-patch+json');
       assert.equal(code, 200, JSON.stringify(body));

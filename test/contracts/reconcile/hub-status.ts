@@ -107,6 +107,24 @@ export const hubStatus = (open: () => Kubernetes): void => {
     });
   }
 
+  it('shows a hub as Drifted when Flux calls it ready and its Deployment is gone, until it is back', async (t) => {
+    const world = await aWorld(t, open());
+    await world.ordered();
+    await world.report(reports.ready);
+    assert.equal((await world.look())?.status.phase, 'Ready');
+    const { code } = await world.send(
+      'DELETE',
+      `/apis/apps/v1/namespaces/${await world.namespace()}/deployments/hub`,
+    );
+    assert.equal(code, 200);
+    const team = await world.look();
+    assert.equal(team?.status.phase, 'Degraded');
+    assert.partialDeepStrictEqual(conditionOf(team, 'HubReady'), { status: 'False', reason: 'Drifted' });
+    assert.match(conditionOf(team, 'HubReady')?.message ?? '', /Deployment is gone/);
+    await world.report(reports.ready);
+    assert.equal((await world.look())?.status.phase, 'Ready');
+  });
+
   it('follows a notebook from Pending to Ready, to Degraded, and back by a retry', async (t) => {
     const world = await aWorld(t, open());
     await world.create();

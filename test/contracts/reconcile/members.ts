@@ -6,6 +6,8 @@ import { aWorld, conditionOf, type Kubernetes, type World } from '../../support/
 const kari = 'kari.nordmann@nav.no';
 const ola = 'ola.nordmann@nav.no';
 
+import { reports } from './hub-status.ts';
+
 /** Flux has installed the hub. */
 const installed = async (world: World): Promise<void> => {
   const release = await world.raw('HelmRelease', 'jupyterhub');
@@ -14,6 +16,7 @@ const installed = async (world: World): Promise<void> => {
   const lastTransitionTime = '2026-11-23T09:00:00Z';
   await world.report({
     observedGeneration,
+    history: reports.ready.history,
     conditions: [{ ...ready, observedGeneration, lastTransitionTime }],
   });
 };
