@@ -75,6 +75,8 @@ const realParts = [
   'Firestore emulator',
   'kube-apiserver',
   'KubeSpawner',
+  'spawning hub 5.x',
+  'spawning hub 6.x',
   'kubectl',
   'helm-controller',
   'source-controller',

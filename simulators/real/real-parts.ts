@@ -5,6 +5,8 @@ export type RealPart =
   | 'Firestore emulator'
   | 'kube-apiserver'
   | 'KubeSpawner'
+  | 'spawning hub 5.x'
+  | 'spawning hub 6.x'
   | 'JupyterHub 5.x'
   | 'JupyterHub 6.x'
   | 'kubectl'
