@@ -176,6 +176,7 @@ const hostTeam = (team: NamedTeam, { server, send, node, bin, folder, log, held,
         chartVersion: '4.4.0',
         values: plain(wanted.spec.values),
         kept: { [authToken]: Buffer.from(proxyToken).toString('base64') },
+        proxyToken,
       });
       for (const object of objects) {
         const made = await send('PATCH', `${objectPath(object)}?fieldManager=helm&force=true`, object, apply);
