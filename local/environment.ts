@@ -8,7 +8,6 @@ import { portOf, urlOf } from './ports.ts';
 /** Variables of the product (deploy/README.md) that may be set for a sandbox; the sandbox sets all others itself. */
 const tunable = [
   'LOG_LEVEL',
-  'CORS_ORIGINS',
   'HUB_VALUES_FILE',
   'HUB_CHART_VERSION',
   'HUB_URL_TEMPLATE',
@@ -87,5 +86,7 @@ export const environmentOf = (options: {
     const value = options.given[name];
     return value === undefined ? [] : [[name, value] as const];
   });
-  return { ...own, ...Object.fromEntries(chosen) };
+  // A frontend of your own is served beside the page of examples/web.
+  const origins = [urlOf('page', options.port), options.given.CORS_ORIGINS ?? ''];
+  return { ...own, ...Object.fromEntries(chosen), CORS_ORIGINS: origins.join(',') };
 };

@@ -10,7 +10,7 @@ const help = `npm run local [-- options]
   --kubeconfig   use kubectl's current context instead of the simulated cluster (requires Flux)
   --verbose      print every log line
 
-LOCAL_PORT (8080) is the API's port; the sandbox also uses the seven ports after it. Data is kept in LOCAL_DIR (.local).
+LOCAL_PORT (8080) is the API's port; the sandbox also uses the eight ports after it. Data is kept in LOCAL_DIR (.local).
 `;
 
 const optionsOf = () => {
@@ -30,8 +30,8 @@ const optionsOf = () => {
 
 const portOf = (): number => {
   const port = Number(process.env.LOCAL_PORT ?? 8080);
-  if (Number.isInteger(port) && port >= 1024 && port <= 65_528) return port;
-  throw new CannotStart(`LOCAL_PORT must be a port from 1024 to 65528, not "${process.env.LOCAL_PORT}".`);
+  if (Number.isInteger(port) && port >= 1024 && port <= 65_527) return port;
+  throw new CannotStart(`LOCAL_PORT must be a port from 1024 to 65527, not "${process.env.LOCAL_PORT}".`);
 };
 
 const print = (line: string): void => console.log(line);

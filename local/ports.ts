@@ -11,6 +11,7 @@ export const offsets = {
   functions: 5,
   google: 6,
   dns: 7,
+  page: 8,
 } as const;
 export type Part = keyof typeof offsets;
 
@@ -38,7 +39,17 @@ const isFreeForTcp = (port: number): Promise<boolean> => {
 
 /** The sandbox’s ports that another program is using. */
 export const takenPorts = async (base: number): Promise<readonly { part: Part; port: number }[]> => {
-  const parts: Part[] = ['api', 'kubernetes', 'hubs', 'registries', 'issuer', 'functions', 'google', 'dns'];
+  const parts: Part[] = [
+    'api',
+    'kubernetes',
+    'hubs',
+    'registries',
+    'issuer',
+    'functions',
+    'google',
+    'dns',
+    'page',
+  ];
   const checked = await Promise.all(
     parts.map(async (part) => ({
       part,
@@ -55,5 +66,5 @@ export const freeBase = async (): Promise<number> => {
     const base = 20_000 + 10 * Math.floor(Math.random() * 1_200);
     if ((await takenPorts(base)).length === 0) return base;
   }
-  throw new Error('No eight free ports in a row were found on 127.0.0.1.');
+  throw new Error('No nine free ports in a row were found on 127.0.0.1.');
 };

@@ -13,6 +13,7 @@ import { clockAheadMs, moveClock as moveOwnClock } from './clock.ts';
 import { audience, hubConventions, registryContent } from './conventions.ts';
 import { FolderInUse, openData } from './data.ts';
 import { environmentOf, googleProject } from './environment.ts';
+import { startPage } from './page.ts';
 import { installPlatform } from './platform.ts';
 import { type Part, portOf, takenPorts, urlOf } from './ports.ts';
 import { startSchedule } from './scheduler.ts';
@@ -232,6 +233,7 @@ export const startSandbox = async (options: SandboxOptions): Promise<Sandbox> =>
     // The catalogue is filled before the API accepts requests.
     await refreshOnce(`${urlOf('functions', port)}/refresh`);
     const api = await start('api', 'src/main.ts', '/readyz');
+    parts.push(await startPage(port));
     const died = Promise.race([functions.died, api.died]);
     schedules.push(
       startSchedule(`${urlOf('functions', port)}/reconcile`, reconcileEveryMs, print),

@@ -25,6 +25,7 @@ export const welcome = (sandbox: Sandbox, { kubeconfig }: { readonly kubeconfig:
   const cluster = kubeconfig ? "kubectl's current context" : sandbox.url('kubernetes');
   const rows = [
     ['API', `${sandbox.url('api')}/v1`],
+    ['Page', sandbox.url('page')],
     ['Documentation', `${sandbox.url('api')}/docs`],
     ['Kubernetes', cluster],
     ...(kubeconfig ? [] : [['Hubs', `${sandbox.url('hubs')}/<team>`]]),

@@ -16,6 +16,7 @@ const tool = (name, ...args) => [join(bin, name), ...args];
 const script = (...args) => tool('node', ...args);
 
 const types = tool('tsc', '--noEmit');
+const pageTypes = tool('tsc', '--project', 'examples/web/jsconfig.json');
 const lint = tool('biome', 'ci', '.');
 /** Writes generated files; with --check, fails when one is stale. */
 const contract = (...args) => script('scripts/openapi.ts', ...args);
@@ -35,7 +36,7 @@ const tasks = {
   },
   check: {
     about: 'types, lint, unused code, stale generated files, and every test',
-    steps: [types, lint, unused, contract('--check'), graph('--check')],
+    steps: [types, pageTypes, lint, unused, contract('--check'), graph('--check')],
     run: test,
   },
   start: { about: 'the API alone, configured by the environment', steps: [script('src/main.ts')] },
@@ -43,9 +44,21 @@ const tasks = {
     about: 'writes openapi/openapi.json and docs/errors.md from the code, and lints the contract',
     steps: [contract(), tool('redocly', 'lint', 'openapi/openapi.json')],
   },
+  docs: {
+    about: 'builds the documents as a static site and serves it',
+    folder: 'docs',
+    steps: [
+      [join(root, 'docs/node_modules/.bin/vitepress'), 'build', 'docs'],
+      // VitePress’s own server would listen on every interface.
+      [
+        join(root, 'docs/node_modules/.bin/vite'),
+        ...['preview', 'docs/.vitepress', '--outDir', 'dist', '--host', '127.0.0.1'],
+      ],
+    ],
+  },
   graph: { about: 'draws the floor plan into docs/floor-plan.md from the imports', steps: [graph()] },
   lint: { about: 'format and lint rules; --write fixes what it can', steps: [tool('biome', 'check', '.')] },
-  types: { about: 'the type checker', steps: [types] },
+  types: { about: 'the type checker', steps: [types, pageTypes] },
   bench: {
     about:
       'compares within one run and prints ratios; accepts names: cold-start, throughput, tick, cull, egress, render',
@@ -62,12 +75,18 @@ const realParts = [
   'Firestore emulator',
   'kube-apiserver',
   'KubeSpawner',
+  'spawning hub 5.x',
+  'spawning hub 6.x',
   'kubectl',
+  'helm-controller',
+  'source-controller',
+  'kwok',
   'docker-registry',
   'dnsmasq',
   'JupyterHub 5.x',
   'JupyterHub 6.x',
   'SDK generators',
+  'Chromium',
 ];
 
 const say = (text) => process.stderr.write(`${text}\n`);
@@ -91,19 +110,19 @@ const packagesOf = (file) => {
 };
 
 /**
- * Why node_modules does not match the lockfile; undefined when it does. npm writes its record of an install last, so an
- * interrupted install does not count.
+ * Why a folder’s node_modules does not match its lockfile; undefined when it does. npm writes its record of an install
+ * last, so an interrupted install does not count.
  */
-const staleness = () => {
-  const wanted = packagesOf('package-lock.json');
+const staleness = (folder) => {
+  const wanted = packagesOf(join(folder, 'package-lock.json'));
   if (wanted === undefined)
     throw new Failed('package-lock.json is missing: this is not a complete checkout.');
-  const installed = packagesOf('node_modules/.package-lock.json');
+  const installed = packagesOf(join(folder, 'node_modules/.package-lock.json'));
   if (installed === undefined) return 'nothing is installed yet';
   const differs = Object.entries(wanted).find(
     ([path, { version, integrity, optional, devOptional, link }]) => {
       if (path === '') return false;
-      if (link) return !existsSync(join(root, path));
+      if (link) return !existsSync(join(root, folder, path));
       const found = installed[path];
       // A missing optional package belongs to another platform.
       if (found === undefined) return !optional && !devOptional;
@@ -120,12 +139,12 @@ const ownNode = () => {
 };
 const isOwnNode = () => ownNode()?.startsWith(`v${NODE_MAJOR}.`) === true;
 
-/** Prints npm’s errors only. */
-const npm = (...args) => {
+/** Runs npm in a folder and prints its errors only. */
+const npmIn = (folder, ...args) => {
   const env = { ...process.env, PATH: systemPath() };
   const options = ['--no-audit', '--no-fund', '--no-update-notifier', '--loglevel=error'];
   const { status, error } = spawnSync('npm', [...args, ...options], {
-    cwd: root,
+    cwd: join(root, folder),
     env,
     stdio: ['ignore', 'ignore', 2],
   });
@@ -134,19 +153,22 @@ const npm = (...args) => {
   return status === 0;
 };
 
+/** Makes a folder’s node_modules match its lockfile. */
+const installIn = (folder) => {
+  const why = staleness(folder);
+  if (why === undefined) return;
+  say(`Installing, because ${why}. This takes a minute.`);
+  if (npmIn(folder, 'ci')) return;
+  throw new Failed('npm ci failed; see its output above. Is the package registry reachable?');
+};
+
 /** Makes node_modules match the lockfile and contain the right version of Node. */
 const install = () => {
-  const why = staleness();
-  if (why !== undefined) {
-    say(`Installing, because ${why}. This takes a minute.`);
-    if (!npm('ci')) {
-      throw new Failed('npm ci failed; see its output above. Is the package registry reachable?');
-    }
-  }
+  installIn('.');
   if (isOwnNode()) return;
   // The package "node" downloads Node in its install script, which npm may be configured not to run.
   say(`Fetching Node ${NODE_MAJOR} for this project.`);
-  npm('rebuild', 'node', '--ignore-scripts=false');
+  npmIn('.', 'rebuild', 'node', '--ignore-scripts=false');
   if (isOwnNode()) return;
   const installer = spawnSync(process.execPath, ['installArchSpecificPackage.js'], {
     cwd: join(root, 'node_modules', 'node'),
@@ -249,6 +271,7 @@ const main = async ([name, ...rest]) => {
     return 2;
   }
   install();
+  if (task.folder !== undefined) installIn(task.folder);
   const args = rest[0] === '--' ? rest.slice(1) : rest;
   const steps = task.steps ?? [];
   for (const [index, step] of steps.entries()) {

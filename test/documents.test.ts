@@ -11,6 +11,7 @@ const folders = [
   'bench',
   'deploy',
   'docs',
+  'examples',
   'functions',
   'local',
   'openapi',
@@ -39,6 +40,7 @@ const proseOf = (file: string, text: string): string => {
     case '.md':
       return text;
     case '.ts':
+    case '.js':
     case '.mjs':
       return parseSync(file, text)
         .comments.map(({ value }) => value)

@@ -14,6 +14,7 @@ const documents = [
   'docs/brukerveiledning.md',
   'docs/design.md',
   'docs/floor-plan.md',
+  'docs/tutorial.md',
   'docs/operations.md',
   'docs/sdks.md',
   'examples/README.md',
@@ -24,6 +25,11 @@ const read = (path: string): string => readFileSync(new URL(`../${path}`, import
 describe('the README', () => {
   it('shows the commands that the sandbox prints', () => {
     assert.ok(read('README.md').includes(firstSteps({ url: (part) => urlOf(part, 8080) })));
+  });
+
+  it('names the address of the page', () => {
+    assert.ok(read('README.md').includes(`<${urlOf('page', 8080)}>`));
+    assert.ok(read('docs/tutorial.md').includes(urlOf('page', 8080)));
   });
 
   it('names commands that exist', () => {

@@ -76,7 +76,10 @@ export const renderChart = (release: Release): KubeObject[] => {
     data: { ...release.kept, 'values.yaml': base64(stringify(values)) },
   });
   const configMap = object('v1', 'ConfigMap', 'hub', 'hub', {
-    data: { 'jupyterhub_config.py': '# The simulated hub reads values.yaml from Secret hub.\n' },
+    data: {
+      'jupyterhub_config.py': '# The simulated hub reads values.yaml from Secret hub.\n',
+      'z2jh.py': '# The chart’s helper functions.\n',
+    },
   });
   const hub = asMap(values.hub);
   const ingress = asMap(values.ingress);
@@ -155,6 +158,11 @@ export const renderChart = (release: Release): KubeObject[] => {
             image: imageOf(asMap(hub.image), 'quay.io/jupyterhub/k8s-hub', release.chartVersion),
             ports: [{ name: 'http', containerPort: 8081, protocol: 'TCP' }],
             volumeMounts: [
+              ...['jupyterhub_config.py', 'z2jh.py'].map((file) => ({
+                name: 'config',
+                mountPath: `/usr/local/etc/jupyterhub/${file}`,
+                subPath: file,
+              })),
               { name: 'config', mountPath: '/usr/local/etc/jupyterhub/config/' },
               { name: 'secret', mountPath: '/usr/local/etc/jupyterhub/secret/' },
               ...existingSecret.map(() => ({
@@ -199,6 +207,9 @@ export const renderChart = (release: Release): KubeObject[] => {
       ? [
           object('networking.k8s.io/v1', 'Ingress', 'jupyterhub', 'ingress', {
             spec: {
+              ...(ingress.ingressClassName === undefined
+                ? {}
+                : { ingressClassName: ingress.ingressClassName }),
               ...(asList(ingress.tls).length === 0 ? {} : { tls: asList(ingress.tls) }),
               rules: asList(ingress.hosts).map((host) => ({
                 host: asText(host),
@@ -311,7 +322,11 @@ const networkPolicies = (
       'proxy',
       'proxy',
       proxySettings,
-      [{ ports: tcp('http') }, { ports: tcp('api'), from: [bearing('proxy-api')] }],
+      [
+        { ports: tcp('http', 'https') },
+        { ports: tcp('http'), from: [bearing('proxy-http')] },
+        { ports: tcp('api'), from: [bearing('proxy-api')] },
+      ],
       [
         { to: [pods('hub')], ports: tcp(8081) },
         { to: [pods('singleuser-server')], ports: tcp(8888) },
@@ -325,6 +340,7 @@ const networkPolicies = (
       [
         { to: [pods('hub')], ports: tcp(8081) },
         { to: [pods('proxy')], ports: tcp(8000) },
+        { to: [pods('autohttps')], ports: tcp(8080, 8443) },
       ],
     ),
   ];

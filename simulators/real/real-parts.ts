@@ -5,12 +5,18 @@ export type RealPart =
   | 'Firestore emulator'
   | 'kube-apiserver'
   | 'KubeSpawner'
+  | 'spawning hub 5.x'
+  | 'spawning hub 6.x'
   | 'JupyterHub 5.x'
   | 'JupyterHub 6.x'
   | 'kubectl'
+  | 'helm-controller'
+  | 'source-controller'
+  | 'kwok'
   | 'docker-registry'
   | 'dnsmasq'
-  | 'SDK generators';
+  | 'SDK generators'
+  | 'Chromium';
 
 const report = (line: Record<string, string>): void => {
   const file = process.env.REAL_PARTS_FILE;

@@ -4,7 +4,8 @@ import { canonicalItem, parseAllowlist } from '../egress/entry.ts';
 import type { Caller } from '../http/auth.ts';
 import { etagOf } from '../http/preconditions.ts';
 import type { App } from '../http/server.ts';
-import { closed, ref } from '../lib/schema.ts';
+import { closed, enforcedByHandler, ref } from '../lib/schema.ts';
+import { entryInPathPattern } from '../model/allowlist.ts';
 import type { FaultCode } from '../model/faults.ts';
 import { Notebook, type NotebookSpec } from '../model/notebook.ts';
 import { Problem } from '../model/problems.ts';
@@ -20,14 +21,17 @@ const tags = ['egress'];
 
 const HostPath = closed({
   team: Slug,
-  entry: Type.String({
-    minLength: 1,
-    maxLength: 300,
-    pattern: '^[^/]+$',
-    description:
-      'An entry as in the allowlist: a host with or without a port, or `preset:<name>`; percent-encoded, `pypi.org%3A443`. It contains no slash: a range of addresses is edited with patchNotebook.',
-    examples: ['pypi.org:443'],
-  }),
+  entry: enforcedByHandler(
+    Type.String({
+      minLength: 1,
+      maxLength: 300,
+      pattern: '^[^/]+$',
+      description:
+        'An entry as in the allowlist: a host with or without a port, or `preset:<name>`; percent-encoded, `pypi.org%3A443`. It contains no slash: a range of addresses is edited with patchNotebook.',
+      examples: ['pypi.org:443'],
+    }),
+    { pattern: entryInPathPattern },
+  ),
 });
 
 const problems = ['notebook_not_ordered', 'deleting', 'invalid_allowlist', 'busy'] as const;
@@ -78,6 +82,7 @@ export const registerAllowlistHosts = (app: App, deps: NotebookRouteDeps): void 
   app.route({
     method: 'PUT',
     url: '/v1/teams/:team/notebook/allowlist/hosts/:entry',
+    config: { etag: true },
     schema: {
       operationId: 'addAllowlistHost',
       summary: 'Add an entry to the allowlist',
@@ -104,6 +109,7 @@ export const registerAllowlistHosts = (app: App, deps: NotebookRouteDeps): void 
   app.route({
     method: 'DELETE',
     url: '/v1/teams/:team/notebook/allowlist/hosts/:entry',
+    config: { etag: true },
     schema: {
       operationId: 'removeAllowlistHost',
       summary: 'Remove an entry from the allowlist',

@@ -11,12 +11,12 @@ import { listImageTags, listTeamImages } from '../images/team-images.ts';
 import { closed, ref } from '../lib/schema.ts';
 import type { Catalogue } from '../model/catalogue.ts';
 import {
+  ImageName,
   ImageOrder,
   ImageScaffold,
   ImageScaffoldOrder,
   ImageTag,
   ImageTagPage,
-  ImageText,
   ImageWarning,
   ResolvedImage,
   TeamImage,
@@ -139,7 +139,7 @@ export const registerImages = (app: App, deps: ImageRouteDeps): void => {
         'invalid_cursor',
       ],
       params: TeamPath,
-      querystring: closed({ image: ImageText, ...PageQuery.properties }),
+      querystring: closed({ image: ImageName, ...PageQuery.properties }),
       response: { 200: ref(ImageTagPage) },
     },
     handler: async ({ params, query, caller }) => {

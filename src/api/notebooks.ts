@@ -2,6 +2,7 @@ import type { FastifyReply } from 'fastify';
 import Type from 'typebox';
 import {
   checkPreconditions,
+  entityTags,
   etagOf,
   NotModified,
   preconditionsOf,
@@ -115,9 +116,7 @@ export const registerNotebooks = (app: App, deps: NotebookRouteDeps): void => {
       params: TeamPath,
       headers: Type.Object({
         ...WriteHeaders.properties,
-        'if-none-match': Type.Optional(
-          Type.String({ description: '* creates the notebook only if there is none yet.' }),
-        ),
+        'if-none-match': entityTags('* creates the notebook only if there is none yet.', '*'),
       }),
       body: ref(NotebookOrder),
       response: { 200: ref(Notebook), 201: ref(Notebook) },
@@ -264,6 +263,7 @@ export const registerNotebooks = (app: App, deps: NotebookRouteDeps): void => {
   app.route({
     method: 'POST',
     url: '/v1/teams/:team/notebook/refresh-image',
+    config: { etag: true },
     schema: {
       operationId: 'refreshImage',
       summary: 'Use the digest that the image’s tag points to now',

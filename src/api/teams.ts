@@ -170,6 +170,7 @@ export const registerTeams = (app: App, deps: TeamRouteDeps): void => {
   app.route({
     method: 'POST',
     url: '/v1/teams',
+    config: { etag: true },
     attachValidation: true,
     schema: {
       operationId: 'createTeam',

@@ -1,3 +1,4 @@
+import { handlerRules } from '../lib/schema.ts';
 import type { OpenapiDocument } from './openapi.ts';
 
 type Json = Record<string, unknown>;
@@ -21,7 +22,8 @@ const withKnownValues = (values: readonly unknown[], description: unknown): stri
 const grownNode = (node: unknown, isExample = false): unknown => {
   if (Array.isArray(node)) return node.map((item) => grownNode(item, isExample));
   if (!isNode(node) || isExample) return node;
-  const fields = Object.entries(node).map(([key, value]) => [
+  const { [handlerRules]: rules, ...own } = node;
+  const fields = Object.entries({ ...own, ...(isNode(rules) ? rules : {}) }).map(([key, value]) => [
     key,
     // What stands under an example is data, also when it looks like a schema.
     grownNode(value, ['example', 'examples', 'default', 'enum', 'x-extensible-enum'].includes(key)),
@@ -38,6 +40,7 @@ const grownNode = (node: unknown, isExample = false): unknown => {
 
 /**
  * The document with its room to grow written out: an object that is not closed says `additionalProperties: true`, an open
- * list of values names them in its description, and numbers have the format that generators choose their type by.
+ * list of values names them in its description, numbers have the format that generators choose their type by, and the rules
+ * that a handler enforces stand beside those of the schema.
  */
 export const grown = (document: OpenapiDocument): OpenapiDocument => grownNode(document) as OpenapiDocument;

@@ -19,6 +19,8 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** An operation that goes: since when it is deprecated, and when it stops answering. ISO 8601. */
     deprecation?: { readonly since: string; readonly sunset?: string };
+    /** The answer has an ETag although the request takes no conditional header; with one, it always has. */
+    etag?: true;
   }
   interface FastifySchema {
     /** Unique, camelCase; SDKs name their functions after it. */
@@ -275,11 +277,12 @@ const complete = (operation: Operation, route: Route, document: OpenapiDocument)
   const isConditional = (operation.parameters ?? []).some(
     (p) => p.in === 'header' && p.name.startsWith('if-'),
   );
+  const hasEtag = isConditional || config?.etag === true;
   for (const [status, response] of Object.entries(operation.responses)) {
     if (status === '204' || status === '304') delete response.content;
     response.headers = headerRefs([
       ...(status === '201' || status === '202' ? (['location'] as const) : []),
-      ...(isConditional && ['200', '201', '304'].includes(status) ? (['etag'] as const) : []),
+      ...(hasEtag && ['200', '201', '304'].includes(status) ? (['etag'] as const) : []),
     ]);
   }
   const media = [body, ...Object.values(operation.responses)].flatMap((part) =>

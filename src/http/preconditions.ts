@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import Type from 'typebox';
+import { enforcedByHandler } from '../lib/schema.ts';
 import { Problem } from '../model/problems.ts';
 
 /**
@@ -16,24 +17,27 @@ export interface Version {
 /** The response without a body, for a route’s response schemas. */
 export const NotModified = Type.Unsafe<undefined>({ description: 'Your representation is current.' });
 
+const oneTag = '(W/)?"[!#-+.-~-]*"';
+
+/** `*` or a list of entity tags, in ASCII and without a comma in them as this API writes them. */
+const tagsPattern = `^(\\*|(${oneTag}( *, *${oneTag})*)?)$`;
+
+/** A header of entity tags; parsed below. */
+export const entityTags = (description: string, example: string) =>
+  Type.Optional(
+    enforcedByHandler(Type.String({ description, examples: [example] }), { pattern: tagsPattern }),
+  );
+
 /** Conditional headers of writes and reads, for a route’s schema. */
 export const WriteHeaders = Type.Object({
-  'if-match': Type.Optional(
-    Type.String({
-      description:
-        'The ETag that you read; rejected if the resource was changed, or deleted and created again, since then. A change of its status alone is not a reason to reject.',
-      examples: ['"team-a-3f9c.3.14"'],
-    }),
+  'if-match': entityTags(
+    'The ETag that you read; rejected if the resource was changed, or deleted and created again, since then. A change of its status alone is not a reason to reject.',
+    '"team-a-3f9c.3.14"',
   ),
 });
 
 export const ReadHeaders = Type.Object({
-  'if-none-match': Type.Optional(
-    Type.String({
-      description: 'The ETag that you have; 304 if it is still current.',
-      examples: ['"team-a-3f9c.3.14"'],
-    }),
-  ),
+  'if-none-match': entityTags('The ETag that you have; 304 if it is still current.', '"team-a-3f9c.3.14"'),
 });
 
 interface Tag {

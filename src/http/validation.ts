@@ -3,6 +3,7 @@ import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
 import addFormats from 'ajv-formats';
 import fastJsonStringify, { type Schema } from 'fast-json-stringify';
 import type { FastifyRequest, preParsingAsyncHookHandler } from 'fastify';
+import { handlerRules } from '../lib/schema.ts';
 import { type Fault, Problem } from '../model/problems.ts';
 import { faultOf, unknownField } from './faults.ts';
 import type { App } from './server.ts';
@@ -42,7 +43,7 @@ const createAjv = (app: App, coerceTypes: boolean) => {
   // Numbers are checked before coercion: 1e400 would become Infinity and pass every bound.
   const ajv = new Ajv({ ...strictness, coerceTypes, strictNumbers: !coerceTypes });
   addFormats.default(ajv, ['email', 'uri', 'date-time', 'uuid']);
-  ajv.addVocabulary(['x-extensible-enum']);
+  ajv.addVocabulary(['x-extensible-enum', handlerRules]);
   for (const schema of Object.values(app.getSchemas())) ajv.addSchema(schema as object);
   return ajv;
 };

@@ -9,8 +9,14 @@ export const digestForm = /^sha256:[a-f0-9]{64}$/;
 
 const inside = ({ source }: RegExp): string => source.slice(1, -1);
 
+const inRegistry = `[A-Za-z0-9-]+(\\.[A-Za-z0-9-]+)+(:[0-9]+)?/${inside(repositoryName)}`;
+const build = `(:${inside(tagName)}(@${inside(digestForm)})?|@${inside(digestForm)})`;
+
 /** A reference with its registry, and with a tag, a digest or both, as a JSON Schema pattern. */
-export const referencePattern = `^[A-Za-z0-9-]+(\\.[A-Za-z0-9-]+)+(:[0-9]+)?/${inside(repositoryName)}(:${inside(tagName)}(@${inside(digestForm)})?|@${inside(digestForm)})$`;
+export const referencePattern = `^${inRegistry}${build}$`;
+
+/** The same, where the tag and the digest may be left out. */
+export const imagePattern = `^${inRegistry}${build}?$`;
 
 /** GHCR’s host name. */
 export const ghcrHost = 'ghcr.io';

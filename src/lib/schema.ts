@@ -37,5 +37,20 @@ export const known = <const T extends readonly [string, ...string[]]>(values: T,
 export const oneOf = <const T extends readonly [string, ...string[]]>(values: T, options: object = {}) =>
   Type.Unsafe<T[number]>({ type: 'string', enum: values, ...options });
 
+/** Where a schema has the rules that a handler enforces. */
+export const handlerRules = 'x-enforced-by-handler';
+
+/**
+ * A schema with rules that a handler enforces, because its message says more than a pattern’s could. The contract states
+ * them as keywords of the schema; the validation of requests ignores them.
+ */
+export const enforcedByHandler = <T extends TSchema>(
+  schema: T,
+  rules: Readonly<Record<string, unknown>>,
+): T => ({
+  ...schema,
+  [handlerRules]: rules,
+});
+
 /** An instant: ISO 8601, UTC, milliseconds. */
 export const Instant = Type.String({ format: 'date-time', examples: ['2026-11-23T09:00:00.000Z'] });

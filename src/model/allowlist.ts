@@ -2,6 +2,21 @@ import Type, { type Static } from 'typebox';
 import { valuesOf } from '../lib/keys.ts';
 import { answer, closed, known, ref } from '../lib/schema.ts';
 
+const label = '([A-Za-z0-9]|[^\\x00-\\x7f])+(-+([A-Za-z0-9]|[^\\x00-\\x7f])+)*';
+const host = `${label}(\\.${label})+\\.?`;
+const port = '[1-9][0-9]{0,4}';
+const scheme = '([A-Za-z][A-Za-z0-9+.:-]*:)?//';
+const tail = '[^\\s,;]*';
+
+/** What an entry of an allowlist looks like; which hosts and ports may be opened is decided by egress/entry.ts. */
+export const entryPattern = `^(preset:[a-z0-9-]+|(${scheme})?${host}(:${port}(-${port})?)?([/?#]${tail})?)$`;
+
+/** The same in a path, where there is no slash. */
+export const entryInPathPattern = `^(preset:[a-z0-9-]+|${host}(:${port}(-${port})?)?([?#][^/\\s,;]*)?)$`;
+
+/** A host with at most one port, or a URL. */
+export const destinationPattern = `^(${scheme})?${host}(:${port})?([/?#]${tail})?$`;
+
 /** Why an allowlist entry cannot be used. The codes are part of the API. */
 export const EntryProblem = {
   EmptyEntry: 'empty_entry',

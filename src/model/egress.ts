@@ -1,5 +1,6 @@
 import Type, { type Static } from 'typebox';
-import { answer, closed, Instant, known, nullable, ref } from '../lib/schema.ts';
+import { answer, closed, enforcedByHandler, Instant, known, nullable, ref } from '../lib/schema.ts';
+import { destinationPattern } from './allowlist.ts';
 
 export const FilteredAddress = answer(
   {
@@ -118,11 +119,15 @@ export type Egress = Static<typeof Egress>;
 
 export const EgressQuestion = closed(
   {
-    destination: Type.String({
-      maxLength: 2048,
-      description: 'A host, optionally with a port (default 443), or a URL.',
-      examples: ['dm08-scan.adeo.no:1521'],
-    }),
+    destination: enforcedByHandler(
+      Type.String({
+        maxLength: 2048,
+        description:
+          'A full host name or an IPv4 address, optionally with a port (default 443), or a URL of one.',
+        examples: ['dm08-scan.adeo.no:1521'],
+      }),
+      { pattern: destinationPattern },
+    ),
   },
   { $id: 'EgressQuestion' },
 );

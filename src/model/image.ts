@@ -1,5 +1,6 @@
 import Type, { type Static } from 'typebox';
-import { answer, closed, Instant, known, nullable, oneOf, ref } from '../lib/schema.ts';
+import { imagePattern, referencePattern } from '../lib/oci.ts';
+import { answer, closed, enforcedByHandler, Instant, known, nullable, oneOf, ref } from '../lib/schema.ts';
 import { ImageWarningCode } from './image-warnings.ts';
 import { pageOf } from './page.ts';
 import { Slug } from './team.ts';
@@ -69,12 +70,27 @@ export const ImageTag = answer(
 );
 export type ImageTag = Static<typeof ImageTag>;
 
-/** An image as a client writes it; parsed by images/reference.ts. */
-export const ImageText = Type.String({
+/** Images as a client writes them; parsed by images/reference.ts. */
+const text = {
   maxLength: 1024,
-  description: 'An image reference with a tag, a digest, or both.',
   examples: ['ghcr.io/navikt/team-notebook:20261115-090000-5d6e7f8'],
-});
+};
+
+const ImageText = enforcedByHandler(
+  Type.String({
+    ...text,
+    description: 'An image reference with a tag, a digest, or both; its path has at most 255 characters.',
+  }),
+  { pattern: referencePattern },
+);
+
+export const ImageName = enforcedByHandler(
+  Type.String({
+    ...text,
+    description: 'An image reference; a tag and a digest are ignored. Its path has at most 255 characters.',
+  }),
+  { pattern: imagePattern },
+);
 
 export const ImageOrder = closed(
   {
@@ -90,20 +106,35 @@ export const ImageOrder = closed(
 export const ImageScaffoldOrder = closed(
   {
     registry: oneOf(imageRegistries),
-    team: Type.String({
-      maxLength: 63,
-      description:
-        'The team’s name on the Nais platform, which is the name of its repository in Google Artifact Registry.',
-      examples: ['team-a'],
+    team: enforcedByHandler(
+      Type.String({
+        maxLength: 63,
+        description:
+          'The team’s name on the Nais platform, which is the name of its repository in Google Artifact Registry: lower-case letters, digits and single hyphens, starting with a letter.',
+        examples: ['team-a'],
+      }),
+      { pattern: '^[a-z][a-z0-9]*(-[a-z0-9]+)*$' },
+    ),
+    name: enforcedByHandler(
+      Type.String({
+        maxLength: 100,
+        description:
+          'The GitHub repository; the image is named after it. Lower-case letters and digits, separated by single dots, underscores or hyphens.',
+        examples: ['my-notebook'],
+      }),
+      { pattern: '^[a-z0-9]+([._-][a-z0-9]+)*$' },
+    ),
+    python: Type.String({
+      pattern: '^3\\.[0-9]{1,2}$',
+      description: 'A version of listEnvironments.',
+      examples: ['3.13'],
     }),
-    name: Type.String({
-      maxLength: 100,
-      description: 'The GitHub repository; the image is named after it.',
-      examples: ['my-notebook'],
-    }),
-    python: Type.String({ pattern: '^3\\.[0-9]{1,2}$', examples: ['3.13'] }),
     requirements: Type.Optional(
-      Type.String({ description: 'The content of requirements.txt.', examples: ['pandas==2.3.3\npolars\n'] }),
+      Type.String({
+        description:
+          'The content of requirements.txt: one requirement (PEP 508) a line, without options, paths and version control.',
+        examples: ['pandas==2.3.3\npolars\n'],
+      }),
     ),
   },
   { $id: 'ImageScaffoldOrder' },

@@ -1,6 +1,8 @@
 import Type, { type Static } from 'typebox';
+import { referencePattern } from '../lib/oci.ts';
 import { quantityPattern } from '../lib/quantity.ts';
-import { answer, closed, Instant, nullable, ref } from '../lib/schema.ts';
+import { answer, closed, enforcedByHandler, handlerRules, Instant, nullable, ref } from '../lib/schema.ts';
+import { entryPattern } from './allowlist.ts';
 import { Condition, Phase } from './condition.ts';
 
 /** Kubernetes quantities, binary suffixes only; decimals allowed. */
@@ -33,12 +35,15 @@ const spec = answer(
       { $id: 'Resources' },
     ),
     image: nullable(
-      Type.String({
-        maxLength: 1024,
-        description:
-          'The team’s own image with its tag; it is pinned by digest when ordered. An image that is ordered or changed is what every member’s server starts with next, until the member chooses another profile. null: standard environments only.',
-        examples: ['ghcr.io/navikt/my-notebook:20261123-090000-abc1234'],
-      }),
+      enforcedByHandler(
+        Type.String({
+          maxLength: 1024,
+          description:
+            'The team’s own image in GHCR or Google Artifact Registry, with its tag; its path has at most 255 characters. It is pinned by digest when ordered. An image that is ordered or changed is what every member’s server starts with next, until the member chooses another profile. null: standard environments only.',
+          examples: ['ghcr.io/navikt/my-notebook:20261123-090000-abc1234'],
+        }),
+        { pattern: referencePattern },
+      ),
     ),
     standardEnvironments: Type.Boolean({
       description:
@@ -64,9 +69,13 @@ const spec = answer(
           description: 'Whether notebooks can reach only the listed hosts. false: no restriction.',
         }),
         hosts: Type.Array(
-          Type.String({ maxLength: 65536, examples: ['pypi.org', 'informatica.nav.no:6005-6010'] }),
+          enforcedByHandler(
+            Type.String({ maxLength: 65536, examples: ['pypi.org', 'informatica.nav.no:6005-6010'] }),
+            { pattern: entryPattern },
+          ),
           {
-            description: 'host[:port[-port]]; the default port is 443.',
+            description:
+              'host[:port[-port]] or preset:<name>; the default port is 443. A host is a full public name or an IPv4 address; ports are 1 to 65535, and a range has at most 100. validateAllowlist says what is wrong with an entry.',
           },
         ),
       },
@@ -119,6 +128,10 @@ const nameIn = (form: Form, id: unknown): string =>
 
 const alsoNull = (type: unknown) => (typeof type === 'string' ? { type: [type, 'null'] } : {});
 
+/** An answer may hold what an earlier version accepted. */
+const withoutHandlerRules = ({ [handlerRules]: _, ...schema }: JsonSchema): JsonSchema =>
+  isSchema(schema.items) ? { ...schema, items: withoutHandlerRules(schema.items) } : schema;
+
 /**
  * The schema and the objects in it as components, which refer to each other by name. In an order every field is optional
  * and no other is accepted; in a patch every field is nullable as well, except the patch itself.
@@ -134,7 +147,12 @@ const componentsOf = (
   const fields = parts.map(([name, field]) => {
     if (!isSchema(field)) return [name, field];
     if (field.$id === undefined)
-      return [name, { ...field, ...(form === 'Patch' ? alsoNull(field.type) : {}) }];
+      return [
+        name,
+        form === 'Spec'
+          ? withoutHandlerRules(field)
+          : { ...field, ...(form === 'Patch' ? alsoNull(field.type) : {}) },
+      ];
     const [part, ...below] = componentsOf(field, form, false);
     inner.push(part, ...below);
     return [name, { $ref: part.$id }];

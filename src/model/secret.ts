@@ -1,9 +1,13 @@
 import Type, { type Static } from 'typebox';
-import { answer, closed, Instant, known, ref } from '../lib/schema.ts';
+import { answer, closed, enforcedByHandler, Instant, known, ref } from '../lib/schema.ts';
 import { secretVariable } from './names.ts';
 
 /** Secret Manager’s limit for the payload of a version, decoded. */
 export const payloadMaxBytes = 65536;
+
+/** Groups of four characters; in the last one, the bits that belong to no byte are zero. */
+const base64Pattern =
+  '^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=|[A-Za-z0-9+/][AQgw]==)$';
 
 export const SecretVersion = answer(
   {
@@ -51,14 +55,24 @@ export type Secret = Static<typeof Secret>;
 export const SecretVersionOrder = closed(
   {
     data: Type.Optional(
-      Type.String({ minLength: 1, description: 'The payload as text (UTF-8).', examples: ['correct horse'] }),
+      enforcedByHandler(
+        Type.String({
+          minLength: 1,
+          description: 'The payload as text, counted in bytes of UTF-8.',
+          examples: ['correct horse'],
+        }),
+        { maxLength: payloadMaxBytes },
+      ),
     ),
     dataBase64: Type.Optional(
-      Type.String({
-        minLength: 1,
-        description: 'The payload in base64 (RFC 4648, section 4), for binary data.',
-        examples: ['Y29ycmVjdCBob3JzZQ=='],
-      }),
+      enforcedByHandler(
+        Type.String({
+          minLength: 1,
+          description: 'The payload in base64 with padding (RFC 4648, section 4), for binary data.',
+          examples: ['Y29ycmVjdCBob3JzZQ=='],
+        }),
+        { pattern: base64Pattern, maxLength: 4 * Math.ceil(payloadMaxBytes / 3) },
+      ),
     ),
   },
   {

@@ -1,5 +1,5 @@
 import Type, { type Static } from 'typebox';
-import { answer, closed, Instant, known, nullable, oneOf, ref } from '../lib/schema.ts';
+import { answer, closed, enforcedByHandler, Instant, known, nullable, oneOf, ref } from '../lib/schema.ts';
 import { Phase } from './condition.ts';
 import { pageOf } from './page.ts';
 import { TeamQuota, TeamQuotaOrder, TeamQuotaPatch } from './team-quota.ts';
@@ -109,11 +109,17 @@ const members = Type.Array(ref(MemberOrder), { maxItems: membersMax });
 export const ghcrRepositoryMax = 200;
 export const ghcrSpellingMax = 512;
 
+const repositoryPart = '[A-Za-z0-9]+(([._-]+|%2[Ff])[A-Za-z0-9]+)*';
+const repositoryPattern = `^([A-Za-z]+://(git@)?|git@github\\.com:)?${repositoryPart}(/${repositoryPart})*(:[A-Za-z0-9_.-]+)?(@sha256:[a-f0-9]{64})?/*([?#].*)?$`;
+
 const ghcrRepositories = Type.Array(
-  Type.String({
-    maxLength: ghcrSpellingMax,
-    examples: ['my-image-repo/notebook', 'https://github.com/navikt/my-image-repo'],
-  }),
+  enforcedByHandler(
+    Type.String({
+      maxLength: ghcrSpellingMax,
+      examples: ['my-image-repo/notebook', 'https://github.com/navikt/my-image-repo'],
+    }),
+    { pattern: repositoryPattern },
+  ),
   {
     maxItems: 100,
     description:

@@ -45,7 +45,7 @@ describe('the environment of a sandbox', () => {
     const given = { ROLLOUT_PER_TICK: '2', CORS_ORIGINS: origin, STORE: 'firestore', CLUSTER: 'kubeconfig' };
     const config = loadConfig(environment(given));
     assert.equal(config.rolloutPerTick, 2);
-    assert.deepEqual(config.corsOrigins, [origin]);
+    assert.deepEqual(config.corsOrigins, ['http://localhost:8088', origin], 'beside the page of the sandbox');
     assert.equal(config.store.kind, 'sqlite');
     assert.equal(config.cluster.kind, 'url');
   });

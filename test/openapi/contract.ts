@@ -38,7 +38,7 @@ const freeForm = ['Manifest'];
  * The document as this version keeps it: clients must accept more fields and more values than it declares, but this
  * version sends none.
  */
-const exact = (node: unknown, name = ''): unknown => {
+export const exact = (node: unknown, name = ''): unknown => {
   if (Array.isArray(node)) return node.map((item) => exact(item));
   if (typeof node !== 'object' || node === null || freeForm.includes(name)) return node;
   const { 'x-extensible-enum': known, ...rest }: Record<string, unknown> = Object(node);
