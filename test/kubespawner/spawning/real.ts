@@ -16,6 +16,7 @@ import { openCluster } from '../../../src/adapters/kubernetes.ts';
 import type { NamedTeam } from '../../../src/model/names.ts';
 import { profilesFolder } from '../../../src/notebooks/hub-config.ts';
 import { profilesConfigMapName } from '../../../src/notebooks/profiles.ts';
+import type { Cluster } from '../../../src/ports/cluster.ts';
 import { withChartDefaults } from '../../notebooks/platform.ts';
 import { users } from '../../support/api-server.ts';
 import { enforcePolicies, type Send } from '../../support/cluster-files.ts';
@@ -52,19 +53,25 @@ const objectPath = ({ apiVersion, kind, metadata }: KubeObject): string => {
 };
 
 /** Loopback addresses that no other run uses at the moment: every notebook listens on port 8888 of its own. */
-const addresses = function* (): Generator<string, never> {
+const addresses = (function* (): Generator<string, never> {
   const [second, third] = [64 + (process.pid % 128), Math.floor(process.pid / 128) % 256];
   for (let last = 2; ; last = last === 254 ? 2 : last + 1) yield `127.${second}.${third}.${last}`;
-};
+})();
 
-/**
- * A real control plane in which the one team’s hub is installed as Flux does once its HelmRelease is there: the real
- * JupyterHub with the real KubeSpawner and proxy, in pods that kwok calls Running and whose containers are processes of
- * this machine. The hub has the account, the token and the mounts of its pod, and each notebook its pod’s environment.
- */
-export const startRealSpawningHub = async (major: 5 | 6, bin: string): Promise<SpawningHub> => {
-  const folder = mkdtempSync(join(tmpdir(), `spawning-hub-${major}-`));
-  const cleanUps: (() => Promise<unknown>)[] = [async () => rmSync(folder, { recursive: true, force: true })];
+export interface ControlPlane {
+  readonly server: ApiServer;
+  /** Requests of the administrator. */
+  readonly send: Send;
+  /** The adapter, under exactly deploy/rbac.yaml and deploy/admission-policies.yaml. */
+  readonly cluster: Cluster;
+  /** Kwok’s node. */
+  readonly node: string;
+  close(): Promise<void>;
+}
+
+/** A real control plane with the controllers that make a Deployment’s pods, and kwok. */
+export const startControlPlane = async (): Promise<ControlPlane> => {
+  const cleanUps: (() => Promise<unknown>)[] = [];
   const close = async (): Promise<void> => {
     for (const cleanUp of cleanUps.toReversed()) await cleanUp();
   };
@@ -81,42 +88,51 @@ export const startRealSpawningHub = async (major: 5 | 6, bin: string): Promise<S
     cleanUps.push(() => cluster.close());
     const kwok = await startKwok(server, podStages);
     cleanUps.push(() => kwok.close());
-
-    const log = join(folder, 'log');
-    const held = new Set<string>();
-    const ports = { proxy: await freePort(), proxyApi: await freePort(), hub: await freePort() };
-    const url = `http://127.0.0.1:${ports.proxy}`;
-    const failures: (() => readonly string[])[] = [];
-    return {
-      major,
-      cluster,
-      send,
-      urlTemplate: url,
-      host: (team) => {
-        const node = hostTeam(team, { server, send, node: kwok.node, bin, folder, log, held, ports });
-        failures.push(node.failures);
-        cleanUps.push(() => node.close());
-      },
-      hold: (user) => {
-        held.add(user);
-        return () => void held.delete(user);
-      },
-      setBusy: (user, busy, token) =>
-        setKernelBusy(`${url}/user/${encodeURIComponent(user).replace('%40', '@')}`, token, busy),
-      log: () => readFileSync(log, 'utf8'),
-      failures: () => failures.flatMap((found) => found()),
-      close,
-    };
+    return { server, send, cluster, node: kwok.node, close };
   } catch (error) {
     await close();
     throw error;
   }
 };
 
-interface Host {
-  readonly server: ApiServer;
-  readonly send: Send;
-  readonly node: string;
+/**
+ * One team’s hub in this control plane, installed as Flux does once its HelmRelease is there: the real JupyterHub with the
+ * real KubeSpawner and proxy, in pods that kwok calls Running and whose containers are processes of this machine. The hub
+ * has the account, the token and the mounts of its pod, and each notebook its pod’s environment.
+ */
+export const startRealSpawningHub = async (
+  plane: ControlPlane,
+  major: 5 | 6,
+  bin: string,
+): Promise<SpawningHub> => {
+  const folder = mkdtempSync(join(tmpdir(), `spawning-hub-${major}-`));
+  const log = join(folder, 'log');
+  const held = new Set<string>();
+  const ports = { proxy: await freePort(), proxyApi: await freePort(), hub: await freePort() };
+  const url = `http://127.0.0.1:${ports.proxy}`;
+  const nodes: ReturnType<typeof hostTeam>[] = [];
+  return {
+    major,
+    cluster: plane.cluster,
+    send: plane.send,
+    urlTemplate: url,
+    host: (team) => void nodes.push(hostTeam(team, { ...plane, bin, folder, log, held, ports })),
+    hold: (user) => {
+      held.add(user);
+      return () => void held.delete(user);
+    },
+    setBusy: (user, busy, token) =>
+      setKernelBusy(`${url}/user/${encodeURIComponent(user).replace('%40', '@')}`, token, busy),
+    log: () => readFileSync(log, 'utf8'),
+    failures: () => nodes.flatMap((node) => node.failures()),
+    async close() {
+      for (const node of nodes) await node.close();
+      rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+    },
+  };
+};
+
+interface Host extends Pick<ControlPlane, 'server' | 'send' | 'node'> {
   /** Of the Python with JupyterHub. */
   readonly bin: string;
   readonly folder: string;
@@ -132,7 +148,6 @@ const hostTeam = (team: NamedTeam, { server, send, node, bin, folder, log, held,
   const hubUrl = `http://127.0.0.1:${ports.hub}`;
   const proxyApiUrl = `http://127.0.0.1:${ports.proxyApi}`;
   const mounts = join(folder, 'mounts');
-  const ips = addresses();
   let release: Release | undefined;
   let installed = 0;
   let mounted = '';
@@ -176,6 +191,7 @@ const hostTeam = (team: NamedTeam, { server, send, node, bin, folder, log, held,
         chartVersion: '4.4.0',
         values: plain(wanted.spec.values),
         kept: { [authToken]: Buffer.from(proxyToken).toString('base64') },
+        proxyToken,
       });
       for (const object of objects) {
         const made = await send('PATCH', `${objectPath(object)}?fieldManager=helm&force=true`, object, apply);
@@ -256,7 +272,7 @@ const hostTeam = (team: NamedTeam, { server, send, node, bin, folder, log, held,
     const [{ args = [], env = [] } = {}] = spec.containers;
     const [command, ...rest] = args;
     assert.equal(command, 'jupyterhub-singleuser');
-    const ip = ips.next().value;
+    const ip = addresses.next().value;
     const home = join(folder, 'homes', metadata.name);
     mkdirSync(home, { recursive: true });
     const own = Object.fromEntries(env.map(({ name, value = '' }) => [name, value]));
