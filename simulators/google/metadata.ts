@@ -14,6 +14,8 @@ export interface MetadataServer {
   close(): Promise<void>;
 }
 
+const cloudPlatform = 'https://www.googleapis.com/auth/cloud-platform';
+
 /**
  * GKE’s metadata server as one pod sees it (Workload Identity): issues tokens of the pod’s Google service account, as
  * long as IAM allows its Kubernetes service account. `token` returns one, or undefined when IAM refuses.
@@ -26,6 +28,7 @@ export const startMetadata = async (
 ): Promise<MetadataServer> => {
   const { project, googleServiceAccount: email } = options;
   const answers: Readonly<Record<string, () => string | undefined>> = {
+    '': () => 'computeMetadata/\n',
     '/computeMetadata/v1': () => 'instance/\nproject/\n',
     '/computeMetadata/v1/instance': () => 'service-accounts/\n',
     '/computeMetadata/v1/project/project-id': () => project,
@@ -33,12 +36,13 @@ export const startMetadata = async (
     '/computeMetadata/v1/instance/service-accounts/default': () =>
       'aliases\nemail\nidentity\nscopes\ntoken\n',
     '/computeMetadata/v1/instance/service-accounts/default/email': () => email,
-    '/computeMetadata/v1/instance/service-accounts/default/scopes': () =>
-      'https://www.googleapis.com/auth/cloud-platform\n',
+    '/computeMetadata/v1/instance/service-accounts/default/scopes': () => `${cloudPlatform}\n`,
     '/computeMetadata/v1/universe/universe-domain': () => 'googleapis.com',
   };
   const server = createServer((request, response) => {
-    const path = new URL(request.url ?? '/', 'http://metadata').pathname.replace(/\/$/, '');
+    const { pathname, searchParams } = new URL(request.url ?? '/', 'http://metadata');
+    const path = pathname.replace(/\/$/, '');
+    const isRecursive = searchParams.get('recursive')?.toLowerCase() === 'true';
     const send = (status: number, body: string, type = 'application/text') =>
       response.writeHead(status, { 'metadata-flavor': 'Google', 'content-type': type }).end(body);
     if (request.headers['metadata-flavor'] !== 'Google') {
@@ -56,6 +60,12 @@ export const startMetadata = async (
       }
       const { accessToken: access_token, seconds: expires_in } = token;
       send(200, JSON.stringify({ access_token, expires_in, token_type: 'Bearer' }), 'application/json');
+      return;
+    }
+    // The contents of a folder as one document; Google’s client for Python asks for this one only.
+    if (isRecursive && path === '/computeMetadata/v1/instance/service-accounts/default') {
+      const account = { aliases: ['default'], email, scopes: [cloudPlatform] };
+      send(200, JSON.stringify(account), 'application/json');
       return;
     }
     const answer = answers[path]?.();

@@ -1,14 +1,17 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { asList, asMap, asText, at, type Json, parseJson } from '@knada/simulators/kubernetes/json.ts';
 import { nameOf, uidOf } from '@knada/simulators/kubernetes/object.ts';
 import { validate } from 'dockerfile-utils';
 import { strFromU8, unzipSync } from 'fflate';
 import { type Api, apiAt } from '../../local/demo/api.ts';
+import { googleProject } from '../../local/environment.ts';
 import { freeBase, urlOf } from '../../local/ports.ts';
 import { type Sandbox, startSandbox } from '../../local/sandbox.ts';
 import { checkRequirements } from '../../src/images/requirements.ts';
@@ -27,6 +30,28 @@ const garImage = 'europe-north1-docker.pkg.dev/nais-management-233d/team-a/noteb
 const notRun: Readonly<Record<string, string>> = {
   'pip install --user pandas': 'is for the terminal of a notebook, which the sandbox does not have',
 };
+
+/** Google’s client for Python, as a notebook has it; the reason why it is missing otherwise. */
+const python = ((): { readonly path: string } | { readonly missing: string } => {
+  const script = fileURLToPath(new URL('../../.ci/python-assets', import.meta.url));
+  const { status, stdout, stderr } = spawnSync(script, ['client', '--if-present'], { encoding: 'utf8' });
+  if (status === 0) return { path: join(stdout.trim(), 'bin/python') };
+  if (process.env.CI === 'true') throw new Error(`In CI Google’s client must take part: ${stderr}`);
+  return { missing: stderr.trim() };
+})();
+
+/** Runs the code on standard input; what differs from a notebook is the address of Google’s API. */
+const asInNotebook = `
+import json, os, sys
+from google.cloud import secretmanager
+from google.cloud.secretmanager_v1.services.secret_manager_service import transports
+client = secretmanager.SecretManagerServiceClient
+transport = transports.SecretManagerServiceRestTransport
+secretmanager.SecretManagerServiceClient = lambda: client(transport=transport(host=os.environ["SIMULATOR"], url_scheme="http"))
+names = {}
+exec(compile(sys.stdin.read(), "the guide", "exec"), names)
+print(json.dumps(names.get("secrets", names.get("password"))))
+`;
 
 /** What the commands below a heading have done, and what has to happen before they can. */
 interface Expectation {
@@ -314,6 +339,64 @@ describe('docs/brukerveiledning.md', { timeout: 300_000, skip: without('curl', '
         assert.ok(notRun[code] !== undefined, code);
       });
     }
+  });
+
+  describe('the Python for secrets, with Google’s client', {
+    skip: 'missing' in python && python.missing,
+  }, () => {
+    const codeBelow = (heading: string): string => {
+      const found = blocks.find((one) => one.heading === heading && one.language === 'python');
+      assert.ok(found !== undefined);
+      return found.code;
+    };
+    /** Runs code as a notebook of the team does. */
+    const inNotebook = async (code: string): Promise<Json> => {
+      assert.ok('path' in python);
+      const record = await get(team);
+      const { host } = await sandbox.google.metadataFor({
+        namespace: asText(at(record, 'namespace')),
+        serviceAccount: asText(at(record, 'id')),
+        googleServiceAccount: asText(at(record, 'serviceAccount')),
+      });
+      const secret = asText(at(await get(`${team}/secret`), 'name'));
+      const running = promisify(execFile)(python.path, ['-c', asInNotebook], {
+        env: {
+          GCE_METADATA_HOST: host,
+          GCE_METADATA_IP: host,
+          KNADA_TEAM_SECRET: secret,
+          SIMULATOR: sandbox.google.url,
+        },
+      });
+      running.child.stdin?.end(code);
+      return parseJson((await running).stdout);
+    };
+
+    it('reads the team’s secret in a notebook', async () => {
+      assert.deepEqual(await inNotebook(codeBelow('Lese den i notebooken')), { DB_PASSWORD: 'hemmelig' });
+    });
+
+    it('reads a secret of the team’s own once the printed command has granted access, not before', async () => {
+      const project = `projects/${googleProject}`;
+      const google = async (path: string, body: Json) => {
+        const answer = await fetch(`${sandbox.google.url}/v1/${project}/secrets${path}`, {
+          method: 'POST',
+          headers: { authorization: 'Bearer local', 'content-type': 'application/json' },
+          body: JSON.stringify(body),
+        });
+        assert.equal(answer.status, 200, await answer.text());
+      };
+      await google('?secretId=egen', { replication: { automatic: {} } });
+      await google('/egen:addVersion', { payload: { data: Buffer.from('åpne').toString('base64') } });
+      const code = codeBelow('Hemmeligheter i teamets eget prosjekt')
+        .replace('PROJECT', googleProject)
+        .replace('SECRET', 'egen');
+      await assert.rejects(inNotebook(code), /exceptions\.(?:Forbidden|PermissionDenied): 403/);
+      // What the command does, with its member and its role.
+      const command = asText(at(await get(`${team}/secret`), 'grantCommand'));
+      const [, member = '', role = ''] = /--member=(\S+) --role=(\S+)/.exec(command) ?? [];
+      await google('/egen:setIamPolicy', { policy: { bindings: [{ role, members: [member] }] } });
+      assert.equal(await inNotebook(code), 'åpne');
+    });
   });
 
   describe('the other blocks', () => {
