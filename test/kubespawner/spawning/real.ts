@@ -9,7 +9,7 @@ import { asMap, type JsonMap, parseJson } from '@knada/simulators/kubernetes/jso
 import type { KubeObject } from '@knada/simulators/kubernetes/object.ts';
 import { freePort } from '@knada/simulators/real/free-port.ts';
 import { type ApiServer, startApiServer } from '@knada/simulators/real/kube-apiserver.ts';
-import { startKwok } from '@knada/simulators/real/kwok.ts';
+import { kwokNode, startKwok } from '@knada/simulators/real/kwok.ts';
 import Type, { type Static } from 'typebox';
 import { Value } from 'typebox/value';
 import { openCluster } from '../../../src/adapters/kubernetes.ts';
@@ -64,8 +64,6 @@ export interface ControlPlane {
   readonly send: Send;
   /** The adapter, under exactly deploy/rbac.yaml and deploy/admission-policies.yaml. */
   readonly cluster: Cluster;
-  /** Kwok’s node. */
-  readonly node: string;
   close(): Promise<void>;
 }
 
@@ -88,7 +86,7 @@ export const startControlPlane = async (): Promise<ControlPlane> => {
     cleanUps.push(() => cluster.close());
     const kwok = await startKwok(server, podStages);
     cleanUps.push(() => kwok.close());
-    return { server, send, cluster, node: kwok.node, close };
+    return { server, send, cluster, close };
   } catch (error) {
     await close();
     throw error;
@@ -106,7 +104,7 @@ export const startRealSpawningHub = async (
   bin: string,
 ): Promise<SpawningHub> => {
   const folder = mkdtempSync(join(tmpdir(), `spawning-hub-${major}-`));
-  const log = join(folder, 'log');
+  const hubLog = join(folder, 'hub.log');
   const held = new Set<string>();
   const ports = { proxy: await freePort(), proxyApi: await freePort(), hub: await freePort() };
   const url = `http://127.0.0.1:${ports.proxy}`;
@@ -116,14 +114,14 @@ export const startRealSpawningHub = async (
     cluster: plane.cluster,
     send: plane.send,
     urlTemplate: url,
-    host: (team) => void nodes.push(hostTeam(team, { ...plane, bin, folder, log, held, ports })),
+    host: (team) => void nodes.push(hostTeam(team, { ...plane, bin, folder, hubLog, held, ports })),
     hold: (user) => {
       held.add(user);
       return () => void held.delete(user);
     },
     setBusy: (user, busy, token) =>
       setKernelBusy(`${url}/user/${encodeURIComponent(user).replace('%40', '@')}`, token, busy),
-    log: () => readFileSync(log, 'utf8'),
+    log: () => readFileSync(hubLog, 'utf8'),
     failures: () => nodes.flatMap((node) => node.failures()),
     async close() {
       for (const node of nodes) await node.close();
@@ -132,17 +130,17 @@ export const startRealSpawningHub = async (
   };
 };
 
-interface Host extends Pick<ControlPlane, 'server' | 'send' | 'node'> {
+interface Host extends Pick<ControlPlane, 'server' | 'send'> {
   /** Of the Python with JupyterHub. */
   readonly bin: string;
   readonly folder: string;
-  readonly log: string;
+  readonly hubLog: string;
   readonly held: ReadonlySet<string>;
   readonly ports: { readonly proxy: number; readonly proxyApi: number; readonly hub: number };
 }
 
 /** Helm for the team’s release, and a node for its pods. */
-const hostTeam = (team: NamedTeam, { server, send, node, bin, folder, log, held, ports }: Host) => {
+const hostTeam = (team: NamedTeam, { server, send, bin, folder, hubLog, held, ports }: Host) => {
   const { namespace } = team.names;
   const url = `http://127.0.0.1:${ports.proxy}`;
   const hubUrl = `http://127.0.0.1:${ports.hub}`;
@@ -250,6 +248,7 @@ const hostTeam = (team: NamedTeam, { server, send, node, bin, folder, log, held,
         PYTHONDONTWRITEBYTECODE: '1',
       },
       folder,
+      logFile: hubLog,
       ip: '127.0.0.1',
       answers: () => isOk(`${hubUrl}/hub/health`),
     };
@@ -264,6 +263,7 @@ const hostTeam = (team: NamedTeam, { server, send, node, bin, folder, log, held,
     ],
     env: { ...base, CONFIGPROXY_AUTH_TOKEN: proxyToken },
     folder,
+    logFile: join(folder, 'proxy.log'),
     ip: '127.0.0.1',
     answers: () => isOk(`${proxyApiUrl}/api/routes`, { authorization: `token ${proxyToken}` }),
   });
@@ -288,15 +288,15 @@ const hostTeam = (team: NamedTeam, { server, send, node, bin, folder, log, held,
         JUPYTERHUB_SERVICE_URL: (own.JUPYTERHUB_SERVICE_URL ?? '').replace('0.0.0.0', ip),
       },
       folder: home,
+      logFile: join(folder, 'notebooks.log'),
       ip,
     };
   };
   const componentOf = ({ metadata }: Pod): string => metadata.labels?.component ?? '';
   const userOf = ({ metadata }: Pod): string => metadata.annotations?.['hub.jupyter.org/username'] ?? '';
   return startNode(
-    { send, namespace, node },
+    { send, namespace, node: kwokNode },
     {
-      logFile: log,
       isHeld: (pod) => componentOf(pod) === 'singleuser-server' && held.has(userOf(pod)),
       sync: async () => {
         await mountProfiles();
