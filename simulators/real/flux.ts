@@ -17,6 +17,7 @@ import { pathToFileURL } from 'node:url';
 import { brokenAnnotation } from '../annotations.ts';
 import { freePort } from './free-port.ts';
 import type { ApiServer, ApiServerOptions } from './kube-apiserver.ts';
+import { kwokNode, nodeReady, type Stage, stageOf } from './kwok.ts';
 import { isAbsent, type RealPart, tookPart } from './real-parts.ts';
 
 /** Flux’s source-controller and helm-controller, and kwok, which has pods report that they run. */
@@ -32,9 +33,6 @@ const programs = ['helm', 'helm-controller', 'kwok', 'source-controller'];
 const startMs = 120_000;
 const pollMs = 100;
 const logTail = 4_000;
-
-/** The one node. There is no scheduler: pods name it themselves. */
-export const kwokNode = 'kwok';
 
 /** An image that is never pulled: its pod stays Pending. */
 export const missingImage = 'registry.invalid/hub:missing';
@@ -80,32 +78,10 @@ const versions = (folder: string): readonly (readonly [RealPart, string])[] => {
   ];
 };
 
-const stage = (name: string, kind: string, selector: readonly object[], next: object): object => ({
-  apiVersion: 'kwok.x-k8s.io/v1alpha1',
-  kind: 'Stage',
-  metadata: { name },
-  spec: { resourceRef: { apiGroup: 'v1', kind }, selector: { matchExpressions: selector }, next },
-});
-
 /** Kwok’s configuration: pods are ready at once, except broken ones and those whose image is missing. */
-const stages: readonly object[] = [
-  stage('node-ready', 'Node', [{ key: '.status.phase', operator: 'NotIn', values: ['Running'] }], {
-    statusTemplate: `
-conditions:
-{{ range NodeConditions }}
-- lastHeartbeatTime: {{ Now | Quote }}
-  lastTransitionTime: {{ Now | Quote }}
-  message: {{ .message | Quote }}
-  reason: {{ .reason | Quote }}
-  status: {{ .status | Quote }}
-  type: {{ .type | Quote }}
-{{ end }}
-allocatable: {cpu: 1k, memory: 1Ti, pods: 1M}
-capacity: {cpu: 1k, memory: 1Ti, pods: 1M}
-phase: Running
-`,
-  }),
-  stage(
+const stages: readonly Stage[] = [
+  nodeReady,
+  stageOf(
     'pod-ready',
     'Pod',
     [
@@ -136,7 +112,7 @@ startTime: {{ $now | Quote }}
 `,
     },
   ),
-  stage('pod-gone', 'Pod', [{ key: '.metadata.deletionTimestamp', operator: 'Exists' }], {
+  stageOf('pod-gone', 'Pod', [{ key: '.metadata.deletionTimestamp', operator: 'Exists' }], {
     finalizers: { empty: true },
     delete: true,
   }),

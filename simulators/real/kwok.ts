@@ -14,19 +14,20 @@ import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ApiServer } from './kube-apiserver.ts';
+import { tookPart } from './real-parts.ts';
 
 /** A Stage of kwok: what becomes of the nodes or pods that it selects. */
 export type Stage = Readonly<Record<string, unknown>>;
 
 export interface Kwok {
-  /** Its node. There is no scheduler: something binds pods to it. */
-  readonly node: string;
   /** The last lines that it has written. */
   log(): string;
   close(): Promise<void>;
 }
 
-const node = 'kwok';
+/** The one node. There is no scheduler: pods name it themselves, or something binds them to it. */
+export const kwokNode = 'kwok';
+
 const startMs = 120_000;
 const pollMs = 50;
 
@@ -55,7 +56,8 @@ export const stageOf = (
   spec: { resourceRef: { apiGroup: 'v1', kind }, selector: { matchExpressions: selector }, next },
 });
 
-const nodeReady = stageOf(
+/** The node says that it is ready, and has room. */
+export const nodeReady = stageOf(
   'node-ready',
   'Node',
   [{ key: '.status.phase', operator: 'NotIn', values: ['Running'] }],
@@ -125,20 +127,22 @@ export const startKwok = async (
     const made = await server.fetch('/api/v1/nodes', {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ apiVersion: 'v1', kind: 'Node', metadata: { name: node } }),
+      body: JSON.stringify({ apiVersion: 'v1', kind: 'Node', metadata: { name: kwokNode } }),
     });
     if (!made.ok) throw new Error(await made.text());
     const deadline = AbortSignal.timeout(startMs);
     const isReady = async (): Promise<boolean> => {
       if (child.exitCode !== null) throw new Error(`kwok has ended with ${child.exitCode}`);
-      const text = await (await server.fetch(`/api/v1/nodes/${node}`)).text();
+      const text = await (await server.fetch(`/api/v1/nodes/${kwokNode}`)).text();
       return text.includes('"phase":"Running"');
     };
     while (!(await isReady())) await delay(pollMs, undefined, { signal: deadline });
+    // The folder is named after what is in it.
+    tookPart('kwok', /-kwok-([^-/]+)/.exec(program)?.[1] ?? '?');
   } catch (error) {
     const said = log();
     await close();
     throw new Error(`kwok did not start\n${said}`, { cause: error });
   }
-  return { node, log, close };
+  return { log, close };
 };

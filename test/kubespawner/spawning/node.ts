@@ -41,6 +41,8 @@ export interface Program {
   /** Its whole environment. */
   readonly env: Readonly<Record<string, string>>;
   readonly folder: string;
+  /** What it writes, and what the ones before it at the same file have written. */
+  readonly logFile: string;
   /** The pod’s address. */
   readonly ip: string;
   /** The readiness probe; without one a container is ready once it runs. */
@@ -68,14 +70,12 @@ export const startNode = (
     programOf,
     isHeld,
     sync,
-    logFile,
   }: {
     readonly programOf: (pod: Pod) => Promise<Program>;
     /** No node has room for this pod yet. */
     readonly isHeld: (pod: Pod) => boolean;
     /** What else changes in time, such as mounted files. */
     readonly sync: () => Promise<void>;
-    readonly logFile: string;
   },
 ) => {
   const path = `/api/v1/namespaces/${namespace}/pods`;
@@ -110,7 +110,7 @@ export const startNode = (
 
   const run = async (pod: Pod): Promise<Container> => {
     const program = await programOf(pod);
-    const log = openSync(logFile, 'a');
+    const log = openSync(program.logFile, 'a');
     const child = spawn(program.command, program.args, {
       cwd: program.folder,
       env: program.env,

@@ -9,13 +9,14 @@ import { asMap, type JsonMap, parseJson } from '@knada/simulators/kubernetes/jso
 import type { KubeObject } from '@knada/simulators/kubernetes/object.ts';
 import { freePort } from '@knada/simulators/real/free-port.ts';
 import { type ApiServer, startApiServer } from '@knada/simulators/real/kube-apiserver.ts';
-import { startKwok } from '@knada/simulators/real/kwok.ts';
+import { kwokNode, startKwok } from '@knada/simulators/real/kwok.ts';
 import Type, { type Static } from 'typebox';
 import { Value } from 'typebox/value';
 import { openCluster } from '../../../src/adapters/kubernetes.ts';
 import type { NamedTeam } from '../../../src/model/names.ts';
 import { profilesFolder } from '../../../src/notebooks/hub-config.ts';
 import { profilesConfigMapName } from '../../../src/notebooks/profiles.ts';
+import type { Cluster } from '../../../src/ports/cluster.ts';
 import { withChartDefaults } from '../../notebooks/platform.ts';
 import { users } from '../../support/api-server.ts';
 import { enforcePolicies, type Send } from '../../support/cluster-files.ts';
@@ -52,19 +53,23 @@ const objectPath = ({ apiVersion, kind, metadata }: KubeObject): string => {
 };
 
 /** Loopback addresses that no other run uses at the moment: every notebook listens on port 8888 of its own. */
-const addresses = function* (): Generator<string, never> {
+const addresses = (function* (): Generator<string, never> {
   const [second, third] = [64 + (process.pid % 128), Math.floor(process.pid / 128) % 256];
   for (let last = 2; ; last = last === 254 ? 2 : last + 1) yield `127.${second}.${third}.${last}`;
-};
+})();
 
-/**
- * A real control plane in which the one team’s hub is installed as Flux does once its HelmRelease is there: the real
- * JupyterHub with the real KubeSpawner and proxy, in pods that kwok calls Running and whose containers are processes of
- * this machine. The hub has the account, the token and the mounts of its pod, and each notebook its pod’s environment.
- */
-export const startRealSpawningHub = async (major: 5 | 6, bin: string): Promise<SpawningHub> => {
-  const folder = mkdtempSync(join(tmpdir(), `spawning-hub-${major}-`));
-  const cleanUps: (() => Promise<unknown>)[] = [async () => rmSync(folder, { recursive: true, force: true })];
+export interface ControlPlane {
+  readonly server: ApiServer;
+  /** Requests of the administrator. */
+  readonly send: Send;
+  /** The adapter, under exactly deploy/rbac.yaml and deploy/admission-policies.yaml. */
+  readonly cluster: Cluster;
+  close(): Promise<void>;
+}
+
+/** A real control plane with the controllers that make a Deployment’s pods, and kwok. */
+export const startControlPlane = async (): Promise<ControlPlane> => {
+  const cleanUps: (() => Promise<unknown>)[] = [];
   const close = async (): Promise<void> => {
     for (const cleanUp of cleanUps.toReversed()) await cleanUp();
   };
@@ -81,58 +86,66 @@ export const startRealSpawningHub = async (major: 5 | 6, bin: string): Promise<S
     cleanUps.push(() => cluster.close());
     const kwok = await startKwok(server, podStages);
     cleanUps.push(() => kwok.close());
-
-    const log = join(folder, 'log');
-    const held = new Set<string>();
-    const ports = { proxy: await freePort(), proxyApi: await freePort(), hub: await freePort() };
-    const url = `http://127.0.0.1:${ports.proxy}`;
-    const failures: (() => readonly string[])[] = [];
-    return {
-      major,
-      cluster,
-      send,
-      urlTemplate: url,
-      host: (team) => {
-        const node = hostTeam(team, { server, send, node: kwok.node, bin, folder, log, held, ports });
-        failures.push(node.failures);
-        cleanUps.push(() => node.close());
-      },
-      hold: (user) => {
-        held.add(user);
-        return () => void held.delete(user);
-      },
-      setBusy: (user, busy, token) =>
-        setKernelBusy(`${url}/user/${encodeURIComponent(user).replace('%40', '@')}`, token, busy),
-      log: () => readFileSync(log, 'utf8'),
-      failures: () => failures.flatMap((found) => found()),
-      close,
-    };
+    return { server, send, cluster, close };
   } catch (error) {
     await close();
     throw error;
   }
 };
 
-interface Host {
-  readonly server: ApiServer;
-  readonly send: Send;
-  readonly node: string;
+/**
+ * One team’s hub in this control plane, installed as Flux does once its HelmRelease is there: the real JupyterHub with the
+ * real KubeSpawner and proxy, in pods that kwok calls Running and whose containers are processes of this machine. The hub
+ * has the account, the token and the mounts of its pod, and each notebook its pod’s environment.
+ */
+export const startRealSpawningHub = async (
+  plane: ControlPlane,
+  major: 5 | 6,
+  bin: string,
+): Promise<SpawningHub> => {
+  const folder = mkdtempSync(join(tmpdir(), `spawning-hub-${major}-`));
+  const hubLog = join(folder, 'hub.log');
+  const held = new Set<string>();
+  const ports = { proxy: await freePort(), proxyApi: await freePort(), hub: await freePort() };
+  const url = `http://127.0.0.1:${ports.proxy}`;
+  const nodes: ReturnType<typeof hostTeam>[] = [];
+  return {
+    major,
+    cluster: plane.cluster,
+    send: plane.send,
+    urlTemplate: url,
+    host: (team) => void nodes.push(hostTeam(team, { ...plane, bin, folder, hubLog, held, ports })),
+    hold: (user) => {
+      held.add(user);
+      return () => void held.delete(user);
+    },
+    setBusy: (user, busy, token) =>
+      setKernelBusy(`${url}/user/${encodeURIComponent(user).replace('%40', '@')}`, token, busy),
+    log: () => readFileSync(hubLog, 'utf8'),
+    failures: () => nodes.flatMap((node) => node.failures()),
+    async close() {
+      for (const node of nodes) await node.close();
+      rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+    },
+  };
+};
+
+interface Host extends Pick<ControlPlane, 'server' | 'send'> {
   /** Of the Python with JupyterHub. */
   readonly bin: string;
   readonly folder: string;
-  readonly log: string;
+  readonly hubLog: string;
   readonly held: ReadonlySet<string>;
   readonly ports: { readonly proxy: number; readonly proxyApi: number; readonly hub: number };
 }
 
 /** Helm for the team’s release, and a node for its pods. */
-const hostTeam = (team: NamedTeam, { server, send, node, bin, folder, log, held, ports }: Host) => {
+const hostTeam = (team: NamedTeam, { server, send, bin, folder, hubLog, held, ports }: Host) => {
   const { namespace } = team.names;
   const url = `http://127.0.0.1:${ports.proxy}`;
   const hubUrl = `http://127.0.0.1:${ports.hub}`;
   const proxyApiUrl = `http://127.0.0.1:${ports.proxyApi}`;
   const mounts = join(folder, 'mounts');
-  const ips = addresses();
   let release: Release | undefined;
   let installed = 0;
   let mounted = '';
@@ -235,6 +248,7 @@ const hostTeam = (team: NamedTeam, { server, send, node, bin, folder, log, held,
         PYTHONDONTWRITEBYTECODE: '1',
       },
       folder,
+      logFile: hubLog,
       ip: '127.0.0.1',
       answers: () => isOk(`${hubUrl}/hub/health`),
     };
@@ -249,6 +263,7 @@ const hostTeam = (team: NamedTeam, { server, send, node, bin, folder, log, held,
     ],
     env: { ...base, CONFIGPROXY_AUTH_TOKEN: proxyToken },
     folder,
+    logFile: join(folder, 'proxy.log'),
     ip: '127.0.0.1',
     answers: () => isOk(`${proxyApiUrl}/api/routes`, { authorization: `token ${proxyToken}` }),
   });
@@ -257,7 +272,7 @@ const hostTeam = (team: NamedTeam, { server, send, node, bin, folder, log, held,
     const [{ args = [], env = [] } = {}] = spec.containers;
     const [command, ...rest] = args;
     assert.equal(command, 'jupyterhub-singleuser');
-    const ip = ips.next().value;
+    const ip = addresses.next().value;
     const home = join(folder, 'homes', metadata.name);
     mkdirSync(home, { recursive: true });
     const own = Object.fromEntries(env.map(({ name, value = '' }) => [name, value]));
@@ -273,15 +288,15 @@ const hostTeam = (team: NamedTeam, { server, send, node, bin, folder, log, held,
         JUPYTERHUB_SERVICE_URL: (own.JUPYTERHUB_SERVICE_URL ?? '').replace('0.0.0.0', ip),
       },
       folder: home,
+      logFile: join(folder, 'notebooks.log'),
       ip,
     };
   };
   const componentOf = ({ metadata }: Pod): string => metadata.labels?.component ?? '';
   const userOf = ({ metadata }: Pod): string => metadata.annotations?.['hub.jupyter.org/username'] ?? '';
   return startNode(
-    { send, namespace, node },
+    { send, namespace, node: kwokNode },
     {
-      logFile: log,
       isHeld: (pod) => componentOf(pod) === 'singleuser-server' && held.has(userOf(pod)),
       sync: async () => {
         await mountProfiles();

@@ -18,7 +18,7 @@ export interface SpawningHub {
   hold(user: string): () => void;
   /** A kernel of the running notebook computes and says nothing, or waits for the next cell; with a token of the member’s. */
   setBusy(user: string, busy: boolean, token: string): Promise<void>;
-  /** What the programs in the cluster have written; empty in a simulation. */
+  /** What the hub has written, all of its processes; empty in a simulation. */
   log(): string;
   /** What went wrong in the cluster itself. */
   failures(): readonly string[];
