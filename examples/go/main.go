@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -91,7 +92,7 @@ func hasCode(err error, code string) bool {
 }
 
 func teamOf(slug string) (Team, error) {
-	team, err := call[Team]("GET", "/teams/"+slug, nil)
+	team, err := call[Team]("GET", "/teams/"+url.PathEscape(slug), nil)
 	if hasCode(err, "not_found") {
 		return call[Team]("POST", "/teams", map[string]string{"slug": slug})
 	}
@@ -99,10 +100,10 @@ func teamOf(slug string) (Team, error) {
 }
 
 func notebookOf(slug string) (Notebook, error) {
-	notebook, err := call[Notebook]("GET", "/teams/"+slug+"/notebook", nil)
+	notebook, err := call[Notebook]("GET", "/teams/"+url.PathEscape(slug)+"/notebook", nil)
 	if hasCode(err, "notebook_not_ordered") {
 		// Every field that the order leaves out gets its default.
-		return call[Notebook]("PUT", "/teams/"+slug+"/notebook", struct{}{})
+		return call[Notebook]("PUT", "/teams/"+url.PathEscape(slug)+"/notebook", struct{}{})
 	}
 	return notebook, err
 }
@@ -115,7 +116,7 @@ func waitUntilReady(slug string, notebook Notebook) error {
 		}
 		time.Sleep(time.Second)
 		var err error
-		if notebook, err = call[Notebook]("GET", "/teams/"+slug+"/notebook", nil); err != nil {
+		if notebook, err = call[Notebook]("GET", "/teams/"+url.PathEscape(slug)+"/notebook", nil); err != nil {
 			return err
 		}
 	}
@@ -123,11 +124,11 @@ func waitUntilReady(slug string, notebook Notebook) error {
 }
 
 func startServer(slug, user string) (string, error) {
-	operation, err := call[Operation]("POST", "/teams/"+slug+"/servers/"+user+"/start", struct{}{})
+	operation, err := call[Operation]("POST", "/teams/"+url.PathEscape(slug)+"/servers/"+url.PathEscape(user)+"/start", struct{}{})
 	for err == nil && !operation.Done {
 		fmt.Fprintf(os.Stderr, "%d %% %s\n", operation.Progress, operation.Message)
 		time.Sleep(time.Second)
-		operation, err = call[Operation]("GET", "/teams/"+slug+"/operations/"+operation.ID, nil)
+		operation, err = call[Operation]("GET", "/teams/"+url.PathEscape(slug)+"/operations/"+operation.ID, nil)
 	}
 	if err == nil && operation.Error != nil {
 		err = operation.Error
@@ -159,10 +160,10 @@ func run(slug string) (string, error) {
 }
 
 func main() {
-	url, err := run(os.Getenv("TEAM"))
+	address, err := run(os.Getenv("TEAM"))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	fmt.Println(url)
+	fmt.Println(address)
 }

@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from typing import Any
+from urllib.parse import quote
 
 
 class Problem(Exception):
@@ -24,7 +25,7 @@ class Problem(Exception):
 
 def call(method: str, path: str, body: Any = None) -> Any:
     request = urllib.request.Request(
-        os.environ["API"] + path,
+        f"{os.environ['API']}/v1{path}",
         method=method,
         data=None if body is None else json.dumps(body).encode(),
         headers={"Authorization": "Bearer " + os.environ["TOKEN"], "Content-Type": "application/json"},
@@ -40,21 +41,21 @@ def call(method: str, path: str, body: Any = None) -> Any:
 
 def team_of(slug: str) -> Any:
     try:
-        return call("GET", f"/v1/teams/{slug}")
+        return call("GET", f"/teams/{slug}")
     except Problem as problem:
         if problem.code != "not_found":
             raise
-    return call("POST", "/v1/teams", {"slug": slug})
+    return call("POST", "/teams", {"slug": os.environ["TEAM"]})
 
 
 def notebook_of(slug: str) -> Any:
     try:
-        return call("GET", f"/v1/teams/{slug}/notebook")
+        return call("GET", f"/teams/{slug}/notebook")
     except Problem as problem:
         if problem.code != "notebook_not_ordered":
             raise
     # Every field that the order leaves out gets its default.
-    return call("PUT", f"/v1/teams/{slug}/notebook", {})
+    return call("PUT", f"/teams/{slug}/notebook", {})
 
 
 def wait_until_ready(slug: str, notebook: Any) -> Any:
@@ -63,26 +64,26 @@ def wait_until_ready(slug: str, notebook: Any) -> Any:
         if time.monotonic() > deadline:
             sys.exit(f"The notebook is still {notebook['status']['phase']}.")
         time.sleep(1)
-        notebook = call("GET", f"/v1/teams/{slug}/notebook")
+        notebook = call("GET", f"/teams/{slug}/notebook")
     return notebook
 
 
 def start_server(slug: str, user: str) -> str:
-    operation = call("POST", f"/v1/teams/{slug}/servers/{user}/start", {})
+    operation = call("POST", f"/teams/{slug}/servers/{quote(user, safe='')}/start", {})
     while not operation["done"]:
         print(f"{operation['progress']} % {operation['message']}", file=sys.stderr)
         time.sleep(1)
-        operation = call("GET", f"/v1/teams/{slug}/operations/{operation['id']}")
+        operation = call("GET", f"/teams/{slug}/operations/{operation['id']}")
     if "error" in operation:
         raise Problem(operation["error"])
     return str(operation["result"]["url"])
 
 
 def main() -> None:
-    slug = os.environ["TEAM"]
+    slug = quote(os.environ["TEAM"], safe="")
     team = team_of(slug)
     wait_until_ready(slug, notebook_of(slug))
-    email = call("GET", "/v1/me")["email"]
+    email = call("GET", "/me")["email"]
     user = next(member["username"] for member in team["members"] if member["email"] == email)
     print(start_server(slug, user))
 

@@ -71,8 +71,9 @@ const amount = (value) => {
 
 const isBroken = ({ kind, pointer, other }, order, before) => {
   const [own, its] = [at(order, pointer), at(other ? order : before, other ?? pointer)];
-  if (kind === 'false_needs') return own === false && its === null;
-  return kind === 'at_most' ? amount(own) > amount(its) : amount(own) < amount(its);
+  if (kind === 'at_most') return amount(own) > amount(its);
+  if (kind === 'at_least' || kind === 'cannot_shrink') return amount(own) < amount(its);
+  return kind === 'false_needs' && own === false && its === null; // A kind that is new is left to the API.
 };
 
 /** The faults that getLimits can find, in the form of the API’s own. */

@@ -26,7 +26,9 @@ hooks.signIn = () => {
 /** Shows why a request was refused, and moves the focus there. Any other error is a bug. */
 const refuse = (error) => {
   if (!(error instanceof Problem)) throw error;
-  const { code, detail, errors = [] } = /** @type {any} */ (error.cause);
+  const { code, status, detail, ...cause } = /** @type {any} */ (error.cause);
+  const isOfImage = status === 422 && /^(image|tag|registry|platform)_/.test(code);
+  const errors = cause.errors ?? (isOfImage ? [{ pointer: '/image', code, message: detail }] : []);
   const why = code ? [explain(code, detail)] : word('no-answer');
   $('why').replaceChildren(...(errors.length > 0 ? word('correct') : why));
   showFaults($('faults'), errors);

@@ -47,6 +47,8 @@ export interface ApiServerOptions {
   readonly users?: readonly string[];
   /** A folder of CustomResourceDefinitions in YAML, as their publishers release them. */
   readonly definitions?: URL;
+  /** Controllers that run besides those above, such as `deployment-controller`. */
+  readonly controllers?: readonly string[];
 }
 
 const START_MS = 60_000;
@@ -133,7 +135,7 @@ async function boot(
   folder: string,
   children: ChildProcess[],
   close: () => Promise<void>,
-  { users: named = [], definitions }: ApiServerOptions,
+  { users: named = [], definitions, controllers = [] }: ApiServerOptions,
 ): Promise<ApiServer> {
   const start = (name: string, args: readonly string[]): void => {
     const log = openSync(join(folder, `${name}.log`), 'w');
@@ -195,7 +197,10 @@ async function boot(
   const version = (await (await request('/version')).json()) as { gitVersion: string };
   tookPart('kube-apiserver', version.gitVersion);
 
-  start('kube-controller-manager', controllerFlags(folder, url, caFile, token));
+  start('kube-controller-manager', [
+    ...controllerFlags(folder, url, caFile, token),
+    `--controllers=${[...CONTROLLERS, ...controllers].join(',')}`,
+  ]);
   const customResources = await installCustomResources(request, definitions);
   await until(
     'the default service account is there',
@@ -261,7 +266,6 @@ function controllerFlags(folder: string, url: string, caFile: string, token: str
   writeFileSync(kubeconfig, JSON.stringify(config), { mode: 0o600 });
   return [
     `--kubeconfig=${kubeconfig}`,
-    `--controllers=${CONTROLLERS.join(',')}`,
     `--root-ca-file=${caFile}`,
     // Each with its own identity, as in a real cluster, so an admission policy that blocks one is detected.
     '--use-service-account-credentials=true',

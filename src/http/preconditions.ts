@@ -17,10 +17,10 @@ export interface Version {
 /** The response without a body, for a route’s response schemas. */
 export const NotModified = Type.Unsafe<undefined>({ description: 'Your representation is current.' });
 
-const oneTag = '(W/)?"[\\x21\\x23-\\x2b\\x2d-\\x7e\\x80-\\xff]*"';
+const oneTag = '(W/)?"[!#-+.-~-]*"';
 
-/** `*` or a list of entity tags. */
-const tagsPattern = `^(\\*|${oneTag}( *, *${oneTag})*)$`;
+/** `*` or a list of entity tags, in ASCII and without a comma in them as this API writes them. */
+const tagsPattern = `^(\\*|[ ,]*(${oneTag}( *,[ ,]*${oneTag})*[ ,]*)?)$`;
 
 /** A header of entity tags; parsed below. */
 export const entityTags = (description: string, example: string) =>

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import { type FastifyBaseLogger, type FastifyInstance, fastify, type RawServerDefault } from 'fastify';
 import { answerBrokenHttp, answerRouterError, registerProblems } from './problem.ts';
@@ -54,11 +55,21 @@ export const createServer = (options: ServerOptions = {}): App => {
 
 /**
  * Node closes connections that are idle when the server begins to close, but not those that become idle later: a
- * request in flight would delay the close until its client’s connection times out.
+ * request in flight would delay the close until its client’s connection times out. Nor does it close connections that
+ * have not sent anything yet, such as those that a browser or a proxy opens ahead of its next request.
  */
 const releaseConnections = (app: App) => {
+  const connections = new Set<Socket>();
+  app.server.on('connection', (socket) => {
+    connections.add(socket);
+    socket.once('close', () => connections.delete(socket));
+  });
+  const release = () => {
+    app.server.closeIdleConnections();
+    for (const socket of connections) if (socket.bytesRead === 0) socket.destroy();
+  };
   app.addHook('preClose', async () => {
-    const timer = setInterval(() => app.server.closeIdleConnections(), 50);
+    const timer = setInterval(release, 50);
     app.server.once('close', () => clearInterval(timer));
     timer.unref();
   });

@@ -19,13 +19,15 @@ import json
 import os
 import time
 
+from tornado import web
 
-class NotebookRefused(Exception):
-    """The notebook is not started, and the message says why."""
+
+class NotebookRefused(web.HTTPError):
+    """The notebook is not started, and the message says why. JupyterHub logs an HTTPError without a traceback."""
 
     def __init__(self, code, sentence):
-        super().__init__(f"{code}: {sentence}")
-        self.jupyterhub_message = str(self)
+        super().__init__(500, f"{code}: {sentence}")
+        self.jupyterhub_message = f"{code}: {sentence}"
 
 
 def is_revision(value):
@@ -178,6 +180,13 @@ async def choose_notebook_profile(spawner):
     await notebook_profiles.choose(spawner)
 
 
+def accept_user_options(spawner, user_options):
+    """The hook above and KubeSpawner handle every option of a start. Without this, JupyterHub warns about them."""
+
+
 c.KubeSpawner.profile_list = notebook_profile_list
 c.KubeSpawner.pre_spawn_hook = choose_notebook_profile
+# A hook of the platform's own stays.
+if not any("apply_user_options" in c[section] for section in ("Spawner", "KubeSpawner")):
+    c.KubeSpawner.apply_user_options = accept_user_options
 `;

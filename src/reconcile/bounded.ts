@@ -1,6 +1,7 @@
 import { Lru } from '../lib/lru.ts';
 import type { TeamRecord } from '../model/record.ts';
 import type { Log } from '../ports/runtime.ts';
+import { awaitsRetry } from './next-attempt.ts';
 import type { Reconcile } from './reconcile.ts';
 
 /** A write waits this long for the cluster; the tick does the rest. */
@@ -28,16 +29,12 @@ export interface BoundedReconcile {
   whileUnderWay(team: TeamRecord): Promise<TeamRecord | undefined>;
 }
 
-/** Flux says that it has handled a retry only once the attempt has ended. */
-const isRetried = ({ status, notebook }: TeamRecord): boolean =>
-  notebook?.retry?.operation !== undefined && status.handledRetry !== notebook.retry.at;
-
 const isUnderWay = (team: TeamRecord): boolean => {
   const { status, deletion, notebook } = team;
   return (
     deletion !== null ||
     notebook?.deletion != null ||
-    isRetried(team) ||
+    awaitsRetry(team, status) ||
     status.phase === 'Pending' ||
     status.phase === 'Applying'
   );

@@ -29,7 +29,7 @@ export const recordFacts = async (
     const status = statusAfter(current, facts, isoOf(now));
     const failures = hasFailed(facts) ? current.reconcile.failures + 1 : 0;
     const egressHosts = namesOf(current, deps.egress);
-    const wait = waitSeconds(status.phase, facts, failures);
+    const wait = waitSeconds(current, status, facts, failures);
     // By value: a store may return fields in another order.
     const isNews = !isDeepStrictEqual(shown(status), shown(current.status));
     const isSame =

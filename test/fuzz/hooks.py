@@ -15,6 +15,7 @@ from pathlib import Path
 
 import requests
 import schemathesis
+from schemathesis.core.failures import AcceptedNegativeData
 
 sys.path.insert(0, str(Path(__file__).parent))
 from rules import STANDARD_HEADERS, allowed
@@ -47,7 +48,7 @@ def call(method, path, body=None, token="admin"):
 
 def new_team(kind):
     """team-a has all that a team can have, team-b a notebook with the defaults, team-c only itself."""
-    slug = f"{RUN['prefix']}-{kind[-1]}{next(serial)}"
+    slug = f"{ROLE}-{kind[-1]}{next(serial)}"
     people = [{"email": "kari.nordmann@nav.no", "username": "kari"}, {"email": "ola.nordmann@nav.no", "username": "ola"}]
     if ROLE in ("owner", "member"):
         people.append({"email": RUN["email"], "username": ROLE, "role": ROLE})
@@ -103,9 +104,9 @@ def before_call(context, case, kwargs):
         if headers.get("if-match") == ETAG and n % 4:
             headers["if-match"] = "*"
         if headers.get("idempotency-key") == KEY:
-            headers["idempotency-key"] = f"{RUN['prefix']}-{n}"
+            headers["idempotency-key"] = f"{ROLE}-{n}"
     if isinstance(case.body, dict) and case.body.get("slug") == "team-a":
-        case.body = {**case.body, "slug": f"{RUN['prefix']}-n{n}"}
+        case.body = {**case.body, "slug": f"{ROLE}-n{n}"}
 
 
 counts = {
@@ -161,8 +162,12 @@ def restore(slot):
         call("PUT", f"/teams/{slot.slug}/members/{RUN['email']}", {"username": ROLE, "role": ROLE})
 
 
+def operation_in_contract(case):
+    return DOCUMENT["paths"][case.operation.path][case.operation.method.lower()]
+
+
 def documented(case, status):
-    response = DOCUMENT["paths"][case.operation.path][case.operation.method.lower()]["responses"].get(str(status))
+    response = operation_in_contract(case)["responses"].get(str(status))
     if response is not None and "$ref" in response:
         return DOCUMENT["components"]["responses"][response["$ref"].rsplit("/", 1)[1]]
     return response
@@ -172,10 +177,40 @@ def is_of_an_operation(case):
     return case.meta is None or case.operation.method.lower() == case.method.lower()
 
 
+def was_generated_to_fit(case):
+    """Also where schemathesis judges otherwise because it validates the parameters of a path percent-encoded."""
+    return getattr(case.meta.phase.data, "description", "") == "Positive test case"
+
+
+def headers_fit(case):
+    """schemathesis takes some header values for valid that do not match their pattern."""
+    sent = {name.lower(): value for name, value in (case.headers or {}).items()}
+    patterns = {
+        parameter["name"]: parameter["schema"].get("pattern", "")
+        for parameter in operation_in_contract(case).get("parameters", [])
+        if parameter["in"] == "header"
+    }
+    return all(re.search(pattern, str(sent.get(name, ""))) for name, pattern in patterns.items() if name in sent)
+
+
+@schemathesis.hook
+def filter_failure(context, failure, case, response):
+    """What counts as accepted although its schema forbids it, but is allowed."""
+    if not isinstance(failure, AcceptedNegativeData):
+        return True
+    body = operation_in_contract(case).get("requestBody", {})
+    if os.environ.get("FUZZ_DEBUG"):
+        open(os.environ["FUZZ_DEBUG"], "a").write(f"{ROLE} NEG {operation_id(case)} {response.status_code} {case.meta.phase.data} {case.body!r:.200} {case.query} {case.path_parameters}\n")
+    is_left_out = case.body is None and not body.get("required", False)
+    return not (was_generated_to_fit(case) or is_left_out)
+
+
 @schemathesis.check
 def refused_for_its_state(ctx, response, case):
     """What the schema allows is refused only for what exists, who asks, or a rule that no schema can express."""
-    if case.meta is None or not case.meta.generation.mode.is_positive or not is_of_an_operation(case):
+    if case.meta is None or not is_of_an_operation(case) or not headers_fit(case):
+        return
+    if not case.meta.generation.mode.is_positive and not was_generated_to_fit(case):
         return
     if not 400 <= response.status_code < 500:
         return
@@ -196,6 +231,8 @@ def found(kind, sentence):
     counts["faults"][kind] += 1
     if counts["faults"][kind] > 1:
         return
+    if os.environ.get("FUZZ_DEBUG"):
+        open(os.environ["FUZZ_DEBUG"], "a").write(f"{ROLE} {kind} | {sentence}\n")
     raise AssertionError(f"{kind}\n{sentence}")
 
 

@@ -63,12 +63,62 @@ class Rule:
         )
 
 
-HOSTS = r"(/allowlist/hosts/\d+|/path/entry|/destination)"
+HOST = r"(/allowlist/hosts/0|/path/entry|/destination)"
+FROM_LIST = "the server offers what it has now"
 
-RULES = ()
+# Pointers have 0 for every index.
+RULES = (
+    # Comparisons of two fields, which getLimits lists as rules.
+    Rule(("above_limit",), r"/resources/(cpu|memory)/guarantee", "the guarantee is compared with the limit"),
+    Rule(("below_timeout",), r"/culling/maxAgeSeconds", "the maximum age is compared with the timeout"),
+    Rule(("image_needed",), r"/standardEnvironments", "depends on the image, which a patch may leave as it is stored"),
+    # A quantity is text; a pattern for 256Mi to 128Gi with decimals could not be read. getLimits has the bounds.
+    Rule(("out_of_range",), r"/resources/memory/(guarantee|limit)|/storage/home", "the bounds of a quantity"),
+    # Comparisons within a list.
+    Rule(("duplicate",), r"/members/0/(email|username)|/username", "compared with the other members"),
+    Rule(("username_needed",), r"/members/0/username|/username", "depends on the e-mail, which is the default"),
+    Rule(("creator_is_owner",), r"/members/0/role", "compared with the caller"),
+    Rule(("too_many",), r"/members", "the creator is added to the members of the request"),
+    # What is offered at the moment.
+    Rule(("not_in_list",), r"/python", f"{FROM_LIST}: listEnvironments"),
+    Rule(("not_in_list",), r"/profile", f"{FROM_LIST}: listProfiles"),
+    Rule(("out_of_range",), r"/until", "compared with the present time"),
+    # Counted in another unit than the characters of the text.
+    Rule(("payload_too_large",), r"/data(Base64)?", "counted in bytes"),
+    Rule(("not_text",), r"/data", "a lone surrogate, which no UTF-8 text has"),
+    Rule(("",), "", "the path's part of the text is counted", problem="image_invalid", detail="at most 255 characters"),
+    # The grammar of requirements.txt (PEP 440, PEP 508) is no regular language that one could read.
+    Rule(
+        (
+            "invalid_requirement", "invalid_extras", "invalid_version", "invalid_marker", "invalid_url", "invalid_hash",
+            "https_required", "credentials_not_allowed", "variable_not_allowed", "url_without_name", "path_not_allowed",
+            "vcs_not_allowed", "option_not_allowed", "control_character",
+        ),
+        r"/requirements(/0)?", "the grammar of pip's requirements",
+    ),
+    # A repository is accepted in every usual spelling; the pattern has their common form.
+    Rule(("owner_not_allowed", "registry_not_allowed"), r"/ghcrRepositories/0", "depends on the operator's organisation"),
+    Rule(("bad_format",), r"/ghcrRepositories/0", "what a page of github.com shows depends on the path of its address"),
+    # Hosts: what may be opened depends on the operator's ranges and presets, and on the tables of IDNA and IANA.
+    *(
+        Rule(codes, HOST, reason, problem)
+        for problem in ("invalid_allowlist", "validation_failed")
+        for codes, reason in (
+            (("forbidden_range", "internal_name", "cidr_not_allowed"), "depends on the operator's ranges and suffixes"),
+            (("unknown_preset", "too_many_entries"), "depends on the operator's presets and on the other entries"),
+            (("cidr_host_bits", "ambiguous_ip", "invalid_ipv4"), "arithmetic on the numbers of an address"),
+            (("port_range_reversed", "port_range_too_wide", "port_out_of_range"), "arithmetic on port numbers"),
+            (("invalid_idn", "ambiguous_unicode", "whitespace_in_host"), "the tables of Unicode and IDNA"),
+            (("label_too_long", "name_too_long"), "counted in the name's ASCII form (RFC 1035)"),
+            (("invalid_label",), "a name must not end in a number, which would be read as an address"),
+            (("scheme_port_mismatch", "protocol_not_supported", "invalid_port"), "depends on the scheme and the text after the port"),
+        )
+    ),
+)
 
 # What every HTTP server may send, and the security headers that are the same in every response.
 STANDARD_HEADERS = {
+    "accept",
     "allow",
     "cache-control",
     "connection",

@@ -3,15 +3,16 @@
 from traitlets.config import Config
 
 NAMESPACE = "team-of-the-test"
+RELEASE = "release-of-the-test"
 
 
-def configured(values):
+def configured(values, namespace=NAMESPACE, release=RELEASE):
     """The traitlets config that the chart's jupyterhub_config.py makes of these values, where we depend on it."""
     c = Config()
     singleuser, storage = values["singleuser"], values["singleuser"]["storage"]
     spawner = c.KubeSpawner
-    spawner.namespace = NAMESPACE
-    spawner.common_labels = {"app": "jupyterhub", "release": "release-of-the-test"}
+    spawner.namespace = namespace
+    spawner.common_labels = {"app": "jupyterhub", "release": release}
     spawner.service_account = singleuser["serviceAccountName"]
     spawner.environment = singleuser["extraEnv"]
     spawner.extra_labels = singleuser["extraLabels"]

@@ -19,6 +19,7 @@ from jupyterhub.scopes import scope_definitions
 from kubernetes_asyncio.client import ApiClient
 from kubespawner import KubeSpawner
 from kubespawner import __version__ as spawner_version
+from tornado.web import HTTPError
 
 from chart_config import configured
 
@@ -56,6 +57,22 @@ class Hub:
             "deletesClaim": spawner.delete_pvc,
             "failureLimit": spawner.consecutive_failure_limit,
         }
+
+    async def logged(self, user_options):
+        """What JupyterHub's User.spawn logs of a start's options, and whether it logs its failure with a traceback."""
+        spawner = self.spawner(user_options)
+        messages = []
+        handler = logging.Handler()
+        handler.emit = lambda record: messages.append(record.getMessage())
+        spawner.log.addHandler(handler)
+        try:
+            await spawner._run_apply_user_options(spawner.user_options)
+            await spawner.run_pre_spawn_hook()
+            return {"messages": messages, "traceback": False}
+        except Exception as error:
+            return {"messages": messages, "traceback": not isinstance(error, HTTPError)}
+        finally:
+            spawner.log.removeHandler(handler)
 
     async def form(self):
         return {"html": await self.spawner().get_options_form()}

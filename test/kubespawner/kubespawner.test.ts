@@ -249,6 +249,18 @@ describe('the real KubeSpawner with our values and profiles', { skip }, () => {
     assert.match(await refusal(hub, { knada_revision: true }), /^invalid_revision: /);
   });
 
+  it('KubeSpawner: logs no warning about the options of a start, and no traceback of a refused one', async () => {
+    const hub = hubWith('quiet', 0.05, configMapOf(ordered(3, small)));
+    const Logged = Type.Object({ messages: Type.Array(Type.String()), traceback: Type.Boolean() });
+    const logged = async (options: object) => {
+      const { messages, traceback } = await hub.ask('logged', { user_options: options }, Logged);
+      return { messages, traceback };
+    };
+    const nothing = { messages: [], traceback: false };
+    assert.deepEqual(await logged({ profile: 'own-image', knada_revision: 3, knada_chosen_at: 3 }), nothing);
+    assert.deepEqual(await logged({ profile: 'gone', knada_revision: 3, knada_chosen_at: 3 }), nothing);
+  });
+
   it('KubeSpawner: refuses with a message when there is nothing to start', async () => {
     const hub = hubWith('nothing', 0.05);
     assert.match(await refusal(hub, {}), /^profiles_not_synced: .* not been able to read .*No such file/);

@@ -120,6 +120,9 @@ export interface Built {
   run(command: readonly string[], env?: Readonly<Record<string, string>>): Promise<Ended>;
 }
 
+/** For a machine that is far too busy: a client that waits for what will not come fails. */
+const patienceMs = 900_000;
+
 const runIn =
   (folder: string, assets: string): Built['run'] =>
   ([program = '', ...args], env = {}) => {
@@ -138,6 +141,7 @@ const runIn =
           ...env,
         },
         maxBuffer: 64 * 1024 * 1024,
+        timeout: patienceMs,
       },
       (error, stdout, stderr) => {
         const code = error === null ? 0 : typeof error.code === 'number' ? error.code : 1;

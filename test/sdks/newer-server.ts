@@ -63,6 +63,8 @@ export interface Call {
   readonly tag: string;
   readonly method: string;
   readonly path: string;
+  /** Whether it takes no token. */
+  readonly isPublic: boolean;
   readonly parameters: readonly { readonly in: string; readonly name: string; readonly value: unknown }[];
   /** The component that the body is of, and a body. */
   readonly body: { readonly schema: string; readonly value: unknown } | null;
@@ -81,7 +83,7 @@ interface Operation {
 const operationsOf = (document: OpenapiDocument): readonly Operation[] =>
   Object.entries(document.paths).flatMap(([path, methods]) =>
     Object.entries(methods).flatMap(
-      ([method, { operationId, tags, parameters = [], requestBody, responses }]) => {
+      ([method, { operationId, tags, security, parameters = [], requestBody, responses }]) => {
         const [status, response] =
           Object.entries(responses).find(([one]) => one.startsWith('2')) ??
           Object.entries(responses)[0] ??
@@ -95,6 +97,7 @@ const operationsOf = (document: OpenapiDocument): readonly Operation[] =>
           tag: String([tags].flat()[0]),
           method: method.toUpperCase(),
           path,
+          isPublic: Array.isArray(security) && security.length === 0,
           parameters: parameters.map(({ in: place, name, schema, example }) => ({
             in: place,
             name,

@@ -82,6 +82,8 @@ describe('npm run local', { timeout: 300_000 }, () => {
       functions: ['reconcile'],
     });
     assert.ok(text.includes(firstSteps({ url: (part) => urlOf(part, port) })), text);
+    assert.ok(text.includes(urlOf('page', port)), text);
+    assert.equal((await fetch(urlOf('page', port))).status, 200);
   });
 
   it('prints commands that work', () => {

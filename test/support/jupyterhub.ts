@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { randomBytes, randomUUID } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import {
   closeSync,
@@ -20,10 +20,10 @@ import { freePort } from '@knada/simulators/real/free-port.ts';
 import { isAbsent, tookPart } from '@knada/simulators/real/real-parts.ts';
 import Type, { type TSchema } from 'typebox';
 import { Value } from 'typebox/value';
-import { WebSocket } from 'undici';
 import { openHubs } from '../../src/adapters/jupyterhub.ts';
 import { hubScopes } from '../../src/notebooks/values.ts';
 import type { HubUnderTest } from '../contracts/hub/hub-under-test.ts';
+import { setKernelBusy } from './kernels.ts';
 import { named } from './records.ts';
 
 /**
@@ -55,8 +55,6 @@ export const absent = (major: 5 | 6): string | false => {
   return found.absent === undefined ? false : isAbsent(part(major), found.absent);
 };
 
-const Kernels = Type.Array(Type.Object({ id: Type.String(), execution_state: Type.String() }));
-const Kernel = Type.Object({ id: Type.String() });
 const Tokens = Type.Object({ api_tokens: Type.Array(Type.Object({ note: Type.String() })) });
 const Users = Type.Array(
   Type.Object({ name: Type.String(), servers: Type.Record(Type.String(), Type.Unknown()) }),
@@ -220,11 +218,6 @@ export const startJupyterHub = async (major: 5 | 6): Promise<TestJupyterHub> => 
     });
   // As the server knows its own address; what a browser would be sent to.
   const serverPath = (user: string) => `/user/${encodeURIComponent(user).replace('%40', '@')}`;
-  const kernels = (user: string) => get(Kernels, `${serverPath(user)}/api/kernels`);
-  const becomes = (user: string, state: string) =>
-    until(`the kernel is ${state}`, async () =>
-      (await kernels(user)).some(({ execution_state }) => execution_state === state) ? true : undefined,
-    );
 
   return {
     team,
@@ -243,23 +236,7 @@ export const startJupyterHub = async (major: 5 | 6): Promise<TestJupyterHub> => 
     },
     failNextStart: async (user, message) => writeFileSync(join(folder, 'fail', user), message),
     use: async (user) => void (await send('GET', `${serverPath(user)}/api/contents`)),
-    setBusy: async (user, busy) => {
-      if (busy) {
-        const path = `${serverPath(user)}/api/kernels`;
-        const { id } = Value.Parse(Kernel, await (await send('POST', path, {})).json());
-        await execute(
-          `${url.replace('http', 'ws')}${path}/${id}/channels`,
-          driverToken,
-          'import time; time.sleep(3600)',
-        );
-        await becomes(user, 'busy');
-      } else {
-        for (const { id } of await kernels(user)) {
-          await send('POST', `${serverPath(user)}/api/kernels/${id}/interrupt`);
-        }
-        await becomes(user, 'idle');
-      }
-    },
+    setBusy: (user, busy) => setKernelBusy(`${url}${serverPath(user)}`, driverToken, busy),
     notebookRequests: async (user) => {
       const path = join(folder, 'requests', user);
       if (!existsSync(path)) return [];
@@ -280,36 +257,3 @@ export const startJupyterHub = async (major: 5 | 6): Promise<TestJupyterHub> => 
 };
 
 const secret = (): string => randomBytes(32).toString('hex');
-
-/** Hands code to a kernel and leaves, like a user who closes the laptop. Answers once the kernel has taken it. */
-const execute = async (url: string, token: string, code: string): Promise<void> => {
-  const socket = new WebSocket(url, { headers: { authorization: `token ${token}` } });
-  const opened = Promise.withResolvers<void>();
-  const taken = Promise.withResolvers<void>();
-  const fail = () => {
-    opened.reject(new Error('the kernel has no socket'));
-    taken.reject(new Error('the kernel closed its socket'));
-  };
-  taken.promise.catch(() => undefined);
-  socket.addEventListener('open', () => opened.resolve());
-  socket.addEventListener('error', fail);
-  socket.addEventListener('close', fail);
-  socket.addEventListener('message', ({ data }) => {
-    if (String(data).includes('"execute_input"')) taken.resolve();
-  });
-  await opened.promise;
-  const header = {
-    msg_id: randomUUID(),
-    session: randomUUID(),
-    username: '',
-    date: new Date().toISOString(),
-    msg_type: 'execute_request',
-    version: '5.3',
-  };
-  const content = { code, silent: false, store_history: false, user_expressions: {}, allow_stdin: false };
-  socket.send(
-    JSON.stringify({ header, parent_header: {}, metadata: {}, content, channel: 'shell', buffers: [] }),
-  );
-  await taken.promise;
-  socket.close();
-};

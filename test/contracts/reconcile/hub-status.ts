@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
+import type { TeamRecord } from '../../../src/model/record.ts';
+import { retryNotebook } from '../../../src/notebooks/rules.ts';
 import { aMoment } from '../../support/records.ts';
 import { aWorld, conditionOf, type Kubernetes } from '../../support/world.ts';
 
@@ -123,6 +125,22 @@ export const hubStatus = (open: () => Kubernetes): void => {
     assert.match(conditionOf(team, 'HubReady')?.message ?? '', /Deployment is gone/);
     await world.report(reports.ready);
     assert.equal((await world.look())?.status.phase, 'Ready');
+  });
+
+  it('looks again within a minute at a ready hub whose retry Flux has not handled, as an operation waits for it', async (t) => {
+    const world = await aWorld(t, open());
+    await world.ordered();
+    await world.change((team) => retryNotebook(team, false, world.act(), 'op-1'));
+    const dueIn = (team: TeamRecord | undefined) =>
+      (Date.parse(team?.reconcile.dueAt ?? '') - world.clock.now()) / 1000;
+    await world.look();
+    await world.report({ ...reports.ready, lastHandledReconcileAt: '2026-11-23T08:00:00.000Z' });
+    const waiting = await world.look();
+    assert.equal(waiting?.status.phase, 'Ready');
+    assert.equal(dueIn(waiting), 60);
+    await world.report({ ...reports.ready, lastHandledReconcileAt: waiting.notebook?.retry?.at });
+    world.pass(60);
+    assert.equal(dueIn(await world.look()), 1800);
   });
 
   it('follows a notebook from Pending to Ready, to Degraded, and back by a retry', async (t) => {
