@@ -9,7 +9,8 @@ export type RealPart =
   | 'JupyterHub 6.x'
   | 'kubectl'
   | 'docker-registry'
-  | 'dnsmasq';
+  | 'dnsmasq'
+  | 'schemathesis';
 
 const report = (line: Record<string, string>): void => {
   const file = process.env.REAL_PARTS_FILE;
