@@ -16,7 +16,8 @@ export type RealPart =
   | 'docker-registry'
   | 'dnsmasq'
   | 'SDK generators'
-  | 'Chromium';
+  | 'Chromium'
+  | 'schemathesis';
 
 const report = (line: Record<string, string>): void => {
   const file = process.env.REAL_PARTS_FILE;

@@ -9,7 +9,8 @@ export const digestForm = /^sha256:[a-f0-9]{64}$/;
 
 const inside = ({ source }: RegExp): string => source.slice(1, -1);
 
-const inRegistry = `[A-Za-z0-9-]+(\\.[A-Za-z0-9-]+)+(:[0-9]+)?/${inside(repositoryName)}`;
+const hostLabel = '[A-Za-z0-9]+(-+[A-Za-z0-9]+)*';
+const inRegistry = `${hostLabel}(\\.${hostLabel})+(:[0-9]+)?/${inside(repositoryName)}`;
 const build = `(:${inside(tagName)}(@${inside(digestForm)})?|@${inside(digestForm)})`;
 
 /** A reference with its registry, and with a tag, a digest or both, as a JSON Schema pattern. */

@@ -199,8 +199,6 @@ def filter_failure(context, failure, case, response):
     if not isinstance(failure, AcceptedNegativeData):
         return True
     body = operation_in_contract(case).get("requestBody", {})
-    if os.environ.get("FUZZ_DEBUG"):
-        open(os.environ["FUZZ_DEBUG"], "a").write(f"{ROLE} NEG {operation_id(case)} {response.status_code} {case.meta.phase.data} {case.body!r:.200} {case.query} {case.path_parameters}\n")
     is_left_out = case.body is None and not body.get("required", False)
     return not (was_generated_to_fit(case) or is_left_out)
 
@@ -231,8 +229,6 @@ def found(kind, sentence):
     counts["faults"][kind] += 1
     if counts["faults"][kind] > 1:
         return
-    if os.environ.get("FUZZ_DEBUG"):
-        open(os.environ["FUZZ_DEBUG"], "a").write(f"{ROLE} {kind} | {sentence}\n")
     raise AssertionError(f"{kind}\n{sentence}")
 
 
