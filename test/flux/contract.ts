@@ -179,12 +179,11 @@ export const notebookOnFlux = (open: () => FluxUnderTest): void => {
     assert.match(image?.image ?? '', /:4\.4\.0$/, 'the hub of before is back');
 
     await allow();
-    const id = await notebook.retry(false);
+    await notebook.followOperation(await notebook.retry(false));
     const at = await annotation(notebook, 'requestedAt');
     assert.ok(at !== undefined);
     assert.equal(await annotation(notebook, 'resetAt'), at);
     assert.equal(await annotation(notebook, 'forceAt'), undefined);
-    await notebook.followOperation(id);
     assert.match((await notebook.show()).hub?.message ?? '', /@4\.4\.1$/);
     assert.partialDeepStrictEqual((await notebook.release())?.status, {
       lastHandledReconcileAt: at,
@@ -228,10 +227,10 @@ export const notebookOnFlux = (open: () => FluxUnderTest): void => {
 
   it('Flux: a forced retry of a hub that is in order upgrades it', async (t) => {
     const notebook = await installed(t);
-    const id = await notebook.retry(true);
+    await notebook.followOperation(await notebook.retry(true));
     const at = await annotation(notebook, 'requestedAt');
+    assert.ok(at !== undefined);
     assert.equal(await annotation(notebook, 'forceAt'), at);
-    await notebook.followOperation(id);
     assert.equal((await notebook.release())?.status?.lastHandledForceAt, at);
     assert.deepEqual(await notebook.records(), ['2 deployed', '1 superseded']);
     assert.equal((await notebook.show()).hub?.reason, 'Installed');
@@ -274,12 +273,12 @@ export const notebookOnFlux = (open: () => FluxUnderTest): void => {
     assert.match((await notebook.records())[0] ?? '', / deployed$/);
   });
 
-  it('Flux: a repository of charts that does not answer is named, and nothing counts as failed', async (t) => {
+  it('Flux: a chart that cannot be fetched is named while its repository does not answer, and nothing counts as failed', async (t) => {
     const notebook = await aNotebook(t, surroundings(), sound);
     notebook.repository.answers(false);
     await notebook.order();
     const journal = await notebook.follow((_said, { hub }) =>
-      /is not ready: .*repository/s.test(hub?.message ?? ''),
+      /^HelmChart '.*' is not ready: /.test(hub?.message ?? ''),
     );
     assertOnly(journal, 'Applying Pending', 'Applying Applying');
     notebook.repository.answers(true);
