@@ -20,7 +20,7 @@ export const NotModified = Type.Unsafe<undefined>({ description: 'Your represent
 const oneTag = '(W/)?"[!#-+.-~-]*"';
 
 /** `*` or a list of entity tags, in ASCII and without a comma in them as this API writes them. */
-const tagsPattern = `^(\\*|(${oneTag}( *, *${oneTag})*)?)$`;
+const tagsPattern = `^(\\*|[ ,]*(${oneTag}( *,[ ,]*${oneTag})*[ ,]*)?)$`;
 
 /** A header of entity tags; parsed below. */
 export const entityTags = (description: string, example: string) =>

@@ -7,12 +7,13 @@ const host = `${label}(\\.${label})+\\.?`;
 const port = '[1-9][0-9]{0,4}';
 const scheme = '([A-Za-z][A-Za-z0-9+.:-]*:)?//';
 const tail = '[^\\s,;]*';
+const preset = '[Pp][Rr][Ee][Ss][Ee][Tt]:[A-Za-z0-9-]+';
 
 /** What an entry of an allowlist looks like; which hosts and ports may be opened is decided by egress/entry.ts. */
-export const entryPattern = `^(preset:[a-z0-9-]+|(${scheme})?${host}(:${port}(-${port})?)?([/?#]${tail})?)$`;
+export const entryPattern = `^(${preset}|(${scheme})?${host}(:${port}(-${port})?)?([/?#]${tail})?)$`;
 
 /** The same in a path, where there is no slash. */
-export const entryInPathPattern = `^(preset:[a-z0-9-]+|${host}(:${port}(-${port})?)?([?#][^/\\s,;]*)?)$`;
+export const entryInPathPattern = `^(${preset}|${host}(:${port}(-${port})?)?([?#][^/\\s,;]*)?)$`;
 
 /** A host with at most one port, or a URL. */
 export const destinationPattern = `^(${scheme})?${host}(:${port})?([/?#]${tail})?$`;

@@ -110,7 +110,7 @@ export const ghcrRepositoryMax = 200;
 export const ghcrSpellingMax = 512;
 
 const repositoryPart = '[A-Za-z0-9]+(([._-]+|%2[Ff])[A-Za-z0-9]+)*';
-const repositoryPattern = `^([A-Za-z]+://(git@)?|git@github\\.com:)?${repositoryPart}(/${repositoryPart})*(:[A-Za-z0-9_.-]+)?(@sha256:[a-f0-9]{64})?/*([?#].*)?$`;
+const repositoryPattern = `^([A-Za-z]+://(git@)?|git@github\\.com:)?${repositoryPart}(/${repositoryPart})*([/:@?#].*)?$`;
 
 const ghcrRepositories = Type.Array(
   enforcedByHandler(

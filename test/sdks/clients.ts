@@ -121,7 +121,7 @@ export interface Built {
 }
 
 /** For a machine that is far too busy: a client that waits for what will not come fails. */
-const patienceMs = 600_000;
+const patienceMs = 900_000;
 
 const runIn =
   (folder: string, assets: string): Built['run'] =>

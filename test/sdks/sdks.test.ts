@@ -78,7 +78,7 @@ const inWords = (entry: Json): string => {
   return [at(entry, 'action'), ...changes].join(' ');
 };
 
-describe('SDKs', { skip: absent, timeout: 900_000, concurrency: 2 }, () => {
+describe('SDKs', { skip: absent, timeout: 1_800_000, concurrency: 2 }, () => {
   let folder: string;
   let callsFile: string;
   let sandbox: Sandbox;
