@@ -73,8 +73,12 @@ const pathInProse = new RegExp(
 const isUpstream = (path: string): boolean =>
   path.endsWith('.py') && !folders.some((folder) => path.startsWith(`${folder}/`));
 
+/** Declarations are generated; none is in the repository. */
+const isGenerated = (path: string): boolean => path.endsWith('.d.ts');
+
 const exists = (path: string, file: string): boolean =>
   isUpstream(path) ||
+  isGenerated(path) ||
   existsSync(join(root, path)) ||
   existsSync(join(root, file, '..', path)) ||
   (path.includes('/') ? files.some((known) => known.endsWith(`/${path}`)) : names.has(path));

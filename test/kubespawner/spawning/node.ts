@@ -58,7 +58,7 @@ interface Container {
   isStopping: boolean;
 }
 
-const everyMs = 100;
+const everyMs = 250;
 
 /**
  * What a scheduler, a kubelet’s container runtime and its probes do for the pods of one namespace: each pod is bound to

@@ -9,7 +9,8 @@ const client = createClient<paths>({
   headers: { authorization: `Bearer ${process.env.TOKEN}` },
 });
 
-type Problem = components['schemas']['Problem'];
+type Schemas = components['schemas'];
+type Problem = Schemas['Problem'];
 
 /** The answer’s data; throws with the problem of a refused request. */
 const dataOf = <T>({ data, error }: { data?: T; error?: Problem }): T => {
@@ -29,12 +30,11 @@ console.log('notebook', notebook.status.phase);
 
 const read = await client.GET('/v1/teams/{team}/notebook', { params: { path: { team } } });
 const etag = read.response.headers.get('etag') ?? '';
-const twoHours = {
-  params: { path: { team }, header: { 'if-match': etag } },
-  body: { culling: { timeoutSeconds: 7_200 } },
-};
+const patch: Schemas['NotebookPatch'] = { culling: { timeoutSeconds: 7_200 } };
+const twoHours = { params: { path: { team }, header: { 'if-match': etag } }, body: patch };
 notebook = dataOf(await client.PATCH('/v1/teams/{team}/notebook', twoHours));
-console.log('cull timeout', notebook.spec.culling.timeoutSeconds);
+const timeoutOf = ({ spec }: Schemas['Notebook']): number => spec.culling.timeoutSeconds;
+console.log('cull timeout', timeoutOf(notebook));
 const { error: conflict } = await client.PATCH('/v1/teams/{team}/notebook', twoHours);
 console.log('conflict', conflict?.status, conflict?.code);
 
@@ -64,13 +64,11 @@ while (!operation.done) {
 if (operation.error) throw new Error(`${operation.error.code}: ${operation.error.detail}`);
 console.log('server', operation.progress, operation.result?.url);
 
+const byDefault: Schemas['NotebookPatch'] = { culling: { timeoutSeconds: null } };
 notebook = dataOf(
-  await client.PATCH('/v1/teams/{team}/notebook', {
-    params: { path: { team } },
-    body: { culling: { timeoutSeconds: null } },
-  }),
+  await client.PATCH('/v1/teams/{team}/notebook', { params: { path: { team } }, body: byDefault }),
 );
-console.log('cull timeout', notebook.spec.culling.timeoutSeconds);
+console.log('cull timeout', timeoutOf(notebook));
 
 const { error: problem } = await client.PUT('/v1/teams/{team}/notebook', {
   params: { path: { team } },

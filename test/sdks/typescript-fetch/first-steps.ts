@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import {
   Configuration,
   EgressApi,
+  type NotebookPatch,
   NotebooksApi,
   type Problem,
   ProblemFromJSON,
@@ -41,7 +42,8 @@ console.log('notebook', notebook.status.phase);
 
 const { raw } = await notebooks.getNotebookRaw({ team });
 const ifMatch = raw.headers.get('etag') ?? '';
-const twoHours = { team, ifMatch, notebookPatch: { culling: { timeoutSeconds: 7_200 } } };
+const patch: NotebookPatch = { culling: { timeoutSeconds: 7_200 } };
+const twoHours = { team, ifMatch, notebookPatch: patch };
 notebook = await notebooks.patchNotebook(twoHours);
 console.log('cull timeout', notebook.spec.culling.timeoutSeconds);
 const conflict = await problemOf(notebooks.patchNotebook(twoHours));
@@ -64,7 +66,7 @@ while (!operation.done) {
 if (operation.error) throw new Error(`${operation.error.code}: ${operation.error.detail}`);
 console.log('server', operation.progress, operation.result?.url);
 
-const byDefault = { culling: { timeoutSeconds: null } };
+const byDefault: NotebookPatch = { culling: { timeoutSeconds: null } };
 notebook = await notebooks.patchNotebook({ team, notebookPatch: byDefault });
 console.log('cull timeout', notebook.spec.culling.timeoutSeconds);
 
