@@ -64,6 +64,10 @@ const tasks = {
       'compares within one run and prints ratios; accepts names: cold-start, throughput, tick, cull, egress, render',
     steps: [script('bench/run.ts')],
   },
+  fuzz: {
+    about: 'sends 20,000 requests that are generated from the contract; takes minutes',
+    run: (args) => test(['test/fuzz/contract.fuzz.ts', ...args]),
+  },
   kills: {
     about: 'kills the API and the functions while clients write, then verifies that nothing was lost',
     steps: [script('bench/kills.ts')],
