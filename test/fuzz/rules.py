@@ -118,6 +118,8 @@ RULES = (
 
 # What every HTTP server may send, and the security headers that are the same in every response.
 STANDARD_HEADERS = {
+    # CORS (Fetch standard): sent where an operator allows browsers.
+    "access-control-expose-headers",
     "accept",
     "allow",
     "cache-control",
