@@ -1,20 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import {
-  closeSync,
-  existsSync,
-  globSync,
-  mkdtempSync,
-  openSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
-import { homedir, tmpdir } from 'node:os';
+import { closeSync, globSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { brokenAnnotation } from '../annotations.ts';
+import { fluxAssets } from './flux-assets.ts';
 import { freePort } from './free-port.ts';
 import type { ApiServer, ApiServerOptions } from './kube-apiserver.ts';
 import { kwokNode, nodeReady, type Stage, stageOf } from './kwok.ts';
@@ -37,17 +29,9 @@ const logTail = 4_000;
 /** An image that is never pulled: its pod stays Pending. */
 export const missingImage = 'registry.invalid/hub:missing';
 
-const folderOf = (): string | undefined => {
-  const cache = process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache');
-  const cached = globSync('*/flux-*', { cwd: cache }).map((name) => join(cache, name));
-  return [process.env.FLUX_ASSETS, ...cached.toSorted().toReversed()].find(
-    (folder) => folder !== undefined && programs.every((name) => existsSync(join(folder, name))),
-  );
-};
-
 /** Why Flux cannot be started here, for `skip`; false when it can. In CI that is an error. */
 export const absent = (): string | false => {
-  if (folderOf() !== undefined) return false;
+  if (fluxAssets(...programs) !== undefined) return false;
   const parts: readonly RealPart[] = ['helm-controller', 'source-controller', 'kwok'];
   const [why = ''] = parts.map((part) =>
     isAbsent(part, 'not built; FLUX_ASSETS=$(.ci/flux-assets) builds it once'),
@@ -56,7 +40,7 @@ export const absent = (): string | false => {
 };
 
 const assets = (): string => {
-  const folder = folderOf();
+  const folder = fluxAssets(...programs);
   if (folder === undefined) throw new Error('Flux is not built.');
   return folder;
 };

@@ -1,18 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import {
-  closeSync,
-  existsSync,
-  globSync,
-  mkdtempSync,
-  openSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
-import { homedir, tmpdir } from 'node:os';
+import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { fluxAssets } from './flux-assets.ts';
 import type { ApiServer } from './kube-apiserver.ts';
 import { tookPart } from './real-parts.ts';
 
@@ -32,11 +24,8 @@ const startMs = 120_000;
 const pollMs = 50;
 
 const programOf = (): string | undefined => {
-  const cache = process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache');
-  const cached = globSync('*/flux-*', { cwd: cache }).map((name) => join(cache, name));
-  return [process.env.FLUX_ASSETS, ...cached.toSorted().toReversed()]
-    .flatMap((folder) => (folder === undefined ? [] : [join(folder, 'kwok')]))
-    .find((program) => existsSync(program));
+  const folder = fluxAssets('kwok');
+  return folder && join(folder, 'kwok');
 };
 
 /** Why kwok cannot be started here; undefined when it can. */
