@@ -242,7 +242,10 @@ esac`);
       await write('a.test.ts', `${passing}it('passes', () => {});\n`);
       const whole = await run(['test'], { CI: 'true' });
       assert.equal(whole.code, 1);
-      assert.match(whole.err, /missing: Firestore emulator, kube-apiserver, KubeSpawner, .*kubectl, .*helm-controller, .*Chromium/);
+      assert.match(
+        whole.err,
+        /missing: Firestore emulator, kube-apiserver, KubeSpawner, .*kubectl, .*helm-controller, .*Chromium/,
+      );
       const some = await run(['test', '--', 'test/a.test.ts'], { CI: 'true' });
       assert.equal(some.code, 0, some.out);
     });
