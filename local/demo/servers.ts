@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { asList, asText, at, type Json, parseJson } from '@knada/simulators/kubernetes/json.ts';
 import { nameOf, uidOf } from '@knada/simulators/kubernetes/object.ts';
 import { apiAt } from './api.ts';
-import { expectStatus, hubPods, type Step, type Story, until } from './story.ts';
+import { expectStatus, hubPods, type Step, type Story, until, untilNothing } from './story.ts';
 
 const kari = 'kari.nordmann@nav.no';
 const path = '/teams/team-a/servers';
@@ -30,15 +30,11 @@ const shown = async ({ kari: api }: Story): Promise<Json> => {
   return found;
 };
 
-const untilState = async (story: Story, wanted: string): Promise<void> => {
-  const end = performance.now() + 60_000;
-  for (;;) {
+const untilState = async (story: Story, wanted: string): Promise<void> =>
+  untilNothing(async () => {
     const state = at(await shown(story), 'state');
-    if (state === wanted) return;
-    assert.ok(performance.now() < end, `the server is ${JSON.stringify(state)}, not ${wanted}`);
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-};
+    return state === wanted ? undefined : `the server is ${JSON.stringify(state)}, not ${wanted}`;
+  }, 60_000);
 
 const notebookPods = async ({ cluster, namespace }: Story) =>
   cluster.list('pods', { namespace, labelSelector: 'component=singleuser-server' });
@@ -185,12 +181,11 @@ export const servers: readonly Step[] = [
         return asList(at(body, 'items')).find((one) => at(one, 'action') === 'server_culled');
       };
       // The history entry is written just after the stop.
-      const end = performance.now() + 10_000;
-      let entry = await culled();
-      while (entry === undefined && performance.now() < end) {
-        await new Promise((resolve) => setTimeout(resolve, 100));
+      let entry: Json | undefined;
+      await untilNothing(async () => {
         entry = await culled();
-      }
+        return entry === undefined ? 'the history says nothing of a stop' : undefined;
+      }, 10_000);
       assert.match(asText(at(entry ?? null, 'reason')), /activity/i);
       const claims = await story.cluster.list('persistentvolumeclaims', { namespace: story.namespace });
       assert.ok(

@@ -58,18 +58,26 @@ export const until = async (
   }
 };
 
-/** Waits until every condition of the notebook is True. */
-export const untilAllTrue = async (api: Api, path: string): Promise<void> => {
-  const end = performance.now() + 30_000;
+/** Asks ten times a second until `look` finds nothing left to wait for; throws with what it found after `ms`. */
+export const untilNothing = async (look: () => Promise<string | undefined>, ms: number): Promise<void> => {
+  const end = performance.now() + ms;
   for (;;) {
-    const body = expectStatus(await api.call('GET', path), 200);
-    const conditions = asList(at(body, 'status', 'conditions'));
-    const others = conditions.filter((condition) => at(condition, 'status') !== 'True');
-    if (conditions.length > 0 && others.length === 0) return;
-    assert.ok(performance.now() < end, `not every condition is True: ${JSON.stringify(others)}`);
+    const missing = await look();
+    if (missing === undefined) return;
+    assert.ok(performance.now() < end, missing);
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
 };
+
+/** Waits until every condition of the notebook is True. */
+export const untilAllTrue = async (api: Api, path: string): Promise<void> =>
+  untilNothing(async () => {
+    const body = expectStatus(await api.call('GET', path), 200);
+    const conditions = asList(at(body, 'status', 'conditions'));
+    const others = conditions.filter((condition) => at(condition, 'status') !== 'True');
+    if (conditions.length > 0 && others.length === 0) return undefined;
+    return `not every condition is True: ${JSON.stringify(others)}`;
+  }, 30_000);
 
 export const expectStatus = (answer: Answer, status: number): Json => {
   assert.equal(answer.status, status, JSON.stringify(answer.body));
